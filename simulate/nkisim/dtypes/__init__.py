@@ -1,0 +1,6 @@
+"""Data types of NKI: the table, and conversion between them."""
+
+from nkisim.dtypes.convert import convert, to_float32
+from nkisim.dtypes.table import DTYPES, DType, dtype_of
+
+__all__ = ["DTYPES", "DType", "convert", "dtype_of", "to_float32"]

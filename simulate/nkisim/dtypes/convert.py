@@ -1,0 +1,55 @@
+"""Conversion between data types, as the engines do it on every write.
+
+Floating point rounds to nearest even. fp8 and integers saturate; bf16 and fp16 overflow to infinity. NaN becomes
+integer 0. (docs/simulator/differences.md lists what the documents leave open.)
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from nkisim.dtypes.table import DType
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def to_float32(values: Array) -> Array:
+    """`values` as float32, exactly."""
+    return values if values.dtype == np.float32 else values.astype(np.float32)
+
+
+def convert(values: Array, dtype: DType) -> Array:
+    """`values` rounded and saturated to `dtype`."""
+    if dtype == "tfloat32":
+        return _round_to_tfloat32(to_float32(values))
+    if values.dtype == dtype.numpy:
+        return values
+    if dtype.is_integer:
+        return _to_integer(values, dtype.numpy)
+    if dtype.kind == "float" and dtype.itemsize == 1:
+        return _to_float8(to_float32(values), dtype.numpy)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return values.astype(dtype.numpy)
+
+
+def _to_integer(values: Array, dtype: np.dtype[Any]) -> Array:
+    limits = np.iinfo(dtype)
+    if values.dtype.kind in "iub":
+        return np.clip(values.astype(np.int64), limits.min, limits.max).astype(dtype)
+    rounded = np.rint(values.astype(np.float64))
+    return np.nan_to_num(np.clip(rounded, limits.min, limits.max), nan=0.0).astype(dtype)
+
+
+def _to_float8(values: Array, dtype: np.dtype[Any]) -> Array:
+    top = np.float32(ml_dtypes.finfo(dtype).max)
+    return np.clip(values, -top, top).astype(dtype)
+
+
+def _round_to_tfloat32(values: Array) -> Array:
+    """Keep 10 mantissa bits, round to nearest even."""
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    rounded = (bits + np.uint32(0xFFF) + ((bits >> np.uint32(13)) & np.uint32(1))) & np.uint32(0xFFFFE000)
+    return np.where(np.isfinite(values), rounded.view(np.float32), values)

@@ -1,0 +1,164 @@
+"""Every problem nkisim reports, one class each, and where in the kernel it happened.
+
+A message always says four things: the rule, the actual value, the place in the kernel, and what to do.
+All classes derive from `NkiValidationError`, the name AWS publishes as `nki.isa.NkiValidationError`.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import NamedTuple
+
+_SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Location(NamedTuple):
+    """A line of kernel source."""
+
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{os.path.relpath(self.file) if os.path.isabs(self.file) else self.file}:{self.line}"
+
+
+def kernel_location() -> Location:
+    """The innermost stack frame outside the simulator: the kernel line that is executing."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(_SIMULATOR_ROOT):
+        frame = frame.f_back
+    return Location(frame.f_code.co_filename, frame.f_lineno)
+
+
+class NkiValidationError(Exception):
+    """A hardware constraint is violated."""
+
+
+class SimulationError(NkiValidationError):
+    """Base of nkisim's own errors.
+
+    Args:
+        rule: the constraint, as a sentence.
+        actual: what was found instead.
+        fix: what the kernel author can do.
+        where: the kernel line; by default the line executing now.
+    """
+
+    code = "NKI000"
+
+    def __init__(self, rule: str, actual: object, fix: str, where: Location | None = None) -> None:
+        self.rule, self.actual, self.fix = rule, str(actual), fix
+        self.where = where or kernel_location()
+        super().__init__(f"{self.code}: {rule}; got {actual} ({self.where}). {fix}")
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.rule, self.actual, self.fix, self.where)
+
+
+class NotSimulated(SimulationError, NotImplementedError):
+    """The documents leave this open, or nkisim does not model it yet."""
+
+    code = "NKI001"
+
+
+class ArgumentError(SimulationError, TypeError):
+    """An argument has the wrong kind, or would have no effect."""
+
+    code = "NKI101"
+
+
+class ShapeError(SimulationError):
+    """Sizes of operands do not fit each other or the instruction."""
+
+    code = "NKI102"
+
+
+class DtypeError(SimulationError):
+    """A data type is not legal for this operand."""
+
+    code = "NKI103"
+
+
+class BufferRuleError(SimulationError):
+    """An operand lives in a memory the engine cannot reach."""
+
+    code = "NKI104"
+
+
+class EngineError(SimulationError):
+    """The engine cannot execute this operation."""
+
+    code = "NKI105"
+
+
+class TargetError(SimulationError):
+    """The NeuronCore generation does not have this feature."""
+
+    code = "NKI106"
+
+
+class ViewError(SimulationError):
+    """A view cannot be expressed as a hardware access pattern."""
+
+    code = "NKI201"
+
+
+class PartitionError(SimulationError):
+    """Too many partitions, or an access starts on an illegal one."""
+
+    code = "NKI202"
+
+
+class PsumBankError(SimulationError):
+    """A PSUM access does not respect the 2 KiB banks."""
+
+    code = "NKI203"
+
+
+class OutOfBounds(SimulationError, IndexError):
+    """An access leaves its tensor."""
+
+    code = "NKI204"
+
+
+class AccumulationError(SimulationError):
+    """A matmul accumulates onto PSUM contents that no matmul has started."""
+
+    code = "NKI205"
+
+
+class RegisterError(SimulationError, TypeError):
+    """A device register is used as a Python value, or before it holds one."""
+
+    code = "NKI301"
+
+
+class LoopError(SimulationError):
+    """A device loop whose body is not the same instruction sequence every time."""
+
+    code = "NKI302"
+
+
+class LaunchError(SimulationError):
+    """The kernel cannot be launched as asked."""
+
+    code = "NKI303"
+
+
+class DeadlockError(SimulationError):
+    """The cores wait for each other in ways that can never be satisfied."""
+
+    code = "NKI304"
+
+
+class UninitializedRead(SimulationError):
+    """An instruction reads bytes that nothing wrote."""
+
+    code = "NKI401"
+
+
+class CapacityError(SimulationError):
+    """The tensors alive at one moment do not fit in SBUF or PSUM."""
+
+    code = "NKI402"

@@ -1,0 +1,1 @@
+"""Running a kernel: the cores, their registers and loops, and how they wait for each other."""

@@ -1,0 +1,135 @@
+"""Host arrays to device tensors and back."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import dtype_of
+from nkisim.errors import LaunchError, UninitializedRead
+from nkisim.execution.neuron_core import Watch
+from nkisim.memory import NkiTensor, first_unwritten, read, resolve, wrap_host_array
+from nkisim.memory.views import Layout, row_major
+from nkisim.observe import Finding
+
+
+def is_torch(value: Any) -> bool:
+    """Whether `value` is a torch tensor, without importing torch."""
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def torch_to_numpy(value: Any) -> np.ndarray[Any, Any]:
+    """A torch CPU tensor as a NumPy array over the same memory, whatever its dtype."""
+    import torch
+
+    dtype = dtype_of(str(value.dtype).removeprefix("torch.")).numpy
+    if value.dtype in (torch.float16, torch.float32) or not value.dtype.is_floating_point:
+        return value.detach().numpy()
+    same_size = {1: torch.uint8, 2: torch.int16}[value.element_size()]
+    return value.detach().view(same_size).numpy().view(dtype)
+
+
+def numpy_to_torch(value: np.ndarray[Any, Any]) -> Any:
+    """The inverse of `torch_to_numpy`."""
+    import torch
+
+    name = str(dtype_of(value.dtype))
+    target = getattr(torch, name)
+    if value.dtype.kind in "iufb" and value.dtype.name == name:
+        return torch.from_numpy(value)
+    return torch.from_numpy(value.view({1: np.uint8, 2: np.int16}[value.itemsize])).view(target)
+
+
+class Arguments:
+    """The arguments of one launch, wrapped. Arrays inside tuples, lists, dicts and dataclasses are wrapped too."""
+
+    def __init__(self, private_to: int | None) -> None:
+        self._private_to = private_to
+        self._copies: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._from_torch = False
+        self.args: tuple[Any, ...] = ()
+        self.kwargs: dict[str, Any] = {}
+
+    @classmethod
+    def wrap(
+        cls, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], private_to: int | None
+    ) -> Arguments:
+        """Wrap every array; `private_to` is the only core that sees them, or None for shared HBM."""
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        self = cls(private_to)
+        for name, value in bound.arguments.items():
+            bound.arguments[name] = self._wrap(value, name)
+        self.args, self.kwargs = bound.args, bound.kwargs
+        return self
+
+    def _wrap(self, value: Any, name: str) -> Any:
+        if is_torch(value):
+            self._from_torch = True
+            value = torch_to_numpy(value)
+        if isinstance(value, np.ndarray):
+            return self._tensor(value, name)
+        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
+            return type(value)(self._wrap(v, f"{name}[{i}]") for i, v in enumerate(value))
+        if type(value) is dict:
+            return {key: self._wrap(v, f"{name}[{key!r}]") for key, v in value.items()}
+        if dataclasses.is_dataclass(value) and not isinstance(value, type):
+            return self._dataclass(value, name)
+        return value
+
+    def _dataclass(self, value: Any, name: str) -> Any:
+        old = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.init}
+        new = {key: self._wrap(v, f"{name}.{key}") for key, v in old.items()}
+        changed = any(new[key] is not old[key] for key in old)
+        return dataclasses.replace(value, **new) if changed else value
+
+    def _tensor(self, array: np.ndarray[Any, Any], name: str) -> NkiTensor:
+        try:
+            dtype_of(array.dtype)
+        except TypeError as error:
+            raise LaunchError(
+                f"argument {name} has an NKI data type", f"{array.dtype}", f"Cast it before the call ({error})."
+            ) from None
+        direct = array.flags.c_contiguous and array.flags.writeable
+        held = array if direct else np.array(array, order="C", copy=True)
+        if not direct and array.flags.writeable:
+            self._copies.append((array, held))
+        storage, dtype = wrap_host_array(held, name, self._private_to)
+        shape = held.shape or (1,)
+        return NkiTensor(storage, Layout(shape, row_major(shape), 0), dtype)
+
+    def unwrap(self, result: Any, watch: Watch) -> Any:
+        """The kernel's result as host arrays, after copying back inputs that could not be wrapped in place."""
+        for original, held in self._copies:
+            original[...] = held
+        return self._unwrap(result, watch)
+
+    def _unwrap(self, result: Any, watch: Watch) -> Any:
+        if isinstance(result, NkiTensor):
+            return self._host(result, watch)
+        if isinstance(result, (list, tuple)):
+            return type(result)(self._unwrap(r, watch) for r in result)
+        if isinstance(result, dict):
+            return {key: self._unwrap(r, watch) for key, r in result.items()}
+        return result
+
+    def _host(self, tensor: NkiTensor, watch: Watch) -> Any:
+        if not tensor.buffer.is_hbm:
+            raise LaunchError(
+                "kernels return HBM tensors", f"{tensor!r}", "dma_copy the result to a shared_hbm tensor and return it."
+            )
+        region = resolve(tensor)
+        missing = first_unwritten(region)
+        if missing is not None:
+            error = UninitializedRead(
+                "every element of a returned tensor was written",
+                f"element {missing} of shape {tensor.shape} in the {tensor.storage} was never written",
+                "Write all of it, or return only the part that is.",
+                tensor.storage.allocated_at,
+            )
+            watch.add([Finding(error)])
+        values = read(region).copy()
+        return numpy_to_torch(values) if self._from_torch else values

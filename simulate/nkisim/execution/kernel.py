@@ -1,0 +1,76 @@
+"""`nki.jit` and `nki.simulate`."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from typing import Any
+
+from nkisim.errors import ArgumentError, LaunchError
+from nkisim.execution.launch import default_grid, launch
+from nkisim.execution.neuron_core import Watch, is_running
+from nkisim.machine import load_machine, target_from_environment
+from nkisim.observe import Capacity, Uninitialized
+
+
+class Kernel:
+    """A kernel function. `kernel[2]` chooses the launch grid; a call simulates, or inlines inside another kernel."""
+
+    def __init__(self, function: Callable[..., Any], grid: tuple[int, ...] = ()) -> None:
+        functools.update_wrapper(self, function)
+        self.function, self.grid = function, grid
+
+    def __getitem__(self, grid: int | tuple[int, ...]) -> Kernel:
+        return Kernel(self.function, grid if isinstance(grid, tuple) else (grid,))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not is_running():
+            return simulate(self)(*args, **kwargs)
+        if self.grid:
+            raise LaunchError(
+                "a kernel called inside a kernel runs on the caller's grid", f"[{self.grid[0]}]", "Drop the brackets."
+            )
+        return self.function(*args, **kwargs)
+
+
+def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+    """Decorator that makes a function a kernel. Off device every call is simulated.
+
+    Raises:
+        ArgumentError: an option nkisim would have to ignore.
+    """
+    if kwargs:
+        from nkisim import compat
+
+        compat.accept_jit_options(kwargs)
+    return Kernel(fn) if fn is not None else Kernel
+
+
+def simulate(kernel: Any) -> Callable[..., Any]:
+    """A callable that runs `kernel` on this CPU, NumPy or torch in, the same out.
+
+    The target is NEURON_PLATFORM_TARGET_OVERRIDE. Problems found (capacity, reads of unwritten memory) raise;
+    NKISIM_FINDINGS=report turns those into warnings. `nkisim.Simulator` gives access to everything else.
+    """
+    if not callable(kernel):
+        raise ArgumentError("nki.simulate takes a kernel", f"{kernel!r}", "Pass the @nki.jit function itself.")
+    target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+
+    @functools.wraps(target.function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        machine = load_machine(target_from_environment())
+        report_only = os.environ.get("NKISIM_FINDINGS", "raise") == "report"
+        watch = Watch([Uninitialized(), Capacity(machine)], report_only)
+        result = launch(target.function, default_grid(target.grid), args, kwargs, machine, watch)
+        _warn(watch)
+        return result
+
+    return run
+
+
+def _warn(watch: Watch) -> None:
+    import warnings
+
+    for finding in watch.findings:
+        warnings.warn(str(finding), RuntimeWarning, stacklevel=3)

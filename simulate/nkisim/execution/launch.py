@@ -1,0 +1,91 @@
+"""Launching a kernel: arguments in, cores run, results out. No thread outlives a launch."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from nkisim.errors import LaunchError
+from nkisim.execution.arguments import Arguments
+from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
+from nkisim.execution.rendezvous import CoreStopped, Rendezvous
+from nkisim.execution.shared_memory import SharedMemory
+from nkisim.machine import Machine
+
+
+@dataclass
+class _Outcome:
+    results: dict[int, Any] = field(default_factory=dict)
+    errors: dict[int, BaseException] = field(default_factory=dict)
+
+
+def launch(
+    function: Callable[..., Any], grid: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any],
+    machine: Machine, watch: Watch,
+) -> Any:
+    """Run `function` on every core of `grid` and return its result as host arrays.
+
+    Raises:
+        NkiValidationError: a rule of the hardware is broken.
+        Exception: whatever the kernel itself raises.
+    """
+    cores = _core_count(grid)
+    arguments = Arguments.wrap(function, args, kwargs, private_to=None if cores > 1 else 0)
+    rendezvous, shared, outcome = Rendezvous(cores), SharedMemory(), _Outcome()
+    members = [NeuronCore(i, grid, machine, watch, rendezvous, shared) for i in range(cores)]
+
+    def run(core: NeuronCore) -> None:
+        try:
+            rendezvous.start(core.identity)
+            with running_on(core):
+                outcome.results[core.identity] = function(*arguments.args, **arguments.kwargs)
+            rendezvous.finish(core.identity)
+        except BaseException as error:
+            outcome.errors[core.identity] = error
+            rendezvous.fail(core.identity, error)
+
+    others = [threading.Thread(target=run, args=(core,), name=f"neuron-core-{core.identity}") for core in members[1:]]
+    for thread in others:
+        thread.start()
+    run(members[0])  # core 0 runs in the caller's thread, so that debuggers work
+    for thread in others:
+        thread.join()
+    _raise_first(outcome.errors)
+    results = arguments.unwrap(outcome.results[0], watch)
+    watch.finish()
+    return results
+
+
+def _raise_first(errors: dict[int, BaseException]) -> None:
+    real = [error for _, error in sorted(errors.items()) if not isinstance(error, CoreStopped)]
+    if real:
+        raise real[0]
+
+
+def _core_count(grid: tuple[int, ...]) -> int:
+    if len(grid) > 1 or (grid and grid[0] not in (1, 2)):
+        raise LaunchError(
+            "a launch grid is kernel[1] or kernel[2], the cores of one logical NeuronCore", f"{grid}", "Use [1] or [2]."
+        )
+    return grid[0] if grid else 1
+
+
+def default_grid(given: tuple[int, ...]) -> tuple[int, ...]:
+    """The launch grid, from the call site or NEURON_LOGICAL_NC_CONFIG.
+
+    Raises:
+        LaunchError: the two disagree.
+    """
+    configured = os.environ.get("NEURON_LOGICAL_NC_CONFIG")
+    if configured is None:
+        return given
+    if given and given != (int(configured),):
+        raise LaunchError(
+            "the launch grid matches NEURON_LOGICAL_NC_CONFIG",
+            f"kernel[{given[0]}] with NEURON_LOGICAL_NC_CONFIG={configured}",
+            "Launch without a grid, or change the variable.",
+        )
+    return (int(configured),)

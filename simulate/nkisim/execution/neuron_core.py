@@ -1,0 +1,112 @@
+"""One NeuronCore while a kernel runs on it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from nkisim.errors import LaunchError
+from nkisim.execution.rendezvous import Rendezvous
+from nkisim.execution.shared_memory import SharedMemory
+from nkisim.machine import Machine
+from nkisim.memory import MemoryRegion
+from nkisim.memory.storage import Block
+from nkisim.observe import Event, Finding, Observer
+
+_active = threading.local()
+
+
+@dataclass
+class Watch:
+    """The observers of a launch and what becomes of their findings."""
+
+    observers: list[Observer]
+    report_only: bool
+    findings: list[Finding] = field(default_factory=list)
+
+    def instruction(self, event: Event) -> None:
+        for observer in self.observers:
+            self.add(observer.on_instruction(event))
+
+    def finish(self) -> None:
+        for observer in self.observers:
+            self.add(observer.on_finish())
+
+    def add(self, findings: list[Finding]) -> None:
+        """Keep findings, or raise the first one."""
+        self.findings += findings
+        if findings and not self.report_only:
+            raise findings[0].error
+
+
+class NeuronCore:
+    """Program position, memories and loop state of one core.
+
+    Attributes:
+        identity: 0 or 1.
+        grid: the launch grid, () for a plain launch.
+    """
+
+    def __init__(
+        self, identity: int, grid: tuple[int, ...], machine: Machine, watch: Watch, rendezvous: Rendezvous,
+        shared: SharedMemory,
+    ) -> None:
+        self.identity, self.grid, self.machine, self.watch = identity, grid, machine, watch
+        self.rendezvous, self.shared = rendezvous, shared
+        self.position = 0
+        self.signatures: list[list[object]] = []
+        self._arenas: dict[MemoryRegion, Block] = {}
+
+    @property
+    def count(self) -> int:
+        """Cores in the launch."""
+        return self.grid[0] if self.grid else 1
+
+    def arena(self, buffer: MemoryRegion) -> Block:
+        """The core's whole SBUF or PSUM, where tensors with explicit addresses live."""
+        if buffer not in self._arenas:
+            sizes = {
+                MemoryRegion.sbuf: self.machine.sbuf_usable_bytes,
+                MemoryRegion.psum: self.machine.psum_bank_bytes * self.machine.psum_banks,
+            }
+            self._arenas[buffer] = Block.fresh(self.machine.partitions, sizes[buffer])
+        return self._arenas[buffer]
+
+    def emit(self, event: Event) -> None:
+        """Count the event, note it in the body of the loop being run, tell the observers."""
+        self.position += 1
+        if self.signatures:
+            shapes = tuple(region.tensor.shape for region in (*event.reads, *event.writes))
+            self.signatures[-1].append((event.opcode, event.location, shapes))
+        self.watch.instruction(event)
+
+
+@contextmanager
+def running_on(core: NeuronCore) -> Iterator[None]:
+    """Make `core` the one this thread's instructions execute on."""
+    _active.core = core
+    try:
+        yield
+    finally:
+        _active.core = None
+
+
+def is_running() -> bool:
+    """Whether this thread is inside a kernel."""
+    return getattr(_active, "core", None) is not None
+
+
+def current_core() -> NeuronCore:
+    """The core this thread's instructions execute on.
+
+    Raises:
+        LaunchError: no kernel is running.
+    """
+    core: NeuronCore | None = getattr(_active, "core", None)
+    if core is None:
+        raise LaunchError(
+            "device instructions run inside a kernel", "a call outside any launch", "Call it in an @nki.jit function."
+        )
+    return core

@@ -1,0 +1,50 @@
+"""The arithmetic of the compute engines: fp32 inside, or raw integers for bit operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import to_float32
+from nkisim.errors import ArgumentError
+from nkisim.instructions import checks
+from nkisim.instructions.operators import Operator
+from nkisim.memory import NkiTensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Operator:
+    """`op`, which must be one the ALU has.
+
+    Raises:
+        ArgumentError: it is not an operator, or takes another number of operands.
+    """
+    if not isinstance(op, Operator) or not op.alu or (arity is not None and op.arity != arity):
+        kind = {1: "unary ", 2: "binary "}.get(arity or 0, "")
+        raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", "Use one of nl.add, nl.multiply, ...")
+    return op
+
+
+def apply(op: Operator, left: Array, right: Array | float) -> Array:
+    """`left <op> right`, as the ALU computes it."""
+    with np.errstate(all="ignore"):
+        return op.function(left) if op.arity == 1 else op.function(left, right)
+
+
+def operands(op: Operator, *values: Array) -> list[Array]:
+    """Inputs in the type the ALU works in."""
+    return list(values) if op.bitwise else [to_float32(v) for v in values]
+
+
+def column(values: Array, like: Array) -> Array:
+    """A [P, 1...] operand shaped to broadcast over a tile's free dimensions."""
+    return values.reshape(values.shape[0], *([1] * (like.ndim - 1)))
+
+
+def check_bitwise(op: Operator, **tensors: NkiTensor) -> None:
+    """Bit operations need integer tiles."""
+    if op.bitwise:
+        for operand, t in tensors.items():
+            checks.integer_only(operand, t.dtype)

@@ -1,0 +1,199 @@
+"""Guards shared by the instructions. Each states one rule of the hardware, raises with the actual value, and helps."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from nkisim.dtypes import DType
+from nkisim.errors import (
+    ArgumentError,
+    BufferRuleError,
+    DtypeError,
+    EngineError,
+    PartitionError,
+    PsumBankError,
+    ShapeError,
+    TargetError,
+)
+from nkisim.execution.neuron_core import current_core
+from nkisim.instructions.enums import engine as Engine
+from nkisim.memory import MemoryRegion, NkiTensor
+
+PARTITIONS = 128
+QUADRANT = 32
+
+
+def tensor(value: Any, operand: str) -> NkiTensor:
+    """`value`, which must be a tensor."""
+    if not isinstance(value, NkiTensor):
+        raise ArgumentError(f"{operand} is an NKI tensor", f"{type(value).__name__}", "Allocate it with nl.ndarray.")
+    return value
+
+
+def free_size(t: NkiTensor) -> int:
+    """Elements a partition."""
+    return math.prod(t.shape[1:])
+
+
+def on_chip(*named: tuple[str, NkiTensor]) -> None:
+    """Operands are SBUF or PSUM tiles of at most 128 partitions that start where the hardware allows."""
+    for operand, t in named:
+        tensor(t, operand)
+        if not t.buffer.is_on_chip:
+            raise BufferRuleError(
+                f"{operand} is in SBUF or PSUM", f"{t.buffer.value}", "Load it into SBUF with nisa.dma_copy first."
+            )
+        partitions(operand, t)
+
+
+def in_sbuf(*named: tuple[str, NkiTensor]) -> None:
+    """Operands are in SBUF."""
+    for operand, t in named:
+        if tensor(t, operand).buffer is not MemoryRegion.sbuf:
+            raise BufferRuleError(f"{operand} is in SBUF", f"{t.buffer.value}", "Copy it to an SBUF tile first.")
+        partitions(operand, t)
+
+
+def in_psum(operand: str, t: NkiTensor) -> None:
+    """The operand is in PSUM."""
+    if tensor(t, operand).buffer is not MemoryRegion.psum:
+        raise BufferRuleError(f"{operand} is in PSUM", f"{t.buffer.value}", "Allocate it with buffer=nl.psum.")
+    partitions(operand, t)
+
+
+def partitions(operand: str, t: NkiTensor) -> None:
+    """At most 128 partitions, starting at 0; up to 64 may start at 0 or 64; up to 32 at any quadrant."""
+    count = t.shape[0]
+    if count > PARTITIONS:
+        raise PartitionError(f"{operand} spans at most 128 partitions", f"{count}", "Split it into tiles of 128.")
+    start = start_partition(t)
+    step = QUADRANT if count <= 32 else 64 if count <= 64 else 128
+    if start % step:
+        raise PartitionError(
+            f"an access to {count} partitions starts at a multiple of {step}",
+            f"{operand} starts at partition {start}",
+            "Align the tile, or move it with nc_stream_shuffle or DMA.",
+        )
+
+
+def start_partition(t: NkiTensor) -> int:
+    """Physical partition of the first element; tensors without an address start at 0."""
+    within = t.offset * t.dtype.itemsize // t.storage.row_bytes if t.storage.row_bytes else 0
+    return within + (t.storage.address[0] if t.storage.address else 0)
+
+
+def same_tile(*named: tuple[str, NkiTensor]) -> None:
+    """Operands have equal partitions and equal elements a partition."""
+    (first, a), *rest = named
+    for operand, t in rest:
+        if t.shape[0] != a.shape[0] or free_size(t) != free_size(a):
+            raise ShapeError(
+                f"{operand} has the partitions and the elements a partition of {first}",
+                f"{t.shape} against {a.shape}",
+                "Slice or broadcast the operands to the same tile.",
+            )
+
+
+def writable(operand: str, t: NkiTensor) -> None:
+    """A destination addresses each element once."""
+    if any(n > 1 and s == 0 for n, s in zip(t.shape, t.strides, strict=True)):
+        raise ShapeError(
+            f"{operand} does not repeat elements", f"strides {t.strides} for {t.shape}", "Write to a real tile."
+        )
+
+
+def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> None:
+    """The Vector Engine reads at most one of two tensors from PSUM."""
+    if a.buffer is MemoryRegion.psum and b.buffer is MemoryRegion.psum:
+        raise BufferRuleError(
+            f"{first} and {second} are not both in PSUM", "both are", "Evict one to SBUF with nisa.tensor_copy."
+        )
+
+
+def scalar_or_column(operand: str, value: Any, like: NkiTensor, dtype: str | None = None) -> list[NkiTensor]:
+    """`value` is a number, or a tile [partitions of `like`, 1]; returns it as a list of tensor operands."""
+    if isinstance(value, (int, float)) or hasattr(value, "dtype") and not isinstance(value, NkiTensor):
+        return []
+    t = tensor(value, operand)
+    on_chip((operand, t))
+    if t.shape[0] != like.shape[0] or free_size(t) != 1:
+        raise ShapeError(
+            f"{operand} is a number or one element a partition",
+            f"shape {t.shape} for a tile of {like.shape[0]} partitions",
+            "Use nisa.tensor_tensor for full tiles.",
+        )
+    if dtype is not None and t.dtype != dtype:
+        raise DtypeError(f"{operand} is {dtype}", f"{t.dtype}", f"Copy it to a {dtype} tile first.")
+    return [t]
+
+
+def dtype_in(operand: str, t: NkiTensor, allowed: tuple[str, ...]) -> None:
+    """The operand's dtype is one of `allowed`."""
+    if t.dtype not in allowed:
+        raise DtypeError(f"{operand} is one of {', '.join(allowed)}", f"{t.dtype}", "Cast it with nisa.tensor_copy.")
+
+
+def same_dtype(first: str, a: NkiTensor, second: str, b: NkiTensor) -> None:
+    """Two operands have one dtype."""
+    if a.dtype != b.dtype:
+        raise DtypeError(
+            f"{first} and {second} have one data type", f"{a.dtype} and {b.dtype}", "Cast one with nisa.tensor_copy."
+        )
+
+
+def not_packed(*named: tuple[str, NkiTensor]) -> None:
+    """MX-packed tensors are only for the MX instructions and plain copies."""
+    for operand, t in named:
+        if t.dtype.kind == "packed":
+            raise DtypeError(f"{operand} is not MX-packed", f"{t.dtype}", "Use nc_matmul_mx or quantize_mx.")
+
+
+def choose_engine(given: Engine, allowed: tuple[Engine, ...], default: Engine) -> Engine:
+    """The engine asked for, or the default."""
+    if given is Engine.unknown:
+        return default
+    if given not in allowed:
+        names = ", ".join(e.name for e in allowed)
+        raise EngineError(f"this instruction runs on {names}", f"engine {given.name}", "Leave engine unset.")
+    return given
+
+
+def gpsimd_stays_out_of_psum(unit: Engine, *named: tuple[str, NkiTensor]) -> None:
+    """GpSimd has no port to PSUM."""
+    for operand, t in named:
+        if unit is Engine.gpsimd and t.buffer is MemoryRegion.psum:
+            raise BufferRuleError(
+                "GpSimd cannot access PSUM", f"{operand} is in PSUM", "Use engine.vector, or copy to SBUF."
+            )
+
+
+def psum_banks(operand: str, t: NkiTensor) -> None:
+    """Before NeuronCore-v4 one instruction's PSUM access by the PE stays in one 2 KiB bank of each partition."""
+    machine = current_core().machine
+    bank = machine.psum_bank_bytes
+    within = t.offset * t.dtype.itemsize % t.storage.row_bytes
+    within += t.storage.address[1] if t.storage.address else 0
+    reach = sum(s * (n - 1) for s, n in zip(t.strides[1:], t.shape[1:], strict=True)) * t.dtype.itemsize
+    first, last = within // bank, (within + reach + t.dtype.itemsize - 1) // bank
+    if machine.generation < 4 and first != last:
+        raise PsumBankError(
+            f"{operand} stays in one PSUM bank of {bank} bytes a partition",
+            f"bytes {within}..{within + reach + t.dtype.itemsize - 1} touch banks {first}..{last}",
+            "Split the output at bank boundaries (512 fp32 elements).",
+        )
+
+
+def generation(minimum: int, feature: str) -> None:
+    """The target is at least this NeuronCore generation."""
+    machine = current_core().machine
+    if machine.generation < minimum:
+        raise TargetError(
+            f"{feature} needs NeuronCore-v{minimum} or newer", f"target {machine.name}", "Choose another target."
+        )
+
+
+def integer_only(operand: str, dtype: DType) -> None:
+    """Bit operations work on integers."""
+    if not dtype.is_integer:
+        raise DtypeError(f"{operand} of a bitwise operation is an integer tile", f"{dtype}", "Reinterpret with .view.")

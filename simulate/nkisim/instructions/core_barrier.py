@@ -1,0 +1,34 @@
+"""core_barrier: the cores of an LNC pair wait for each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkisim.errors import ArgumentError, BufferRuleError, kernel_location
+from nkisim.execution.neuron_core import current_core
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import MemoryRegion, NkiTensor
+
+
+@instruction
+def core_barrier(
+    data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None
+) -> Operation:
+    """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on."""
+    core = current_core()
+    checks.generation(3, "core_barrier")
+    wanted = tuple(cores) if isinstance(cores, (tuple, list)) else (cores,)
+    if core.count != 2 or wanted != (0, 1):
+        raise ArgumentError(
+            "core_barrier is between cores (0, 1) of a two-core launch",
+            f"cores={cores} in a launch of {core.count}",
+            "Launch with kernel[2] and pass cores=(0, 1).",
+        )
+    if checks.tensor(data, "data").buffer is not MemoryRegion.shared_hbm:
+        raise BufferRuleError(
+            "core_barrier synchronises on shared HBM", f"{data.buffer.value}", "Allocate it with buffer=nl.shared_hbm."
+        )
+    core.rendezvous.meet(core.identity, "core_barrier", kernel_location())
+    return Operation(engine, (), (), lambda: (), details={"barrier": data.storage.identity}, name=name)

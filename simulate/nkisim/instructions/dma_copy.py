@@ -1,0 +1,88 @@
+"""dma_copy: move a tile between HBM and SBUF, with casts and runtime row selection."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, ShapeError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import dge_mode as DgeMode
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.enums import oob_mode as OobMode
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import MemoryRegion, NkiTensor
+
+
+@instruction
+def dma_copy(
+    dst: NkiTensor, src: NkiTensor, priority: Any = None, oob_mode: OobMode = OobMode.error,
+    dge_mode: DgeMode = DgeMode.unknown, engine: Engine = Engine.unknown, name: str | None = None,
+) -> Operation:
+    """dst = src, element by element in row-major order, cast through fp32 where the types differ."""
+    for operand, t in (("dst", dst), ("src", src)):
+        check_reachable(operand, t)
+    checks.writable("dst", dst)
+    if dst.size != src.size:
+        raise ShapeError(
+            "dst and src have the same number of elements", f"{dst.shape} and {src.shape}", "Slice one of them."
+        )
+    if dst.dtype != src.dtype:
+        checks.not_packed(("dst", dst), ("src", src))
+    _check_mode(dst, src, dge_mode, engine)
+    if priority is not None:
+        checks.generation(4, "DMA priority")
+    skip = oob_mode is OobMode.skip
+    if skip and any(t.indirection and t.indirection.per_partition for t in (dst, src)) and dst.shape[0] != src.shape[0]:
+        raise ShapeError(
+            "oob_mode.skip drops rows, so dst and src have the same first dimension",
+            f"{dst.shape} and {src.shape}",
+            "Give both patterns one row for each index.",
+        )
+    mode = _mode(dst, src, dge_mode)
+    return Operation(
+        Engine.dma, (src,), (dst,), lambda values: values, details={"dge": mode.name, "queue": engine.name},
+        name=name, skip_out_of_bounds=skip,
+    )  # fmt: skip
+
+
+def check_reachable(operand: str, t: Any) -> None:
+    """DMA engines reach HBM and SBUF."""
+    if checks.tensor(t, operand).buffer is MemoryRegion.psum:
+        raise BufferRuleError("DMA cannot access PSUM", f"{operand} is in PSUM", "Copy it to SBUF with tensor_copy.")
+    if t.buffer is MemoryRegion.sbuf and t.shape[0] > checks.PARTITIONS:
+        checks.partitions(operand, t)
+    how = t.indirection
+    if how is not None and how.per_partition and t.buffer is not MemoryRegion.shared_hbm and t.buffer.is_on_chip:
+        raise BufferRuleError("a gather or scatter addresses HBM", f"{operand} is in SBUF", "Index the HBM side.")
+    if how is not None and isinstance(how.index, NkiTensor):
+        if how.index.buffer is not MemoryRegion.sbuf:
+            raise BufferRuleError("runtime indices are in SBUF", f"{how.index.buffer.value}", "Load them first.")
+        if not how.index.dtype.is_integer or how.index.dtype.itemsize != 4:
+            raise DtypeError("runtime indices are int32 or uint32", f"{how.index.dtype}", "Cast them first.")
+
+
+def _mode(dst: NkiTensor, src: NkiTensor, asked: DgeMode) -> DgeMode:
+    """The descriptor generation a compiler would pick: software for gathers and casts at runtime addresses."""
+    if asked is not DgeMode.unknown:
+        return asked
+    hows = [t.indirection for t in (dst, src) if t.indirection is not None]
+    if not hows:
+        return DgeMode.none
+    return DgeMode.swdge if any(h.per_partition for h in hows) or dst.dtype != src.dtype else DgeMode.hwdge
+
+
+def _check_mode(dst: NkiTensor, src: NkiTensor, mode: DgeMode, engine: Engine) -> None:
+    hows = [t.indirection for t in (dst, src) if t.indirection is not None]
+    if engine is not Engine.unknown:
+        if mode is not DgeMode.hwdge:
+            raise ArgumentError(
+                "engine= chooses who issues a hwdge copy", f"engine with {mode.name}", "Pass dge_mode=dge_mode.hwdge."
+            )
+        if engine not in (Engine.sync, Engine.scalar):
+            raise EngineError("hwdge copies are issued by sync or scalar", f"{engine.name}", "Use engine.sync.")
+    if mode is DgeMode.hwdge and dst.dtype != src.dtype:
+        raise DtypeError("hwdge does not cast", f"{src.dtype} to {dst.dtype}", "Use swdge, or cast with tensor_copy.")
+    if mode is DgeMode.hwdge and any(h.per_partition for h in hows):
+        raise ArgumentError("hwdge takes no vector_offset", "a gather or scatter", "Use dge_mode.swdge.")
+    if mode is DgeMode.none and hows:
+        raise ArgumentError("dge_mode.none needs static addresses", "a runtime index", "Use swdge or hwdge.")

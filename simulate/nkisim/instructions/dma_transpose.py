@@ -1,0 +1,83 @@
+"""dma_transpose: transpose on the way through the DMA engines, with optional row gather."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkisim.errors import ArgumentError, DtypeError, ShapeError
+from nkisim.instructions import checks
+from nkisim.instructions.dma_copy import check_reachable
+from nkisim.instructions.enums import dge_mode as DgeMode
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.enums import oob_mode as OobMode
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+
+AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
+
+
+@instruction
+def dma_transpose(
+    dst: NkiTensor, src: NkiTensor, axes: tuple[int, ...] | None = None, priority: Any = None,
+    dge_mode: DgeMode = DgeMode.unknown, oob_mode: OobMode = OobMode.error, name: str | None = None,
+) -> Operation:
+    """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first."""
+    check_reachable("src", src)
+    checks.in_sbuf(("dst", dst))
+    checks.same_dtype("dst", dst, "src", src)
+    checks.writable("dst", dst)
+    order = AXES.get(src.ndim)
+    if order is None or (axes is not None and tuple(axes) != order):
+        raise ArgumentError(
+            "axes are (1,0), (2,1,0) or (3,1,2,0) for 2, 3 or 4 dimensions", f"{axes} for {src.shape}", "Permute first."
+        )
+    if dst.shape != tuple(src.shape[a] for a in order):
+        raise ShapeError("dst is src transposed", f"{dst.shape} for {src.shape}", "Fix dst's shape.")
+    if src.dtype.itemsize not in (2, 4):
+        raise DtypeError("DMA transposes 2- and 4-byte elements", f"{src.dtype}", "Reinterpret with .view first.")
+    if priority is not None:
+        checks.generation(4, "DMA priority")
+    if oob_mode is OobMode.skip:
+        raise ArgumentError("a transposed gather has no rows to skip to", "oob_mode.skip", "Clamp the indices first.")
+    gathers = src.indirection is not None
+    _check_mode(src, dge_mode, gathers)
+    mode = dge_mode if dge_mode is not DgeMode.unknown else DgeMode.swdge if gathers else DgeMode.none
+    details = {"dge": mode.name, "transpose": True}
+    return Operation(Engine.dma, (src,), (dst,), lambda x: x.transpose(order), details=details, name=name)
+
+
+def _check_mode(src: NkiTensor, mode: DgeMode, gathers: bool) -> None:
+    if gathers:
+        _check_gather(src, mode)
+    elif mode is DgeMode.swdge or mode is DgeMode.none:
+        raise ArgumentError("a direct transpose is unknown or hwdge", mode.name, "Leave dge_mode unset.")
+    elif mode is DgeMode.hwdge:
+        first, last = src.shape[0], src.shape[-1]
+        tiled = first == 16 if src.ndim == 2 else first in (1, 2, 4, 8, 16) and first * src.shape[-2] % 16 == 0
+        if not tiled or last > 128 or src.dtype.itemsize != 2:
+            raise ShapeError(
+                "a hwdge transpose takes 16 rows (3-D and 4-D: shape[0]*shape[-2] a multiple of 16), "
+                "at most 128 columns, 2-byte elements",
+                f"{src.dtype}{src.shape}",
+                "Leave dge_mode unset.",
+            )
+
+
+def _check_gather(src: NkiTensor, mode: DgeMode) -> None:
+    if mode not in (DgeMode.unknown, DgeMode.swdge):
+        raise ArgumentError("a gathering transpose is unknown or swdge", mode.name, "Leave dge_mode unset.")
+    index = src.indirection.index if src.indirection else None
+    if not src.buffer.is_hbm or src.shape[0] % 16 or src.shape[-1] > 128 or src.dtype.itemsize != 2:
+        raise ShapeError(
+            "a gathering transpose reads HBM rows in multiples of 16, at most 128 columns of 2 bytes",
+            f"{src.buffer.value} {src.dtype}{src.shape}",
+            "Pad the rows, split the columns.",
+        )
+    if not isinstance(index, NkiTensor) or index.dtype != "uint32" or index.shape[0] % 16 or index.shape[0] > 128:
+        raise ShapeError(
+            "its indices are a uint32 SBUF tile of 16..128 partitions, a multiple of 16",
+            f"{index!r}",
+            "Reshape or cast the indices.",
+        )
+    if checks.free_size(index) > 1 and index.shape[0] != 128:
+        raise ShapeError("index tiles with several columns have 128 partitions", f"{index.shape}", "Use 128.")

@@ -1,0 +1,27 @@
+"""memset: fill a tile with a constant."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nkisim.errors import ArgumentError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
+    """dst[...] = value."""
+    checks.on_chip(("dst", dst))
+    checks.writable("dst", dst)
+    unit = checks.choose_engine(engine, (Engine.vector, Engine.gpsimd), Engine.vector)
+    checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
+    if dst.dtype.kind == "packed" and value != 0:
+        raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
+    fill = np.zeros(dst.shape, dst.dtype.numpy) if dst.dtype.kind == "packed" else np.full(dst.shape, value)
+    return Operation(
+        unit, (), (dst,), lambda: fill, Work(checks.free_size(dst)), {"zero": value == 0}, name
+    )  # fmt: skip

@@ -1,0 +1,130 @@
+"""nc_matmul: dst = stationary.T @ moving on the Tensor Engine, or a transpose through it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import to_float32
+from nkisim.errors import AccumulationError, DtypeError, NotSimulated, ShapeError
+from nkisim.execution.neuron_core import current_core
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.enums import matmul_perf_mode as PerfMode
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import MATMUL, NEVER, NkiTensor, resolve, state_range
+from nkisim.observe import Work
+
+FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
+INPUTS = (*FP8, "bfloat16", "float16", "tfloat32", "float32")
+WIDE = ("tfloat32", "float32")
+
+
+@instruction
+def nc_matmul(
+    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_stationary_onezero: bool = False,
+    is_moving_onezero: bool = False, is_transpose: bool = False, accumulate: bool | None = None,
+    tile_position: tuple[int, ...] = (), tile_size: tuple[int, ...] = (), perf_mode: PerfMode = PerfMode.none,
+    name: str | None = None,
+) -> Operation:
+    """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
+    if tile_position or tile_size:
+        raise NotSimulated("nc_matmul on the whole PE array", f"tile {tile_position} {tile_size}", "Drop the tiling.")
+    checks.in_sbuf(("stationary", stationary), ("moving", moving))
+    checks.in_psum("dst", dst)
+    checks.writable("dst", dst)
+    rows = 2 if perf_mode is PerfMode.double_row else 1
+    m, n = _check_shapes(dst, stationary, moving, rows)
+    _check_dtypes(dst, stationary, moving, is_transpose, rows)
+    checks.psum_banks("dst", dst)
+    accumulates = _accumulates(dst, accumulate) and not is_transpose
+    k = stationary.shape[0] * rows
+    dtype = np.float32 if not is_transpose else dst.dtype.numpy
+
+    def compute(left: Any, right: Any, *old: Any) -> Any:
+        if is_transpose:
+            return _transpose(left, right).reshape(dst.shape).astype(dtype)
+        product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
+        return product + to_float32(old[0]) if old else product
+
+    reads = (stationary, moving, dst) if accumulates else (stationary, moving)
+    details = {"transpose": is_transpose, "double_row": rows == 2, "onezero": is_stationary_onezero or is_moving_onezero}
+    work = Work(n, 0 if is_transpose else k * m * n)
+    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+
+
+def _transpose(left: Any, right: Any) -> Any:
+    """Bit-accurate: one operand is the data, the other a 0/1 matrix that only routes it."""
+    identity = np.eye(right.shape[0], dtype=np.float32)
+    flat = right.reshape(right.shape[0], -1)
+    if flat.shape[1] == flat.shape[0] and np.array_equal(to_float32(flat), identity):
+        return left.reshape(left.shape[0], -1).T
+    raise NotSimulated(
+        "is_transpose multiplies by an identity as the moving tile", "another moving tile", "Use nc_transpose."
+    )
+
+
+def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, rows: int) -> tuple[int, int]:
+    if rows == 2 and (stationary.shape[1] != 2 or moving.shape[1] != 2):
+        raise ShapeError(
+            "double_row operands are [K, 2, M] and [K, 2, N]", f"{stationary.shape} and {moving.shape}", "Reshape them."
+        )
+    if stationary.shape[0] != moving.shape[0]:
+        raise ShapeError(
+            "stationary and moving contract over the same partitions",
+            f"{stationary.shape[0]} and {moving.shape[0]}",
+            "Slice both to the same K.",
+        )
+    machine = current_core().machine
+    m, n = checks.free_size(stationary) // rows, checks.free_size(moving) // rows
+    most = machine["pe.moving_columns"] * (2 if dst.dtype == "bfloat16" and machine.generation >= 4 else 1)
+    for operand, size, limit in (("stationary", m, machine["pe.stationary_columns"]), ("moving", n, most)):
+        if size > limit:
+            raise ShapeError(
+                f"the free size of {operand} is at most {limit}", f"{size}", f"Split it into tiles of {limit}."
+            )
+    if (dst.shape[0], checks.free_size(dst)) != (m, n):
+        raise ShapeError(
+            "dst is [columns of stationary, columns of moving]", f"{dst.shape} for {m} and {n}", "Fix dst's shape."
+        )
+    return m, n
+
+
+def _check_dtypes(
+    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_transpose: bool, rows: int
+) -> None:
+    pair = (stationary.dtype, moving.dtype)
+    if is_transpose:
+        checks.same_dtype("dst", dst, "stationary", stationary)
+        return
+    for operand, t in (("stationary", stationary), ("moving", moving)):
+        checks.dtype_in(operand, t, INPUTS if rows == 1 else FP8)
+        if t.dtype == "float8_e4m3fn":
+            checks.generation(4, "float8_e4m3fn on the PE")
+    if (pair[0] in WIDE) != (pair[1] in WIDE):
+        raise DtypeError("fp32 pairs with fp32", f"{pair[0]} with {pair[1]}", "Cast both to one width.")
+    if set(pair) == {"float8_e4m3", "float8_e4m3fn"}:
+        raise DtypeError("legacy e4m3 and e4m3fn do not mix", f"{pair[0]} with {pair[1]}", "Use one of them.")
+    allowed = ("float32",) if current_core().machine.generation < 4 else ("float32", "bfloat16")
+    checks.dtype_in("dst", dst, allowed)
+
+
+def _accumulates(dst: NkiTensor, asked: bool | None) -> bool:
+    """Whether this matmul adds to what is in PSUM.
+
+    None means the first write overwrites and later ones accumulate, as the compiler infers it.
+    """
+    if asked is False:
+        return False
+    low, high = state_range(resolve(dst))
+    if high == NEVER and asked is None:
+        return False
+    if low == MATMUL or (low != NEVER and current_core().machine.generation >= 4):
+        return True
+    found = "bytes that were never written" if low == NEVER else "values that no matmul wrote"
+    raise AccumulationError(
+        "a matmul accumulates onto the result of another matmul",
+        f"{found} in the {dst.storage}",
+        "Start the group with accumulate=False; add other values after the matmul.",
+    )

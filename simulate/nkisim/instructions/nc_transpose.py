@@ -1,0 +1,46 @@
+"""nc_transpose: swap the partition and free dimensions of a tile on the Tensor or Vector Engine."""
+
+from __future__ import annotations
+
+from nkisim.errors import ShapeError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.observe import Work
+
+_LIMIT = {Engine.tensor: 128, Engine.vector: 32}
+
+
+@instruction
+def nc_transpose(
+    dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
+) -> Operation:
+    """dst = data.T, bit-exact; free dimensions of data are flattened. PE up to 128x128, DVE up to 32x32."""
+    checks.on_chip(("dst", dst), ("data", data))
+    checks.same_dtype("dst", dst, "data", data)
+    checks.writable("dst", dst)
+    unit = checks.choose_engine(engine, (Engine.tensor, Engine.vector), _default(dst, data))
+    limit = _LIMIT[unit]
+    rows, columns = data.shape[0], checks.free_size(data)
+    if rows > limit or columns > limit:
+        raise ShapeError(
+            f"a transpose on the {unit.name} engine takes a tile of at most {limit}x{limit}",
+            f"{rows}x{columns}",
+            f"Split it into tiles of {limit}.",
+        )
+    if (dst.shape[0], checks.free_size(dst)) != (columns, rows):
+        raise ShapeError("dst is data transposed", f"{dst.shape} for {rows}x{columns}", "Fix dst's shape.")
+    if unit is Engine.tensor:
+        checks.in_sbuf(("data", data))
+        checks.in_psum("dst", dst)
+        checks.psum_banks("dst", dst)
+    elements = rows
+    return Operation(
+        unit, (data,), (dst,), lambda x: x.reshape(rows, columns).T, Work(elements), {"transpose": True}, name
+    )
+
+
+def _default(dst: NkiTensor, data: NkiTensor) -> Engine:
+    fits_pe = dst.buffer is MemoryRegion.psum and data.buffer is MemoryRegion.sbuf
+    return Engine.tensor if fits_pe else Engine.vector

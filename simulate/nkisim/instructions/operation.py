@@ -1,0 +1,120 @@
+"""How an instruction is declared and carried out.
+
+An instruction's function checks its arguments and returns an `Operation`: operands, a pure function from what is
+read to what is written, and the work. Everything else (memory, bounds, shadow state, events) happens here, once.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nkisim.errors import kernel_location
+from nkisim.execution.neuron_core import NeuronCore, current_core
+from nkisim.instructions.enums import engine as Engine
+from nkisim.memory import (
+    MATMUL,
+    WRITTEN,
+    NkiTensor,
+    Region,
+    RegisterValue,
+    first_unwritten,
+    read,
+    resolve,
+    write,
+)
+from nkisim.observe import Event, Work
+
+Array = np.ndarray[Any, np.dtype[Any]]
+INSTRUCTIONS: dict[str, Callable[..., Any]] = {}
+
+
+@dataclass(slots=True)
+class Operation:
+    """A checked instruction, ready to run.
+
+    Attributes:
+        engine: who executes it.
+        reads, writes: operands.
+        compute: the values of `writes` from the values of `reads`: an array, or a tuple of arrays.
+        work: how much it does.
+        details: parameters that matter to time.
+        skip_out_of_bounds: drop rows whose runtime index is out of bounds.
+        accumulable: written by the PE, so a later matmul may accumulate onto it.
+    """
+
+    engine: Engine
+    reads: tuple[NkiTensor, ...]
+    writes: tuple[NkiTensor, ...]
+    compute: Callable[..., Any]
+    work: Work = field(default_factory=Work)
+    details: Mapping[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    skip_out_of_bounds: bool = False
+    accumulable: bool = False
+
+
+class NkiInstruction:
+    """Handle of an issued instruction."""
+
+    def __init__(self, event: Event) -> None:
+        self.event = event
+
+    def depends_on(self, *producers: NkiInstruction) -> NkiInstruction:
+        """This instruction starts after every producer has completed. Matters to time, not to results."""
+        self.event.after.extend(p.event.index for p in producers if p.event.core == self.event.core)
+        return self
+
+
+def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]:
+    """Register `body` as the instruction of its name; calling it issues the operation it returns."""
+    opcode = body.__name__
+
+    @functools.wraps(body)
+    def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
+        return NkiInstruction(execute(current_core(), opcode, body(*args, **kwargs)))
+
+    INSTRUCTIONS[opcode] = issue
+    return issue
+
+
+def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
+    """Carry out `operation` on `core` and emit its event."""
+    reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
+    writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
+    dropped = any(region.skipped for region in (*reads, *writes))
+    if dropped:
+        reads, writes = [], []
+    else:
+        reads, writes = _drop_rows(reads, writes)
+    indices = [resolve(index) for index in _indices((*operation.reads, *operation.writes))]
+    unwritten = tuple((r, at) for r in (*reads, *indices) if (at := first_unwritten(r)) is not None)
+    event = Event(
+        core.position, core.identity, opcode, operation.engine.name, (*reads, *indices), tuple(writes),
+        operation.work, operation.details, kernel_location(), operation.name, unwritten,
+    )  # fmt: skip
+    if not dropped:
+        values = operation.compute(*(read(r) for r in reads))
+        state = MATMUL if operation.accumulable else WRITTEN
+        for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
+            write(region, value, state)
+    core.emit(event)
+    return event
+
+
+def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region], list[Region]]:
+    """All operands without the rows that some runtime index put out of bounds."""
+    masks = [r.in_bounds for r in (*reads, *writes) if r.in_bounds is not None]
+    if not masks:
+        return reads, writes
+    mask = np.logical_and.reduce(masks)
+    return [r.keep(mask) for r in reads], [r.keep(mask) for r in writes]
+
+
+def _indices(operands: tuple[NkiTensor, ...]) -> list[NkiTensor]:
+    found = [t.indirection.index for t in operands if t.indirection is not None]
+    return [index for index in found if not isinstance(index, RegisterValue)]

@@ -1,0 +1,129 @@
+"""Operators named by `nl.add`, `nl.silu`, ...: what instructions take as `op`.
+
+An operator is also callable on tiles (`nl.add(x, y)`); the language layer installs that behaviour.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+_ERF = np.frompyfunc(math.erf, 1, 1)
+
+
+class Operator:
+    """An ALU operation or activation function.
+
+    Attributes:
+        name: as in `nki.language`.
+        arity: 1 or 2.
+        function: on float32 arrays, or on integers for bit operations; None if only an activation table has it.
+        bitwise: works on raw integers.
+        reducible: `tensor_reduce` accepts it.
+        alu: the Vector Engine's ALU has it; activation: the Scalar Engine's tables have it.
+    """
+
+    def __init__(
+        self, name: str, arity: int, function: Callable[..., Array], *, bitwise: bool = False, reducible: bool = False,
+        alu: bool = True, activation: bool = False, doc: str = "",
+    ) -> None:  # fmt: skip
+        self.name, self.arity, self.function = name, arity, function
+        self.bitwise, self.reducible, self.alu, self.activation = bitwise, reducible, alu, activation
+        self.__name__ = name
+        self.__doc__ = doc or f"`{name}`: an operator for `op=`, or an element-wise operation on tiles."
+        self.on_tiles: Callable[..., Any] | None = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.on_tiles is None:
+            raise TypeError(f"nl.{self.name} is an operator for op=, not a function of tiles")
+        return self.on_tiles(self, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"nl.{self.name}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return operator, (self.name,)
+
+
+OPERATORS: dict[str, Operator] = {}
+
+
+def operator(name: str) -> Operator:
+    """The operator called `name`."""
+    return OPERATORS[name]
+
+
+def _define(name: str, arity: int, function: Callable[..., Array], **flags: Any) -> None:
+    OPERATORS[name] = Operator(name, arity, function, **flags)
+
+
+def _compare(ufunc: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda x, y: ufunc(x, y).astype(np.float32)
+
+
+def _logical(ufunc: Callable[..., Array]) -> Callable[..., Array]:
+    return lambda x, y: ufunc(x != 0, y != 0).astype(np.float32)
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + exp(-x)) without overflow warnings."""
+    with np.errstate(over="ignore"):
+        return np.float32(1) / (np.float32(1) + np.exp(-x))
+
+
+def _erf(x: Array) -> Array:
+    return _ERF(x).astype(np.float32)
+
+
+def _gelu(x: Array) -> Array:
+    return np.float32(0.5) * x * (np.float32(1) + _erf(x * np.float32(math.sqrt(0.5))))
+
+
+def _gelu_tanh(x: Array) -> Array:
+    inner = np.float32(math.sqrt(2 / math.pi)) * (x + np.float32(0.044715) * x * x * x)
+    return np.float32(0.5) * x * (np.float32(1) + np.tanh(inner))
+
+
+def _silu_dx(x: Array) -> Array:
+    s = sigmoid(x)
+    return s * (1 + x * (1 - s))
+
+
+for _name, _function in {
+    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "maximum": np.maximum, "minimum": np.minimum,
+}.items():  # fmt: skip
+    _define(_name, 2, _function, reducible=True)
+for _name, _function in {
+    "equal": np.equal, "not_equal": np.not_equal, "greater_equal": np.greater_equal, "greater": np.greater,
+    "less_equal": np.less_equal, "less": np.less,
+}.items():  # fmt: skip
+    _define(_name, 2, _compare(_function))
+for _name, _function in {
+    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
+}.items():  # fmt: skip
+    _define(_name, 2, _logical(_function), reducible=True)
+for _name, _function in {
+    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
+}.items():  # fmt: skip
+    _define(_name, 2, _function, bitwise=True, reducible=True)
+_define("left_shift", 2, np.left_shift, bitwise=True)
+_define("right_shift", 2, np.right_shift, bitwise=True)
+_define("invert", 1, np.invert, bitwise=True)
+_define("power", 2, np.power)
+_define("abs", 1, np.abs, activation=True)
+_define("square", 1, np.square, activation=True)
+_define("relu", 1, lambda x: np.maximum(x, np.float32(0)), activation=True)
+_define("rsqrt", 1, lambda x: 1 / np.sqrt(x), activation=True)
+_define("reciprocal", 1, lambda x: 1 / x, activation=True)
+for _name, _function in {
+    "copy": lambda x: x, "sigmoid": sigmoid, "silu": lambda x: x * sigmoid(x), "silu_dx": _silu_dx, "gelu": _gelu,
+    "gelu_apprx_tanh": _gelu_tanh, "gelu_apprx_sigmoid": lambda x: x * sigmoid(np.float32(1.702) * x),
+    "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sign": np.sign, "erf": _erf,
+    "softplus": lambda x: np.logaddexp(x, np.float32(0)), "arctan": np.arctan,
+    "mish": lambda x: x * np.tanh(np.logaddexp(x, np.float32(0))),
+}.items():  # fmt: skip
+    _define(_name, 1, _function, alu=False, activation=True)

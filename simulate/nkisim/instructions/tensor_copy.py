@@ -1,0 +1,28 @@
+"""tensor_copy: copy a tile within the on-chip memories."""
+
+from __future__ import annotations
+
+from nkisim.dtypes import to_float32
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def tensor_copy(
+    dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
+) -> Operation:
+    """dst = src: bit-exact between equal types, else through fp32."""
+    checks.on_chip(("dst", dst), ("src", src))
+    checks.same_tile(("src", src), ("dst", dst))
+    checks.writable("dst", dst)
+    unit = checks.choose_engine(engine, (Engine.vector, Engine.scalar, Engine.gpsimd), Engine.vector)
+    checks.gpsimd_stays_out_of_psum(unit, ("dst", dst), ("src", src))
+    exact = dst.dtype == src.dtype
+    if not exact:
+        checks.not_packed(("dst", dst), ("src", src))
+    return Operation(
+        unit, (src,), (dst,), lambda x: x if exact else to_float32(x), Work(checks.free_size(dst)), name=name
+    )

@@ -1,0 +1,49 @@
+"""tensor_tensor: element-wise operation on two tiles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.instructions import alu, checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def tensor_tensor(
+    dst: NkiTensor, data1: NkiTensor, data2: NkiTensor, op: Any, engine: Engine = Engine.unknown,
+    name: str | None = None,
+) -> Operation:
+    """dst = data1 <op> data2. 32-bit integer tiles in SBUF go to GpSimd, which is exact."""
+    op = alu.alu_operator(op, arity=2)
+    named = (("dst", dst), ("data1", data1), ("data2", data2))
+    checks.on_chip(*named)
+    checks.not_packed(*named)
+    checks.same_tile(*named)
+    checks.writable("dst", dst)
+    checks.not_both_in_psum("data1", data1, "data2", data2)
+    alu.check_bitwise(op, dst=dst, data1=data1, data2=data2)
+    tiles = (dst, data1, data2)
+    exact = all(t.dtype in ("int32", "uint32") and t.buffer is MemoryRegion.sbuf for t in tiles) and not op.bitwise
+    default = Engine.gpsimd if op.name == "power" or exact else Engine.vector
+    unit = checks.choose_engine(engine, (Engine.vector, Engine.gpsimd), default)
+    checks.gpsimd_stays_out_of_psum(unit, *named)
+    native = exact and unit is Engine.gpsimd
+
+    def compute(a: Any, b: Any) -> Any:
+        b = b.reshape(a.shape)
+        if native:
+            return _wrap(alu.apply(op, a.astype(np.int64), b.astype(np.int64)), dst)
+        return alu.apply(op, *alu.operands(op, a, b))
+
+    details = {"op": op.name}
+    return Operation(unit, (data1, data2), (dst,), compute, Work(checks.free_size(dst)), details, name)
+
+
+def _wrap(values: Any, dst: NkiTensor) -> Any:
+    """32-bit integer arithmetic wraps around."""
+    return values.astype(np.int64).astype(np.uint32).view(dst.dtype.numpy)

@@ -1,0 +1,1 @@
+"""What `nki.language` adds to the instructions: allocation, launch queries, and tile functions built on them."""

@@ -1,0 +1,55 @@
+"""What a kernel may ask about its launch, and the markers it may leave."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+from nkisim.errors import ArgumentError
+from nkisim.execution.neuron_core import current_core
+from nkisim.memory import NkiTensor, read, resolve
+
+
+def program_id(axis: int = 0) -> int:
+    """Index of this core in the launch grid."""
+    _check_axis(axis)
+    return current_core().identity
+
+
+def num_programs(axes: int | tuple[int, ...] | None = 0) -> int:
+    """Cores in the launch."""
+    for axis in (axes,) if isinstance(axes, int) else axes or ():
+        _check_axis(axis)
+    return current_core().count
+
+
+def program_ndim() -> int:
+    """Dimensions of the launch grid: 0 for a plain call, else 1."""
+    return len(current_core().grid)
+
+
+def _check_axis(axis: int) -> None:
+    if axis != 0:
+        raise ArgumentError("a launch grid has one axis", f"axis {axis}", "Use axis 0.")
+
+
+@contextlib.contextmanager
+def no_reorder() -> Iterator[None]:
+    """Instructions inside run in program order. Functional execution is always in program order."""
+    yield
+
+
+def device_print(print_prefix: str, tensor: NkiTensor) -> None:
+    """Print a tensor's values, now."""
+    core = current_core()
+    print(f"{print_prefix} (core {core.identity})\n{read(resolve(tensor))}")
+
+
+class NKIObject:
+    """Base of kernel configuration objects. Keyword arguments become attributes; class attributes are defaults."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        names = list(getattr(type(self), "__annotations__", {}))
+        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+            setattr(self, name, value)

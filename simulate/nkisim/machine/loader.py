@@ -1,0 +1,98 @@
+"""Typed access to the machine files. Every number there has a value, a unit, a source and a confidence."""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+from dataclasses import dataclass
+from importlib import resources
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_ALIASES = {"trn2": "trn2", "gen3": "trn2", "trn3": "trn3", "gen4": "trn3"}
+CONFIDENCES = ("documented", "derived", "assumed")
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number of a machine file."""
+
+    value: float
+    unit: str
+    source: str
+    confidence: str
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One NeuronCore generation. Sizes are in bytes unless the name says otherwise.
+
+    Attributes:
+        name: "trn2" or "trn3".
+        generation: 3 or 4, as in `nki.isa.nc_version`.
+        quantities: every number of the file, by "section.name".
+    """
+
+    name: str
+    generation: int
+    quantities: dict[str, Quantity]
+
+    def __getitem__(self, key: str) -> int:
+        return int(self.quantities[key].value)
+
+    @property
+    def partitions(self) -> int:
+        return self["sbuf.partitions"]
+
+    @property
+    def sbuf_usable_bytes(self) -> int:
+        """SBUF bytes a partition that a kernel may use."""
+        return self["sbuf.partition_bytes"] - self["sbuf.reserved_bytes"]
+
+    @property
+    def psum_bank_bytes(self) -> int:
+        return self["psum.bank_bytes"]
+
+    @property
+    def psum_banks(self) -> int:
+        return self["psum.banks"]
+
+
+@functools.cache
+def load_machine(target: str) -> Machine:
+    """The machine called `target`: trn2 (gen3) or trn3 (gen4).
+
+    Raises:
+        ValueError: there is no such machine file.
+    """
+    name = _ALIASES.get(target)
+    if name is None:
+        raise ValueError(
+            f"unknown target {target!r}: nkisim models trn2 (gen3) and trn3 (gen4); "
+            "NKI 0.3 dropped trn1, inf2 and gen2"
+        )
+    text = resources.files("nkisim.machine").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    data = tomllib.loads(text)
+    quantities = {
+        f"{section}.{key}": _quantity(f"{name}.toml {section}.{key}", entry)
+        for section, entries in data.items()
+        if isinstance(entries, dict)
+        for key, entry in entries.items()
+    }
+    return Machine(name=data["name"], generation=data["generation"], quantities=quantities)
+
+
+def _quantity(place: str, entry: dict[str, object]) -> Quantity:
+    quantity = Quantity(**entry)  # type: ignore[arg-type]
+    if quantity.confidence not in CONFIDENCES or not quantity.source:
+        raise ValueError(f"{place}: needs a source and one of the confidences {CONFIDENCES}, got {quantity}")
+    return quantity
+
+
+def target_from_environment() -> str:
+    """NEURON_PLATFORM_TARGET_OVERRIDE, or trn3: what AWS documents for a machine without a Neuron device."""
+    return os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")

@@ -1,0 +1,94 @@
+"""NumPy-style indexing of a layout, with the rule that on-chip tensors stay at least two-dimensional."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from nkisim.errors import ArgumentError, OutOfBounds
+from nkisim.memory import views
+from nkisim.memory.views import Layout
+
+
+class DynamicSlice(NamedTuple):
+    """`nl.ds(start, size)`: `size` elements from `start`, which may be a register."""
+
+    start: Any
+    size: int
+
+
+def apply_index(layout: Layout, key: Any, on_chip: bool) -> tuple[Layout, tuple[int, Any] | None]:
+    """`layout` indexed by `key`, and the runtime index (axis of the old layout, start) if there is one."""
+    keys = _expand(key, len(layout.shape))
+    shape, strides, offset = layout
+    dynamic: tuple[int, Any] | None = None
+    dropped: list[int] = []
+    for axis, item in enumerate(keys):
+        start, count, step = 0, shape[axis], 1
+        if isinstance(item, DynamicSlice):
+            start, count = item.start, item.size
+            if not isinstance(start, int):
+                dynamic, start = (axis, item.start), 0
+        elif isinstance(item, slice):
+            start, count, step = _bounds(item, shape[axis])
+        else:
+            start, count = _integer(item, shape[axis]), 1
+            dropped.append(axis)
+        _check(axis, start, count, step, shape)
+        offset += start * strides[axis]
+        shape = views.replace(shape, axis, count)
+        strides = views.replace(strides, axis, strides[axis] * step)
+    keep = _kept_axes(len(shape), dropped, on_chip)
+    return Layout(tuple(shape[a] for a in keep), tuple(strides[a] for a in keep), offset), dynamic
+
+
+def _kept_axes(ndim: int, dropped: list[int], on_chip: bool) -> list[int]:
+    """On chip the partition dimension stays, and so does the last one if fewer than two would; HBM keeps one."""
+    keep = [a for a in range(ndim) if a not in dropped or (on_chip and a == 0)]
+    if len(keep) < (2 if on_chip else 1) and ndim - 1 not in keep:
+        keep.append(ndim - 1)
+    return keep
+
+
+def _expand(key: Any, ndim: int) -> list[Any]:
+    keys = list(key) if isinstance(key, tuple) and not isinstance(key, DynamicSlice) else [key]
+    ellipses = [i for i, item in enumerate(keys) if item is Ellipsis]
+    given = len(keys) - len(ellipses)
+    if len(ellipses) > 1 or given > ndim:
+        raise ArgumentError(
+            f"an index has at most {ndim} entries and one ellipsis here", f"{key!r}", "Drop the extra entries."
+        )
+    fill: list[Any] = [slice(None)] * (ndim - given)
+    at = ellipses[0] if ellipses else len(keys)
+    return keys[:at] + fill + keys[at + len(ellipses) :]
+
+
+def _bounds(item: slice, size: int) -> tuple[int, int, int]:
+    step = 1 if item.step is None else item.step
+    if not all(v is None or isinstance(v, int) for v in (item.start, item.stop, item.step)) or step < 1:
+        raise ArgumentError(
+            "a slice has integer bounds and a positive step", f"{item}", "Use nl.ds(start, size) for runtime starts."
+        )
+    start = 0 if item.start is None else item.start + (size if item.start < 0 else 0)
+    stop = size if item.stop is None else item.stop + (size if item.stop < 0 else 0)
+    return start, max(0, -(-(stop - start) // step)), step
+
+
+def _integer(item: Any, size: int) -> int:
+    try:
+        index = item.__index__()
+    except (AttributeError, TypeError):
+        raise ArgumentError(
+            "tensors are indexed by integers, slices, nl.ds and ...",
+            f"{type(item).__name__}",
+            "For a runtime index use nl.ds(register, size), .select(dim, tensor) or .ap(..., scalar_offset=).",
+        ) from None
+    return int(index + size if index < 0 else index)
+
+
+def _check(axis: int, start: int, count: int, step: int, shape: tuple[int, ...]) -> None:
+    if count < 1 or start < 0 or start + (count - 1) * step >= shape[axis]:
+        raise OutOfBounds(
+            "an index stays inside its dimension and selects at least one element",
+            f"elements {start}..{start + (count - 1) * step} of dimension {axis} of shape {shape}",
+            "Clip the range to the tensor.",
+        )

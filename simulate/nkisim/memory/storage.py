@@ -1,0 +1,104 @@
+"""Storage: the bytes of one allocation.
+
+An on-chip allocation is a rectangle of partitions by bytes. Without an address it owns its bytes; with one it is a
+window of the core's memory, so overlapping addresses really alias. Fresh memory holds 0xFF bytes, which read as NaN in
+every float format and as -1 in integers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import DType, dtype_of
+from nkisim.errors import Location, kernel_location
+from nkisim.memory.regions import MemoryRegion
+from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
+
+Bytes = np.ndarray[Any, np.dtype[np.uint8]]
+_POISON = 0xFF
+_identities = itertools.count()
+
+
+@dataclass(eq=False)
+class Block:
+    """A run of host memory and its shadow. `pitch` is the distance between partitions in bytes."""
+
+    data: Bytes
+    pitch: int
+    shadow: Shadow
+
+    @classmethod
+    def fresh(cls, rows: int, pitch: int) -> Block:
+        return cls(np.full(rows * pitch, _POISON, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+
+
+@dataclass(eq=False)
+class Storage:
+    """One allocation.
+
+    Attributes:
+        buffer: the memory it lives in.
+        rows: partitions it spans (1 for HBM).
+        row_bytes: bytes a partition (all bytes for HBM).
+        base: byte offset of its first byte in `block.data`.
+        address: (partition, byte) given by the kernel author, or None.
+        core: the core whose memory it is; None for shared HBM.
+        allocated_at: the kernel line.
+    """
+
+    buffer: MemoryRegion
+    rows: int
+    row_bytes: int
+    block: Block
+    base: int
+    name: str
+    core: int | None
+    allocated_at: Location
+    address: tuple[int, int] | None = None
+    identity: int = field(default_factory=lambda: next(_identities))
+
+    @property
+    def nbytes(self) -> int:
+        return self.rows * self.row_bytes
+
+    @property
+    def is_whole_block(self) -> bool:
+        return self.nbytes == self.block.shadow.nbytes
+
+    def __str__(self) -> str:
+        label = f"'{self.name}' " if self.name else ""
+        return f"{self.buffer.value} tensor {label}allocated at {self.allocated_at}"
+
+
+def allocate(
+    shape: tuple[int, ...], dtype: DType, buffer: MemoryRegion, name: str, core: int | None, arena: Block | None,
+    address: tuple[int, int] | None,
+) -> Storage:
+    """A fresh allocation. With `address`, a window of `arena`, the core's whole memory."""
+    rows = shape[0] if buffer.is_on_chip else 1
+    row_bytes = math.prod(shape[1:] if buffer.is_on_chip else shape) * dtype.itemsize
+    owner = None if buffer is MemoryRegion.shared_hbm else core
+    if address is None:
+        block, base = Block.fresh(rows, row_bytes), 0
+    else:
+        assert arena is not None
+        block, base = arena, address[0] * arena.pitch + address[1]
+    return Storage(buffer, rows, row_bytes, block, base, name, owner, kernel_location(), address)
+
+
+def wrap_host_array(array: np.ndarray[Any, Any], name: str, core: int | None) -> tuple[Storage, DType]:
+    """HBM storage over the bytes of a C-contiguous host array, without a copy. Everything counts as written.
+
+    Args:
+        core: None for shared HBM, else the core that alone sees it.
+    """
+    dtype = dtype_of(array.dtype)
+    data = array.reshape(-1).view(np.uint8)
+    buffer = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm
+    block = Block(data, data.size, Shadow(data.size, WRITTEN))
+    return Storage(buffer, 1, data.size, block, 0, name, core, kernel_location()), dtype

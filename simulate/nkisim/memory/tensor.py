@@ -1,0 +1,308 @@
+"""NkiTensor: a strided view of a storage. Methods follow the published class; data is reached only through the door."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nkisim.dtypes import DType, dtype_of
+from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
+from nkisim.memory import views
+from nkisim.memory.indexing import DynamicSlice, apply_index
+from nkisim.memory.regions import MemoryRegion
+from nkisim.memory.storage import Storage
+from nkisim.memory.views import Layout
+
+__all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
+
+
+@dataclass(frozen=True)
+class Indirection:
+    """A runtime index added to a view's address.
+
+    Attributes:
+        index: SBUF tensor of indices, or a register.
+        stride: elements of storage one step of the index moves.
+        extent: number of legal indices: 0 <= index < extent.
+        per_partition: one index a partition (gather, scatter) rather than one for the whole access.
+    """
+
+    index: Any
+    stride: int
+    extent: int
+    per_partition: bool
+
+
+class NkiTensor:
+    """A view of device memory. On-chip tensors keep their partition dimension at position 0.
+
+    Attributes:
+        shape, strides, offset: the view, in elements.
+        dtype: an NKI dtype.
+        buffer: the memory it lives in.
+    """
+
+    __slots__ = ("dtype", "indirection", "layout", "storage")
+
+    def __init__(
+        self, storage: Storage, layout: Layout, dtype: DType, indirection: Indirection | None = None
+    ) -> None:
+        self.storage, self.layout, self.dtype, self.indirection = storage, layout, dtype, indirection
+
+    shape = property(lambda self: self.layout.shape)
+    strides = property(lambda self: self.layout.strides)
+    offset = property(lambda self: self.layout.offset)
+    buffer = property(lambda self: self.storage.buffer)
+    name = property(lambda self: self.storage.name)
+    ndim = property(lambda self: len(self.layout.shape))
+    size = property(lambda self: math.prod(self.layout.shape))
+
+    def __repr__(self) -> str:
+        return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
+
+    def __bool__(self) -> bool:
+        raise ArgumentError(
+            "a tensor's values are not known while the kernel is traced, so it has no truth value",
+            f"bool({self!r})",
+            "Compare with None by `is`, or load the value into a register for a device loop.",
+        )
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    # -- queries ---------------------------------------------------------------------------------------------
+
+    def is_contiguous(self) -> bool:
+        """Whether the view covers storage densely; for on-chip tensors, within each partition."""
+        first = 1 if self.buffer.is_on_chip else 0
+        return views.is_dense(self.shape[first:], self.strides[first:])
+
+    def get_pattern(self) -> list[list[int]]:
+        """[[stride, count], ...] as `.ap()` takes it."""
+        return [[stride, count] for stride, count in zip(self.strides, self.shape, strict=True)]
+
+    def is_indirect(self) -> bool:
+        """Whether the address depends on a runtime index."""
+        return self.indirection is not None
+
+    # -- views -----------------------------------------------------------------------------------------------
+
+    def _with(self, layout: Layout) -> NkiTensor:
+        return NkiTensor(self.storage, layout, self.dtype, self.indirection)
+
+    def _axis(self, dim: int, what: str, minimum: int = 0) -> int:
+        axis = dim + self.ndim if dim < 0 else dim
+        if not 0 <= axis < self.ndim:
+            raise ViewError(f"{what} needs a dimension of the tensor", f"dim {dim} of shape {self.shape}", "Fix dim.")
+        if axis < minimum:
+            raise ViewError(
+                f"{what} cannot touch dimension 0: it is the partition (or the indirect) dimension",
+                f"dim {dim} of {self!r}",
+                "Move the data between partitions with an instruction (nc_transpose, nc_stream_shuffle, DMA).",
+            )
+        return axis
+
+    @property
+    def _first_free(self) -> int:
+        """First dimension that views may rearrange."""
+        per_partition = self.indirection is not None and self.indirection.per_partition
+        return 1 if self.buffer.is_on_chip or per_partition else 0
+
+    def __getitem__(self, key: Any) -> NkiTensor:
+        layout, dynamic = apply_index(self.layout, key, self.buffer.is_on_chip)
+        result = self._with(layout)
+        if dynamic is None:
+            return result
+        axis, start = dynamic
+        return result._indirect(start, axis, self.strides[axis], self.shape[axis], per_partition=False)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ArgumentError(
+            "tensors are written by instructions",
+            f"assignment to {self!r}[{key!r}]",
+            "Use nisa.tensor_copy, nisa.dma_copy or nl.store.",
+        )
+
+    def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
+        """Elements start, start+step, ... below end of one dimension."""
+        axis = self._axis(dim, "slice")
+        if not (0 <= start < end <= self.shape[axis] and step >= 1):
+            raise OutOfBounds(
+                "a slice needs 0 <= start < end <= size and step >= 1",
+                f"slice({dim}, {start}, {end}, {step}) of shape {self.shape}",
+                "Clip the range to the tensor.",
+            )
+        count = -(-(end - start) // step)
+        stride = self.strides[axis]
+        return self._with(
+            Layout(
+                views.replace(self.shape, axis, count),
+                views.replace(self.strides, axis, stride * step),
+                self.offset + start * stride,
+            )
+        )
+
+    def select(self, dim: int, index: Any) -> NkiTensor:
+        """One element of a dimension, which is removed; `index` is an int, a [1,1] tensor or a register."""
+        axis = self._axis(dim, "select")
+        if isinstance(index, int):
+            kept = self.slice(axis, index, index + 1)
+            return kept if axis == 0 and self.buffer.is_on_chip else kept.squeeze_dim(axis)
+        self._axis(dim, "a dynamic select", 1 if self.buffer.is_on_chip else 0)
+        stride, extent = self.strides[axis], self.shape[axis]
+        rest = self._with(
+            Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset)
+        )
+        return rest._indirect(index, axis, stride, extent, per_partition=False)
+
+    def vector_select(self, dim: int, vector_offset: NkiTensor) -> NkiTensor:
+        """Row `vector_offset[p]` for partition p. HBM tensors, dim 0 only."""
+        if dim != 0 or not self.buffer.is_hbm:
+            raise ViewError(
+                "vector_select works on dimension 0 of an HBM tensor", f"dim {dim} of {self!r}", "Use an HBM tensor."
+            )
+        shape = views.replace(self.shape, 0, vector_offset.shape[0])
+        rows = self._with(Layout(shape, self.strides, self.offset))
+        return rows._indirect(vector_offset, 0, self.strides[0], self.shape[0], per_partition=True)
+
+    def _indirect(self, index: Any, axis: int, stride: int, extent: int, per_partition: bool) -> NkiTensor:
+        if self.indirection is not None:
+            raise ViewError(
+                "a view takes one runtime index", f"second index on {self!r}", "Fold both indices into one offset."
+            )
+        indirection = Indirection(index, stride, extent, per_partition)
+        return NkiTensor(self.storage, self.layout, self.dtype, indirection)
+
+    def permute(self, dims: tuple[int, ...]) -> NkiTensor:
+        """Dimensions in another order; the partition dimension stays first."""
+        if sorted(dims) != list(range(self.ndim)) or (self._first_free and dims[0] != 0):
+            raise ViewError(
+                "permute needs a permutation of the dimensions that keeps the partition dimension first",
+                f"{tuple(dims)} of {self!r}",
+                "Transpose with nc_transpose or dma_transpose to move partitions.",
+            )
+        return self._with(
+            Layout(tuple(self.shape[d] for d in dims), tuple(self.strides[d] for d in dims), self.offset)
+        )
+
+    def broadcast(self, dim: int, size: int) -> NkiTensor:
+        """A dimension of size 1 repeated `size` times without a copy."""
+        axis = self._axis(dim, "broadcast", 1 if self.buffer.is_on_chip else 0)
+        if self.shape[axis] != 1:
+            raise ShapeError("broadcast needs a dimension of size 1", f"dim {dim} of {self.shape}", "Expand it first.")
+        shape, strides = views.replace(self.shape, axis, size), views.replace(self.strides, axis, 0)
+        return self._with(Layout(shape, strides, self.offset))
+
+    def expand_dim(self, dim: int) -> NkiTensor:
+        """A new dimension of size 1 before `dim`."""
+        if not self._first_free <= dim <= self.ndim:
+            raise ViewError("expand_dim cannot displace the partition dimension", f"dim {dim}", "Use dim >= 1.")
+        shape = (*self.shape[:dim], 1, *self.shape[dim:])
+        return self._with(Layout(shape, (*self.strides[:dim], 1, *self.strides[dim:]), self.offset))
+
+    def squeeze_dim(self, dim: int) -> NkiTensor:
+        """A dimension of size 1 removed."""
+        axis = self._axis(dim, "squeeze_dim", self._first_free)
+        if self.shape[axis] != 1:
+            raise ShapeError("squeeze_dim needs a dimension of size 1", f"dim {dim} of {self.shape}", "Select first.")
+        return self._with(
+            Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset)
+        )
+
+    def reshape_dim(self, dim: int, shape: tuple[int, ...]) -> NkiTensor:
+        """One dimension split into several; one size may be -1."""
+        trivial = len(shape) == 1
+        axis = self._axis(dim, "reshape_dim", 0 if trivial else self._first_free)
+        sizes = _infer(tuple(shape), self.shape[axis])
+        return self._with(views.split(self.layout, axis, sizes))
+
+    def flatten_dims(self, start_dim: int, end_dim: int) -> NkiTensor:
+        """Dimensions start_dim..end_dim merged into one."""
+        start, end = self._axis(start_dim, "flatten_dims", self._first_free), self._axis(end_dim, "flatten_dims")
+        return self._with(self._possible(views.merge(self.layout, start, end), "flatten_dims"))
+
+    def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
+        """Another shape over the same elements, without a copy."""
+        sizes = _infer(tuple(shape), self.size)
+        if self._first_free and sizes[0] != self.shape[0]:
+            raise ViewError(
+                "reshape keeps the partition dimension", f"{self.shape} to {sizes}", "Reshape only free dimensions."
+            )
+        return self._with(self._possible(views.reshape(self.layout, sizes), f"reshape to {sizes}"))
+
+    def _possible(self, layout: Layout | None, what: str) -> Layout:
+        if layout is None:
+            raise ViewError(
+                f"{what} must not need a copy", f"shape {self.shape} with strides {self.strides}", "Copy it first."
+            )
+        return layout
+
+    def rearrange(
+        self, src_pattern: tuple[Any, ...], dst_pattern: tuple[Any, ...], fixed_sizes: dict[str, int] | None = None
+    ) -> NkiTensor:
+        """einops-style split, reorder and merge: ('b', ('h', 'w')) -> ('b', 'w', 'h')."""
+        from nkisim.memory.rearrange import rearrange
+
+        return rearrange(self, src_pattern, dst_pattern, fixed_sizes or {})
+
+    # -- raw access patterns ---------------------------------------------------------------------------------
+
+    def ap(
+        self,
+        pattern: list[list[int]],
+        offset: int | None = None,
+        scalar_offset: Any = None,
+        vector_offset: NkiTensor | None = None,
+        indirect_dim: int = 0,
+        dtype: Any = None,
+    ) -> NkiTensor:
+        """An explicit [[stride, count], ...] pattern over the storage, in elements of `dtype`.
+
+        The pattern ignores this view's shape and strides; its storage offset is kept and `offset` is added to it.
+        A runtime index moves the address by the stride of dimension `indirect_dim` of this tensor.
+        """
+        if scalar_offset is not None and vector_offset is not None:
+            raise ArgumentError(
+                "scalar_offset and vector_offset exclude each other", "both given", "Fold them into one index."
+            )
+        new = self.dtype if dtype is None else dtype_of(dtype)
+        base = self.offset * self.dtype.itemsize // new.itemsize + (offset or 0)
+        layout = Layout(tuple(int(n) for _, n in pattern), tuple(int(s) for s, _ in pattern), base)
+        view = NkiTensor(self.storage, layout, new)
+        index = scalar_offset if vector_offset is None else vector_offset
+        if index is None:
+            return view
+        stride = self.strides[indirect_dim] * self.dtype.itemsize // new.itemsize
+        return view._indirect(index, indirect_dim, stride, self.shape[indirect_dim], vector_offset is not None)
+
+    def view(self, dtype: Any) -> NkiTensor:
+        """The same bits as another dtype; the last dimension is rescaled."""
+        new = dtype_of(dtype)
+        old_bytes, new_bytes = self.dtype.itemsize, new.itemsize
+        last_bytes = self.shape[-1] * old_bytes
+        scaled = [stride * old_bytes for stride in self.strides[:-1]]
+        legal = self.strides[-1] == 1 or self.shape[-1] == 1
+        aligned = all(b % new_bytes == 0 for b in (last_bytes, self.offset * old_bytes, *scaled))
+        if not (legal and aligned) or self.indirection is not None:
+            raise ViewError(
+                "view(dtype) needs a direct view with a contiguous last dimension that divides into the new type",
+                f"{self!r} as {new}",
+                "Reinterpret before slicing, or copy.",
+            )
+        shape = (*self.shape[:-1], last_bytes // new_bytes)
+        strides = (*(s // new_bytes for s in scaled), 1)
+        return NkiTensor(self.storage, Layout(shape, strides, self.offset * old_bytes // new_bytes), new)
+
+    reinterpret_cast = view
+
+
+def _infer(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """`shape` with one -1 filled in so that it holds `size` elements."""
+    if shape.count(-1) == 1:
+        known = -math.prod(shape)
+        if known and size % known == 0:
+            shape = tuple(size // known if n == -1 else n for n in shape)
+    if math.prod(shape) != size or any(n < 0 for n in shape):
+        raise ShapeError("a reshape keeps the number of elements", f"{size} elements to shape {shape}", "Fix shape.")
+    return shape

@@ -1,0 +1,61 @@
+"""The names of `nki.language`."""
+
+from nkisim.compat import affine_range, dynamic_range, sequential_range, static_range
+from nkisim.dtypes import DTYPES as _DTYPES
+from nkisim.dtypes import DType
+from nkisim.execution.loops import fori_loop, while_loop
+from nkisim.instructions.operators import OPERATORS as _OPERATORS
+from nkisim.language.allocation import (
+    empty_like,
+    full,
+    ndarray,
+    ones,
+    shared_constant,
+    shared_identity_matrix,
+    zeros,
+    zeros_like,
+)
+from nkisim.language.program import NKIObject, device_print, no_reorder, num_programs, program_id, program_ndim
+from nkisim.language.tile_size import tile_size
+from nkisim.language.tiles import load, store
+from nkisim.memory import DynamicSlice as ds
+from nkisim.memory import MemoryRegion, NkiTensor
+
+sbuf = MemoryRegion.sbuf
+psum = MemoryRegion.psum
+hbm = MemoryRegion.private_hbm
+private_hbm = MemoryRegion.private_hbm
+shared_hbm = MemoryRegion.shared_hbm
+
+bool_ = _DTYPES["bool"]
+globals().update({name: dtype for name, dtype in _DTYPES.items() if name != "bool"})
+globals().update(_OPERATORS)
+
+
+def is_hbm(buffer: MemoryRegion) -> bool:
+    """Whether `buffer` is any HBM."""
+    return buffer.is_hbm
+
+
+def is_on_chip(buffer: MemoryRegion) -> bool:
+    """Whether `buffer` is SBUF or PSUM."""
+    return buffer.is_on_chip
+
+
+def is_psum(buffer: MemoryRegion) -> bool:
+    """Whether `buffer` is PSUM."""
+    return buffer is MemoryRegion.psum
+
+
+def is_sbuf(buffer: MemoryRegion) -> bool:
+    """Whether `buffer` is SBUF."""
+    return buffer is MemoryRegion.sbuf
+
+
+__all__ = [
+    *(name for name in _DTYPES if name != "bool"), *_OPERATORS, "DType", "MemoryRegion", "NKIObject", "NkiTensor",
+    "affine_range", "bool_", "device_print", "ds", "dynamic_range", "empty_like", "fori_loop", "full", "hbm", "is_hbm",
+    "is_on_chip", "is_psum", "is_sbuf", "load", "ndarray", "no_reorder", "num_programs", "ones", "private_hbm",
+    "program_id", "program_ndim", "psum", "sbuf", "sequential_range", "shared_constant", "shared_hbm",
+    "shared_identity_matrix", "static_range", "store", "tile_size", "while_loop", "zeros", "zeros_like",
+]  # fmt: skip

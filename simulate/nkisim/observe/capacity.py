@@ -1,0 +1,137 @@
+"""SBUF and PSUM capacity.
+
+A tensor without an address occupies memory from its first to its last use, as a compiler's allocator would have it.
+Tensors are placed first-fit in the order of their first use; a PSUM tile lies in one bank, or starts one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nkisim.errors import CapacityError
+from nkisim.machine import Machine
+from nkisim.memory import MemoryRegion, Storage
+from nkisim.observe.event import Event, Finding, Observer
+
+
+@dataclass(eq=False)
+class Lifetime:
+    """When a storage is in use, in program positions of its core, and where it was put."""
+
+    storage: Storage
+    first: int
+    last: int
+    byte: int = -1
+
+    @property
+    def size(self) -> int:
+        return self.storage.row_bytes
+
+
+@dataclass
+class Occupancy:
+    """Result for one memory of one core.
+
+    Attributes:
+        capacity, peak: bytes a partition (`peak` counts the bytes in use at once, wherever they lie).
+        residents: what was alive at the peak, largest first.
+        placed: whether every tensor found room, and the first that did not.
+    """
+
+    capacity: int
+    peak: int = 0
+    residents: list[Lifetime] = field(default_factory=list)
+    homeless: Lifetime | None = None
+
+
+class Capacity(Observer):
+    """Meters both on-chip memories of every core.
+
+    Attributes (after `on_finish`):
+        occupancy: by (core, memory).
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self._lifetimes: dict[tuple[int, int], Lifetime] = {}
+        self.occupancy: dict[tuple[int, MemoryRegion], Occupancy] = {}
+
+    def on_instruction(self, event: Event) -> list[Finding]:
+        for region in (*event.reads, *event.writes):
+            storage = region.storage
+            if storage.buffer.is_on_chip:
+                key = (event.core if storage.core is None else storage.core, storage.identity)
+                known = self._lifetimes.get(key)
+                if known is None:
+                    self._lifetimes[key] = Lifetime(storage, event.index, event.index)
+                else:
+                    known.last = max(known.last, event.index)
+        return []
+
+    def peak(self, buffer: MemoryRegion) -> int:
+        """Highest use of one memory over the cores, in bytes a partition."""
+        return max((o.peak for (_, b), o in self.occupancy.items() if b is buffer), default=0)
+
+    def on_finish(self) -> list[Finding]:
+        for core, buffer in sorted({(c, t.storage.buffer) for (c, _), t in self._lifetimes.items()}, key=str):
+            own = [t for (c, _), t in self._lifetimes.items() if c == core and t.storage.buffer is buffer]
+            self.occupancy[core, buffer] = self._place(sorted(own, key=lambda t: t.first), buffer)
+        return [Finding(_error(key, o)) for key, o in self.occupancy.items() if o.peak > o.capacity or o.homeless]
+
+    def _place(self, lifetimes: list[Lifetime], buffer: MemoryRegion) -> Occupancy:
+        bank = self.machine.psum_bank_bytes if buffer is MemoryRegion.psum else 0
+        result = Occupancy(bank * self.machine.psum_banks or self.machine.sbuf_usable_bytes)
+        alive: list[Lifetime] = []
+        for new in lifetimes:
+            alive = [t for t in alive if t.last >= new.first]
+            address = new.storage.address
+            new.byte = address[1] if address else _first_fit(alive, new.size, result.capacity, bank)
+            if new.byte < 0 and result.homeless is None:
+                result.homeless = new
+            alive.append(new)
+            in_use = _bytes_in_use(alive)
+            if in_use > result.peak:
+                result.peak = in_use
+                result.residents = sorted(alive, key=lambda t: -t.size)
+        return result
+
+
+def _bytes_in_use(alive: list[Lifetime]) -> int:
+    """Bytes covered; tensors that share an explicit address count once."""
+    total, end = sum(t.size for t in alive if t.byte < 0), 0
+    for t in sorted((t for t in alive if t.byte >= 0), key=lambda t: t.byte):
+        total += max(0, t.byte + t.size - max(end, t.byte))
+        end = max(end, t.byte + t.size)
+    return total
+
+
+def _first_fit(alive: list[Lifetime], size: int, capacity: int, bank: int) -> int:
+    """Lowest byte with `size` free bytes, or -1. With banks, a tile stays in one or starts at one."""
+    at = 0
+    for t in sorted((t for t in alive if t.byte >= 0), key=lambda t: t.byte):
+        at = _aligned(at, size, bank)
+        if at + size <= t.byte:
+            return at
+        at = max(at, t.byte + t.size)
+    at = _aligned(at, size, bank)
+    return at if at + size <= capacity else -1
+
+
+def _aligned(at: int, size: int, bank: int) -> int:
+    """`at`, moved up to the next bank where the tile would straddle one."""
+    if bank and (size > bank or at // bank != (at + size - 1) // bank) and at % bank:
+        return (at // bank + 1) * bank
+    return at
+
+
+def _error(key: tuple[int, MemoryRegion], o: Occupancy) -> CapacityError:
+    core, buffer = key
+    top = "; ".join(f"{t.size} B {t.storage}" for t in o.residents[:10])
+    needed = f"{o.peak} bytes a partition alive at once" if o.peak > o.capacity else "no free gap"
+    blamed = o.homeless.storage if o.homeless else o.residents[0].storage
+    return CapacityError(
+        f"the {buffer.value} of core {core} holds {o.capacity} bytes a partition",
+        f"{needed} when the {blamed} is first used; largest residents: {top}",
+        "Use smaller tiles, fewer buffers, or finish with a tensor before starting the next.",
+        blamed.allocated_at,
+    )

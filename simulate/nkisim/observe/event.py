@@ -1,0 +1,81 @@
+"""An executed instruction, as observers see it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from nkisim.errors import Location, SimulationError
+from nkisim.memory import Region
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """How much an instruction does, never how long that takes.
+
+    Attributes:
+        elements: results an engine lane produces, per partition.
+        macs: multiply-accumulates of a matmul.
+    """
+
+    elements: int = 0
+    macs: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Event:
+    """One instruction.
+
+    Attributes:
+        index: position in its core's program.
+        core: 0 or 1.
+        opcode: name of the instruction in `nki.isa`.
+        engine: "tensor", "vector", "scalar", "gpsimd", "dma" or "sync".
+        reads, writes: the bytes it touched; the indices of a gather are among the reads.
+        work: how much it did.
+        details: parameters that matter to time (operation, DGE mode, transpose, ...).
+        location: kernel file and line.
+        name: the `name=` argument, or None.
+        unwritten: operands read before anything wrote them, with the first such element.
+        after: indices of same-core events it must follow (`depends_on`).
+    """
+
+    index: int
+    core: int
+    opcode: str
+    engine: str
+    reads: tuple[Region, ...]
+    writes: tuple[Region, ...]
+    work: Work
+    details: Mapping[str, Any]
+    location: Location
+    name: str | None = None
+    unwritten: tuple[tuple[Region, tuple[int, ...]], ...] = ()
+    after: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A problem a detector found; `error` carries code, message and kernel line."""
+
+    error: SimulationError
+
+    @property
+    def code(self) -> str:
+        return self.error.code
+
+    def __str__(self) -> str:
+        return str(self.error)
+
+
+class Observer:
+    """Base of everything that watches a launch. Both methods return the problems they found."""
+
+    def on_instruction(self, event: Event) -> list[Finding]:
+        """Called after each instruction, in the deterministic order of execution."""
+        return []
+
+    def on_finish(self) -> list[Finding]:
+        """Called once, after the last core has finished without error."""
+        return []
