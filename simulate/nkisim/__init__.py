@@ -1,7 +1,7 @@
 """nkisim: an open simulator of AWS's Neuron Kernel Interface (NKI).
 
-    import nkisim; nkisim.install()      # `import nki` is now the simulator
-    run = nkisim.Simulator(target="trn2", lnc=2).run(kernel, *arrays)
+import nkisim; nkisim.install()      # `import nki` is now the simulator
+run = nkisim.Simulator(target="trn2", lnc=2).run(kernel, *arrays)
 """
 
 from nkisim.errors import NkiValidationError, NotSimulated, SimulationError
@@ -9,4 +9,12 @@ from nkisim.execution.neuron_core import is_running
 from nkisim.install import install
 from nkisim.simulator import Run, Simulator
 
-__all__ = ["NkiValidationError", "NotSimulated", "Run", "SimulationError", "Simulator", "install", "is_running"]
+__all__ = [
+    "NkiValidationError",
+    "NotSimulated",
+    "Run",
+    "SimulationError",
+    "Simulator",
+    "install",
+    "is_running",
+]

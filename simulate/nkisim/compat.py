@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import types
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nkisim.errors import ArgumentError
+from nkisim.execution import kernel
 from nkisim.execution.registers import VirtualRegister
 from nkisim.memory import RegisterValue
 
@@ -21,14 +22,21 @@ def deprecated(old: str, new: str) -> None:
         warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=3)
 
 
-def accept_jit_options(options: dict[str, Any]) -> None:
-    """`nki.jit(mode=..., platform_target=...)`, without effect since NKI 0.3, are accepted; anything else is refused."""
+def jit(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """Decorator that makes a function a kernel; off device every call is simulated.
+
+    `mode=` and `platform_target=`, without effect since NKI 0.3, are accepted.
+
+    Raises:
+        ArgumentError: an option nkisim would have to ignore.
+    """
     for name in options:
         if name not in ("mode", "platform_target"):
             raise ArgumentError(
                 "nki.jit takes a function and no option that nkisim models", f"{name}=", "Remove the option."
             )
         deprecated(f"nki.jit({name}=...)", "nki.jit and NEURON_PLATFORM_TARGET_OVERRIDE")
+    return kernel.jit if fn is None else kernel.jit(fn)
 
 
 def affine_range(start: int, stop: int | None = None, step: int = 1) -> range:
@@ -53,8 +61,8 @@ def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[Virtu
     """A device loop of NKI 0.6 and older; yields the iteration register. Removed in NKI 0.7."""
     deprecated("nl.dynamic_range", "nl.fori_loop")
     lower, upper = (0, start) if stop is None else (start, stop)
-    bounds = [b.read() if isinstance(b, RegisterValue) else b for b in (lower, upper)]
-    for value in range(*bounds, step):
+    first, end = (b.read() if isinstance(b, RegisterValue) else int(b) for b in (lower, upper))
+    for value in range(first, end, step):
         yield VirtualRegister(value)
 
 

@@ -44,7 +44,11 @@ class Simulator:
     """
 
     def __init__(
-        self, target: str | None = None, lnc: int | None = None, *, report_only: bool = False,
+        self,
+        target: str | None = None,
+        lnc: int | None = None,
+        *,
+        report_only: bool = False,
         observers: Sequence[Observer] = (),
     ) -> None:
         self.machine: Machine = load_machine(target or target_from_environment())
@@ -69,6 +73,8 @@ class Simulator:
             return default_grid(kernel.grid)
         if kernel.grid and kernel.grid != (self.lnc,):
             raise LaunchError(
-                "lnc matches the kernel's grid", f"lnc={self.lnc} for kernel{list(kernel.grid)}", "Drop one of them."
+                "lnc matches the kernel's grid",
+                f"lnc={self.lnc} for kernel{list(kernel.grid)}",
+                "Drop one of them.",
             )
         return (self.lnc,)

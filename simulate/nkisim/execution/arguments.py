@@ -54,9 +54,20 @@ class Arguments:
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
 
+    @staticmethod
+    def host(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any]:
+        """All arguments by name, defaults included, torch tensors as NumPy arrays."""
+        bound = inspect.signature(function).bind(*args, **kwargs)
+        bound.apply_defaults()
+        return {name: torch_to_numpy(v) if is_torch(v) else v for name, v in bound.arguments.items()}
+
     @classmethod
     def wrap(
-        cls, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], private_to: int | None
+        cls,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        private_to: int | None,
     ) -> Arguments:
         """Wrap every array; `private_to` is the only core that sees them, or None for shared HBM."""
         bound = inspect.signature(function).bind(*args, **kwargs)
@@ -91,7 +102,9 @@ class Arguments:
             dtype_of(array.dtype)
         except TypeError as error:
             raise LaunchError(
-                f"argument {name} has an NKI data type", f"{array.dtype}", f"Cast it before the call ({error})."
+                f"argument {name} has an NKI data type",
+                f"{array.dtype}",
+                f"Cast it before the call ({error}).",
             ) from None
         direct = array.flags.c_contiguous and array.flags.writeable
         held = array if direct else np.array(array, order="C", copy=True)
@@ -119,7 +132,9 @@ class Arguments:
     def _host(self, tensor: NkiTensor, watch: Watch) -> Any:
         if not tensor.buffer.is_hbm:
             raise LaunchError(
-                "kernels return HBM tensors", f"{tensor!r}", "dma_copy the result to a shared_hbm tensor and return it."
+                "kernels return HBM tensors",
+                f"{tensor!r}",
+                "dma_copy the result to a shared_hbm tensor and return it.",
             )
         region = resolve(tensor)
         missing = first_unwritten(region)

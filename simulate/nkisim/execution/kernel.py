@@ -29,22 +29,16 @@ class Kernel:
             return simulate(self)(*args, **kwargs)
         if self.grid:
             raise LaunchError(
-                "a kernel called inside a kernel runs on the caller's grid", f"[{self.grid[0]}]", "Drop the brackets."
+                "a kernel called inside a kernel runs on the caller's grid",
+                f"[{self.grid[0]}]",
+                "Drop the brackets.",
             )
         return self.function(*args, **kwargs)
 
 
-def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
-    """Decorator that makes a function a kernel. Off device every call is simulated.
-
-    Raises:
-        ArgumentError: an option nkisim would have to ignore.
-    """
-    if kwargs:
-        from nkisim import compat
-
-        compat.accept_jit_options(kwargs)
-    return Kernel(fn) if fn is not None else Kernel
+def jit(fn: Callable[..., Any]) -> Kernel:
+    """Decorator that makes a function a kernel. Off device every call is simulated."""
+    return Kernel(fn)
 
 
 def simulate(kernel: Any) -> Callable[..., Any]:

@@ -23,16 +23,26 @@ class _Outcome:
 
 
 def launch(
-    function: Callable[..., Any], grid: tuple[int, ...], args: tuple[Any, ...], kwargs: dict[str, Any],
-    machine: Machine, watch: Watch,
+    function: Callable[..., Any],
+    grid: tuple[int, ...],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    machine: Machine,
+    watch: Watch,
 ) -> Any:
     """Run `function` on every core of `grid` and return its result as host arrays.
+
+    A kernel function may carry an attribute `check_inputs`, called by argument name with the host arrays before
+    anything runs: the place to reject values that shapes cannot show.
 
     Raises:
         NkiValidationError: a rule of the hardware is broken.
         Exception: whatever the kernel itself raises.
     """
     cores = _core_count(grid)
+    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
+    if check_inputs is not None:
+        check_inputs(**Arguments.host(function, args, kwargs))
     arguments = Arguments.wrap(function, args, kwargs, private_to=None if cores > 1 else 0)
     rendezvous, shared, outcome = Rendezvous(cores), SharedMemory(), _Outcome()
     members = [NeuronCore(i, grid, machine, watch, rendezvous, shared) for i in range(cores)]
@@ -68,7 +78,9 @@ def _raise_first(errors: dict[int, BaseException]) -> None:
 def _core_count(grid: tuple[int, ...]) -> int:
     if len(grid) > 1 or (grid and grid[0] not in (1, 2)):
         raise LaunchError(
-            "a launch grid is kernel[1] or kernel[2], the cores of one logical NeuronCore", f"{grid}", "Use [1] or [2]."
+            "a launch grid is kernel[1] or kernel[2], the cores of one logical NeuronCore",
+            f"{grid}",
+            "Use [1] or [2].",
         )
     return grid[0] if grid else 1
 

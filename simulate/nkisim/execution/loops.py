@@ -34,7 +34,9 @@ def while_loop(init: Any, body_fun: Callable[[Any], Any]) -> None:
         condition = body.run(lambda passed=passed: body_fun(passed))  # type: ignore[misc]
         if not isinstance(condition, RegisterValue):
             raise LoopError(
-                "the body of while_loop returns the next condition register", f"{condition!r}", "Return a register."
+                "the body of while_loop returns the next condition register",
+                f"{condition!r}",
+                "Return a register.",
             )
     body.close()
 
@@ -71,7 +73,10 @@ class _Body:
             self._core.signatures[-1].append(("loop", self._where))
 
     def _diverged(self, first: list[object], other: list[object]) -> LoopError:
-        at = next((i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b), min(len(first), len(other)))
+        at = next(
+            (i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b),
+            min(len(first), len(other)),
+        )
         expected = first[at] if at < len(first) else "the end of the body"
         actual = other[at] if at < len(other) else "the end of the body"
         return LoopError(

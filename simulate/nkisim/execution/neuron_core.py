@@ -50,7 +50,12 @@ class NeuronCore:
     """
 
     def __init__(
-        self, identity: int, grid: tuple[int, ...], machine: Machine, watch: Watch, rendezvous: Rendezvous,
+        self,
+        identity: int,
+        grid: tuple[int, ...],
+        machine: Machine,
+        watch: Watch,
+        rendezvous: Rendezvous,
         shared: SharedMemory,
     ) -> None:
         self.identity, self.grid, self.machine, self.watch = identity, grid, machine, watch
@@ -107,6 +112,8 @@ def current_core() -> NeuronCore:
     core: NeuronCore | None = getattr(_active, "core", None)
     if core is None:
         raise LaunchError(
-            "device instructions run inside a kernel", "a call outside any launch", "Call it in an @nki.jit function."
+            "device instructions run inside a kernel",
+            "a call outside any launch",
+            "Call it in an @nki.jit function.",
         )
     return core

@@ -19,8 +19,15 @@ from nkisim.observe import Work
 
 @instruction
 def activation(
-    dst: NkiTensor, op: Any, data: NkiTensor, bias: Any = None, scale: Any = 1.0, reduce_op: Any = None,
-    reduce_res: NkiTensor | None = None, reduce_cmd: ReduceCmd = ReduceCmd.idle, name: str | None = None,
+    dst: NkiTensor,
+    op: Any,
+    data: NkiTensor,
+    bias: Any = None,
+    scale: Any = 1.0,
+    reduce_op: Any = None,
+    reduce_res: NkiTensor | None = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.idle,
+    name: str | None = None,
 ) -> Operation:
     """dst = op(data * scale + bias); scale and bias are numbers or one element a partition."""
     if not isinstance(op, Operator) or not op.activation:

@@ -42,7 +42,9 @@ def on_chip(*named: tuple[str, NkiTensor]) -> None:
         tensor(t, operand)
         if not t.buffer.is_on_chip:
             raise BufferRuleError(
-                f"{operand} is in SBUF or PSUM", f"{t.buffer.value}", "Load it into SBUF with nisa.dma_copy first."
+                f"{operand} is in SBUF or PSUM",
+                f"{t.buffer.value}",
+                "Load it into SBUF with nisa.dma_copy first.",
             )
         partitions(operand, t)
 
@@ -99,7 +101,9 @@ def writable(operand: str, t: NkiTensor) -> None:
     """A destination addresses each element once."""
     if any(n > 1 and s == 0 for n, s in zip(t.shape, t.strides, strict=True)):
         raise ShapeError(
-            f"{operand} does not repeat elements", f"strides {t.strides} for {t.shape}", "Write to a real tile."
+            f"{operand} does not repeat elements",
+            f"strides {t.strides} for {t.shape}",
+            "Write to a real tile.",
         )
 
 
@@ -107,13 +111,15 @@ def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> Non
     """The Vector Engine reads at most one of two tensors from PSUM."""
     if a.buffer is MemoryRegion.psum and b.buffer is MemoryRegion.psum:
         raise BufferRuleError(
-            f"{first} and {second} are not both in PSUM", "both are", "Evict one to SBUF with nisa.tensor_copy."
+            f"{first} and {second} are not both in PSUM",
+            "both are",
+            "Evict one to SBUF with nisa.tensor_copy.",
         )
 
 
 def scalar_or_column(operand: str, value: Any, like: NkiTensor, dtype: str | None = None) -> list[NkiTensor]:
     """`value` is a number, or a tile [partitions of `like`, 1]; returns it as a list of tensor operands."""
-    if isinstance(value, (int, float)) or hasattr(value, "dtype") and not isinstance(value, NkiTensor):
+    if isinstance(value, (int, float)) or (hasattr(value, "dtype") and not isinstance(value, NkiTensor)):
         return []
     t = tensor(value, operand)
     on_chip((operand, t))
@@ -138,7 +144,9 @@ def same_dtype(first: str, a: NkiTensor, second: str, b: NkiTensor) -> None:
     """Two operands have one dtype."""
     if a.dtype != b.dtype:
         raise DtypeError(
-            f"{first} and {second} have one data type", f"{a.dtype} and {b.dtype}", "Cast one with nisa.tensor_copy."
+            f"{first} and {second} have one data type",
+            f"{a.dtype} and {b.dtype}",
+            "Cast one with nisa.tensor_copy.",
         )
 
 
@@ -189,7 +197,9 @@ def generation(minimum: int, feature: str) -> None:
     machine = current_core().machine
     if machine.generation < minimum:
         raise TargetError(
-            f"{feature} needs NeuronCore-v{minimum} or newer", f"target {machine.name}", "Choose another target."
+            f"{feature} needs NeuronCore-v{minimum} or newer",
+            f"target {machine.name}",
+            "Choose another target.",
         )
 
 

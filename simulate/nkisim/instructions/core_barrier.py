@@ -13,9 +13,7 @@ from nkisim.memory import MemoryRegion, NkiTensor
 
 
 @instruction
-def core_barrier(
-    data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None
-) -> Operation:
+def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
     """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on."""
     core = current_core()
     checks.generation(3, "core_barrier")
@@ -28,7 +26,9 @@ def core_barrier(
         )
     if checks.tensor(data, "data").buffer is not MemoryRegion.shared_hbm:
         raise BufferRuleError(
-            "core_barrier synchronises on shared HBM", f"{data.buffer.value}", "Allocate it with buffer=nl.shared_hbm."
+            "core_barrier synchronises on shared HBM",
+            f"{data.buffer.value}",
+            "Allocate it with buffer=nl.shared_hbm.",
         )
     core.rendezvous.meet(core.identity, "core_barrier", kernel_location())
     return Operation(engine, (), (), lambda: (), details={"barrier": data.storage.identity}, name=name)

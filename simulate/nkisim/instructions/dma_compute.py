@@ -19,8 +19,13 @@ from nkisim.memory import NkiTensor
 
 @instruction
 def dma_compute(
-    dst: NkiTensor, srcs: list[NkiTensor], reduce_op: Any, scales: list[float] | None = None,
-    unique_indices: bool = True, oob_mode: OobMode = OobMode.error, name: str | None = None,
+    dst: NkiTensor,
+    srcs: list[NkiTensor],
+    reduce_op: Any,
+    scales: list[float] | None = None,
+    unique_indices: bool = True,
+    oob_mode: OobMode = OobMode.error,
+    name: str | None = None,
 ) -> Operation:
     """dst = sum(srcs) in fp32. With a vector_offset: dst[rows] += src, or dst += src[rows], rows unique."""
     if reduce_op is not operator("add") or any(s != 1.0 for s in scales or []):

@@ -15,8 +15,13 @@ from nkisim.memory import MemoryRegion, NkiTensor
 
 @instruction
 def dma_copy(
-    dst: NkiTensor, src: NkiTensor, priority: Any = None, oob_mode: OobMode = OobMode.error,
-    dge_mode: DgeMode = DgeMode.unknown, engine: Engine = Engine.unknown, name: str | None = None,
+    dst: NkiTensor,
+    src: NkiTensor,
+    priority: Any = None,
+    oob_mode: OobMode = OobMode.error,
+    dge_mode: DgeMode = DgeMode.unknown,
+    engine: Engine = Engine.unknown,
+    name: str | None = None,
 ) -> Operation:
     """dst = src, element by element in row-major order, cast through fp32 where the types differ."""
     for operand, t in (("dst", dst), ("src", src)):
@@ -24,7 +29,9 @@ def dma_copy(
     checks.writable("dst", dst)
     if dst.size != src.size:
         raise ShapeError(
-            "dst and src have the same number of elements", f"{dst.shape} and {src.shape}", "Slice one of them."
+            "dst and src have the same number of elements",
+            f"{dst.shape} and {src.shape}",
+            "Slice one of them.",
         )
     if dst.dtype != src.dtype:
         checks.not_packed(("dst", dst), ("src", src))
@@ -76,7 +83,9 @@ def _check_mode(dst: NkiTensor, src: NkiTensor, mode: DgeMode, engine: Engine) -
     if engine is not Engine.unknown:
         if mode is not DgeMode.hwdge:
             raise ArgumentError(
-                "engine= chooses who issues a hwdge copy", f"engine with {mode.name}", "Pass dge_mode=dge_mode.hwdge."
+                "engine= chooses who issues a hwdge copy",
+                f"engine with {mode.name}",
+                "Pass dge_mode=dge_mode.hwdge.",
             )
         if engine not in (Engine.sync, Engine.scalar):
             raise EngineError("hwdge copies are issued by sync or scalar", f"{engine.name}", "Use engine.sync.")

@@ -18,8 +18,13 @@ AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
 
 @instruction
 def dma_transpose(
-    dst: NkiTensor, src: NkiTensor, axes: tuple[int, ...] | None = None, priority: Any = None,
-    dge_mode: DgeMode = DgeMode.unknown, oob_mode: OobMode = OobMode.error, name: str | None = None,
+    dst: NkiTensor,
+    src: NkiTensor,
+    axes: tuple[int, ...] | None = None,
+    priority: Any = None,
+    dge_mode: DgeMode = DgeMode.unknown,
+    oob_mode: OobMode = OobMode.error,
+    name: str | None = None,
 ) -> Operation:
     """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first."""
     check_reachable("src", src)
@@ -29,7 +34,9 @@ def dma_transpose(
     order = AXES.get(src.ndim)
     if order is None or (axes is not None and tuple(axes) != order):
         raise ArgumentError(
-            "axes are (1,0), (2,1,0) or (3,1,2,0) for 2, 3 or 4 dimensions", f"{axes} for {src.shape}", "Permute first."
+            "axes are (1,0), (2,1,0) or (3,1,2,0) for 2, 3 or 4 dimensions",
+            f"{axes} for {src.shape}",
+            "Permute first.",
         )
     if dst.shape != tuple(src.shape[a] for a in order):
         raise ShapeError("dst is src transposed", f"{dst.shape} for {src.shape}", "Fix dst's shape.")

@@ -14,7 +14,11 @@ from nkisim.observe import Work
 
 @instruction
 def iota(
-    dst: NkiTensor, pattern: list[list[int]], offset: int = 0, channel_multiplier: int = 0, name: str | None = None
+    dst: NkiTensor,
+    pattern: list[list[int]],
+    offset: int = 0,
+    channel_multiplier: int = 0,
+    name: str | None = None,
 ) -> Operation:
     """dst[p, w, z, y, x] = offset + p * channel_multiplier + w*step_w + z*step_z + y*step_y + x*step_x."""
     checks.in_sbuf(("dst", dst))

@@ -23,9 +23,16 @@ WIDE = ("tfloat32", "float32")
 
 @instruction
 def nc_matmul(
-    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_stationary_onezero: bool = False,
-    is_moving_onezero: bool = False, is_transpose: bool = False, accumulate: bool | None = None,
-    tile_position: tuple[int, ...] = (), tile_size: tuple[int, ...] = (), perf_mode: PerfMode = PerfMode.none,
+    dst: NkiTensor,
+    stationary: NkiTensor,
+    moving: NkiTensor,
+    is_stationary_onezero: bool = False,
+    is_moving_onezero: bool = False,
+    is_transpose: bool = False,
+    accumulate: bool | None = None,
+    tile_position: tuple[int, ...] = (),
+    tile_size: tuple[int, ...] = (),
+    perf_mode: PerfMode = PerfMode.none,
     name: str | None = None,
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
@@ -49,7 +56,11 @@ def nc_matmul(
         return product + to_float32(old[0]) if old else product
 
     reads = (stationary, moving, dst) if accumulates else (stationary, moving)
-    details = {"transpose": is_transpose, "double_row": rows == 2, "onezero": is_stationary_onezero or is_moving_onezero}
+    details = {
+        "transpose": is_transpose,
+        "double_row": rows == 2,
+        "onezero": is_stationary_onezero or is_moving_onezero,
+    }
     work = Work(n, 0 if is_transpose else k * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
 
@@ -61,14 +72,18 @@ def _transpose(left: Any, right: Any) -> Any:
     if flat.shape[1] == flat.shape[0] and np.array_equal(to_float32(flat), identity):
         return left.reshape(left.shape[0], -1).T
     raise NotSimulated(
-        "is_transpose multiplies by an identity as the moving tile", "another moving tile", "Use nc_transpose."
+        "is_transpose multiplies by an identity as the moving tile",
+        "another moving tile",
+        "Use nc_transpose.",
     )
 
 
 def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, rows: int) -> tuple[int, int]:
     if rows == 2 and (stationary.shape[1] != 2 or moving.shape[1] != 2):
         raise ShapeError(
-            "double_row operands are [K, 2, M] and [K, 2, N]", f"{stationary.shape} and {moving.shape}", "Reshape them."
+            "double_row operands are [K, 2, M] and [K, 2, N]",
+            f"{stationary.shape} and {moving.shape}",
+            "Reshape them.",
         )
     if stationary.shape[0] != moving.shape[0]:
         raise ShapeError(
@@ -82,18 +97,20 @@ def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, rows
     for operand, size, limit in (("stationary", m, machine["pe.stationary_columns"]), ("moving", n, most)):
         if size > limit:
             raise ShapeError(
-                f"the free size of {operand} is at most {limit}", f"{size}", f"Split it into tiles of {limit}."
+                f"the free size of {operand} is at most {limit}",
+                f"{size}",
+                f"Split it into tiles of {limit}.",
             )
     if (dst.shape[0], checks.free_size(dst)) != (m, n):
         raise ShapeError(
-            "dst is [columns of stationary, columns of moving]", f"{dst.shape} for {m} and {n}", "Fix dst's shape."
+            "dst is [columns of stationary, columns of moving]",
+            f"{dst.shape} for {m} and {n}",
+            "Fix dst's shape.",
         )
     return m, n
 
 
-def _check_dtypes(
-    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_transpose: bool, rows: int
-) -> None:
+def _check_dtypes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_transpose: bool, rows: int) -> None:
     pair = (stationary.dtype, moving.dtype)
     if is_transpose:
         checks.same_dtype("dst", dst, "stationary", stationary)

@@ -17,9 +17,7 @@ KEEP = 255
 
 
 @instruction
-def nc_stream_shuffle(
-    dst: NkiTensor, src: NkiTensor, shuffle_mask: list[int], name: str | None = None
-) -> Operation:
+def nc_stream_shuffle(dst: NkiTensor, src: NkiTensor, shuffle_mask: list[int], name: str | None = None) -> Operation:
     """In each quadrant dst[i] = src[shuffle_mask[i]]; a mask entry of 255 leaves dst[i] alone."""
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_dtype("dst", dst, "src", src)
@@ -41,7 +39,9 @@ def nc_stream_shuffle(
                 continue
             if source >= src.shape[0]:
                 raise PartitionError(
-                    "the mask selects partitions that src has", f"partition {source} of {src.shape[0]}", "Fix the mask."
+                    "the mask selects partitions that src has",
+                    f"partition {source} of {src.shape[0]}",
+                    "Fix the mask.",
                 )
             target[i] = flat[source]
         return out
@@ -57,5 +57,7 @@ def _check_starts(dst: NkiTensor, src: NkiTensor) -> None:
         start = checks.start_partition(t)
         if start % step:
             raise PartitionError(
-                f"a shuffle of {active} partitions starts at a multiple of {step}", f"{operand} at {start}", "Align it."
+                f"a shuffle of {active} partitions starts at a multiple of {step}",
+                f"{operand} at {start}",
+                "Align it.",
             )

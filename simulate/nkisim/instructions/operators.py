@@ -76,7 +76,7 @@ def sigmoid(x: Array) -> Array:
 
 
 def _erf(x: Array) -> Array:
-    return _ERF(x).astype(np.float32)
+    return np.asarray(_ERF(x), np.float32)
 
 
 def _gelu(x: Array) -> Array:
@@ -93,37 +93,75 @@ def _silu_dx(x: Array) -> Array:
     return s * (1 + x * (1 - s))
 
 
-for _name, _function in {
-    "add": np.add, "subtract": np.subtract, "multiply": np.multiply, "maximum": np.maximum, "minimum": np.minimum,
-}.items():  # fmt: skip
-    _define(_name, 2, _function, reducible=True)
-for _name, _function in {
-    "equal": np.equal, "not_equal": np.not_equal, "greater_equal": np.greater_equal, "greater": np.greater,
-    "less_equal": np.less_equal, "less": np.less,
-}.items():  # fmt: skip
-    _define(_name, 2, _compare(_function))
-for _name, _function in {
-    "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
-}.items():  # fmt: skip
-    _define(_name, 2, _logical(_function), reducible=True)
-for _name, _function in {
-    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
-}.items():  # fmt: skip
-    _define(_name, 2, _function, bitwise=True, reducible=True)
-_define("left_shift", 2, np.left_shift, bitwise=True)
-_define("right_shift", 2, np.right_shift, bitwise=True)
+def _define_all(functions: dict[str, Callable[..., Array]], arity: int, **flags: Any) -> None:
+    for name, function in functions.items():
+        _define(name, arity, function, **flags)
+
+
+_define_all(
+    {
+        "add": np.add,
+        "subtract": np.subtract,
+        "multiply": np.multiply,
+        "maximum": np.maximum,
+        "minimum": np.minimum,
+        "logical_and": _logical(np.logical_and),
+        "logical_or": _logical(np.logical_or),
+        "logical_xor": _logical(np.logical_xor),
+    },
+    2,
+    reducible=True,
+)
+_define_all(
+    {
+        "equal": _compare(np.equal),
+        "not_equal": _compare(np.not_equal),
+        "greater_equal": _compare(np.greater_equal),
+        "greater": _compare(np.greater),
+        "less_equal": _compare(np.less_equal),
+        "less": _compare(np.less),
+        "power": np.power,
+    },
+    2,
+)
+_define_all(
+    {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
+    2,
+    bitwise=True,
+    reducible=True,
+)
+_define_all({"left_shift": np.left_shift, "right_shift": np.right_shift}, 2, bitwise=True)
 _define("invert", 1, np.invert, bitwise=True)
-_define("power", 2, np.power)
-_define("abs", 1, np.abs, activation=True)
-_define("square", 1, np.square, activation=True)
-_define("relu", 1, lambda x: np.maximum(x, np.float32(0)), activation=True)
-_define("rsqrt", 1, lambda x: 1 / np.sqrt(x), activation=True)
-_define("reciprocal", 1, lambda x: 1 / x, activation=True)
-for _name, _function in {
-    "copy": lambda x: x, "sigmoid": sigmoid, "silu": lambda x: x * sigmoid(x), "silu_dx": _silu_dx, "gelu": _gelu,
-    "gelu_apprx_tanh": _gelu_tanh, "gelu_apprx_sigmoid": lambda x: x * sigmoid(np.float32(1.702) * x),
-    "tanh": np.tanh, "exp": np.exp, "log": np.log, "sqrt": np.sqrt, "sign": np.sign, "erf": _erf,
-    "softplus": lambda x: np.logaddexp(x, np.float32(0)), "arctan": np.arctan,
-    "mish": lambda x: x * np.tanh(np.logaddexp(x, np.float32(0))),
-}.items():  # fmt: skip
-    _define(_name, 1, _function, alu=False, activation=True)
+_define_all(
+    {
+        "abs": np.abs,
+        "square": np.square,
+        "relu": lambda x: np.maximum(x, np.float32(0)),
+        "rsqrt": lambda x: 1 / np.sqrt(x),
+        "reciprocal": lambda x: 1 / x,
+    },
+    1,
+    activation=True,
+)
+_define_all(
+    {
+        "copy": lambda x: x,
+        "sigmoid": sigmoid,
+        "silu": lambda x: x * sigmoid(x),
+        "silu_dx": _silu_dx,
+        "gelu": _gelu,
+        "gelu_apprx_tanh": _gelu_tanh,
+        "gelu_apprx_sigmoid": lambda x: x * sigmoid(np.float32(1.702) * x),
+        "tanh": np.tanh,
+        "exp": np.exp,
+        "log": np.log,
+        "sqrt": np.sqrt,
+        "sign": np.sign,
+        "erf": _erf,
+        "softplus": lambda x: np.logaddexp(x, np.float32(0)),
+        "mish": lambda x: x * np.tanh(np.logaddexp(x, np.float32(0))),
+    },
+    1,
+    alu=False,
+    activation=True,
+)

@@ -18,7 +18,9 @@ def register_alloc(x: int | None = None) -> VirtualRegister:
     """A register, empty or holding the constant `x`."""
     if x is not None and not isinstance(x, int):
         raise ArgumentError(
-            "register_alloc takes a constant int or nothing", f"{type(x).__name__}", "Use register_load for tensors."
+            "register_alloc takes a constant int or nothing",
+            f"{type(x).__name__}",
+            "Use register_load for tensors.",
         )
     register = VirtualRegister()
     if x is not None:

@@ -17,14 +17,23 @@ from nkisim.observe import Work
 
 @instruction
 def scalar_tensor_tensor(
-    dst: NkiTensor, data: NkiTensor, op0: Any, operand0: Any, op1: Any, operand1: NkiTensor, reverse0: bool = False,
-    reverse1: bool = False, name: str | None = None,
+    dst: NkiTensor,
+    data: NkiTensor,
+    op0: Any,
+    operand0: Any,
+    op1: Any,
+    operand1: NkiTensor,
+    reverse0: bool = False,
+    reverse1: bool = False,
+    name: str | None = None,
 ) -> Operation:
     """dst = (data <op0> operand0) <op1> operand1, where operand1 is a tile."""
     first, second = alu.alu_operator(op0, 2, "op0"), alu.alu_operator(op1, 2, "op1")
     if first.bitwise or second.bitwise:
         raise ArgumentError(
-            "scalar_tensor_tensor is arithmetic", f"{first!r}, {second!r}", "Use tensor_scalar for bit operations."
+            "scalar_tensor_tensor is arithmetic",
+            f"{first!r}, {second!r}",
+            "Use tensor_scalar for bit operations.",
         )
     named = (("dst", dst), ("data", data), ("operand1", operand1))
     checks.on_chip(*named)
@@ -36,7 +45,7 @@ def scalar_tensor_tensor(
 
     def compute(values: Any, tile: Any, *scalar: Any) -> Any:
         left = to_float32(values)
-        right = alu.column(to_float32(scalar[0]), values) if scalar else np.float32(operand0)
+        right = alu.column(to_float32(scalar[0]), values) if scalar else np.asarray(operand0, np.float32)
         middle = alu.apply(first, right, left) if reverse0 else alu.apply(first, left, right)
         other = to_float32(tile).reshape(middle.shape)
         return alu.apply(second, other, middle) if reverse1 else alu.apply(second, middle, other)

@@ -15,8 +15,13 @@ _SMALL = {4: 1024, 2: 512, 1: 256}
 
 @instruction
 def sendrecv(
-    src: NkiTensor, dst: NkiTensor, send_to_rank: int, recv_from_rank: int, pipe_id: int,
-    dma_engine: DmaEngine = DmaEngine.dma, name: str | None = None,
+    src: NkiTensor,
+    dst: NkiTensor,
+    send_to_rank: int,
+    recv_from_rank: int,
+    pipe_id: int,
+    dma_engine: DmaEngine = DmaEngine.dma,
+    name: str | None = None,
 ) -> Operation:
     """Send src to the other core and receive its src into dst."""
     core = current_core()
@@ -45,7 +50,9 @@ def sendrecv(
     shape, dtype, values = offers[other]
     if (shape, dtype) != (dst.shape, str(dst.dtype)):
         raise ShapeError(
-            "both cores exchange equal tiles", f"{dtype}{shape} arrives for {dst.dtype}{dst.shape}", "Match them."
+            "both cores exchange equal tiles",
+            f"{dtype}{shape} arrives for {dst.dtype}{dst.shape}",
+            "Match them.",
         )
     details = {"pipe": pipe_id, "path": dma_engine.name}
     return Operation(Engine.dma, (src,), (dst,), lambda _: values, details=details, name=name)

@@ -11,9 +11,7 @@ from nkisim.observe import Work
 
 
 @instruction
-def tensor_copy(
-    dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
-) -> Operation:
+def tensor_copy(dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
     """dst = src: bit-exact between equal types, else through fp32."""
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_tile(("src", src), ("dst", dst))

@@ -15,7 +15,11 @@ from nkisim.observe import Work
 
 @instruction
 def tensor_copy_predicated(
-    dst: NkiTensor, src: float | NkiTensor, predicate: NkiTensor, reverse_pred: bool = False, name: str | None = None
+    dst: NkiTensor,
+    src: float | NkiTensor,
+    predicate: NkiTensor,
+    reverse_pred: bool = False,
+    name: str | None = None,
 ) -> Operation:
     """dst = src where predicate is nonzero (zero with reverse_pred); elsewhere dst keeps its value."""
     checks.on_chip(("dst", dst), ("predicate", predicate))
@@ -35,6 +39,4 @@ def tensor_copy_predicated(
         value = new[0].reshape(old.shape) if new else np.float32(src)  # type: ignore[arg-type]
         return np.where(chosen.reshape(old.shape), value, old)
 
-    return Operation(
-        Engine.vector, (dst, predicate, *sources), (dst,), select, Work(checks.free_size(dst)), name=name
-    )
+    return Operation(Engine.vector, (dst, predicate, *sources), (dst,), select, Work(checks.free_size(dst)), name=name)

@@ -16,8 +16,13 @@ from nkisim.observe import Work
 
 @instruction
 def tensor_reduce(
-    dst: NkiTensor, op: Any, data: NkiTensor, axis: int | tuple[int, ...] | list[int], negate: bool = False,
-    keepdims: bool = False, name: str | None = None,
+    dst: NkiTensor,
+    op: Any,
+    data: NkiTensor,
+    axis: int | tuple[int, ...] | list[int],
+    negate: bool = False,
+    keepdims: bool = False,
+    name: str | None = None,
 ) -> Operation:
     """dst = reduce(data, axis), negated on request; axis names the last free dimensions."""
     op = alu.alu_operator(op, arity=2)
@@ -60,6 +65,8 @@ def _trailing_axes(axis: int | tuple[int, ...] | list[int], data: NkiTensor) -> 
     axes = sorted(a + data.ndim if a < 0 else a for a in given)
     if not axes or axes[0] < 1 or axes != list(range(axes[0], data.ndim)):
         raise ShapeError(
-            "the reduced dimensions are the last free ones", f"axis {axis} of shape {data.shape}", "Permute the view."
+            "the reduced dimensions are the last free ones",
+            f"axis {axis} of shape {data.shape}",
+            "Permute the view.",
         )
     return axes

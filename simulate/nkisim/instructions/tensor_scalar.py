@@ -15,8 +15,16 @@ from nkisim.observe import Work
 
 @instruction
 def tensor_scalar(
-    dst: NkiTensor, data: NkiTensor, op0: Any, operand0: Any, reverse0: bool = False, op1: Any = None,
-    operand1: Any = None, reverse1: bool = False, engine: Engine = Engine.unknown, name: str | None = None,
+    dst: NkiTensor,
+    data: NkiTensor,
+    op0: Any,
+    operand0: Any,
+    reverse0: bool = False,
+    op1: Any = None,
+    operand1: Any = None,
+    reverse1: bool = False,
+    engine: Engine = Engine.unknown,
+    name: str | None = None,
 ) -> Operation:
     """dst = (data <op0> operand0) <op1> operand1, in fp32."""
     steps = _steps(op0, operand0, reverse0, op1, operand1, reverse1)

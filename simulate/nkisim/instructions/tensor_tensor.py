@@ -15,7 +15,11 @@ from nkisim.observe import Work
 
 @instruction
 def tensor_tensor(
-    dst: NkiTensor, data1: NkiTensor, data2: NkiTensor, op: Any, engine: Engine = Engine.unknown,
+    dst: NkiTensor,
+    data1: NkiTensor,
+    data2: NkiTensor,
+    op: Any,
+    engine: Engine = Engine.unknown,
     name: str | None = None,
 ) -> Operation:
     """dst = data1 <op> data2. 32-bit integer tiles in SBUF go to GpSimd, which is exact."""

@@ -7,7 +7,14 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import convert, dtype_of
-from nkisim.errors import ArgumentError, DtypeError, PartitionError, PsumBankError, ShapeError, kernel_location
+from nkisim.errors import (
+    ArgumentError,
+    DtypeError,
+    PartitionError,
+    PsumBankError,
+    ShapeError,
+    kernel_location,
+)
 from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.memset import memset
@@ -16,7 +23,11 @@ from nkisim.memory.views import Layout, row_major
 
 
 def ndarray(
-    shape: Any, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = "", address: tuple[int, int] | None = None
+    shape: Any,
+    dtype: Any,
+    buffer: Any = MemoryRegion.sbuf,
+    name: str = "",
+    address: tuple[int, int] | None = None,
 ) -> NkiTensor:
     """An uninitialised tensor. `address` is (partition, byte) for on-chip tensors.
 
@@ -56,7 +67,11 @@ def _dtype(dtype: Any) -> Any:
 
 
 def _check_on_chip(
-    core: NeuronCore, sizes: tuple[int, ...], itemsize: int, region: MemoryRegion, address: tuple[int, int] | None
+    core: NeuronCore,
+    sizes: tuple[int, ...],
+    itemsize: int,
+    region: MemoryRegion,
+    address: tuple[int, int] | None,
 ) -> None:
     machine = core.machine
     if len(sizes) < 2:
@@ -80,7 +95,9 @@ def _check_on_chip(
     bank = machine.psum_bank_bytes
     if region is MemoryRegion.psum and address and byte % bank and byte // bank != (byte + size - 1) // bank:
         raise PsumBankError(
-            "a PSUM tensor larger than the rest of its bank starts at a bank", f"byte {byte}, {size} bytes", "Align it."
+            "a PSUM tensor larger than the rest of its bank starts at a bank",
+            f"byte {byte}, {size} bytes",
+            "Align it.",
         )
 
 

@@ -72,8 +72,7 @@ def load_machine(target: str) -> Machine:
     name = _ALIASES.get(target)
     if name is None:
         raise ValueError(
-            f"unknown target {target!r}: nkisim models trn2 (gen3) and trn3 (gen4); "
-            "NKI 0.3 dropped trn1, inf2 and gen2"
+            f"unknown target {target!r}: nkisim models trn2 (gen3) and trn3 (gen4); NKI 0.3 dropped trn1, inf2 and gen2"
         )
     text = resources.files("nkisim.machine").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)

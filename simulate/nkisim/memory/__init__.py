@@ -1,8 +1,8 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.door import Region, first_unwritten, mark, read, resolve, state_range, write
-from nkisim.memory.registers import RegisterValue
 from nkisim.memory.regions import MemoryRegion
+from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import MATMUL, NEVER, WRITTEN
 from nkisim.memory.storage import Storage, allocate, wrap_host_array
 from nkisim.memory.tensor import DynamicSlice, NkiTensor

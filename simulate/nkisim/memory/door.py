@@ -219,6 +219,7 @@ def mark(region: Region, state: int = WRITTEN) -> None:
 
 
 def _mark_rows(region: Region, state: int) -> None:
+    assert region.rows is not None
     for row in np.unique(region.rows):
         one = replace(
             region, start=region.start + int(row) * region.strides[0], rows=None, shape=(1, *region.shape[1:])

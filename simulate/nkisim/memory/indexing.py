@@ -55,7 +55,9 @@ def _expand(key: Any, ndim: int) -> list[Any]:
     given = len(keys) - len(ellipses)
     if len(ellipses) > 1 or given > ndim:
         raise ArgumentError(
-            f"an index has at most {ndim} entries and one ellipsis here", f"{key!r}", "Drop the extra entries."
+            f"an index has at most {ndim} entries and one ellipsis here",
+            f"{key!r}",
+            "Drop the extra entries.",
         )
     fill: list[Any] = [slice(None)] * (ndim - given)
     at = ellipses[0] if ellipses else len(keys)
@@ -66,7 +68,9 @@ def _bounds(item: slice, size: int) -> tuple[int, int, int]:
     step = 1 if item.step is None else item.step
     if not all(v is None or isinstance(v, int) for v in (item.start, item.stop, item.step)) or step < 1:
         raise ArgumentError(
-            "a slice has integer bounds and a positive step", f"{item}", "Use nl.ds(start, size) for runtime starts."
+            "a slice has integer bounds and a positive step",
+            f"{item}",
+            "Use nl.ds(start, size) for runtime starts.",
         )
     start = 0 if item.start is None else item.start + (size if item.start < 0 else 0)
     stop = size if item.stop is None else item.stop + (size if item.stop < 0 else 0)

@@ -11,9 +11,7 @@ if TYPE_CHECKING:
     from nkisim.memory.tensor import NkiTensor
 
 
-def rearrange(
-    tensor: NkiTensor, source: tuple[Any, ...], target: tuple[Any, ...], sizes: dict[str, int]
-) -> NkiTensor:
+def rearrange(tensor: NkiTensor, source: tuple[Any, ...], target: tuple[Any, ...], sizes: dict[str, int]) -> NkiTensor:
     """Split the dimensions as `source` names them, reorder, merge as `target` groups them."""
     groups = [entry if isinstance(entry, tuple) else (entry,) for entry in source]
     names = [name for group in groups for name in group]
@@ -41,7 +39,9 @@ def _sizes(group: tuple[str, ...], fixed: dict[str, int], total: int) -> tuple[i
     known = [fixed.get(name, -1) for name in group]
     if known.count(-1) > 1:
         raise ArgumentError(
-            "rearrange infers one size a group", f"{group} with sizes {fixed}", "Give the others in fixed_sizes."
+            "rearrange infers one size a group",
+            f"{group} with sizes {fixed}",
+            "Give the others in fixed_sizes.",
         )
     product = math.prod(n for n in known if n != -1)
     return tuple(total // product if n == -1 else n for n in known)

@@ -76,7 +76,12 @@ class Storage:
 
 
 def allocate(
-    shape: tuple[int, ...], dtype: DType, buffer: MemoryRegion, name: str, core: int | None, arena: Block | None,
+    shape: tuple[int, ...],
+    dtype: DType,
+    buffer: MemoryRegion,
+    name: str,
+    core: int | None,
+    arena: Block | None,
     address: tuple[int, int] | None,
 ) -> Storage:
     """A fresh allocation. With `address`, a window of `arena`, the core's whole memory."""

@@ -10,7 +10,6 @@ from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import views
 from nkisim.memory.indexing import DynamicSlice, apply_index
-from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.storage import Storage
 from nkisim.memory.views import Layout
 
@@ -45,9 +44,7 @@ class NkiTensor:
 
     __slots__ = ("dtype", "indirection", "layout", "storage")
 
-    def __init__(
-        self, storage: Storage, layout: Layout, dtype: DType, indirection: Indirection | None = None
-    ) -> None:
+    def __init__(self, storage: Storage, layout: Layout, dtype: DType, indirection: Indirection | None = None) -> None:
         self.storage, self.layout, self.dtype, self.indirection = storage, layout, dtype, indirection
 
     shape = property(lambda self: self.layout.shape)
@@ -151,16 +148,16 @@ class NkiTensor:
             return kept if axis == 0 and self.buffer.is_on_chip else kept.squeeze_dim(axis)
         self._axis(dim, "a dynamic select", 1 if self.buffer.is_on_chip else 0)
         stride, extent = self.strides[axis], self.shape[axis]
-        rest = self._with(
-            Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset)
-        )
+        rest = self._with(Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset))
         return rest._indirect(index, axis, stride, extent, per_partition=False)
 
     def vector_select(self, dim: int, vector_offset: NkiTensor) -> NkiTensor:
         """Row `vector_offset[p]` for partition p. HBM tensors, dim 0 only."""
         if dim != 0 or not self.buffer.is_hbm:
             raise ViewError(
-                "vector_select works on dimension 0 of an HBM tensor", f"dim {dim} of {self!r}", "Use an HBM tensor."
+                "vector_select works on dimension 0 of an HBM tensor",
+                f"dim {dim} of {self!r}",
+                "Use an HBM tensor.",
             )
         shape = views.replace(self.shape, 0, vector_offset.shape[0])
         rows = self._with(Layout(shape, self.strides, self.offset))
@@ -169,7 +166,9 @@ class NkiTensor:
     def _indirect(self, index: Any, axis: int, stride: int, extent: int, per_partition: bool) -> NkiTensor:
         if self.indirection is not None:
             raise ViewError(
-                "a view takes one runtime index", f"second index on {self!r}", "Fold both indices into one offset."
+                "a view takes one runtime index",
+                f"second index on {self!r}",
+                "Fold both indices into one offset.",
             )
         indirection = Indirection(index, stride, extent, per_partition)
         return NkiTensor(self.storage, self.layout, self.dtype, indirection)
@@ -182,9 +181,7 @@ class NkiTensor:
                 f"{tuple(dims)} of {self!r}",
                 "Transpose with nc_transpose or dma_transpose to move partitions.",
             )
-        return self._with(
-            Layout(tuple(self.shape[d] for d in dims), tuple(self.strides[d] for d in dims), self.offset)
-        )
+        return self._with(Layout(tuple(self.shape[d] for d in dims), tuple(self.strides[d] for d in dims), self.offset))
 
     def broadcast(self, dim: int, size: int) -> NkiTensor:
         """A dimension of size 1 repeated `size` times without a copy."""
@@ -206,9 +203,7 @@ class NkiTensor:
         axis = self._axis(dim, "squeeze_dim", self._first_free)
         if self.shape[axis] != 1:
             raise ShapeError("squeeze_dim needs a dimension of size 1", f"dim {dim} of {self.shape}", "Select first.")
-        return self._with(
-            Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset)
-        )
+        return self._with(Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset))
 
     def reshape_dim(self, dim: int, shape: tuple[int, ...]) -> NkiTensor:
         """One dimension split into several; one size may be -1."""
@@ -219,7 +214,10 @@ class NkiTensor:
 
     def flatten_dims(self, start_dim: int, end_dim: int) -> NkiTensor:
         """Dimensions start_dim..end_dim merged into one."""
-        start, end = self._axis(start_dim, "flatten_dims", self._first_free), self._axis(end_dim, "flatten_dims")
+        start, end = (
+            self._axis(start_dim, "flatten_dims", self._first_free),
+            self._axis(end_dim, "flatten_dims"),
+        )
         return self._with(self._possible(views.merge(self.layout, start, end), "flatten_dims"))
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
@@ -227,19 +225,26 @@ class NkiTensor:
         sizes = _infer(tuple(shape), self.size)
         if self._first_free and sizes[0] != self.shape[0]:
             raise ViewError(
-                "reshape keeps the partition dimension", f"{self.shape} to {sizes}", "Reshape only free dimensions."
+                "reshape keeps the partition dimension",
+                f"{self.shape} to {sizes}",
+                "Reshape only free dimensions.",
             )
         return self._with(self._possible(views.reshape(self.layout, sizes), f"reshape to {sizes}"))
 
     def _possible(self, layout: Layout | None, what: str) -> Layout:
         if layout is None:
             raise ViewError(
-                f"{what} must not need a copy", f"shape {self.shape} with strides {self.strides}", "Copy it first."
+                f"{what} must not need a copy",
+                f"shape {self.shape} with strides {self.strides}",
+                "Copy it first.",
             )
         return layout
 
     def rearrange(
-        self, src_pattern: tuple[Any, ...], dst_pattern: tuple[Any, ...], fixed_sizes: dict[str, int] | None = None
+        self,
+        src_pattern: tuple[Any, ...],
+        dst_pattern: tuple[Any, ...],
+        fixed_sizes: dict[str, int] | None = None,
     ) -> NkiTensor:
         """einops-style split, reorder and merge: ('b', ('h', 'w')) -> ('b', 'w', 'h')."""
         from nkisim.memory.rearrange import rearrange
@@ -264,7 +269,9 @@ class NkiTensor:
         """
         if scalar_offset is not None and vector_offset is not None:
             raise ArgumentError(
-                "scalar_offset and vector_offset exclude each other", "both given", "Fold them into one index."
+                "scalar_offset and vector_offset exclude each other",
+                "both given",
+                "Fold them into one index.",
             )
         new = self.dtype if dtype is None else dtype_of(dtype)
         base = self.offset * self.dtype.itemsize // new.itemsize + (offset or 0)

@@ -1,5 +1,6 @@
 """The names of AWS's `nki` package, simulated."""
 
-from nkisim.execution.kernel import Kernel, jit, simulate
+from nkisim.compat import jit
+from nkisim.execution.kernel import Kernel, simulate
 
 __all__ = ["Kernel", "jit", "simulate"]

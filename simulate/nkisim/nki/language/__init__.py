@@ -15,7 +15,14 @@ from nkisim.language.allocation import (
     zeros,
     zeros_like,
 )
-from nkisim.language.program import NKIObject, device_print, no_reorder, num_programs, program_id, program_ndim
+from nkisim.language.program import (
+    NKIObject,
+    device_print,
+    no_reorder,
+    num_programs,
+    program_id,
+    program_ndim,
+)
 from nkisim.language.tile_size import tile_size
 from nkisim.language.tiles import load, store
 from nkisim.memory import DynamicSlice as ds

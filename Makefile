@@ -1,0 +1,54 @@
+# Everything runs in .venv, created on first use from PYTHON (3.10 or newer).
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-all lint format check clean
+
+help: ## print this list
+	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile
+
+setup: $(READY) ## create .venv with the package (editable) and the development tools
+
+demo: $(READY) ## one real layer end to end: check, predict, draw
+	$(BIN)/nkimoe demo
+
+test: $(READY) ## all tests but the slow ones
+	$(BIN)/python -m pytest -n auto $(PYTEST_ARGS)
+
+test-all: $(READY) ## all tests, slow ones included
+	$(BIN)/python -m pytest -n auto -m '' $(PYTEST_ARGS)
+
+lint: $(READY) ## ruff (rules and format) and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(READY) ## rewrite the sources as `make lint` wants them
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+check: lint ## lint, and the tests of the repository itself
+	$(BIN)/python -m pytest tests/repository $(PYTEST_ARGS)
+
+clean: ## remove .venv, caches and build products
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml
+	@command -v "$(PYTHON)" >/dev/null || \
+	  { echo "error: no '$(PYTHON)' found: install Python 3.10 or newer, or say make PYTHON=/path/to/python" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.version_info >= (3, 10) or sys.exit("error: $(PYTHON) is Python " + \
+	  sys.version.split()[0] + ", 3.10 or newer is needed: make PYTHON=/path/to/python")'
+	@"$(BIN)/python" -m pip --version >/dev/null 2>&1 || \
+	  { echo "==> creating .venv with $$("$(PYTHON)" --version)"; "$(PYTHON)" -m venv --clear .venv; }
+	@echo "==> installing nkimoe, nkisim and the development tools into .venv (about a minute)"
+	@$(BIN)/python -m pip install --quiet --upgrade 'pip>=22'
+	@$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@

@@ -1,0 +1,42 @@
+"""nkimoe: NKI kernels for the Mixture-of-Experts MLP of prefill on AWS Trainium.
+
+Importing it decides once what `import nki` means (see `nkimoe.toolchain`).
+"""
+
+from nkimoe.toolchain import bind as _bind
+
+TOOLCHAIN = _bind()
+
+from nkimoe.check_inputs import check_inputs  # noqa: E402
+from nkimoe.errors import InputError, RequestError  # noqa: E402
+from nkimoe.moe_cte import moe_cte  # noqa: E402
+from nkimoe.spec import (  # noqa: E402
+    ActFnType,
+    BlockShardStrategy,
+    ExpertAffinityScaleMode,
+    MoECTEImplementation,
+    MoECTESpec,
+    QuantizationConfig,
+    QuantizationType,
+    ShardOnBlockConfig,
+    ShardOnIConfig,
+    SkipMode,
+)
+
+__all__ = [
+    "TOOLCHAIN",
+    "ActFnType",
+    "BlockShardStrategy",
+    "ExpertAffinityScaleMode",
+    "InputError",
+    "MoECTEImplementation",
+    "MoECTESpec",
+    "QuantizationConfig",
+    "QuantizationType",
+    "RequestError",
+    "ShardOnBlockConfig",
+    "ShardOnIConfig",
+    "SkipMode",
+    "check_inputs",
+    "moe_cte",
+]

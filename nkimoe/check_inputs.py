@@ -1,0 +1,137 @@
+"""Checks of input values on the host, before anything runs: what no shape can tell.
+
+Every host door calls this: the command line, simulated launches, framework integrations. A device caller may.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkimoe.errors import InputError
+from nkimoe.spec import BlockShardStrategy, SkipMode
+
+FINITE = (
+    "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
+    "down_proj_bias",
+)  # fmt: skip
+
+
+def check_inputs(**arguments: Any) -> None:
+    """Check the values of `moe_cte`'s arguments; tensors are NumPy arrays, absent ones are skipped.
+
+    Raises:
+        InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
+            pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
+    """
+    skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
+    rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
+    tokens = rows if skip_token else rows - 1
+    ids, block_to_expert = arguments["token_position_to_id"], arguments["block_to_expert"]
+    _check_finite(arguments)
+    _check_ids(np.asarray(ids).reshape(-1), tokens, skip_token)
+    _check_range("block_to_expert", np.asarray(block_to_expert).reshape(-1), 0, experts - 1)
+    _check_unique_in_blocks(np.asarray(ids).reshape(-1), arguments["block_size"], tokens)
+    _check_one_writer(arguments, np.asarray(ids).reshape(-1), tokens)
+    if arguments.get("conditions") is not None:
+        _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
+    if not skip_token:
+        _check_pad_row(arguments, experts)
+
+
+_INFINITE_BITS = {"bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000}
+"""Bit pattern of +infinity; every larger positive pattern is a NaN."""
+
+
+def _check_finite(arguments: dict[str, Any]) -> None:
+    for name in FINITE:
+        values = arguments.get(name)
+        if values is None or str(values.dtype) not in _INFINITE_BITS or _is_finite(values):
+            continue
+        flat = values.reshape(-1)
+        bad = np.flatnonzero(~np.isfinite(flat))
+        place = tuple(int(i) for i in np.unravel_index(int(bad[0]), values.shape))
+        raise InputError(name, "is finite", f"{flat[bad[0]]} at {place}", f"Clean the {bad.size} bad elements.")
+
+
+def _is_finite(values: Any) -> bool:
+    """Compares bit patterns, as integers with and without sign: two quick passes and no temporary array."""
+    limit, bits = _INFINITE_BITS[str(values.dtype)], values.itemsize * 8
+    signed, unsigned = values.view(f"int{bits}"), values.view(f"uint{bits}")
+    return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
+
+
+def _check_range(name: str, values: Any, low: int, high: int) -> None:
+    bad = np.flatnonzero((values < low) | (values > high))
+    if bad.size:
+        raise InputError(
+            name, f"holds values from {low} to {high}", f"{int(values[bad[0]])} at {int(bad[0])}",
+            "Build the mapping with nkimoe.routing.build_block_mapping.",
+        )  # fmt: skip
+
+
+def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:
+    if skip_token:
+        _check_range("token_position_to_id", ids, -1, tokens - 1)
+    else:
+        _check_range("token_position_to_id", ids, 0, tokens)
+
+
+def _check_unique_in_blocks(ids: Any, block_size: int, tokens: int) -> None:
+    """A token has at most one slot in a block: two would update one output row in the same scatter."""
+    if block_size < 1 or ids.size % block_size:
+        return  # a shape error, which `validate` reports
+    ordered = np.sort(ids.reshape(-1, block_size), axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0) & (ordered[:, 1:] < tokens)
+    if twice.any():
+        block, at = (int(i) for i in np.argwhere(twice)[0])
+        raise InputError(
+            "token_position_to_id", "names a token once a block", f"{int(ordered[block, at])} twice in block {block}",
+            "Route a token to distinct experts.",
+        )  # fmt: skip
+
+
+def _check_one_writer(arguments: dict[str, Any], ids: Any, tokens: int) -> None:
+    """Without accumulation a token has one block; with non_overlapping_shards, blocks of one core."""
+    config = getattr(arguments.get("spec"), "shard_on_block", None)
+    real = ids[(ids >= 0) & (ids < tokens)]
+    if not arguments.get("is_tensor_update_accumulating", True) and np.unique(real).size != real.size:
+        token = int(np.flatnonzero(np.bincount(real) > 1)[0])
+        raise InputError(
+            "is_tensor_update_accumulating", "is True when a token has several blocks", f"False for token {token}",
+            "Pass True: overwriting would leave whichever block comes last.",
+        )  # fmt: skip
+    if config is not None and config.non_overlapping_shards:
+        blocks = ids.reshape(-1, arguments["block_size"])
+        halves = [blocks[0::2], blocks[1::2]]
+        if config.block_sharding_strategy is BlockShardStrategy.HI_LO:
+            halves = np.array_split(blocks, [-(-len(blocks) // 2)])
+        both = np.intersect1d(*(h[(h >= 0) & (h < tokens)] for h in halves))
+        if both.size:
+            raise InputError(
+                "spec.shard_on_block.non_overlapping_shards", "promises that no token has blocks on both cores",
+                f"token {int(both[0])} has", "Drop the promise.",
+            )  # fmt: skip
+
+
+def _check_conditions(conditions: Any) -> None:
+    _check_range("conditions", conditions, 0, 1)
+    if np.any(np.diff(conditions) > 0):
+        first = int(np.flatnonzero(np.diff(conditions) > 0)[0])
+        raise InputError("conditions", "is ones, then zeros", f"a one after a zero at {first + 1}", "Sort the blocks.")
+
+
+def _check_pad_row(arguments: dict[str, Any], experts: int) -> None:
+    for name, pad in (
+        ("hidden_states", arguments["hidden_states"][-1:]),
+        (
+            "expert_affinities_masked",
+            np.asarray(arguments["expert_affinities_masked"]).reshape(-1)[-experts:],
+        ),
+    ):
+        if np.any(np.asarray(pad) != 0):
+            raise InputError(
+                name, "ends in a pad row of zeros", "a nonzero pad row",
+                "Append a zero row, or use skip_dma=SkipMode(skip_token=True) with pad ids of -1.",
+            )  # fmt: skip

@@ -1,0 +1,1 @@
+"""How one block is processed: sentences of stage calls."""

@@ -1,0 +1,1 @@
+"""Which blocks, in which loop. All device loops live here."""

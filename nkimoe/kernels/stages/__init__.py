@@ -1,0 +1,1 @@
+"""Stages: the words block programs are made of. None takes a boolean."""

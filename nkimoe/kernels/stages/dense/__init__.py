@@ -1,0 +1,1 @@
+"""Stages of the dense (bf16, fp16) numerics."""

@@ -1,0 +1,215 @@
+"""Where results go.
+
+`Overwrite` writes each row once, straight to the output. `Accumulate` adds a token's blocks up in HBM: read the old
+rows, add, write. With two cores each accumulates its own slab; one pass at the end adds the slabs.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.gather_tokens import TileRing
+from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.request import Request
+from nkimoe.tiling import PARTITIONS, Span, spans
+
+
+class Slab:
+    """Rows [rows, H] of an HBM tensor, possibly one of several interleaved ones."""
+
+    def __init__(self, tensor: Any, rows: int, H: int, index: int, count: int) -> None:
+        self.tensor, self.rows, self.H = tensor, rows, H
+        self._pitch, self._offset = count * H, index * H
+
+    def part(self, span: Span) -> Any:
+        """Consecutive rows, as a [rows, H] view."""
+        return self.tensor.ap(
+            pattern=[[self._pitch, span.size], [1, self.H]], offset=self._offset + span.start * self._pitch
+        )
+
+    def at(self, ids: Any, limit: int) -> Any:
+        """Rows `ids` [128, 1]; ids of `limit` and more, and negative ones, are out of bounds.
+
+        A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
+        content means nothing.
+        """
+        bounded = self.tensor.reshape((self.rows, self._pitch))[0:limit, :]
+        return bounded.ap(
+            pattern=[[self._pitch, PARTITIONS], [1, self.H]],
+            offset=self._offset,
+            vector_offset=ids,
+            indirect_dim=0,
+        )
+
+
+class Update:
+    """New values for the rows of one tile of 128 slots, written once every column has been added."""
+
+    def __init__(self, output: Output, ids: Any, scale: Any, name: str) -> None:
+        self._output, self._ids, self._scale, self._name = output, ids, scale, name
+        self._old: Any = None
+        self._new: Any = None
+
+    def add(self, columns: Span, result: Any) -> None:
+        """new = result * scale (+ old), from PSUM, rounded once. Columns come in order; the last one writes."""
+        if columns.start == 0:
+            self._old = self._output.old_rows(self._ids)
+            self._new = nl.ndarray((PARTITIONS, self._output.slab.H), dtype=self._output.dtype, buffer=nl.sbuf)
+        self._combine(self._new[:, columns.slice], result, columns)
+        if columns.stop == self._output.slab.H:
+            self._write()
+
+    def _combine(self, new: Any, result: Any, columns: Span) -> None:
+        if self._old is None:
+            nisa.tensor_scalar(dst=new, data=result, op0=nl.multiply, operand0=self._scale)
+        else:
+            nisa.scalar_tensor_tensor(
+                dst=new,
+                data=result,
+                op0=nl.multiply,
+                operand0=self._scale,
+                op1=nl.add,
+                operand1=self._old[:, columns.slice],
+            )
+
+    def _write(self) -> None:
+        """Scatter the rows; pad slots are out of bounds and write nothing."""
+        rows = self._output.slab.at(self._ids, self._output.tokens)
+        nisa.dma_copy(dst=rows, src=self._new, oob_mode=nisa.oob_mode.skip, name=self._name)
+
+
+class Output:
+    """The output of one core.
+
+    Attributes:
+        tensor: what the kernel returns.
+        slab: the rows this core updates.
+        tokens: ids below this are real.
+    """
+
+    def __init__(self, tensor: Any, slab: Slab, tokens: int, dtype: Any) -> None:
+        self.tensor, self.slab, self.tokens, self.dtype = tensor, slab, tokens, dtype
+
+    def begin(self) -> None:
+        """Make rows that no slot names zero."""
+        raise NotImplementedError
+
+    def old_rows(self, ids: Any) -> Any:
+        """What rows `ids` hold so far, [128, H], or None when they are overwritten."""
+        return None
+
+    def updates(self, ids: list[Any], scales: list[Any], name: str) -> list[Update]:
+        """One update for each index tile, results multiplied by the matching scale."""
+        return [Update(self, i, scale, name) for i, scale in zip(ids, scales, strict=True)]
+
+    def finish(self) -> Any:
+        """The finished output."""
+        return self.tensor
+
+
+class Overwrite(Output):
+    """Every row has one writer. Both cores write one slab, so zeros come first, behind a barrier."""
+
+    def begin(self) -> None:
+        _clear(self.slab, _my_share(self.slab.rows))
+        if nl.num_programs(0) > 1:
+            nisa.core_barrier(data=self.tensor, cores=(0, 1))
+
+
+class Accumulate(Output):
+    """Rows are read, added to and written back; only this core touches the slab."""
+
+    def __init__(self, tensor: Any, slab: Slab, tokens: int, dtype: Any, buffers: int) -> None:
+        super().__init__(tensor, slab, tokens, dtype)
+        self._ring = TileRing(buffers, (PARTITIONS, slab.H), dtype, clear=True)
+
+    def begin(self) -> None:
+        _clear(self.slab, spans(self.slab.rows, PARTITIONS))
+
+    def old_rows(self, ids: Any) -> Any:
+        old = self._ring.take()
+        nisa.dma_copy(dst=old, src=self.slab.at(ids, self.tokens), oob_mode=nisa.oob_mode.skip)
+        return old
+
+
+class AccumulateDisjoint(Accumulate):
+    """The caller promises that no token has blocks on both cores, so both may accumulate in one slab."""
+
+    def begin(self) -> None:
+        _clear(self.slab, _my_share(self.slab.rows))
+        nisa.core_barrier(data=self.tensor, cores=(0, 1))
+
+
+class AccumulateSlabs(Accumulate):
+    """Each core accumulates its own slab; at the end slab 0 receives the sum.
+
+    Attributes:
+        slabs: of both cores.
+        leftover: what becomes of rows of slab 1 once they are added.
+    """
+
+    def __init__(self, tensor: Any, slabs: list[Slab], tokens: int, dtype: Any, buffers: int, leftover: Any) -> None:
+        super().__init__(tensor, slabs[nl.program_id(0)], tokens, dtype, buffers)
+        self.slabs, self._leftover = slabs, leftover
+
+    def finish(self) -> Any:
+        """Both cores add half of the rows each."""
+        nisa.core_barrier(data=self.slabs[1].tensor, cores=(0, 1))
+        first, second = self.slabs
+        for span in _my_share(first.rows):
+            total = nl.ndarray((span.size, first.H), dtype=self.dtype, buffer=nl.sbuf)
+            other = nl.ndarray((span.size, first.H), dtype=self.dtype, buffer=nl.sbuf)
+            nisa.dma_copy(dst=total, src=first.part(span))
+            nisa.dma_copy(dst=other, src=second.part(span))
+            nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
+            nisa.dma_copy(dst=first.part(span), src=total)
+            self._leftover(second, span)
+        return self.tensor
+
+
+def _my_share(rows: int) -> list[Span]:
+    """Tiles of at most 128 rows; with two cores every other one."""
+    return spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]
+
+
+def _clear(slab: Slab, parts: list[Span]) -> None:
+    """Zero these rows of the slab."""
+    zeros = _zeros(slab)
+    for span in parts:
+        nisa.dma_copy(dst=slab.part(span), src=zeros[0 : span.size, :])
+
+
+def _zeros(slab: Slab) -> Any:
+    tile = nl.ndarray((min(PARTITIONS, slab.rows), slab.H), dtype=slab.tensor.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=0)
+    return tile
+
+
+def _leave(slab: Slab, span: Span) -> None:
+    """Scratch is not read again."""
+
+
+def _clear_rows(slab: Slab, span: Span) -> None:
+    _clear(slab, [span])
+
+
+def make_output(request: Request, plan: Plan) -> Output:
+    """Allocate the output the request asks for and choose how it is updated."""
+    p, dtype, buffers = plan.problem, request.hidden_states.dtype, plan.tiling.token_tiles
+    if plan.output == SLABS_RETURNED:
+        tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+        slabs = [Slab(tensor, p.rows, p.H, c, p.cores) for c in range(p.cores)]
+        return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)
+    tensor = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    slab = Slab(tensor, p.rows, p.H, 0, 1)
+    if plan.output == OVERWRITTEN:
+        return Overwrite(tensor, slab, p.T, dtype)
+    if plan.output == ACCUMULATED:
+        return Accumulate(tensor, slab, p.T, dtype, buffers)
+    if plan.output == SHARED:
+        return AccumulateDisjoint(tensor, slab, p.T, dtype, buffers)
+    scratch = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output_of_core_1")
+    return AccumulateSlabs(tensor, [slab, Slab(scratch, p.rows, p.H, 0, 1)], p.T, dtype, buffers, _leave)

@@ -1,0 +1,85 @@
+"""`moe_cte`, the public kernel: one entry for all implementations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import nki
+import nki.language as nl
+
+from nkimoe import kernels
+from nkimoe.check_inputs import check_inputs
+from nkimoe.plan import make_plan
+from nkimoe.request import Request
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, QuantizationConfig, SkipMode
+
+
+def _checked_before_launch(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Attach the value checks, which the simulator calls with the host arrays before anything runs."""
+    function.check_inputs = check_inputs  # type: ignore[attr-defined]
+    return function
+
+
+@nki.jit
+@_checked_before_launch
+def moe_cte(
+    hidden_states: Any, expert_affinities_masked: Any, gate_up_proj_weight: Any, down_proj_weight: Any,
+    token_position_to_id: Any, block_to_expert: Any, block_size: int, spec: MoECTESpec, conditions: Any = None,
+    gate_and_up_proj_bias: Any = None, down_proj_bias: Any = None,
+    quantization_config: QuantizationConfig | None = None, gate_up_activations_T: Any = None,
+    down_activations: Any = None, activation_function: ActFnType = ActFnType.SiLU,
+    skip_dma: SkipMode | None = SkipMode(False, False), compute_dtype: Any = nl.bfloat16,
+    is_tensor_update_accumulating: bool = True,
+    expert_affinities_scaling_mode: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE,
+    gate_clamp_upper_limit: float | None = None, gate_clamp_lower_limit: float | None = None,
+    up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
+    gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
+    down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
+) -> Any:  # fmt: skip
+    """Blockwise Mixture-of-Experts MLP of prefill.
+
+    For each slot of block b, with e = block_to_expert[b] and t = token_position_to_id[slot]:
+
+        g, u = x[t] @ Wg[e] + bg[e], x[t] @ Wu[e] + bu[e]      clamped
+        out[t] += ((act(g) * u) @ Wd[e] + bd[e]) * affinity[t, e]
+
+    Launch as `moe_cte[2](...)` for the two cores of a logical NeuronCore, or `moe_cte(...)` for one.
+    `T'` is T + 1 with a zero pad row (pads have id T), or T with `skip_dma=SkipMode(skip_token=True)` (pads have
+    id -1).
+
+    Args:
+        hidden_states: [T', H] bf16 or fp16.
+        expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
+        gate_up_proj_weight: [E, H, 2, I], index 0 gate, 1 up.
+        down_proj_weight: [E, I, H].
+        token_position_to_id: int32 [N * B].
+        block_to_expert: int32 [N] or [N, 1].
+        block_size: B, slots a block: 128 to 1024, a multiple of 128.
+        spec: which implementation, and its options.
+        conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid and MX implementations.
+        gate_and_up_proj_bias: [E, 2, I]. For gpt-oss's (up + 1) add 1 to the up bias and to the up limits.
+        down_proj_bias: [E, H].
+        quantization_config, gate_up_proj_scale, down_proj_scale, gate_up_in_scale, down_in_scale: dequantisation.
+        gate_up_activations_T, down_activations: caller's checkpoint buffers.
+        activation_function: of the gate.
+        skip_dma: pad convention, and whether weights stay on chip between blocks of one expert; None is SkipMode().
+        compute_dtype: dtype of the matmul operands on chip.
+        is_tensor_update_accumulating: add the results of a token's blocks (top-k > 1), or let each overwrite.
+        expert_affinities_scaling_mode: where the affinity multiplies.
+        gate_clamp_upper_limit, gate_clamp_lower_limit, up_clamp_upper_limit, up_clamp_lower_limit: each optional;
+            0.0 is a limit.
+        accumulation_dtype: dtype of sums across cores.
+        skip_gate_proj: up-only MLP, act(u) @ Wd.
+
+    Returns:
+        [T', H], dtype of hidden_states. Rows that no slot names are zero. With
+        `ShardOnBlockConfig(per_core_output=True)`: [T', cores, H], slab 0 the sum, the others zero.
+
+    Raises:
+        RequestError: the request cannot be honoured; names the argument, the rule and what would work.
+        InputError: before a simulated launch, for values that mean nothing (see `check_inputs`).
+    """
+    request = Request.from_arguments(locals())
+    plan = make_plan(request, cores=nl.num_programs(0), target=kernels.target())
+    return kernels.run(request, plan)

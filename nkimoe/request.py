@@ -1,0 +1,74 @@
+"""One call of `moe_cte` as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from nkimoe.spec import (
+    ActFnType,
+    ExpertAffinityScaleMode,
+    MoECTESpec,
+    QuantizationConfig,
+    ShardOnBlockConfig,
+    SkipMode,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`."""
+
+    hidden_states: Any
+    expert_affinities_masked: Any
+    gate_up_proj_weight: Any
+    down_proj_weight: Any
+    token_position_to_id: Any
+    block_to_expert: Any
+    block_size: int
+    spec: MoECTESpec
+    compute_dtype: Any
+    conditions: Any = None
+    gate_and_up_proj_bias: Any = None
+    down_proj_bias: Any = None
+    quantization_config: QuantizationConfig | None = None
+    gate_up_activations_T: Any = None
+    down_activations: Any = None
+    activation_function: ActFnType = ActFnType.SiLU
+    skip_dma: SkipMode = SkipMode()
+    is_tensor_update_accumulating: bool = True
+    expert_affinities_scaling_mode: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE
+    gate_clamp_upper_limit: float | None = None
+    gate_clamp_lower_limit: float | None = None
+    up_clamp_upper_limit: float | None = None
+    up_clamp_lower_limit: float | None = None
+    gate_up_proj_scale: Any = None
+    down_proj_scale: Any = None
+    gate_up_in_scale: Any = None
+    down_in_scale: Any = None
+    accumulation_dtype: Any = None
+    skip_gate_proj: bool = False
+
+    @classmethod
+    def from_arguments(cls, arguments: dict[str, Any]) -> Request:
+        """The request behind `moe_cte(**arguments)`, other names ignored."""
+        own = {f.name: arguments[f.name] for f in fields(cls) if f.name in arguments}
+        if own.get("skip_dma") is None:
+            own["skip_dma"] = SkipMode()
+        return cls(**own)
+
+    @property
+    def gate_clamp(self) -> tuple[float | None, float | None]:
+        """(upper, lower) limit of the gate projection."""
+        return self.gate_clamp_upper_limit, self.gate_clamp_lower_limit
+
+    @property
+    def up_clamp(self) -> tuple[float | None, float | None]:
+        """(upper, lower) limit of the up projection."""
+        return self.up_clamp_upper_limit, self.up_clamp_lower_limit
+
+    @property
+    def block_options(self) -> ShardOnBlockConfig:
+        """Options of a block-sharded implementation."""
+        assert self.spec.shard_on_block is not None, "MoECTESpec fills this in for block-sharded implementations"
+        return self.spec.shard_on_block

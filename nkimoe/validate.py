@@ -1,0 +1,245 @@
+"""Every static rejection: shapes, dtypes, target and combinations, before the first instruction.
+
+Each rule is a function of (request, problem, variant, target) that raises `RequestError`. `RULES` lists them in the
+order they are tried.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import fields
+from typing import Any
+
+from nkimoe.errors import RequestError
+from nkimoe.problem import Problem
+from nkimoe.request import Request
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, ShardOnBlockConfig, SkipMode
+from nkimoe.targets import Target
+from nkimoe.variants import VARIANTS, Variant
+
+TOKEN_DTYPES = ("bfloat16", "float16")
+COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+MAX_HIDDEN, MAX_BLOCK = 8192, 1024
+
+Rule = Callable[[Request, Problem, Variant, Target], None]
+
+
+def choose_variant(request: Request) -> Variant:
+    """The variant a request names.
+
+    Raises:
+        RequestError: `spec` is not a MoECTESpec, or its implementation is not available.
+    """
+    if not isinstance(request.spec, MoECTESpec):
+        raise RequestError(
+            "spec",
+            "is a MoECTESpec",
+            repr(request.spec),
+            "Pass MoECTESpec(MoECTEImplementation.shard_on_block).",
+        )
+    variant = VARIANTS[request.spec.implementation]
+    if not variant.is_available:
+        ready = ", ".join(v.name for v in VARIANTS.values() if v.is_available)
+        raise RequestError(
+            "spec", "names an available implementation", f"{variant.name}: {variant.status}", f"Use {ready}."
+        )
+    return variant
+
+
+def validate(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Raise RequestError for the first rule the request breaks."""
+    for rule in RULES:
+        rule(request, problem, variant, target)
+
+
+def _require(holds: bool, argument: str, rule: str, actual: object, fix: str) -> None:
+    if not holds:
+        raise RequestError(argument, rule, actual, fix)
+
+
+def _targets(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    _require(
+        target.name in variant.targets, "spec", f"{variant.name} runs on {', '.join(variant.targets)}", target.name,
+        "Choose an implementation of that target (`nkimoe variants`).",
+    )  # fmt: skip
+
+
+def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    dtype = str(request.hidden_states.dtype)
+    _require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
+    for name in (
+        "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias", "down_proj_bias",
+    ):  # fmt: skip
+        tensor = getattr(request, name)
+        if tensor is not None:
+            actual = str(tensor.dtype)
+            fix = "Cast it." if "8" not in actual else f"{variant.name} has no fp8 path yet; dequantise the weights."
+            _require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, fix)
+    for name in ("token_position_to_id", "block_to_expert"):
+        actual = str(getattr(request, name).dtype)
+        _require(actual == "int32", name, "is int32", actual, "Cast it.")
+    compute = str(request.compute_dtype)
+    _require(
+        compute in COMPUTE_DTYPES,
+        "compute_dtype",
+        f"is one of {', '.join(COMPUTE_DTYPES)}",
+        compute,
+        "Use bfloat16.",
+    )
+
+
+def _sizes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    p = problem
+    hint = "Pad with zeros: extra rows of weights and columns of hidden_states change nothing."
+    _require(
+        p.H % 128 == 0 and 0 < p.H <= MAX_HIDDEN,
+        "hidden_states",
+        "H is a multiple of 128 up to 8192",
+        f"H={p.H}",
+        hint,
+    )
+    _require(p.I % 16 == 0 and p.I > 0, "down_proj_weight", "I is a multiple of 16", f"I={p.I}", hint)
+    _require(
+        p.B % 128 == 0 and p.B <= MAX_BLOCK, "block_size", "B is a multiple of 128 from 128 to 1024", f"B={p.B}",
+        "Rebuild the blocks with build_block_mapping(..., block_size=128).",
+    )  # fmt: skip
+    _require(
+        p.T > 0,
+        "hidden_states",
+        "has at least one token",
+        f"{p.rows} rows",
+        "Skip the call for empty batches.",
+    )
+    _require(
+        p.N > 0,
+        "token_position_to_id",
+        "has at least one block",
+        "no slots",
+        "Skip the call for empty batches.",
+    )
+    _require(
+        p.rows * p.E < 2**31,
+        "expert_affinities_masked",
+        "row numbers fit int32",
+        f"{p.rows} x {p.E}",
+        "Split T.",
+    )
+
+
+def _shapes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    p = problem
+    expected = {
+        "gate_up_proj_weight": ((p.E, p.H, 2, p.I),),
+        "down_proj_weight": ((p.E, p.I, p.H),),
+        "expert_affinities_masked": ((p.rows * p.E, 1), (p.rows * p.E,)),
+        "token_position_to_id": ((p.N * p.B,), (p.N * p.B, 1)),
+        "block_to_expert": ((p.N,), (p.N, 1)),
+        "gate_and_up_proj_bias": ((p.E, 2, p.I),),
+        "down_proj_bias": ((p.E, p.H), (p.E, 1, p.H)),
+    }
+    for name, shapes in expected.items():
+        tensor = getattr(request, name)
+        if tensor is not None:
+            actual = tuple(int(n) for n in tensor.shape)
+            wanted = " or ".join(str(s) for s in shapes)
+            _require(
+                actual in shapes, name, f"has shape {wanted}", actual,
+                f"T'={p.rows}, H={p.H} come from hidden_states, E, I from the weights, B={p.B} is block_size, "
+                f"N={p.N} is the number of slots over B.",
+            )  # fmt: skip
+
+
+def _option_types(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    for name, kind in (
+        ("activation_function", ActFnType), ("expert_affinities_scaling_mode", ExpertAffinityScaleMode),
+        ("skip_dma", SkipMode), ("is_tensor_update_accumulating", bool), ("skip_gate_proj", bool),
+    ):  # fmt: skip
+        value = getattr(request, name)
+        _require(isinstance(value, kind), name, f"is a {kind.__name__}", repr(value), f"Pass a {kind.__name__}.")
+
+
+def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    for which, (upper, lower) in (("gate", request.gate_clamp), ("up", request.up_clamp)):
+        for side, limit in (("upper", upper), ("lower", lower)):
+            is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool) and not math.isnan(limit)
+            _require(
+                limit is None or is_number,
+                f"{which}_clamp_{side}_limit",
+                "is a number or None",
+                repr(limit),
+                "Fix it.",
+            )
+        ordered = upper is None or lower is None or lower <= upper
+        _require(
+            ordered,
+            f"{which}_clamp_lower_limit",
+            "is not above the upper limit",
+            f"{lower} > {upper}",
+            "Swap them.",
+        )
+
+
+def _unused_arguments(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Arguments of other implementations: refused, never dropped."""
+    reasons = {
+        "conditions": (
+            "it runs every block",
+            "Drop it: padding blocks change nothing. Hybrid variants read it.",
+        ),
+        "gate_up_activations_T": ("it saves no checkpoints", "Drop it."),
+        "down_activations": ("it saves no checkpoints", "Drop it."),
+        "gate_up_proj_scale": ("it has no quantised weights yet", "Dequantise the weights."),
+        "down_proj_scale": ("it has no quantised weights yet", "Dequantise the weights."),
+        "gate_up_in_scale": ("it has no quantised activations yet", "Drop it."),
+        "down_in_scale": ("it has no quantised activations yet", "Drop it."),
+        "accumulation_dtype": ("its sums are fp32 in PSUM and the hidden dtype in HBM", "Drop it."),
+    }
+    for name, (why, fix) in reasons.items():
+        value = getattr(request, name)
+        _require(value is None, name, f"is not given to {variant.name}, because {why}", "a value", fix)
+    config = request.quantization_config
+    if config is not None:
+        for name in ("gate_up_proj_scale", "down_proj_scale"):
+            _require(
+                getattr(config, name) is None, f"quantization_config.{name}",
+                f"is not given to {variant.name}, because it has no quantised weights yet", "a value",
+                "Dequantise the weights.",
+            )  # fmt: skip
+    _require(
+        not request.skip_gate_proj, "skip_gate_proj", f"is False for {variant.name}", "True",
+        "No implementation has an up-only MLP yet.",
+    )  # fmt: skip
+
+
+def _unused_options(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Fields of the option classes that the variant does not read must keep their defaults."""
+    _require(
+        request.spec.shard_on_I is None, "spec.shard_on_I", f"is None for {variant.name}", "a ShardOnIConfig",
+        "Use an I-sharded implementation, or drop it.",
+    )  # fmt: skip
+    read = {"block_sharding_strategy", "per_core_output", "non_overlapping_shards"}
+    default = ShardOnBlockConfig()
+    for field in fields(ShardOnBlockConfig):
+        value = getattr(request.spec.shard_on_block, field.name)
+        _require(
+            field.name in read or value == getattr(default, field.name), f"spec.shard_on_block.{field.name}",
+            f"keeps its default for {variant.name}, which does not read it", repr(value), "Drop it.",
+        )  # fmt: skip
+
+
+def _output(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    config: Any = request.spec.shard_on_block
+    _require(
+        not config.per_core_output or request.is_tensor_update_accumulating, "spec.shard_on_block.per_core_output",
+        "needs is_tensor_update_accumulating", "False", "Use [T', H] output.",
+    )  # fmt: skip
+    _require(
+        not (config.per_core_output and config.non_overlapping_shards), "spec.shard_on_block.per_core_output",
+        "excludes non_overlapping_shards, which writes one output", "both", "Choose one.",
+    )  # fmt: skip
+
+
+RULES: tuple[Rule, ...] = (
+    _targets, _option_types, _dtypes, _sizes, _shapes, _clamps, _unused_arguments, _unused_options, _output,
+)  # fmt: skip

@@ -1,0 +1,175 @@
+"""Imports point one way: the simulator never sees the library, and its packages are layers."""
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LIBRARY = ROOT / "nkimoe"
+SIMULATOR = ROOT / "simulate" / "nkisim"
+
+# A layer imports itself and the layers above it in this list. Modules directly in nkisim are free, and no
+# layer imports them (errors.py, the lowest layer, and compat.py are the exceptions).
+LAYERS = (
+    "errors",
+    "dtypes",
+    "machine",
+    "memory",
+    "observe",
+    "execution",
+    "instructions",
+    "language",
+    "timing",
+    "report",
+    "compat",
+    "nki",
+    "lint",
+)
+# Readers of events: they know what happened, not how.
+EVENT_READERS = ("observe", "timing", "report")
+SEEN_BY_EVENT_READERS = ("errors", "dtypes", "machine", "memory", "observe")
+
+KERNELS_MAY_IMPORT = {"nki", "nkimoe"} | sys.stdlib_module_names
+KERNELS_MAY_NOT_IMPORT = {"nkimoe.cli", "nkimoe.routing"}
+
+
+def imported_modules(source: str, module: str, is_package: bool = False) -> Iterator[str]:
+    """Dotted names a module imports, wherever the statement stands. `from a import b` counts as `a.b`."""
+    base = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = base[: len(base) - node.level + 1] if node.level else []
+            origin = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{origin}.{alias.name}" for alias in node.names)
+
+
+def is_inside(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
+def layers_seen_by(layer: str) -> set[str]:
+    return {layer, *(SEEN_BY_EVENT_READERS if layer in EVENT_READERS else LAYERS[: LAYERS.index(layer)])}
+
+
+def forbidden_in_simulator(source: str, module: str, is_package: bool = False) -> list[str]:
+    names = [*imported_modules(source, module, is_package)]
+    forbidden = [name for name in names if is_inside(name, "nkimoe")]
+    layer = module.split(".")[1] if "." in module else None
+    if layer in LAYERS:
+        seen = layers_seen_by(layer)
+        own = [name for name in names if is_inside(name, "nkisim")]
+        forbidden += [name for name in own if "." not in name or name.split(".")[1] not in seen]
+    return forbidden
+
+
+def forbidden_in_kernels(source: str, module: str, is_package: bool = False) -> list[str]:
+    return [
+        name
+        for name in imported_modules(source, module, is_package)
+        if name.split(".")[0] not in KERNELS_MAY_IMPORT
+        or any(is_inside(name, package) for package in KERNELS_MAY_NOT_IMPORT)
+    ]
+
+
+def modules_in(folder: Path, root: Path) -> Iterator[tuple[str, str, bool]]:
+    """Source, dotted name, and whether it is a package, of every module below the folder."""
+    for path in sorted(folder.rglob("*.py")):
+        is_package = path.name == "__init__.py"
+        parts = path.relative_to(root).with_suffix("").parts
+        yield path.read_text("utf-8"), ".".join(parts[:-1] if is_package else parts), is_package
+
+
+def test_the_simulator_imports_only_downwards_and_never_the_library() -> None:
+    modules = [*modules_in(SIMULATOR, SIMULATOR.parent)]
+    found = {name: forbidden_in_simulator(source, name, package) for source, name, package in modules}
+    assert modules
+    assert {name: imports for name, imports in found.items() if imports} == {}
+
+
+def test_every_package_of_the_simulator_has_its_place_in_the_order() -> None:
+    packages = {path.parent.name for path in SIMULATOR.glob("*/*.py")}
+    assert packages - set(LAYERS) == set()
+
+
+def test_kernels_import_only_nki_and_the_library() -> None:
+    modules = modules_in(LIBRARY / "kernels", ROOT)
+    found = {name: forbidden_in_kernels(source, name, package) for source, name, package in modules}
+    assert {name: imports for name, imports in found.items() if imports} == {}
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("nkisim.memory.door", "from nkisim.dtypes import convert\nfrom nkisim.memory.views import Layout"),
+        (
+            "nkisim.memory.door",
+            "from nkisim import errors, memory\nimport nkisim.machine.loader\nimport numpy as np",
+        ),
+        ("nkisim.memory.door", "from . import views\nfrom ..errors import NkiError"),
+        ("nkisim.instructions.activation", "from nkisim.execution.neuron_core import current_core"),
+        ("nkisim.report.summary", "from nkisim.observe import Event"),
+        ("nkisim.nki.isa", "from nkisim.instructions import registry"),
+        ("nkisim.simulator", "from nkisim.nki import isa\nfrom nkisim import install, timing"),
+    ],
+)
+def test_an_import_of_a_lower_layer_is_allowed(module: str, source: str) -> None:
+    assert forbidden_in_simulator(source, module) == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "found"),
+    [
+        ("nkisim.memory.door", "from nkisim.observe import Event", "nkisim.observe.Event"),
+        ("nkisim.memory.door", "from nkisim import execution", "nkisim.execution"),
+        ("nkisim.memory.door", "import nkisim", "nkisim"),
+        ("nkisim.memory.door", "def f():\n    from ..timing import queues", "nkisim.timing.queues"),
+        ("nkisim.memory.door", "if x:\n    import nkisim.nki.isa", "nkisim.nki.isa"),
+        ("nkisim.errors", "import nkisim.dtypes", "nkisim.dtypes"),
+        ("nkisim.timing.queues", "import nkisim.execution", "nkisim.execution"),
+        ("nkisim.observe.races", "from nkisim.instructions import table", "nkisim.instructions.table"),
+        ("nkisim.nki.isa", "from nkisim import Simulator", "nkisim.Simulator"),
+        ("nkisim.simulator", "from nkimoe.plan import explain", "nkimoe.plan.explain"),
+        ("nkisim.memory.door", "import nkimoe", "nkimoe"),
+    ],
+)
+def test_an_import_of_a_higher_layer_or_of_the_library_is_found(module: str, source: str, found: str) -> None:
+    assert forbidden_in_simulator(source, module) == [found]
+
+
+def test_a_relative_import_in_a_package_file_starts_at_the_package() -> None:
+    assert [*imported_modules("from . import door", "nkisim.memory", is_package=True)] == ["nkisim.memory.door"]
+    assert [*imported_modules("from .. import timing", "nkisim.memory", is_package=True)] == ["nkisim.timing"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import nki.isa as nisa\nimport nki.language as nl",
+        "from nkimoe.problem import Problem\nfrom nkimoe import tiling",
+        "from . import gather_tokens\nfrom ..schedules.static import run",
+        "import math\nfrom dataclasses import dataclass",
+    ],
+)
+def test_a_kernel_may_import_nki_the_library_and_the_standard_library(source: str) -> None:
+    assert forbidden_in_kernels(source, "nkimoe.kernels.stages.scale_by_affinity") == []
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("import numpy as np", "numpy"),
+        ("from nkisim.dtypes import DTYPES", "nkisim.dtypes.DTYPES"),
+        ("from nkimoe import routing", "nkimoe.routing"),
+        ("from nkimoe.routing.mapping import BlockMapping", "nkimoe.routing.mapping.BlockMapping"),
+        ("from ...cli import main", "nkimoe.cli.main"),
+        ("import nki_extras", "nki_extras"),
+        ("import neuronxcc.nki", "neuronxcc.nki"),
+    ],
+)
+def test_a_kernel_that_imports_anything_else_is_found(source: str, found: str) -> None:
+    assert forbidden_in_kernels(source, "nkimoe.kernels.stages.scale_by_affinity") == [found]
