@@ -1,0 +1,129 @@
+"""A layer's inputs for the command line: tokens of a real text, a router, and weights drawn from a seed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from nkimoe.models import Model
+from nkimoe.routing import BlockMapping, build_block_mapping, route_softmax_top_k, scatter_affinities, static_block_count
+from nkimoe.tiling import ceil_div
+
+SEED = 20240701
+CONTEXT = 4  # tokens before this one that colour its hidden state
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True)
+class LayerData:
+    """Everything `moe_cte` takes for one layer on one rank.
+
+    Attributes:
+        tensors: arguments of `moe_cte` by name, bf16.
+        mapping: tokens to blocks.
+        experts_of_tokens: int32 [T, K].
+        vocabulary: distinct tokens of the text.
+        H, I: sizes after padding to what the kernel takes.
+    """
+
+    tensors: dict[str, Any]
+    mapping: BlockMapping
+    experts_of_tokens: Array
+    vocabulary: int
+    H: int
+    I: int
+
+
+def read_text(path: Path | None) -> str:
+    """The file, or the text that ships with the package."""
+    if path is None:
+        return resources.files("nkimoe.cli").joinpath("declaration.txt").read_text(encoding="utf-8")
+    return path.read_text(encoding="utf-8", errors="replace")
+
+
+def tokenize(text: str, count: int) -> tuple[Array, int]:
+    """The first `count` words and punctuation marks as ids (the text repeats if it is short), and how many differ.
+
+    Raises:
+        ValueError: the text has no tokens.
+    """
+    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    if not words:
+        raise ValueError("the text has no words")
+    words = (words * ceil_div(count, len(words)))[:count]
+    vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    return np.array([vocabulary[word] for word in words]), len(vocabulary)
+
+
+def make_layer(model: Model, tp: int, tokens: int, block_size: int, text: str, step: Callable[[], None]) -> LayerData:
+    """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while weights are drawn."""
+    rng = np.random.default_rng(SEED)
+    H, I = ceil_div(model.H, 128) * 128, ceil_div(ceil_div(model.I, tp), 16) * 16
+    ids, vocabulary = tokenize(text, tokens)
+    hidden = _hidden_states(ids, vocabulary, model.H, rng)
+    router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
+    weights, experts = route_softmax_top_k(hidden @ router, model.K, renormalize=model.renormalize)
+    blocks = static_block_count(tokens, model.K, model.E, block_size)
+    mapping = build_block_mapping(experts, model.E, block_size, n_blocks=blocks)
+    padded = np.zeros((tokens, H), np.float32)
+    padded[:, : model.H] = hidden
+    tensors = {
+        "hidden_states": padded.astype(ml_dtypes.bfloat16),
+        "expert_affinities_masked": scatter_affinities(weights, experts, model.E, dtype=ml_dtypes.bfloat16),
+        "token_position_to_id": mapping.token_position_to_id,
+        "block_to_expert": mapping.block_to_expert,
+        "block_size": block_size,
+        **_expert_weights(model, H, ceil_div(model.I, tp), I, rng, step),
+        **_activation(model),
+    }
+    return LayerData(tensors, mapping, experts, vocabulary, H, I)
+
+
+def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator) -> Array:
+    """Unit-RMS rows: the token's own vector, coloured by the tokens before it. Equal words route alike."""
+    embedding = rng.standard_normal((vocabulary, H), dtype=np.float32)
+    rows = embedding[ids]
+    context = sum(np.concatenate([np.zeros((n, H), np.float32), rows[: len(rows) - n]]) for n in range(1, CONTEXT + 1))
+    mixed = rows + np.float32(0.5 / CONTEXT) * context
+    return mixed / np.sqrt(np.mean(np.square(mixed), axis=1, keepdims=True))
+
+
+def _expert_weights(
+    model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
+) -> dict[str, Array]:
+    """Normal weights that keep the variance, zero in the padding; drawn an expert at a time to bound memory."""
+    gate_up = np.zeros((model.E, H, 2, I), ml_dtypes.bfloat16)
+    down = np.zeros((model.E, I, H), ml_dtypes.bfloat16)
+    for e in range(model.E):
+        gate_up[e, : model.H, :, :own] = rng.standard_normal((model.H, 2, own), dtype=np.float32) / np.sqrt(
+            np.float32(model.H)
+        )
+        down[e, :own, : model.H] = rng.standard_normal((own, model.H), dtype=np.float32) / np.sqrt(np.float32(own))
+        step()
+    weights: dict[str, Array] = {"gate_up_proj_weight": gate_up, "down_proj_weight": down}
+    if model.biases:
+        bias = np.zeros((model.E, 2, I), np.float32)
+        bias[:, :, :own] = rng.standard_normal((model.E, 2, own), dtype=np.float32)
+        bias[:, 1, :own] += np.float32(model.up_shift)
+        down_bias = np.zeros((model.E, H), np.float32)
+        down_bias[:, : model.H] = rng.standard_normal((model.E, model.H), dtype=np.float32)
+        weights["gate_and_up_proj_bias"] = bias.astype(ml_dtypes.bfloat16)
+        weights["down_proj_bias"] = down_bias.astype(ml_dtypes.bfloat16)
+    return weights
+
+
+def _activation(model: Model) -> dict[str, Any]:
+    """Activation and clamps; gpt-oss's (up + 1) sits in the bias, so the limits of up move with it."""
+    options: dict[str, Any] = {"activation_function": model.activation}
+    if model.limit is not None:
+        options["gate_clamp_upper_limit"] = model.limit
+        options["up_clamp_upper_limit"] = model.limit + model.up_shift
+        options["up_clamp_lower_limit"] = -model.limit + model.up_shift
+    return options

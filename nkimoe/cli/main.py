@@ -1,0 +1,122 @@
+"""Commands: run, demo, variants, explain."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
+from nkimoe.cli.json_report import as_json, write_json
+from nkimoe.cli.layer_data import read_text
+from nkimoe.cli.options import check_writable, layer_options, make_setup
+from nkimoe.cli.planning import plan_only
+from nkimoe.cli.report import show
+from nkimoe.errors import RequestError
+from nkimoe.variants import VARIANTS
+
+REFUSED = 2
+NOT_YET = {"trace": "traces need the time model", "roofline": "roofline pictures need the time model"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """NKI kernels for Mixture-of-Experts prefill on AWS Trainium, run on the nkisim simulator."""
+
+
+@main.command()
+@layer_options
+@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result for scripts.")
+@click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace.")
+@click.option("--roofline", type=click.Path(path_type=Path), help="Draw the roofline.")
+@click.option("--no-numerics", is_flag=True, help="Shapes only.")
+def run(json_file: Path | None, **options: Any) -> None:
+    """Simulate one MoE layer, compare it with the reference, report."""
+    for name, why in NOT_YET.items():
+        if options[name] is not None:
+            raise click.UsageError(f"--{name}: not available yet, {why}.")
+    if options["no_numerics"]:
+        raise click.UsageError("--no-numerics: not available yet, it serves the time model.")
+    check_writable(json_file, "--json")
+    _run(make_setup(options), json_file)
+
+
+@main.command()
+def demo() -> None:
+    """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores."""
+    _run(Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None)), None)
+
+
+@main.command()
+@click.option("--json", "as_text", is_flag=True, help="Print JSON.")
+def variants(as_text: bool) -> None:
+    """The seven implementations: what the cores split, which loop, which numerics, whether it is available."""
+    rows = [(v.name, v.split, v.schedule, v.numerics, ", ".join(v.targets), v.status) for v in VARIANTS.values()]
+    columns = ("variant", "split", "schedule", "numerics", "targets", "status")
+    if as_text:
+        click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
+        return
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@main.command()
+@layer_options
+def explain(**options: Any) -> None:
+    """Print the plan for a request without running it."""
+    with _refusals():
+        click.echo(plan_only(make_setup(options)).explain())
+
+
+def _run(setup: Setup, json_file: Path | None) -> None:
+    console = Console()
+    with _refusals(), _progress() as progress:
+        result = run_experiment(setup, progress)
+    show(result, console)
+    if json_file is not None:
+        write_json(json_file, as_json(result))
+        console.print(f"wrote {json_file}")
+    _exit(result)
+
+
+def _exit(result: Result) -> None:
+    if not result.passed:
+        sys.exit(1)
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """Requests that cannot be honoured end in one clear line and exit status 2."""
+    try:
+        yield
+    except (RequestError, ValueError) as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(REFUSED)
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A progress bar on standard error, one task a phase."""
+    columns = (TextColumn("{task.description:>16}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=False) as bar:
+        tasks: list[Any] = []
+
+        def start(name: str, total: int) -> None:
+            tasks.append(bar.add_task(name, total=total))
+
+        yield Progress(start, lambda: bar.advance(tasks[-1]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,85 @@
+"""Options that several commands share, and the refusals of what is not there yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkimoe.cli.experiment import Setup
+from nkimoe.cli.layer_data import read_text
+from nkimoe.models import MODELS
+from nkimoe.targets import TARGETS
+from nkimoe.variants import VARIANTS
+
+WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "mxfp8", "mxfp4")
+AUTO = "auto"
+Command = Callable[..., Any]
+
+
+def layer_options(command: Command) -> Command:
+    """--model ... --weights: what to run."""
+    names = [v.name for v in VARIANTS.values()]
+    for option in reversed(
+        (
+            click.option("--model", type=click.Choice(list(MODELS)), default="qwen3-30b-a3b", show_default=True),
+            click.option("--tp", type=click.IntRange(1), default=4, show_default=True, help="Tensor parallel ranks."),
+            click.option("--tokens", type=click.IntRange(1), default=640, show_default=True),
+            click.option("--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."),
+            click.option("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
+            click.option("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
+            click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
+            click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
+            click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
+            click.option("--block-size", type=click.IntRange(1), default=128, show_default=True),
+            click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+def make_setup(options: dict[str, Any]) -> Setup:
+    """The setup the options describe.
+
+    Raises:
+        click.UsageError: an option whose work does not exist yet, or a variant that is not available.
+    """
+    for name, what in (("checkpoint", "reading checkpoints"), ("layer", "reading checkpoints")):
+        if options[name] is not None:
+            raise click.UsageError(f"--{name}: {what} is not available yet; leave it out to draw weights from a seed.")
+    if options["weights"] != "bf16":
+        raise click.UsageError(f"--weights {options['weights']}: only bf16 is available yet.")
+    return Setup(
+        model=options["model"],
+        tp=options["tp"],
+        tokens=options["tokens"],
+        variant=_variant(options["variant"]),
+        target=options["target"],
+        lnc=int(options["lnc"]),
+        block_size=options["block_size"],
+        weights=options["weights"],
+        text=read_text(options["text"]),
+    )
+
+
+def _variant(name: str) -> str:
+    available = [v.name for v in VARIANTS.values() if v.is_available]
+    if name == AUTO:
+        return available[0]
+    if name not in available:
+        status = next(v.status for v in VARIANTS.values() if v.name == name)
+        raise click.UsageError(f"--variant {name}: {status}; available: {', '.join(available)}.")
+    return name
+
+
+def check_writable(path: Path | None, option: str) -> None:
+    """Refuse an output file that cannot be written before the work starts.
+
+    Raises:
+        click.UsageError: its folder does not exist, or it is a folder.
+    """
+    if path is not None and (path.is_dir() or not path.parent.is_dir()):
+        raise click.UsageError(f"{option} {path}: not a file in an existing folder.")

@@ -1,0 +1,70 @@
+"""A result for people: short tables on the terminal."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from nkimoe.cli.experiment import Result
+
+
+def show(result: Result, console: Console) -> None:
+    """Print shape, blocks, error, instructions, traffic, memory and time taken."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), highlight=True)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for name, text in _rows(result):
+        table.add_row(name, text)
+    console.print(table)
+
+
+def _rows(result: Result) -> list[tuple[str, str]]:
+    setup, p, profile = result.setup, result.plan.problem, result.run.profile
+    error, tolerance, bound = result.distance, result.tolerance, result.roofline
+    verdict = "passed" if result.passed else "FAILED"
+    engines = ", ".join(f"{name} {count:,}" for name, count in sorted(profile.instructions.items()))
+    return [
+        ("layer", f"{setup.model}, tensor parallel {setup.tp}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
+        ("tokens", f"{p.T}, {result.data.vocabulary} distinct; {_skew(result)}"),
+        ("kernel", f"moe_cte {setup.variant} on {setup.lnc} simulated {setup.target} core(s), weights {setup.weights}"),
+        ("blocks", _blocks(result)),
+        (
+            "error",
+            f"{verdict}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.0e}), worst row "
+            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.0e}), max {error.max_abs:.3g} against the fp32 reference",
+        ),
+        ("instructions", engines),
+        ("HBM", f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.bytes)}"),
+        ("PE", f"{profile.macs * 2 / 1e9:.1f} GFLOP issued, {bound.flops / 1e9:.1f} useful"),
+        (
+            "on chip",
+            f"SBUF peak {profile.sbuf_peak_bytes:,} of {result.plan.target.sbuf_bytes:,} bytes a partition, "
+            f"PSUM peak {profile.psum_peak_banks} of 8 banks",
+        ),
+        ("roofline", f"{bound.latency_us:.0f} us, bound by {bound.bound_by}: the least this layer can take on {_cores(result)}"),
+        ("latency", "not predicted yet: this version counts work, it does not model time"),
+        ("wall time", f"{result.wall_s:.1f} s on this computer ({result.run.wall_s:.1f} s simulating)"),
+    ]  # fmt: skip
+
+
+def _cores(result: Result) -> str:
+    return f"{result.setup.lnc} {result.setup.target} core(s)"
+
+
+def _blocks(result: Result) -> str:
+    mapping, p = result.data.mapping, result.plan.problem
+    return (
+        f"{p.N} of {p.B} slots, {mapping.n_real_blocks} hold tokens; "
+        f"{100 * mapping.fill:.0f}% of all slots filled; weights {result.plan.weights}"
+    )
+
+
+def _skew(result: Result) -> str:
+    counts = np.bincount(result.data.experts_of_tokens.reshape(-1), minlength=result.plan.problem.E)
+    touched = int(np.count_nonzero(counts))
+    return f"{touched} of {counts.size} experts used, the busiest by {counts.max()} tokens, the mean by {counts.mean():.0f}"
+
+
+def _mb(count: float) -> str:
+    return f"{count / 1e6:,.1f} MB"
