@@ -71,7 +71,7 @@ class Plan:
         return "\n".join(
             (
                 f"request  {self.variant.name} on {self.target.name}, {p.cores} core(s)",
-                f"         split {self.variant.split}, {self.variant.schedule} schedule, {self.variant.numerics} numerics",
+                f"         {self.variant.split} split, {self.variant.schedule} schedule, {self.variant.numerics}",
                 f"problem  T={p.T} H={p.H} I={p.I} E={p.E} B={p.B} N={p.N} (rows {p.rows})",
                 f"tiling   {t.token_tiles * 128} tokens at a time; {pieces}",
                 f"         rows of H in groups of {t.row_group}; {t.transposes_per_bank} transposes a PSUM bank",

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Per core: peak TF/s by operand format, and HBM GB/s (half a stack). Sources: NKI architecture guides of Trainium 2 and 3
-# (128 x 128 PEs x 2 x 2.4 GHz = 78.6 TF/s bf16), DMA bandwidth guide (practical), see docs.
+# Per core: peak TF/s by operand format, and HBM GB/s (half a stack). Sources: NKI architecture guides of Trainium 2
+# and 3 (128 x 128 PEs x 2 x 2.4 GHz = 78.6 TF/s bf16); on trn3 the DMA engines' practical 528 GB/s are the limit.
 PEAK_TFLOPS = {"trn2": {"bf16": 78.6}, "trn3": {"bf16": 78.6}}
 HBM_GBPS = {"trn2": 362.0, "trn3": 528.0}
 

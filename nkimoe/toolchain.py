@@ -56,8 +56,8 @@ def _installed() -> str:
     if any((folder / "isa").is_dir() or list(folder.glob("isa.*")) for folder in folders):
         return NEURON
     warnings.warn(
-        f"the installed package 'nki' ({spec.origin or folders}) is a placeholder, not AWS's toolchain; nkimoe simulates. "
-        "Install the toolchain from AWS's Neuron repository, or uninstall the placeholder.",
+        f"the installed package 'nki' ({spec.origin or folders}) is a placeholder, not AWS's toolchain; "
+        "nkimoe simulates. Install the toolchain from AWS's Neuron repository, or uninstall the placeholder.",
         RuntimeWarning,
         stacklevel=4,
     )

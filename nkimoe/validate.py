@@ -20,6 +20,13 @@ from nkimoe.variants import VARIANTS, Variant
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+ALL_OF_ONE_DTYPE = (
+    "expert_affinities_masked",
+    "gate_up_proj_weight",
+    "down_proj_weight",
+    "gate_and_up_proj_bias",
+    "down_proj_bias",
+)
 MAX_HIDDEN, MAX_BLOCK = 8192, 1024
 
 Rule = Callable[[Request, Problem, Variant, Target], None]
@@ -68,9 +75,7 @@ def _targets(request: Request, problem: Problem, variant: Variant, target: Targe
 def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     dtype = str(request.hidden_states.dtype)
     _require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
-    for name in (
-        "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias", "down_proj_bias",
-    ):  # fmt: skip
+    for name in ALL_OF_ONE_DTYPE:
         tensor = getattr(request, name)
         if tensor is not None:
             actual = str(tensor.dtype)
@@ -93,7 +98,14 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
     p = problem
     hint = "Pad with zeros: extra rows of weights and columns of hidden_states change nothing."
     _require(
-        p.H % 128 == 0 and 0 < p.H <= MAX_HIDDEN,
+        p.H % 128 == 0 and 0 < p.H <= ALL_OF_ONE_DTYPE = (
+    "expert_affinities_masked",
+    "gate_up_proj_weight",
+    "down_proj_weight",
+    "gate_and_up_proj_bias",
+    "down_proj_bias",
+)
+MAX_HIDDEN,
         "hidden_states",
         "H is a multiple of 128 up to 8192",
         f"H={p.H}",

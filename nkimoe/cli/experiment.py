@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from nkisim import Run, Simulator
-from nkisim.observe import Event, Finding, Observer
 
 from nkimoe.cli.layer_data import LayerData, make_layer
 from nkimoe.models import MODELS, Model
@@ -20,6 +18,8 @@ from nkimoe.roofline import Roofline, roofline
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.targets import TARGETS
 from nkimoe.tolerance import TOLERANCES, Distance, Tolerance, distance
+from nkisim import Run, Simulator
+from nkisim.observe import Event, Finding, Observer
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,13 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.models import Model
-from nkimoe.routing import BlockMapping, build_block_mapping, route_softmax_top_k, scatter_affinities, static_block_count
+from nkimoe.routing import (
+    BlockMapping,
+    build_block_mapping,
+    route_softmax_top_k,
+    scatter_affinities,
+    static_block_count,
+)
 from nkimoe.tiling import ceil_div
 
 SEED = 20240701

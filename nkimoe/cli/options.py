@@ -27,7 +27,9 @@ def layer_options(command: Command) -> Command:
             click.option("--model", type=click.Choice(list(MODELS)), default="qwen3-30b-a3b", show_default=True),
             click.option("--tp", type=click.IntRange(1), default=4, show_default=True, help="Tensor parallel ranks."),
             click.option("--tokens", type=click.IntRange(1), default=640, show_default=True),
-            click.option("--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."),
+            click.option(
+                "--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."
+            ),
             click.option("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
             click.option("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
             click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),

@@ -32,7 +32,8 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         (
             "error",
             f"{verdict}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.0e}), worst row "
-            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.0e}), max {error.max_abs:.3g} against the fp32 reference",
+            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.0e}), "
+            f"max {error.max_abs:.3g}, all against the fp32 reference",
         ),
         ("instructions", engines),
         ("HBM", f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.bytes)}"),
@@ -42,10 +43,13 @@ def _rows(result: Result) -> list[tuple[str, str]]:
             f"SBUF peak {profile.sbuf_peak_bytes:,} of {result.plan.target.sbuf_bytes:,} bytes a partition, "
             f"PSUM peak {profile.psum_peak_banks} of 8 banks",
         ),
-        ("roofline", f"{bound.latency_us:.0f} us, bound by {bound.bound_by}: the least this layer can take on {_cores(result)}"),
+        (
+            "roofline",
+            f"{bound.latency_us:.0f} us, bound by {bound.bound_by}: the least the layer can take on {_cores(result)}",
+        ),
         ("latency", "not predicted yet: this version counts work, it does not model time"),
         ("wall time", f"{result.wall_s:.1f} s on this computer ({result.run.wall_s:.1f} s simulating)"),
-    ]  # fmt: skip
+    ]
 
 
 def _cores(result: Result) -> str:
@@ -63,7 +67,7 @@ def _blocks(result: Result) -> str:
 def _skew(result: Result) -> str:
     counts = np.bincount(result.data.experts_of_tokens.reshape(-1), minlength=result.plan.problem.E)
     touched = int(np.count_nonzero(counts))
-    return f"{touched} of {counts.size} experts used, the busiest by {counts.max()} tokens, the mean by {counts.mean():.0f}"
+    return f"{touched} of {counts.size} experts used, the busiest by {counts.max()} tokens, mean {counts.mean():.0f}"
 
 
 def _mb(count: float) -> str:

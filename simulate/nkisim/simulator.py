@@ -1,4 +1,4 @@
-"""The simulator for people and tools: `Simulator(...).run(kernel, ...)` gives results and everything known about them."""
+"""The simulator for people and tools: `Simulator(...).run(kernel, ...)` gives results and all that is known of them."""
 
 from __future__ import annotations
 

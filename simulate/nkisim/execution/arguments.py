@@ -99,7 +99,7 @@ class Arguments:
 
     def _tensor(self, array: np.ndarray[Any, Any], name: str) -> NkiTensor:
         try:
-            dtype_of(array.dtype)
+            dtype = dtype_of(array.dtype)
         except TypeError as error:
             raise LaunchError(
                 f"argument {name} has an NKI data type",
@@ -110,9 +110,9 @@ class Arguments:
         held = array if direct else np.array(array, order="C", copy=True)
         if not direct and array.flags.writeable:
             self._copies.append((array, held))
-        storage, dtype = wrap_host_array(held, name, self._private_to)
+        storage, block = wrap_host_array(held, name, self._private_to)
         shape = held.shape or (1,)
-        return NkiTensor(storage, Layout(shape, row_major(shape), 0), dtype)
+        return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
 
     def unwrap(self, result: Any, watch: Watch) -> Any:
         """The kernel's result as host arrays, after copying back inputs that could not be wrapped in place."""

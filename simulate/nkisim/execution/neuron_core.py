@@ -83,7 +83,7 @@ class NeuronCore:
         """Count the event, note it in the body of the loop being run, tell the observers."""
         self.position += 1
         if self.signatures:
-            shapes = tuple(region.tensor.shape for region in (*event.reads, *event.writes))
+            shapes = tuple(access.shape for access in (*event.reads, *event.writes))
             self.signatures[-1].append((event.opcode, event.location, shapes))
         self.watch.instruction(event)
 

@@ -7,18 +7,19 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import LaunchError, Location
 from nkisim.memory import Storage
+from nkisim.memory.storage import Block
 
 
 @dataclass
 class SharedMemory:
     """Shared HBM allocations: the n-th one of each core is the same tensor."""
 
-    allocations: list[tuple[Storage, tuple[int, ...], str]] = field(default_factory=list)
+    allocations: list[tuple[tuple[Storage, Block], tuple[int, ...], str]] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)
 
     def allocate(
-        self, core: int, shape: tuple[int, ...], dtype: str, make: Callable[[], Storage], where: Location
-    ) -> Storage:
+        self, core: int, shape: tuple[int, ...], dtype: str, make: Callable[[], tuple[Storage, Block]], where: Location
+    ) -> tuple[Storage, Block]:
         """The core's next shared allocation, made by whichever core comes first.
 
         Raises:
@@ -28,7 +29,7 @@ class SharedMemory:
         self.reached[core] = at + 1
         if at == len(self.allocations):
             self.allocations.append((make(), shape, dtype))
-        storage, known_shape, known_dtype = self.allocations[at]
+        made, known_shape, known_dtype = self.allocations[at]
         if (known_shape, known_dtype) != (shape, dtype):
             raise LaunchError(
                 "all cores allocate the same shared_hbm tensors in the same order",
@@ -36,4 +37,4 @@ class SharedMemory:
                 "Allocate shared tensors unconditionally, or use private_hbm.",
                 where,
             )
-        return storage
+        return made

@@ -92,11 +92,20 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
     else:
         reads, writes = _drop_rows(reads, writes)
     indices = [resolve(index) for index in _indices((*operation.reads, *operation.writes))]
-    unwritten = tuple((r, at) for r in (*reads, *indices) if (at := first_unwritten(r)) is not None)
+    sources = (*reads, *indices)
     event = Event(
-        core.position, core.identity, opcode, operation.engine.name, (*reads, *indices), tuple(writes),
-        operation.work, operation.details, kernel_location(), operation.name, unwritten,
-    )  # fmt: skip
+        index=core.position,
+        core=core.identity,
+        opcode=opcode,
+        engine=operation.engine.name,
+        reads=tuple(r.access for r in sources),
+        writes=tuple(r.access for r in writes),
+        work=operation.work,
+        details=operation.details,
+        location=kernel_location(),
+        name=operation.name,
+        unwritten=tuple((r.access, at) for r in sources if (at := first_unwritten(r)) is not None),
+    )
     if not dropped:
         values = operation.compute(*(read(r) for r in reads))
         state = MATMUL if operation.accumulable else WRITTEN

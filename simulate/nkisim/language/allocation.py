@@ -19,6 +19,7 @@ from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.memset import memset
 from nkisim.memory import MemoryRegion, NkiTensor, Storage, allocate, wrap_host_array
+from nkisim.memory.storage import Block
 from nkisim.memory.views import Layout, row_major
 
 
@@ -41,15 +42,15 @@ def ndarray(
     elif address is not None:
         raise ArgumentError("addresses are for on-chip tensors", f"{region.value} at {address}", "Drop address=.")
 
-    def make() -> Storage:
+    def make() -> tuple[Storage, Block]:
         arena = core.arena(region) if address is not None else None
         return allocate(sizes, kind, region, name, core.identity, arena, address)
 
     if region is MemoryRegion.shared_hbm:
-        storage = core.shared.allocate(core.identity, sizes, str(kind), make, kernel_location())
+        storage, block = core.shared.allocate(core.identity, sizes, str(kind), make, kernel_location())
     else:
-        storage = make()
-    return NkiTensor(storage, Layout(sizes, row_major(sizes), 0), kind)
+        storage, block = make()
+    return NkiTensor(storage, block, Layout(sizes, row_major(sizes), 0), kind)
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
@@ -146,11 +147,11 @@ def shared_constant(constant: Any) -> NkiTensor:
         raise DtypeError("constants have an NKI data type", f"{array.dtype}", str(error)) from None
     core = current_core()
 
-    def make() -> Storage:
-        return wrap_host_array(array, "constant", None)[0]
+    def make() -> tuple[Storage, Block]:
+        return wrap_host_array(array, "constant", None)
 
-    storage = core.shared.allocate(core.identity, array.shape, str(array.dtype), make, kernel_location())
-    return NkiTensor(storage, Layout(array.shape, row_major(array.shape), 0), dtype_of(array.dtype))
+    storage, block = core.shared.allocate(core.identity, array.shape, str(array.dtype), make, kernel_location())
+    return NkiTensor(storage, block, Layout(array.shape, row_major(array.shape), 0), dtype_of(array.dtype))
 
 
 def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: NkiTensor | None = None) -> NkiTensor:

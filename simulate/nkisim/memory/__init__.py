@@ -1,5 +1,6 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
+from nkisim.memory.access import Access
 from nkisim.memory.door import Region, first_unwritten, mark, read, resolve, state_range, write
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
@@ -11,6 +12,7 @@ __all__ = [
     "MATMUL",
     "NEVER",
     "WRITTEN",
+    "Access",
     "DynamicSlice",
     "MemoryRegion",
     "NkiTensor",

@@ -13,50 +13,34 @@ import numpy as np
 
 from nkisim.dtypes import convert
 from nkisim.errors import OutOfBounds, PartitionError, ShapeError, ViewError
+from nkisim.memory.access import Access
 from nkisim.memory.registers import RegisterValue
-from nkisim.memory.shadow import NEVER, WRITTEN
-from nkisim.memory.storage import Storage
+from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
+from nkisim.memory.storage import Block
 from nkisim.memory.tensor import Indirection, NkiTensor
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Region:
-    """The bytes one operand of one instruction touches.
+    """An access together with the bytes behind it, alive while its instruction runs.
 
     Attributes:
-        start: byte offset in the storage's block.
-        shape, strides: the access in elements and bytes; dimension 0 of a gather is the row dimension.
-        rows: runtime row numbers of a gather or scatter, else None.
-        in_bounds: which rows exist (None: all); only with `oob_mode.skip` can it be False anywhere.
+        in_bounds: which rows of a gather or scatter exist (None: all); False only under `oob_mode.skip`.
         skipped: a scalar runtime index was out of bounds and the whole access is dropped.
     """
 
-    tensor: NkiTensor
-    start: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-    rows: Array | None = None
+    access: Access
+    block: Block
     in_bounds: Array | None = None
     skipped: bool = False
 
-    @property
-    def storage(self) -> Storage:
-        return self.tensor.storage
-
-    @property
-    def size(self) -> int:
-        return int(np.prod(self.shape))
-
-    @property
-    def nbytes(self) -> int:
-        return self.size * self.tensor.dtype.itemsize
-
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
-        rows = np.flatnonzero(mask) if self.rows is None else self.rows[mask]
-        return replace(self, shape=(len(rows), *self.shape[1:]), rows=rows, in_bounds=None)
+        old = self.access
+        rows = np.flatnonzero(mask) if old.rows is None else old.rows[mask]
+        return Region(replace(old, shape=(len(rows), *old.shape[1:]), rows=rows), self.block)
 
 
 def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
@@ -76,7 +60,8 @@ def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
         start, byte_strides = _on_chip(tensor, shape, byte_strides, start)
     elif not skipped:
         _check_hbm(tensor, shape, byte_strides, start, rows)
-    return Region(tensor, storage.base + start, shape, byte_strides, rows, in_bounds, skipped)
+    access = Access(storage, tensor.dtype, storage.base + start, shape, byte_strides, rows)
+    return Region(access, tensor.block, in_bounds, skipped)
 
 
 def _follow(
@@ -142,7 +127,7 @@ def _on_chip(
             f"partitions {partition}..{partition + shape[0] - 1} of the {storage}",
             "Fix the offset or the partition count.",
         )
-    return partition * storage.block.pitch + within, (storage.block.pitch, *strides[1:])
+    return partition * storage.pitch + within, (storage.pitch, *strides[1:])
 
 
 def _check_hbm(
@@ -164,90 +149,90 @@ def _check_hbm(
         )
 
 
-def _array(region: Region, data: Array, dtype: np.dtype[Any]) -> Array:
-    """`data` seen through the region, as `dtype`; all rows for a gather."""
-    if region.rows is None:
-        return np.ndarray(region.shape, dtype, data.data, region.start, region.strides)
-    count = int(region.rows.max()) + 1 if region.rows.size else 0
-    return np.ndarray((count, *region.shape[1:]), dtype, data.data, region.start, region.strides)
+def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
+    """`data` seen through the access, as `dtype`; all rows for a gather."""
+    if access.rows is None:
+        return np.ndarray(access.shape, dtype, data.data, access.start, access.strides)
+    count = int(access.rows.max()) + 1 if access.rows.size else 0
+    return np.ndarray((count, *access.shape[1:]), dtype, data.data, access.start, access.strides)
 
 
 def read(region: Region) -> Array:
     """The values, in the tensor's own dtype. Callers do not write into the result."""
-    values = _array(region, region.storage.block.data, region.tensor.dtype.numpy)
-    return values if region.rows is None else values[region.rows]
+    access = region.access
+    values = _array(access, region.block.data, access.dtype.numpy)
+    return values if access.rows is None else values[access.rows]
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     """Store `values`, rounded and saturated to the tensor's dtype."""
+    access = region.access
     mark(region, state)
-    target = _array(region, region.storage.block.data, region.tensor.dtype.numpy)
-    converted = convert(values, region.tensor.dtype).reshape(region.shape)
-    if region.rows is None:
+    target = _array(access, region.block.data, access.dtype.numpy)
+    converted = convert(values, access.dtype).reshape(access.shape)
+    if access.rows is None:
         target[...] = converted
     else:
-        target[region.rows] = converted
+        target[access.rows] = converted
 
 
-def _codes(region: Region) -> Array:
-    """Shadow codes of the region, one row of bytes for each run of elements; broadcast dimensions once."""
-    itemsize = region.tensor.dtype.itemsize
-    codes = region.storage.block.shadow.materialize()
-    shape = [1 if stride == 0 else n for n, stride in zip(region.shape, region.strides, strict=True)]
-    strides = list(region.strides)
-    if region.rows is not None:
-        shape[0] = int(region.rows.max()) + 1 if region.rows.size else 0
+def _codes(access: Access, shadow: Shadow) -> Array:
+    """Shadow codes of the access, one row of bytes for each run of elements; broadcast dimensions once."""
+    itemsize = access.dtype.itemsize
+    codes = shadow.materialize()
+    shape = [1 if stride == 0 else n for n, stride in zip(access.shape, access.strides, strict=True)]
+    strides = list(access.strides)
+    if access.rows is not None:
+        shape[0] = int(access.rows.max()) + 1 if access.rows.size else 0
     if shape and strides[-1] == itemsize:
-        view = np.ndarray((*shape[:-1], shape[-1] * itemsize), np.uint8, codes.data, region.start, (*strides[:-1], 1))
+        shape, strides = [*shape[:-1], shape[-1] * itemsize], [*strides[:-1], 1]
     else:
-        view = np.ndarray((*shape, itemsize), np.uint8, codes.data, region.start, (*strides, 1))
-    return view if region.rows is None else view[region.rows]
+        shape, strides = [*shape, itemsize], [*strides, 1]
+    view: Array = np.ndarray(shape, np.uint8, codes.data, access.start, strides)
+    return view if access.rows is None else view[access.rows]
 
 
 def mark(region: Region, state: int = WRITTEN) -> None:
     """Record that the region has been written."""
-    shadow = region.storage.block.shadow
+    shadow, access = region.block.shadow, region.access
     if shadow.uniform == state:
         return
-    if region.rows is None:
-        if region.nbytes == shadow.nbytes and 0 not in region.strides:
-            shadow.mark_all(state)
-        else:
-            shadow.mark(_codes(region), state)
+    if access.rows is not None:
+        _mark_rows(access, shadow, state)
+    elif access.nbytes == shadow.nbytes and 0 not in access.strides:
+        shadow.mark_all(state)
     else:
-        _mark_rows(region, state)
+        shadow.mark(_codes(access, shadow), state)
 
 
-def _mark_rows(region: Region, state: int) -> None:
-    assert region.rows is not None
-    for row in np.unique(region.rows):
-        one = replace(
-            region, start=region.start + int(row) * region.strides[0], rows=None, shape=(1, *region.shape[1:])
-        )
-        region.storage.block.shadow.mark(_codes(one), state)
-        if region.storage.block.shadow.uniform is not None:
+def _mark_rows(access: Access, shadow: Shadow, state: int) -> None:
+    for row in np.unique(access.rows) if access.rows is not None else ():
+        start = access.start + int(row) * access.strides[0]
+        one = replace(access, start=start, rows=None, shape=(1, *access.shape[1:]))
+        shadow.mark(_codes(one, shadow), state)
+        if shadow.uniform is not None:
             return
 
 
 def state_range(region: Region) -> tuple[int, int]:
     """Lowest and highest of NEVER, WRITTEN, MATMUL among the region's bytes; equal when they are all the same."""
-    uniform = region.storage.block.shadow.uniform
-    if uniform is not None or region.size == 0:
-        return (uniform or NEVER, uniform or NEVER)
-    codes = _codes(region)
+    shadow = region.block.shadow
+    if shadow.uniform is not None or region.access.size == 0:
+        return (shadow.uniform or NEVER, shadow.uniform or NEVER)
+    codes = _codes(region.access, shadow)
     return int(codes.min()), int(codes.max())
 
 
 def first_unwritten(region: Region) -> tuple[int, ...] | None:
-    """Index of the first element with a byte nobody wrote, or None."""
-    uniform = region.storage.block.shadow.uniform
-    if uniform is not None:
-        return None if uniform != NEVER or region.size == 0 else (0,) * len(region.shape)
-    codes = _codes(region)
-    if codes.size == 0 or int(codes.min()) != NEVER:
+    """Index of the first element with a byte nobody wrote, or None. Such bytes get their poison value here."""
+    access, shadow = region.access, region.block.shadow
+    if shadow.uniform not in (None, NEVER) or access.size == 0:
         return None
-    where = np.unravel_index(int(np.argmin(codes)), codes.shape)
-    index = [int(i) for i in where]
-    if len(index) > len(region.shape):
+    codes = _codes(access, shadow)
+    if int(codes.min()) != NEVER:
+        return None
+    region.block.poison()
+    index = [int(i) for i in np.unravel_index(int(np.argmin(codes)), codes.shape)]
+    if len(index) > len(access.shape):
         return tuple(index[:-1])
-    return (*index[:-1], index[-1] // region.tensor.dtype.itemsize)
+    return (*index[:-1], index[-1] // access.dtype.itemsize)

@@ -27,11 +27,9 @@ def rearrange(tensor: NkiTensor, source: tuple[Any, ...], target: tuple[Any, ...
         if len(groups[axis]) > 1:
             split = split.reshape_dim(axis, _sizes(groups[axis], sizes, tensor.shape[axis]))
     result = split.permute(tuple(names.index(name) for name in wanted))
-    axis = 0
-    for entry in target:
+    for axis, entry in enumerate(target):
         if isinstance(entry, tuple) and len(entry) > 1:
             result = result.flatten_dims(axis, axis + len(entry) - 1)
-        axis += 1
     return result
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DType, dtype_of
+from nkisim.dtypes import DType
 from nkisim.errors import Location, kernel_location
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
@@ -26,7 +26,10 @@ _identities = itertools.count()
 
 @dataclass(eq=False)
 class Block:
-    """A run of host memory and its shadow. `pitch` is the distance between partitions in bytes."""
+    """A run of host memory and its shadow. `pitch` is the distance between partitions in bytes.
+
+    Fresh memory is poisoned only when something reads what was never written: few kernels do.
+    """
 
     data: Bytes
     pitch: int
@@ -34,18 +37,26 @@ class Block:
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> Block:
-        return cls(np.full(rows * pitch, _POISON, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+        return cls(np.empty(rows * pitch, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+
+    def poison(self) -> None:
+        """Give every byte that was never written its defined value."""
+        if self.shadow.uniform == NEVER:
+            self.data.fill(_POISON)
+        elif self.shadow.uniform is None:
+            self.data[self.shadow.materialize() == NEVER] = _POISON
 
 
 @dataclass(eq=False)
 class Storage:
-    """One allocation.
+    """One allocation, without its bytes.
 
     Attributes:
         buffer: the memory it lives in.
         rows: partitions it spans (1 for HBM).
         row_bytes: bytes a partition (all bytes for HBM).
-        base: byte offset of its first byte in `block.data`.
+        pitch: bytes from one partition to the next in the block that holds it.
+        base: byte offset of its first byte in that block.
         address: (partition, byte) given by the kernel author, or None.
         core: the core whose memory it is; None for shared HBM.
         allocated_at: the kernel line.
@@ -54,7 +65,7 @@ class Storage:
     buffer: MemoryRegion
     rows: int
     row_bytes: int
-    block: Block
+    pitch: int
     base: int
     name: str
     core: int | None
@@ -65,10 +76,6 @@ class Storage:
     @property
     def nbytes(self) -> int:
         return self.rows * self.row_bytes
-
-    @property
-    def is_whole_block(self) -> bool:
-        return self.nbytes == self.block.shadow.nbytes
 
     def __str__(self) -> str:
         label = f"'{self.name}' " if self.name else ""
@@ -83,8 +90,8 @@ def allocate(
     core: int | None,
     arena: Block | None,
     address: tuple[int, int] | None,
-) -> Storage:
-    """A fresh allocation. With `address`, a window of `arena`, the core's whole memory."""
+) -> tuple[Storage, Block]:
+    """A fresh allocation and its bytes. With `address`, a window of `arena`, the core's whole memory."""
     rows = shape[0] if buffer.is_on_chip else 1
     row_bytes = math.prod(shape[1:] if buffer.is_on_chip else shape) * dtype.itemsize
     owner = None if buffer is MemoryRegion.shared_hbm else core
@@ -93,17 +100,16 @@ def allocate(
     else:
         assert arena is not None
         block, base = arena, address[0] * arena.pitch + address[1]
-    return Storage(buffer, rows, row_bytes, block, base, name, owner, kernel_location(), address)
+    return Storage(buffer, rows, row_bytes, block.pitch, base, name, owner, kernel_location(), address), block
 
 
-def wrap_host_array(array: np.ndarray[Any, Any], name: str, core: int | None) -> tuple[Storage, DType]:
+def wrap_host_array(array: np.ndarray[Any, Any], name: str, core: int | None) -> tuple[Storage, Block]:
     """HBM storage over the bytes of a C-contiguous host array, without a copy. Everything counts as written.
 
     Args:
         core: None for shared HBM, else the core that alone sees it.
     """
-    dtype = dtype_of(array.dtype)
     data = array.reshape(-1).view(np.uint8)
     buffer = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm
     block = Block(data, data.size, Shadow(data.size, WRITTEN))
-    return Storage(buffer, 1, data.size, block, 0, name, core, kernel_location()), dtype
+    return Storage(buffer, 1, data.size, data.size, 0, name, core, kernel_location()), block

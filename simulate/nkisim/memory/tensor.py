@@ -10,7 +10,7 @@ from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import views
 from nkisim.memory.indexing import DynamicSlice, apply_index
-from nkisim.memory.storage import Storage
+from nkisim.memory.storage import Block, Storage
 from nkisim.memory.views import Layout
 
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
@@ -42,10 +42,13 @@ class NkiTensor:
         buffer: the memory it lives in.
     """
 
-    __slots__ = ("dtype", "indirection", "layout", "storage")
+    __slots__ = ("block", "dtype", "indirection", "layout", "storage")
 
-    def __init__(self, storage: Storage, layout: Layout, dtype: DType, indirection: Indirection | None = None) -> None:
-        self.storage, self.layout, self.dtype, self.indirection = storage, layout, dtype, indirection
+    def __init__(
+        self, storage: Storage, block: Block, layout: Layout, dtype: DType, indirection: Indirection | None = None
+    ) -> None:
+        self.storage, self.block, self.layout = storage, block, layout
+        self.dtype, self.indirection = dtype, indirection
 
     shape = property(lambda self: self.layout.shape)
     strides = property(lambda self: self.layout.strides)
@@ -86,7 +89,7 @@ class NkiTensor:
     # -- views -----------------------------------------------------------------------------------------------
 
     def _with(self, layout: Layout) -> NkiTensor:
-        return NkiTensor(self.storage, layout, self.dtype, self.indirection)
+        return NkiTensor(self.storage, self.block, layout, self.dtype, self.indirection)
 
     def _axis(self, dim: int, what: str, minimum: int = 0) -> int:
         axis = dim + self.ndim if dim < 0 else dim
@@ -171,7 +174,7 @@ class NkiTensor:
                 "Fold both indices into one offset.",
             )
         indirection = Indirection(index, stride, extent, per_partition)
-        return NkiTensor(self.storage, self.layout, self.dtype, indirection)
+        return NkiTensor(self.storage, self.block, self.layout, self.dtype, indirection)
 
     def permute(self, dims: tuple[int, ...]) -> NkiTensor:
         """Dimensions in another order; the partition dimension stays first."""
@@ -276,7 +279,7 @@ class NkiTensor:
         new = self.dtype if dtype is None else dtype_of(dtype)
         base = self.offset * self.dtype.itemsize // new.itemsize + (offset or 0)
         layout = Layout(tuple(int(n) for _, n in pattern), tuple(int(s) for s, _ in pattern), base)
-        view = NkiTensor(self.storage, layout, new)
+        view = NkiTensor(self.storage, self.block, layout, new)
         index = scalar_offset if vector_offset is None else vector_offset
         if index is None:
             return view
@@ -299,7 +302,8 @@ class NkiTensor:
             )
         shape = (*self.shape[:-1], last_bytes // new_bytes)
         strides = (*(s // new_bytes for s in scaled), 1)
-        return NkiTensor(self.storage, Layout(shape, strides, self.offset * old_bytes // new_bytes), new)
+        layout = Layout(shape, strides, self.offset * old_bytes // new_bytes)
+        return NkiTensor(self.storage, self.block, layout, new)
 
     reinterpret_cast = view
 

@@ -5,6 +5,7 @@ A layout is (shape, strides, offset): the element at index i sits at offset + su
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import NamedTuple
 
@@ -60,7 +61,7 @@ def merge(layout: Layout, first: int, last: int) -> Layout | None:
     dims = [
         (n, s) for n, s in zip(layout.shape[first : last + 1], layout.strides[first : last + 1], strict=True) if n != 1
     ]
-    for (_, outer), (size, inner) in zip(dims, dims[1:], strict=False):
+    for (_, outer), (size, inner) in itertools.pairwise(dims):
         if outer != size * inner:
             return None
     total = math.prod(layout.shape[first : last + 1])

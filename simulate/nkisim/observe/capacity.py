@@ -57,8 +57,8 @@ class Capacity(Observer):
         self.occupancy: dict[tuple[int, MemoryRegion], Occupancy] = {}
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        for region in (*event.reads, *event.writes):
-            storage = region.storage
+        for access in (*event.reads, *event.writes):
+            storage = access.storage
             if storage.buffer.is_on_chip:
                 key = (event.core if storage.core is None else storage.core, storage.identity)
                 known = self._lifetimes.get(key)

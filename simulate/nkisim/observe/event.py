@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nkisim.errors import Location, SimulationError
-from nkisim.memory import Region
+from nkisim.memory import Access
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +45,13 @@ class Event:
     core: int
     opcode: str
     engine: str
-    reads: tuple[Region, ...]
-    writes: tuple[Region, ...]
+    reads: tuple[Access, ...]
+    writes: tuple[Access, ...]
     work: Work
     details: Mapping[str, Any]
     location: Location
     name: str | None = None
-    unwritten: tuple[tuple[Region, tuple[int, ...]], ...] = ()
+    unwritten: tuple[tuple[Access, tuple[int, ...]], ...] = ()
     after: list[int] = field(default_factory=list)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from nkisim.errors import Location, UninitializedRead
+from nkisim.memory import Access
 from nkisim.observe.event import Event, Finding, Observer
 
 
@@ -14,18 +15,18 @@ class Uninitialized(Observer):
 
     def on_instruction(self, event: Event) -> list[Finding]:
         found = []
-        for region, element in event.unwritten:
-            key = (event.location, region.storage.allocated_at)
+        for access, element in event.unwritten:
+            key = (event.location, access.storage.allocated_at)
             if key not in self._seen:
                 self._seen.add(key)
-                found.append(Finding(_error(event, region, element)))
+                found.append(Finding(_error(event, access, element)))
         return found
 
 
-def _error(event: Event, region: object, element: tuple[int, ...]) -> UninitializedRead:
+def _error(event: Event, access: Access, element: tuple[int, ...]) -> UninitializedRead:
     return UninitializedRead(
         f"{event.opcode} reads only what was written before",
-        f"element {element} of shape {region.shape} in the {region.storage} was never written",  # type: ignore[attr-defined]
+        f"element {element} of shape {access.shape} in the {access.storage} was never written",
         "Write it first (memset, dma_copy), or read less.",
         event.location,
     )

@@ -1,0 +1,42 @@
+"""Which bytes one operand touched: what events keep. Holds no data, so a recorded run stays small."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import DType
+from nkisim.memory.storage import Storage
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Access:
+    """The bytes one operand of one instruction touches.
+
+    Attributes:
+        storage: the allocation.
+        dtype: type the bytes are seen as.
+        start: byte offset in the memory block that holds the allocation.
+        shape, strides: the access in elements and bytes; dimension 0 of a gather is the row dimension.
+        rows: runtime row numbers of a gather or scatter, else None.
+    """
+
+    storage: Storage
+    dtype: DType
+    start: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    rows: Array | None = None
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.size * self.dtype.itemsize

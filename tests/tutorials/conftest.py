@@ -1,0 +1,5 @@
+"""The tutorials' kernels say `import nki`; here that is the simulator."""
+
+import nkisim
+
+nkisim.install()
