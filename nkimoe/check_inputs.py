@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.spec import BlockShardStrategy, SkipMode
+from nkimoe.spec import BlockShardStrategy, ShardOnBlockConfig, SkipMode
 
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
@@ -21,10 +21,14 @@ FINITE = (
 def check_inputs(**arguments: Any) -> None:
     """Check the values of `moe_cte`'s arguments; tensors are NumPy arrays, absent ones are skipped.
 
+    Arguments of wrong types or sizes pass: values mean nothing then, and `validate` reports what is wrong.
+
     Raises:
         InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
             pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
     """
+    if not _is_well_formed(**arguments):
+        return
     skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
@@ -38,6 +42,24 @@ def check_inputs(**arguments: Any) -> None:
         _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
     if not skip_token:
         _check_pad_row(arguments, experts)
+
+
+def _is_well_formed(
+    hidden_states: Any, gate_up_proj_weight: Any, expert_affinities_masked: Any, token_position_to_id: Any,
+    block_to_expert: Any, block_size: Any, skip_dma: Any = None, spec: Any = None, **others: Any,
+) -> bool:  # fmt: skip
+    """Whether sizes and types say how to read the values."""
+    return (
+        isinstance(skip_dma, SkipMode | None)
+        and isinstance(getattr(spec, "shard_on_block", None), ShardOnBlockConfig | None)
+        and isinstance(block_size, int)
+        and block_size > 0
+        and len(hidden_states.shape) == 2
+        and len(gate_up_proj_weight.shape) > 0
+        and expert_affinities_masked.size == hidden_states.shape[0] * gate_up_proj_weight.shape[0] > 0
+        and token_position_to_id.size == block_to_expert.size * block_size
+        and all(str(ids.dtype).startswith(("int", "uint")) for ids in (token_position_to_id, block_to_expert))
+    )
 
 
 _INFINITE_BITS = {"bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000}
@@ -80,8 +102,6 @@ def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:
 
 def _check_unique_in_blocks(ids: Any, block_size: int, tokens: int) -> None:
     """A token has at most one slot in a block: two would update one output row in the same scatter."""
-    if block_size < 1 or ids.size % block_size:
-        return  # a shape error, which `validate` reports
     ordered = np.sort(ids.reshape(-1, block_size), axis=1)
     twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0) & (ordered[:, 1:] < tokens)
     if twice.any():

@@ -10,7 +10,7 @@ from nkimoe.request import Request
 from nkimoe.spec import BlockShardStrategy
 from nkimoe.targets import Target
 from nkimoe.tiling import Tiling, ceil_div, choose_tiling
-from nkimoe.validate import COMPUTE_DTYPES, choose_variant, validate
+from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
 from nkimoe.variants import Variant
 
 PREFETCHED, LOADED, RESIDENT, STREAMED = "prefetched", "loaded", "resident", "streamed"
@@ -88,6 +88,7 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
     Raises:
         RequestError: the request cannot be honoured.
     """
+    check_option_types(request)
     variant = choose_variant(request)
     problem = Problem.from_tensors(
         request.hidden_states,

@@ -14,7 +14,16 @@ from typing import Any
 from nkimoe.errors import RequestError
 from nkimoe.problem import Problem
 from nkimoe.request import Request
-from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, ShardOnBlockConfig, SkipMode
+from nkimoe.spec import (
+    ActFnType,
+    BlockShardStrategy,
+    ExpertAffinityScaleMode,
+    MoECTESpec,
+    QuantizationConfig,
+    ShardOnBlockConfig,
+    ShardOnIConfig,
+    SkipMode,
+)
 from nkimoe.targets import Target
 from nkimoe.variants import VARIANTS, Variant
 
@@ -36,15 +45,8 @@ def choose_variant(request: Request) -> Variant:
     """The variant a request names.
 
     Raises:
-        RequestError: `spec` is not a MoECTESpec, or its implementation is not available.
+        RequestError: its implementation is not available.
     """
-    if not isinstance(request.spec, MoECTESpec):
-        raise RequestError(
-            "spec",
-            "is a MoECTESpec",
-            repr(request.spec),
-            "Pass MoECTESpec(MoECTEImplementation.shard_on_block).",
-        )
     variant = VARIANTS[request.spec.implementation]
     if not variant.is_available:
         ready = ", ".join(v.name for v in VARIANTS.values() if v.is_available)
@@ -98,19 +100,13 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
     p = problem
     hint = "Pad with zeros: extra rows of weights and columns of hidden_states change nothing."
     _require(
-        p.H % 128 == 0 and 0 < p.H <= ALL_OF_ONE_DTYPE = (
-    "expert_affinities_masked",
-    "gate_up_proj_weight",
-    "down_proj_weight",
-    "gate_and_up_proj_bias",
-    "down_proj_bias",
-)
-MAX_HIDDEN,
+        p.H % 128 == 0 and 0 < p.H <= MAX_HIDDEN,
         "hidden_states",
         "H is a multiple of 128 up to 8192",
         f"H={p.H}",
         hint,
     )
+    _require(p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts.")
     _require(p.I % 16 == 0 and p.I > 0, "down_proj_weight", "I is a multiple of 16", f"I={p.I}", hint)
     _require(
         p.B % 128 == 0 and p.B <= MAX_BLOCK, "block_size", "B is a multiple of 128 from 128 to 1024", f"B={p.B}",
@@ -162,13 +158,41 @@ def _shapes(request: Request, problem: Problem, variant: Variant, target: Target
             )  # fmt: skip
 
 
-def _option_types(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    for name, kind in (
-        ("activation_function", ActFnType), ("expert_affinities_scaling_mode", ExpertAffinityScaleMode),
-        ("skip_dma", SkipMode), ("is_tensor_update_accumulating", bool), ("skip_gate_proj", bool),
-    ):  # fmt: skip
-        value = getattr(request, name)
-        _require(isinstance(value, kind), name, f"is a {kind.__name__}", repr(value), f"Pass a {kind.__name__}.")
+def _require_kind(argument: str, value: object, *kinds: type) -> None:
+    names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+    _require(isinstance(value, kinds), argument, f"has the type {names}", repr(value), f"Pass {names}.")
+
+
+def check_option_types(request: Request) -> None:
+    """Options are what their annotations say. Comes first: sizes and variants are read from them.
+
+    Raises:
+        RequestError: an option has another type.
+    """
+    _require_kind("spec", request.spec, MoECTESpec)
+    for name, kinds in _OPTION_TYPES.items():
+        _require_kind(name, getattr(request, name), *kinds)
+    _require_kind("spec.shard_on_block", request.spec.shard_on_block, ShardOnBlockConfig, type(None))
+    _require_kind("spec.shard_on_I", request.spec.shard_on_I, ShardOnIConfig, type(None))
+    config = request.spec.shard_on_block
+    if config is not None:
+        for name, kind in _BLOCK_OPTION_TYPES.items():
+            _require_kind(f"spec.shard_on_block.{name}", getattr(config, name), kind)
+
+
+_OPTION_TYPES: dict[str, tuple[type, ...]] = {
+    "activation_function": (ActFnType,),
+    "expert_affinities_scaling_mode": (ExpertAffinityScaleMode,),
+    "skip_dma": (SkipMode,),
+    "quantization_config": (QuantizationConfig, type(None)),
+    "is_tensor_update_accumulating": (bool,),
+    "skip_gate_proj": (bool,),
+}
+_BLOCK_OPTION_TYPES: dict[str, type] = {
+    "block_sharding_strategy": BlockShardStrategy,
+    "per_core_output": bool,
+    "non_overlapping_shards": bool,
+}
 
 
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -253,5 +277,5 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 
 RULES: tuple[Rule, ...] = (
-    _targets, _option_types, _dtypes, _sizes, _shapes, _clamps, _unused_arguments, _unused_options, _output,
+    _targets, _dtypes, _sizes, _shapes, _clamps, _unused_arguments, _unused_options, _output,
 )  # fmt: skip

@@ -202,6 +202,8 @@ def make_output(request: Request, plan: Plan) -> Output:
     if plan.output == SLABS_RETURNED:
         tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
         slabs = [Slab(tensor, p.rows, p.H, c, p.cores) for c in range(p.cores)]
+        if p.cores == 1:
+            return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)
     tensor = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
     slab = Slab(tensor, p.rows, p.H, 0, 1)
