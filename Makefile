@@ -6,6 +6,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# xdist already uses every processor; threads inside NumPy would only compete.
+test test-all: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test test-all lint format check clean
@@ -16,7 +18,7 @@ help: ## print this list
 
 setup: $(READY) ## create .venv with the package (editable) and the development tools
 
-demo: $(READY) ## one real layer end to end: check, predict, draw
+demo: $(READY) ## one real layer end to end: run, check against the reference, report
 	$(BIN)/nkimoe demo
 
 test: $(READY) ## all tests but the slow ones

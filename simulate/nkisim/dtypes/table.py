@@ -23,24 +23,16 @@ class DType(str):
 
     numpy: np.dtype[Any]
     kind: str
+    itemsize: int
+    is_integer: bool
 
     def __new__(cls, name: str, numpy: Any, kind: str) -> DType:
         self = super().__new__(cls, name)
         self.numpy = np.dtype(numpy)
         self.kind = kind
+        self.itemsize = self.numpy.itemsize
+        self.is_integer = kind in ("int", "uint")
         return self
-
-    @property
-    def itemsize(self) -> int:
-        return self.numpy.itemsize
-
-    @property
-    def is_float(self) -> bool:
-        return self.kind == "float"
-
-    @property
-    def is_integer(self) -> bool:
-        return self.kind in ("int", "uint")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return dtype_of, (str(self),)

@@ -6,18 +6,21 @@ from enum import Enum
 
 
 class MemoryRegion(Enum):
-    """Where a tensor lives. `hbm` is AWS's alias of `private_hbm`."""
+    """Where a tensor lives. `hbm` is AWS's alias of `private_hbm`.
+
+    Attributes:
+        is_on_chip: SBUF or PSUM; is_hbm: the rest. Plain attributes, because every access asks.
+    """
+
+    is_on_chip: bool
+    is_hbm: bool
+
+    def __init__(self, value: str) -> None:
+        self.is_on_chip = value in ("sbuf", "psum")
+        self.is_hbm = not self.is_on_chip
 
     sbuf = "sbuf"
     psum = "psum"
     private_hbm = "private_hbm"
     shared_hbm = "shared_hbm"
     hbm = "private_hbm"
-
-    @property
-    def is_on_chip(self) -> bool:
-        return self in (MemoryRegion.sbuf, MemoryRegion.psum)
-
-    @property
-    def is_hbm(self) -> bool:
-        return not self.is_on_chip
