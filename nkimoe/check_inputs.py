@@ -27,7 +27,7 @@ def check_inputs(**arguments: Any) -> None:
         InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
             pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
     """
-    if not _is_well_formed(**arguments):
+    if not _is_well_formed(arguments):
         return
     skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
@@ -44,21 +44,20 @@ def check_inputs(**arguments: Any) -> None:
         _check_pad_row(arguments, experts)
 
 
-def _is_well_formed(
-    hidden_states: Any, gate_up_proj_weight: Any, expert_affinities_masked: Any, token_position_to_id: Any,
-    block_to_expert: Any, block_size: Any, skip_dma: Any = None, spec: Any = None, **others: Any,
-) -> bool:  # fmt: skip
+def _is_well_formed(arguments: dict[str, Any]) -> bool:
     """Whether sizes and types say how to read the values."""
+    hidden, weight, block_size = (arguments[n] for n in ("hidden_states", "gate_up_proj_weight", "block_size"))
+    ids, experts = arguments["token_position_to_id"], arguments["block_to_expert"]
     return (
-        isinstance(skip_dma, SkipMode | None)
-        and isinstance(getattr(spec, "shard_on_block", None), ShardOnBlockConfig | None)
+        isinstance(arguments.get("skip_dma"), SkipMode | None)
+        and isinstance(getattr(arguments.get("spec"), "shard_on_block", None), ShardOnBlockConfig | None)
         and isinstance(block_size, int)
         and block_size > 0
-        and len(hidden_states.shape) == 2
-        and len(gate_up_proj_weight.shape) > 0
-        and expert_affinities_masked.size == hidden_states.shape[0] * gate_up_proj_weight.shape[0] > 0
-        and token_position_to_id.size == block_to_expert.size * block_size
-        and all(str(ids.dtype).startswith(("int", "uint")) for ids in (token_position_to_id, block_to_expert))
+        and len(hidden.shape) == 2
+        and len(weight.shape) > 0
+        and arguments["expert_affinities_masked"].size == hidden.shape[0] * weight.shape[0] > 0
+        and ids.size == experts.size * block_size
+        and all(str(tensor.dtype).startswith(("int", "uint")) for tensor in (ids, experts))
     )
 
 

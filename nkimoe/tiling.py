@@ -92,7 +92,7 @@ def choose_tiling(problem: Problem, itemsize: int, sbuf_capacity: int, weight_bu
         "down_proj_weight",
         f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
         f"{needed} bytes for H={problem.H}, I={problem.I}",
-        "Split I over more ranks (tensor parallelism).",
+        "Split I over more ranks (tensor parallelism), or compute in bfloat16.",
     )
 
 

@@ -106,7 +106,9 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
         f"H={p.H}",
         hint,
     )
-    _require(p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts.")
+    _require(
+        p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts."
+    )
     _require(p.I % 16 == 0 and p.I > 0, "down_proj_weight", "I is a multiple of 16", f"I={p.I}", hint)
     _require(
         p.B % 128 == 0 and p.B <= MAX_BLOCK, "block_size", "B is a multiple of 128 from 128 to 1024", f"B={p.B}",

@@ -1,0 +1,51 @@
+"""A short battery of cases that together touch every stage. Prints what noticed the first problem, or nothing.
+
+Run as a program with a mutated `nkimoe` first on the path.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+from support.case import Case
+from support.launch import check
+
+from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
+from nkisim import SimulationError
+
+Mode = ExpertAffinityScaleMode
+CASES = (
+    Case(T=150, gate_upper=0.4, up_lower=-0.3, up_upper=0.5),
+    Case(T=150, skip_token=False, routing="empty_experts", B=256, scaling=Mode.NO_SCALE),
+    Case(T=130, cores=1, strategy=BlockShardStrategy.HI_LO, scaling=Mode.PRE_SCALE, activation=ActFnType.GELU),
+    Case(T=400, skip_weight=True, E=3, I=208, scaling=Mode.PRE_SCALE_DELAYED, B=256, padding_blocks=1),
+    Case(T=500, skip_weight=True, E=3, strategy=BlockShardStrategy.HI_LO),
+    Case(T=300, K=1, accumulating=False, routing="some_tokens_nowhere", activation=ActFnType.SquaredReLU, H=384),
+    Case(T=150, per_core_output=True, activation=ActFnType.Swish, strategy=BlockShardStrategy.HI_LO, padding_blocks=0),
+    Case(T=300, E=1, K=1, padding_blocks=0),
+    Case(T=300, E=1, K=1, padding_blocks=0, strategy=BlockShardStrategy.HI_LO),
+    Case(T=90, H=2048, I=1456, E=2, K=2, padding_blocks=1),
+    Case(T=60, gate_lower=0.0, up_upper=0.0, biases="none"),
+    Case(T=60, gate_upper=0.0, biases="gate_up", I=320, dtype="float16", routing="some_tokens_nowhere"),
+    Case(T=1100, H=128, I=128, E=2, K=2, B=1024, biases="none"),
+    Case(T=200, H=8192, I=512, E=2, K=1, B=256, biases="down"),
+)
+
+
+def first_problem() -> str | None:
+    """A detector's code, "comparison", or the class of another error; None if all cases pass."""
+    for case in CASES:
+        try:
+            check(case)
+        except SimulationError as error:
+            return error.code
+        except AssertionError:
+            return "comparison"
+        except Exception as error:
+            return type(error).__name__
+    return None
+
+
+if __name__ == "__main__":
+    json.dump(first_problem(), sys.stdout)

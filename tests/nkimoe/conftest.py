@@ -1,0 +1,7 @@
+"""Before any test module: one thread for linear algebra, and `import nki` bound as nkimoe binds it."""
+
+import os
+
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # the products are small: threads would wait for each other
+
+import nkimoe  # noqa: F401

@@ -1,0 +1,106 @@
+"""A test case of `moe_cte`: every choice with a default, and a name made of the choices that differ from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from nkimoe import (
+    ActFnType,
+    BlockShardStrategy,
+    ExpertAffinityScaleMode,
+    MoECTEImplementation,
+    MoECTESpec,
+    ShardOnBlockConfig,
+    SkipMode,
+)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One call.
+
+    Attributes:
+        T, H, I, E, K, B: sizes; K experts a token, at most E.
+        padding_blocks: blocks without a token at the end; None: as many as `static_block_count` leaves.
+        routing: see `routing.ROUTINGS`.
+        dtype: of all floating tensors; compute_dtype: on chip, None for the same.
+        biases: "both", "gate_up", "down" or "none".
+        gate_upper, gate_lower, up_upper, up_lower: clamp limits.
+        values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
+    """
+
+    T: int = 200
+    H: int = 256
+    I: int = 192
+    E: int = 4
+    K: int = 2
+    B: int = 128
+    padding_blocks: int | None = None
+    routing: str = "random"
+    skip_token: bool = True
+    skip_weight: bool = False
+    cores: int = 2
+    target: str = "trn2"
+    dtype: str = "bfloat16"
+    compute_dtype: str | None = None
+    biases: str = "both"
+    activation: ActFnType = ActFnType.SiLU
+    gate_upper: float | None = None
+    gate_lower: float | None = None
+    up_upper: float | None = None
+    up_lower: float | None = None
+    scaling: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE
+    strategy: BlockShardStrategy = BlockShardStrategy.PING_PONG
+    per_core_output: bool = False
+    non_overlapping: bool = False
+    accumulating: bool = True
+    values: str = "normal"
+    seed: int = 0
+
+    def __str__(self) -> str:
+        """What differs from the defaults: `T1-H128-skip_weight-ReLU`."""
+        different = [(f.name, getattr(self, f.name)) for f in fields(self) if getattr(self, f.name) != f.default]
+        return "-".join(_label(name, value) for name, value in different) or "default"
+
+    @property
+    def computes_in(self) -> str:
+        return self.compute_dtype or self.dtype
+
+    def options(self) -> dict[str, Any]:
+        """The arguments of `moe_cte` that are not tensors."""
+        config = ShardOnBlockConfig(
+            block_sharding_strategy=self.strategy,
+            per_core_output=self.per_core_output,
+            non_overlapping_shards=self.non_overlapping,
+        )
+        return {
+            "block_size": self.B,
+            "spec": MoECTESpec(MoECTEImplementation.shard_on_block, shard_on_block=config),
+            "activation_function": self.activation,
+            "skip_dma": SkipMode(self.skip_token, self.skip_weight),
+            "compute_dtype": self.computes_in,
+            "is_tensor_update_accumulating": self.accumulating,
+            "expert_affinities_scaling_mode": self.scaling,
+            "gate_clamp_upper_limit": self.gate_upper,
+            "gate_clamp_lower_limit": self.gate_lower,
+            "up_clamp_upper_limit": self.up_upper,
+            "up_clamp_lower_limit": self.up_lower,
+        }
+
+
+def _label(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return name if value else f"no_{name}"
+    if isinstance(value, Enum):
+        return value.name
+    return value if isinstance(value, str) and name != "compute_dtype" else f"{name}{value}"
+
+
+def cases(*listed: Case, slow: tuple[Case, ...] = ()) -> pytest.MarkDecorator:
+    """Parametrise a test over cases, named by what is special about them."""
+    parameters = [*listed, *(pytest.param(case, marks=pytest.mark.slow) for case in slow)]
+    return pytest.mark.parametrize("case", parameters, ids=str)

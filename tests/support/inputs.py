@@ -1,0 +1,121 @@
+"""Seeded tensors of a case, and the routings that deserve a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from nkimoe.routing import build_block_mapping, scatter_affinities
+from support.case import Case
+
+Array = npt.NDArray[Any]
+DTYPES: dict[str, Any] = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
+SMALLEST_WEIGHT = 0.2  # of a routed pair before normalisation: far from underflow in fp16
+
+
+def build_inputs(case: Case) -> dict[str, Any]:
+    """The tensors of `moe_cte`, by argument name; biases only where the case has them."""
+    rng = np.random.default_rng(case.seed)
+    expert_ids = ROUTINGS[case.routing](case, rng)
+    draw = DRAWS[case.values]
+    sizes = {
+        "hidden_states": (case.T, case.H),
+        "gate_up_proj_weight": (case.E, case.H, 2, case.I),
+        "down_proj_weight": (case.E, case.I, case.H),
+        "gate_and_up_proj_bias": (case.E, 2, case.I),
+        "down_proj_bias": (case.E, case.H),
+    }
+    tensors = {name: draw(rng, name, shape).astype(DTYPES[case.dtype]) for name, shape in sizes.items()}
+    if case.biases not in ("both", "gate_up"):
+        del tensors["gate_and_up_proj_bias"]
+    if case.biases not in ("both", "down"):
+        del tensors["down_proj_bias"]
+    if not case.skip_token:
+        tensors["hidden_states"] = np.concatenate(
+            [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
+        )
+    return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+
+
+def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
+    """The three routing tensors for experts [T, K] with weights [T, K]."""
+    options: dict[str, Any] = {"skip_token": case.skip_token}
+    affinities = scatter_affinities(weights, expert_ids, case.E, dtype=DTYPES[case.dtype], **options)
+    mapping = build_block_mapping(expert_ids, case.E, case.B, **options)
+    if case.padding_blocks is not None:
+        n = mapping.n_real_blocks + case.padding_blocks
+        mapping = build_block_mapping(expert_ids, case.E, case.B, n_blocks=n, **options)
+    return {
+        "expert_affinities_masked": affinities,
+        "token_position_to_id": mapping.token_position_to_id,
+        "block_to_expert": mapping.block_to_expert,
+    }
+
+
+def _weights(case: Case, rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    if case.values == "dyadic":
+        return rng.choice([0.25, 0.5, 1.0], shape).astype(np.float32)
+    weights = rng.uniform(SMALLEST_WEIGHT, 1, shape).astype(np.float32)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _random(case: Case, rng: np.random.Generator) -> Array:
+    return np.argsort(rng.random((case.T, case.E)), axis=1)[:, : case.K].astype(np.int32)
+
+
+def _one_expert(case: Case, rng: np.random.Generator) -> Array:
+    return np.full((case.T, 1), case.E // 2, np.int32)
+
+
+def _empty_experts(case: Case, rng: np.random.Generator) -> Array:
+    """Odd experts get no token."""
+    used = np.arange(0, case.E, 2)
+    return used[np.argsort(rng.random((case.T, used.size)), axis=1)[:, : case.K]].astype(np.int32)
+
+
+def _every_expert(case: Case, rng: np.random.Generator) -> Array:
+    return np.tile(np.arange(case.E, dtype=np.int32), (case.T, 1))
+
+
+def _two_halves(case: Case, rng: np.random.Generator) -> Array:
+    """The first half of the tokens uses the first half of the experts, all of them; the rest likewise."""
+    half = case.E // 2
+    later = np.arange(case.T)[:, None] >= case.T // 2
+    return (np.arange(half) + np.where(later, half, 0)).astype(np.int32)
+
+
+def _some_tokens_nowhere(case: Case, rng: np.random.Generator) -> Array:
+    """Every third token is routed to other ranks' experts only, every other third to one of this rank's."""
+    ids = _random(case, rng)
+    ids[::3] = -1
+    ids[1::3, 1:] = case.E + 5
+    return ids
+
+
+ROUTINGS: dict[str, Callable[[Case, np.random.Generator], Array]] = {
+    "random": _random,
+    "one_expert": _one_expert,
+    "empty_experts": _empty_experts,
+    "every_expert": _every_expert,
+    "two_halves": _two_halves,
+    "some_tokens_nowhere": _some_tokens_nowhere,
+}
+
+
+def _normal(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    """Activations and biases of about 1; weights scaled by the square root of the contraction."""
+    contraction = shape[1] if name.endswith("_weight") else 1
+    return rng.standard_normal(shape, dtype=np.float32) / np.float32(np.sqrt(contraction))
+
+
+def _dyadic(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    """Small multiples of powers of two: with ReLU every product and sum is exact in fp32, whatever the order."""
+    unit = 1 / 8 if name.endswith("_weight") else 1 / 2
+    return rng.integers(-2, 3, shape).astype(np.float32) * np.float32(unit)
+
+
+DRAWS: dict[str, Callable[[np.random.Generator, str, tuple[int, ...]], Array]] = {"normal": _normal, "dyadic": _dyadic}

@@ -1,0 +1,83 @@
+"""Runs a case on the simulator, beside the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import nkisim
+from nkimoe import moe_cte
+from nkimoe.reference import moe_cte_reference
+from nkisim.observe import Observer
+from support.case import Case
+from support.inputs import build_inputs
+from support.tolerance import TOLERANCES, assert_close
+
+Array = npt.NDArray[Any]
+NOT_OF_THE_REFERENCE = ("spec", "skip_dma", "compute_dtype")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a case gave.
+
+    Attributes:
+        output: [T', H], as the kernel returned it (slab 0 of a per-core output).
+        run: the simulation.
+    """
+
+    case: Case
+    inputs: dict[str, Any]
+    output: Array
+    run: nkisim.Run
+
+
+def run(
+    case: Case, inputs: dict[str, Any] | None = None, observers: Sequence[Observer] = (), **changes: Any
+) -> Outcome:
+    """Simulate a case on given or its own inputs; `changes` replace arguments of `moe_cte`."""
+    tensors = build_inputs(case) if inputs is None else inputs
+    simulator = nkisim.Simulator(case.target, lnc=case.cores, observers=observers)
+    done = simulator.run(moe_cte, **{**tensors, **case.options(), **changes})
+    output = done.outputs
+    if case.per_core_output:
+        rows, H = tensors["hidden_states"].shape
+        assert output.shape == (rows, case.cores, H)
+        assert not output[:, 1:].astype(np.float32).any(), "slabs after the first are zero"
+        output = output[:, 0]
+    assert output.dtype == tensors["hidden_states"].dtype
+    return Outcome(case, tensors, output, done)
+
+
+def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:
+    """What the definition gives."""
+    options = {name: value for name, value in case.options().items() if name not in NOT_OF_THE_REFERENCE}
+    return moe_cte_reference(**inputs, **options, skip_token=case.skip_token)
+
+
+def assert_matches_reference(outcome: Outcome) -> None:
+    """Within the table's bounds."""
+    case = outcome.case
+    expected = reference(case, outcome.inputs)
+    assert_close(outcome.output.astype(np.float32), expected, TOLERANCES[case.computes_in, case.dtype])
+
+
+def check(case: Case, **changes: Any) -> Outcome:
+    """Run a case and compare."""
+    outcome = run(case, **changes)
+    assert_matches_reference(outcome)
+    return outcome
+
+
+def assert_same_bits(actual: Array, expected: Array) -> None:
+    """Equal shapes, types and values; signs of zero may differ."""
+    assert (actual.shape, actual.dtype) == (expected.shape, expected.dtype)
+    different = np.argwhere(actual != expected)
+    assert not different.size, (
+        f"{len(different)} of {actual.size} elements differ, first {different[0].tolist()}: "
+        f"{actual[tuple(different[0])]} and {expected[tuple(different[0])]}"
+    )
