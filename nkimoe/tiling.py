@@ -12,6 +12,7 @@ from nkimoe.problem import Problem
 PARTITIONS = 128
 PSUM_COLUMNS = 512  # fp32 columns of a PSUM bank
 PSUM_BANK_BYTES = 2048
+OUTPUT_BYTES = 2  # bf16 or fp16
 GOOD_ROW_BYTES = 2048  # DMA runs of this length reach most of the bandwidth
 STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate
 
@@ -111,15 +112,18 @@ def _candidates(problem: Problem, weight_buffers: int) -> Iterator[tuple[int, in
 def _sbuf_bytes(problem: Problem, itemsize: int, tokens: int, gate_up: int, down: int, buffers: int) -> int:
     """Bytes a partition of everything alive at once; see the stages for the tiles."""
     h_tiles, i_tiles, columns = problem.H // PARTITIONS, ceil_div(problem.I, PARTITIONS), tokens * PARTITIONS
-    weights = buffers * itemsize * (h_tiles * 2 * gate_up + i_tiles * down)
-    rows = (2 * tokens + 1) * problem.H * itemsize  # gathered, gathered ahead, one scaled tile
-    transposed = h_tiles * columns * itemsize
-    intermediate = i_tiles * columns * itemsize + 6 * columns * 4
-    output = 2 * tokens * problem.H * itemsize  # old rows, new rows
-    biases = (buffers if down == problem.H else 1) * (problem.H * itemsize + 2 * i_tiles * 4)
     blocks = ceil_div(problem.N, problem.cores)
+    row, whole = problem.H * itemsize, gate_up >= problem.I and down >= problem.H
+    rings = 2 * tokens * row + tokens * problem.H * OUTPUT_BYTES  # gathered, gathered ahead; old output rows
     routing = 4 * (2 * blocks * problem.tiles_per_block + 4 * blocks)
-    return weights + rows + transposed + intermediate + output + biases + routing + 4096
+    biases = (buffers if whole else 1) * (row + 2 * i_tiles * 4)
+    always = rings + routing + biases + i_tiles * columns * itemsize + 4096
+    gate_up_weights, down_weights = buffers * row // PARTITIONS * 2 * gate_up, buffers * i_tiles * down * itemsize
+    first = h_tiles * columns * itemsize + max(row, 6 * columns * 4)  # transposed; then a scaled row or activations
+    second = tokens * problem.H * OUTPUT_BYTES  # new output rows
+    if whole:
+        return always + gate_up_weights + down_weights + first + second
+    return always + max(gate_up_weights + first, down_weights + second)
 
 
 def _row_group(hidden: int, columns: int, itemsize: int) -> int:

@@ -17,9 +17,11 @@ from nkimoe.request import Request
 from nkimoe.roofline import Roofline, roofline
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.targets import TARGETS
-from nkimoe.tolerance import TOLERANCES, Distance, Tolerance, distance
+from nkimoe.tolerance import Distance, Tolerance, distance, tolerance
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
+
+WEIGHT_DTYPES = {"bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         plan=plan,
         run=run,
         distance=distance(run.outputs, expected),
-        tolerance=TOLERANCES["bfloat16", setup.weights],
+        tolerance=tolerance("bfloat16", WEIGHT_DTYPES[setup.weights], setup.layer_model.K),
         roofline=bound,
         wall_s=time.perf_counter() - started,
     )

@@ -31,8 +31,8 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ("blocks", _blocks(result)),
         (
             "error",
-            f"{verdict}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.0e}), worst row "
-            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.0e}), "
+            f"{verdict}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.1e}), worst row "
+            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.1e}), "
             f"max {error.max_abs:.3g}, all against the fp32 reference",
         ),
         ("instructions", engines),

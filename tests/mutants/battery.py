@@ -25,7 +25,7 @@ CASES = (
     Case(T=150, per_core_output=True, activation=ActFnType.Swish, strategy=BlockShardStrategy.HI_LO, padding_blocks=0),
     Case(T=300, E=1, K=1, padding_blocks=0),
     Case(T=300, E=1, K=1, padding_blocks=0, strategy=BlockShardStrategy.HI_LO),
-    Case(T=90, H=2048, I=1456, E=2, K=2, padding_blocks=1),
+    Case(T=90, H=2048, I=1456, E=2, K=2, padding_blocks=1, cores=1),
     Case(T=60, gate_lower=0.0, up_upper=0.0, biases="none"),
     Case(T=60, gate_upper=0.0, biases="gate_up", I=320, dtype="float16", routing="some_tokens_nowhere"),
     Case(T=1100, H=128, I=128, E=2, K=2, B=1024, biases="none"),

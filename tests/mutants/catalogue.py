@@ -315,8 +315,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         _OUTPUT,
-        "        nisa.core_barrier(data=self.slabs[1].tensor, cores=(0, 1))\n",
-        "",
+        "            nisa.core_barrier(data=tensor, cores=(0, 1))\n",
+        "            pass\n",
         "slabs added before both are ready",
     ),
     Mutant(

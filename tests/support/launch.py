@@ -12,10 +12,11 @@ import numpy.typing as npt
 import nkisim
 from nkimoe import moe_cte
 from nkimoe.reference import moe_cte_reference
+from nkimoe.tolerance import tolerance
 from nkisim.observe import Observer
 from support.case import Case
 from support.inputs import build_inputs
-from support.tolerance import TOLERANCES, assert_close
+from support.tolerance import assert_close
 
 Array = npt.NDArray[Any]
 NOT_OF_THE_REFERENCE = ("spec", "skip_dma", "compute_dtype")
@@ -63,7 +64,9 @@ def assert_matches_reference(outcome: Outcome) -> None:
     """Within the table's bounds."""
     case = outcome.case
     expected = reference(case, outcome.inputs)
-    assert_close(outcome.output.astype(np.float32), expected, TOLERANCES[case.computes_in, case.dtype])
+    assert_close(
+        outcome.output.astype(np.float32), expected, tolerance(case.computes_in, case.dtype, min(case.K, case.E))
+    )
 
 
 def check(case: Case, **changes: Any) -> Outcome:

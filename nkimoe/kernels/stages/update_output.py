@@ -157,7 +157,9 @@ class AccumulateSlabs(Accumulate):
 
     def finish(self) -> Any:
         """Both cores add half of the rows each."""
-        nisa.core_barrier(data=self.slabs[1].tensor, cores=(0, 1))
+        tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
+        for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
+            nisa.core_barrier(data=tensor, cores=(0, 1))
         first, second = self.slabs
         for span in _my_share(first.rows):
             total = nl.ndarray((span.size, first.H), dtype=self.dtype, buffer=nl.sbuf)
