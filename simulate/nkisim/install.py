@@ -20,18 +20,20 @@ class _Alias(importlib.abc.Loader):
         self._target = target
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
+        module = self._module()
+        self._kept = (module.__spec__, module.__loader__, module.__name__, module.__package__)
+        return module
+
+    def _module(self) -> types.ModuleType:
         if self._target == f"{_PREFIX}.isa.constants":
             from nkisim import compat
 
             return compat.isa_constants()
-        module = importlib.import_module(self._target)
-        self._kept = (module.__spec__, module.__loader__, module.__name__, module.__package__)
-        return module
+        return importlib.import_module(self._target)
 
     def exec_module(self, module: types.ModuleType) -> None:
         """The module has already run under its own name; give it back its own identity."""
-        if hasattr(self, "_kept"):
-            module.__spec__, module.__loader__, module.__name__, module.__package__ = self._kept
+        module.__spec__, module.__loader__, module.__name__, module.__package__ = self._kept
 
 
 class NkiFinder(importlib.abc.MetaPathFinder):
@@ -58,7 +60,8 @@ def install() -> None:
     loaded = sys.modules.get("nki")
     if loaded is not None and not is_simulated(loaded):
         raise RuntimeError(
-            f"another `nki` is already imported from {loaded.__file__}; call nkisim.install() before importing it"
+            f"another `nki` is already imported from {getattr(loaded, '__file__', 'an unknown place')}; "
+            "call nkisim.install() before importing it"
         )
     if not any(isinstance(finder, NkiFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, NkiFinder())

@@ -16,6 +16,8 @@ from nkisim.memory import NkiTensor, first_unwritten, read, resolve, wrap_host_a
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Finding
 
+Array = np.ndarray[Any, np.dtype[Any]]
+
 
 def is_torch(value: Any) -> bool:
     """Whether `value` is a torch tensor, without importing torch."""
@@ -44,12 +46,17 @@ def numpy_to_torch(value: np.ndarray[Any, Any]) -> Any:
     return torch.from_numpy(value.view({1: np.uint8, 2: np.int16}[value.itemsize])).view(target)
 
 
+def _same_sequence(like: Any, items: list[Any]) -> Any:
+    """`items` in the type of `like`, a list, tuple or named tuple."""
+    return type(like)(*items) if hasattr(like, "_fields") else type(like)(items)
+
+
 class Arguments:
     """The arguments of one launch, wrapped. Arrays inside tuples, lists, dicts and dataclasses are wrapped too."""
 
     def __init__(self, private_to: int | None) -> None:
         self._private_to = private_to
-        self._copies: list[tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]] = []
+        self._copies: list[tuple[Array, Array, bytes]] = []
         self._from_torch = False
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
@@ -83,8 +90,8 @@ class Arguments:
             value = torch_to_numpy(value)
         if isinstance(value, np.ndarray):
             return self._tensor(value, name)
-        if isinstance(value, (list, tuple)) and type(value) in (list, tuple):
-            return type(value)(self._wrap(v, f"{name}[{i}]") for i, v in enumerate(value))
+        if type(value) in (list, tuple) or hasattr(value, "_fields"):
+            return _same_sequence(value, [self._wrap(v, f"{name}[{i}]") for i, v in enumerate(value)])
         if type(value) is dict:
             return {key: self._wrap(v, f"{name}[{key!r}]") for key, v in value.items()}
         if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -109,22 +116,23 @@ class Arguments:
         direct = array.flags.c_contiguous and array.flags.writeable
         held = array if direct else np.array(array, order="C", copy=True)
         if not direct and array.flags.writeable:
-            self._copies.append((array, held))
+            self._copies.append((array, held, held.tobytes()))
         storage, block = wrap_host_array(held, name, self._private_to)
         shape = held.shape or (1,)
         return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
 
     def unwrap(self, result: Any, watch: Watch) -> Any:
         """The kernel's result as host arrays, after copying back inputs that could not be wrapped in place."""
-        for original, held in self._copies:
-            original[...] = held
+        for original, held, before in self._copies:
+            if held.tobytes() != before:  # an argument may overlap another one, which the kernel did write
+                original[...] = held
         return self._unwrap(result, watch)
 
     def _unwrap(self, result: Any, watch: Watch) -> Any:
         if isinstance(result, NkiTensor):
             return self._host(result, watch)
         if isinstance(result, (list, tuple)):
-            return type(result)(self._unwrap(r, watch) for r in result)
+            return _same_sequence(result, [self._unwrap(r, watch) for r in result])
         if isinstance(result, dict):
             return {key: self._unwrap(r, watch) for key, r in result.items()}
         return result

@@ -94,6 +94,8 @@ def default_grid(given: tuple[int, ...]) -> tuple[int, ...]:
     configured = os.environ.get("NEURON_LOGICAL_NC_CONFIG")
     if configured is None:
         return given
+    if configured not in ("1", "2"):
+        raise LaunchError("NEURON_LOGICAL_NC_CONFIG is 1 or 2", f"{configured!r}", "Set it to 1 or 2, or unset it.")
     if given and given != (int(configured),):
         raise LaunchError(
             "the launch grid matches NEURON_LOGICAL_NC_CONFIG",

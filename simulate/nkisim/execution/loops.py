@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from nkisim.errors import ArgumentError, LoopError, kernel_location
-from nkisim.execution.neuron_core import current_core
+from nkisim.execution.neuron_core import Iteration, current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.memory import RegisterValue
+from nkisim.memory.storage import next_identity
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int = 1) -> None:
@@ -56,11 +57,12 @@ class _Body:
         self._first: list[object] | None = None
         self._core = current_core()
         self._where = kernel_location()
+        self._since = next_identity()
 
     def run(self, iteration: Callable[[], Any]) -> Any:
-        self._core.signatures.append([])
+        self._core.iterations.append(Iteration(self._since))
         result = iteration()
-        issued = self._core.signatures.pop()
+        issued = self._core.iterations.pop().issued
         if self._first is None:
             self._first = issued
         elif issued != self._first:
@@ -69,8 +71,8 @@ class _Body:
 
     def close(self) -> None:
         """An inner loop counts in its parent's body as one entry, however often it ran."""
-        if self._core.signatures:
-            self._core.signatures[-1].append(("loop", self._where))
+        if self._core.iterations:
+            self._core.iterations[-1].issued.append(("loop", self._where))
 
     def _diverged(self, first: list[object], other: list[object]) -> LoopError:
         at = next(

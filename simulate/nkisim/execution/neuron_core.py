@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from nkisim.errors import LaunchError
+from nkisim.errors import LaunchError, Location
 from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.machine import Machine
@@ -16,6 +17,31 @@ from nkisim.memory.storage import Block
 from nkisim.observe import Event, Finding, Observer
 
 _active = threading.local()
+
+
+class Traced(NamedTuple):
+    """One instruction of a loop body, as a trace that sees the body once would fix it."""
+
+    opcode: str
+    location: Location
+    operands: tuple[object, ...]
+    details: Mapping[str, object]
+
+    def __str__(self) -> str:
+        return f"{self.opcode} at {self.location}"
+
+
+@dataclass
+class Iteration:
+    """One iteration of a device loop.
+
+    Attributes:
+        since: storages with a smaller identity are older than the loop.
+        issued: its instructions so far.
+    """
+
+    since: int
+    issued: list[object] = field(default_factory=list)
 
 
 @dataclass
@@ -61,7 +87,7 @@ class NeuronCore:
         self.identity, self.grid, self.machine, self.watch = identity, grid, machine, watch
         self.rendezvous, self.shared = rendezvous, shared
         self.position = 0
-        self.signatures: list[list[object]] = []
+        self.iterations: list[Iteration] = []
         self._arenas: dict[MemoryRegion, Block] = {}
 
     @property
@@ -79,12 +105,11 @@ class NeuronCore:
             self._arenas[buffer] = Block.fresh(self.machine.partitions, sizes[buffer])
         return self._arenas[buffer]
 
-    def emit(self, event: Event) -> None:
+    def emit(self, event: Event, operands: tuple[object, ...]) -> None:
         """Count the event, note it in the body of the loop being run, tell the observers."""
         self.position += 1
-        if self.signatures:
-            shapes = tuple(access.shape for access in (*event.reads, *event.writes))
-            self.signatures[-1].append((event.opcode, event.location, shapes))
+        if self.iterations:
+            self.iterations[-1].issued.append(Traced(event.opcode, event.location, operands, event.details))
         self.watch.instruction(event)
 
 

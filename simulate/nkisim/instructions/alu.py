@@ -43,6 +43,18 @@ def column(values: Array, like: Array) -> Array:
     return values.reshape(values.shape[0], *([1] * (like.ndim - 1)))
 
 
+def check_bits(op: Operator, name: str, operand: Any, data: NkiTensor) -> None:
+    """The operand of a bit operation: an integer that fits the data, or an integer tile."""
+    if not op.bitwise:
+        return
+    if isinstance(operand, NkiTensor):
+        checks.integer_only(name, operand.dtype)
+        return
+    limits = np.iinfo(data.dtype.numpy)
+    if not isinstance(operand, (int, np.integer)) or not limits.min <= operand <= limits.max:
+        raise ArgumentError(f"{name} of a bitwise operation is an integer of {data.dtype}", f"{operand!r}", "Cast it.")
+
+
 def check_bitwise(op: Operator, **tensors: NkiTensor) -> None:
     """Bit operations need integer tiles."""
     if op.bitwise:

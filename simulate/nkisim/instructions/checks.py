@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
+
+import numpy as np
 
 from nkisim.dtypes import DType
 from nkisim.errors import (
@@ -98,13 +101,26 @@ def same_tile(*named: tuple[str, NkiTensor]) -> None:
 
 
 def writable(operand: str, t: NkiTensor) -> None:
-    """A destination addresses each element once."""
-    if any(n > 1 and s == 0 for n, s in zip(t.shape, t.strides, strict=True)):
+    """A destination addresses each element once. (Rows of a scatter are the business of its indices.)"""
+    rows = 1 if t.indirection is not None and t.indirection.per_partition else 0
+    if _repeats(list(zip(t.strides[rows:], t.shape[rows:], strict=True))):
         raise ShapeError(
             f"{operand} does not repeat elements",
             f"strides {t.strides} for {t.shape}",
             "Write to a real tile.",
         )
+
+
+def _repeats(dims: list[tuple[int, int]]) -> bool:
+    """Whether a pattern of (stride, count) comes to some element twice."""
+    reach = 0
+    steps = sorted((abs(stride), count) for stride, count in dims if count > 1)
+    for stride, count in steps:
+        if stride <= reach:
+            offsets = functools.reduce(np.add.outer, [np.arange(n) * s for s, n in steps])
+            return bool(np.unique(offsets).size < offsets.size)
+        reach += stride * (count - 1)
+    return False
 
 
 def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> None:
@@ -119,7 +135,7 @@ def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> Non
 
 def scalar_or_column(operand: str, value: Any, like: NkiTensor, dtype: str | None = None) -> list[NkiTensor]:
     """`value` is a number, or a tile [partitions of `like`, 1]; returns it as a list of tensor operands."""
-    if isinstance(value, (int, float)) or (hasattr(value, "dtype") and not isinstance(value, NkiTensor)):
+    if isinstance(value, (int, float, np.generic)):
         return []
     t = tensor(value, operand)
     on_chip((operand, t))
@@ -190,6 +206,14 @@ def psum_banks(operand: str, t: NkiTensor) -> None:
             f"bytes {within}..{within + reach + t.dtype.itemsize - 1} touch banks {first}..{last}",
             "Split the output at bank boundaries (512 fp32 elements).",
         )
+
+
+def priority(level: int | None) -> None:
+    """DMA priorities are 0 (highest) to 3, on NeuronCore-v4."""
+    if level is not None:
+        generation(4, "DMA priority")
+        if level not in (0, 1, 2, 3):
+            raise ArgumentError("a DMA priority is 0, 1, 2 or 3", f"{level!r}", "Use 0 for the most urgent.")
 
 
 def generation(minimum: int, feature: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import dge_mode as DgeMode
@@ -36,19 +37,14 @@ def dma_copy(
     if dst.dtype != src.dtype:
         checks.not_packed(("dst", dst), ("src", src))
     _check_mode(dst, src, dge_mode, engine)
-    if priority is not None:
-        checks.generation(4, "DMA priority")
+    checks.priority(priority)
     skip = oob_mode is OobMode.skip
-    if skip and any(t.indirection and t.indirection.per_partition for t in (dst, src)) and dst.shape[0] != src.shape[0]:
-        raise ShapeError(
-            "oob_mode.skip drops rows, so dst and src have the same first dimension",
-            f"{dst.shape} and {src.shape}",
-            "Give both patterns one row for each index.",
-        )
     mode = _mode(dst, src, dge_mode)
+    exact = dst.dtype == src.dtype
+    details = {"dge": mode.name, "queue": engine.name}
     return Operation(
-        Engine.dma, (src,), (dst,), lambda values: values, details={"dge": mode.name, "queue": engine.name},
-        name=name, skip_out_of_bounds=skip,
+        Engine.dma, (src,), (dst,), lambda x: x if exact else to_float32(x), details=details, name=name,
+        skip_out_of_bounds=skip,
     )  # fmt: skip
 
 
@@ -58,14 +54,6 @@ def check_reachable(operand: str, t: Any) -> None:
         raise BufferRuleError("DMA cannot access PSUM", f"{operand} is in PSUM", "Copy it to SBUF with tensor_copy.")
     if t.buffer is MemoryRegion.sbuf and t.shape[0] > checks.PARTITIONS:
         checks.partitions(operand, t)
-    how = t.indirection
-    if how is not None and how.per_partition and t.buffer is not MemoryRegion.shared_hbm and t.buffer.is_on_chip:
-        raise BufferRuleError("a gather or scatter addresses HBM", f"{operand} is in SBUF", "Index the HBM side.")
-    if how is not None and isinstance(how.index, NkiTensor):
-        if how.index.buffer is not MemoryRegion.sbuf:
-            raise BufferRuleError("runtime indices are in SBUF", f"{how.index.buffer.value}", "Load them first.")
-        if not how.index.dtype.is_integer or how.index.dtype.itemsize != 4:
-            raise DtypeError("runtime indices are int32 or uint32", f"{how.index.dtype}", "Cast them first.")
 
 
 def _mode(dst: NkiTensor, src: NkiTensor, asked: DgeMode) -> DgeMode:

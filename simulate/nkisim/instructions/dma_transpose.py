@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.errors import ArgumentError, DtypeError, ShapeError
+from nkisim.errors import ArgumentError, DtypeError, NotSimulated, ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.dma_copy import check_reachable
 from nkisim.instructions.enums import dge_mode as DgeMode
@@ -42,11 +42,12 @@ def dma_transpose(
         raise ShapeError("dst is src transposed", f"{dst.shape} for {src.shape}", "Fix dst's shape.")
     if src.dtype.itemsize not in (2, 4):
         raise DtypeError("DMA transposes 2- and 4-byte elements", f"{src.dtype}", "Reinterpret with .view first.")
-    if priority is not None:
-        checks.generation(4, "DMA priority")
-    if oob_mode is OobMode.skip:
-        raise ArgumentError("a transposed gather has no rows to skip to", "oob_mode.skip", "Clamp the indices first.")
+    checks.priority(priority)
     gathers = src.indirection is not None
+    if oob_mode is OobMode.skip and not gathers:
+        raise ArgumentError("oob_mode.skip needs a runtime index", "static addresses", "Drop oob_mode.")
+    if oob_mode is OobMode.skip:
+        raise NotSimulated("a gathering transpose with all indices in bounds", "oob_mode.skip", "Clamp the indices.")
     _check_mode(src, dge_mode, gathers)
     mode = dge_mode if dge_mode is not DgeMode.unknown else DgeMode.swdge if gathers else DgeMode.none
     details = {"dge": mode.name, "transpose": True}
@@ -86,5 +87,7 @@ def _check_gather(src: NkiTensor, mode: DgeMode) -> None:
             f"{index!r}",
             "Reshape or cast the indices.",
         )
+    if src.ndim == 4 and 1 not in src.shape[1:3]:
+        raise ShapeError("a 4-D gathering transpose has a middle dimension of 1", f"{src.shape}", "Split it.")
     if checks.free_size(index) > 1 and index.shape[0] != 128:
         raise ShapeError("index tiles with several columns have 128 partitions", f"{index.shape}", "Use 128.")

@@ -22,6 +22,7 @@ def iota(
 ) -> Operation:
     """dst[p, w, z, y, x] = offset + p * channel_multiplier + w*step_w + z*step_z + y*step_y + x*step_x."""
     checks.in_sbuf(("dst", dst))
+    checks.not_packed(("dst", dst))
     checks.writable("dst", dst)
     if not 1 <= len(pattern) <= 4:
         raise ArgumentError("an iota pattern has one to four [step, count] pairs", f"{pattern}", "Merge dimensions.")

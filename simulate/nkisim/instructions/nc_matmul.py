@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import to_float32
-from nkisim.errors import AccumulationError, DtypeError, NotSimulated, ShapeError
+from nkisim.errors import AccumulationError, ArgumentError, DtypeError, NotSimulated, ShapeError
 from nkisim.execution.neuron_core import current_core
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
-from nkisim.memory import MATMUL, NEVER, NkiTensor, resolve, state_range
+from nkisim.memory import EARLIER, MATMUL, NEVER, NkiTensor, resolve, state_range
 from nkisim.observe import Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
@@ -42,10 +42,16 @@ def nc_matmul(
     checks.in_psum("dst", dst)
     checks.writable("dst", dst)
     rows = 2 if perf_mode is PerfMode.double_row else 1
+    if is_transpose and (accumulate or rows == 2):
+        raise ArgumentError(
+            "a transpose neither accumulates nor uses double_row",
+            f"accumulate={accumulate}, perf_mode={perf_mode.name}",
+            "Drop them.",
+        )
     m, n = _check_shapes(dst, stationary, moving, rows)
     _check_dtypes(dst, stationary, moving, is_transpose, rows)
     checks.psum_banks("dst", dst)
-    accumulates = _accumulates(dst, accumulate) and not is_transpose
+    accumulates = not is_transpose and _accumulates(dst, accumulate)
     k = stationary.shape[0] * rows
     dtype = np.float32 if not is_transpose else dst.dtype.numpy
 
@@ -130,14 +136,14 @@ def _check_dtypes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_t
 def _accumulates(dst: NkiTensor, asked: bool | None) -> bool:
     """Whether this matmul adds to what is in PSUM.
 
-    None means the first write overwrites and later ones accumulate, as the compiler infers it.
+    None means the first write to a tensor overwrites and later ones accumulate, as the compiler infers it.
     """
-    if asked is False:
+    if asked is not None and not asked:
         return False
     low, high = state_range(resolve(dst))
-    if high == NEVER and asked is None:
+    if asked is None and low == high and low in (NEVER, EARLIER):
         return False
-    if low == MATMUL or (low != NEVER and current_core().machine.generation >= 4):
+    if (low >= MATMUL and (asked or low == high)) or (low != NEVER and current_core().machine.generation >= 4):
         return True
     found = "bytes that were never written" if low == NEVER else "values that no matmul wrote"
     raise AccumulationError(

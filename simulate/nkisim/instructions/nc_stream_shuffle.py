@@ -21,6 +21,7 @@ def nc_stream_shuffle(dst: NkiTensor, src: NkiTensor, shuffle_mask: list[int], n
     """In each quadrant dst[i] = src[shuffle_mask[i]]; a mask entry of 255 leaves dst[i] alone."""
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_dtype("dst", dst, "src", src)
+    checks.writable("dst", dst)
     if checks.free_size(dst) != checks.free_size(src):
         raise ShapeError("dst and src have equal elements a partition", f"{dst.shape} and {src.shape}", "Slice one.")
     mask = [int(m) for m in shuffle_mask]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.errors import kernel_location
+from nkisim.errors import ShapeError, kernel_location
 from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import (
@@ -107,12 +107,20 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         unwritten=tuple((r.access, at) for r in sources if (at := first_unwritten(r)) is not None),
     )
     if not dropped:
-        values = operation.compute(*(read(r) for r in reads))
         state = MATMUL if operation.accumulable else WRITTEN
-        for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
-            write(region, value, state)
-    core.emit(event)
+        with np.errstate(all="ignore"):  # engines overflow to infinity without a word
+            values = operation.compute(*(read(r) for r in reads))
+            for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
+                write(region, value, state)
+    loop = core.iterations[-1] if core.iterations else None
+    core.emit(event, tuple(_traced(t, loop.since) for t in (*operation.reads, *operation.writes)) if loop else ())
     return event
+
+
+def _traced(t: NkiTensor, since: int) -> tuple[object, ...]:
+    """What a trace fixes of an operand: all but the value of a runtime index, and the name of a fresh allocation."""
+    older = t.storage.identity if t.storage.identity < since else None
+    return older, t.storage.allocated_at, t.dtype, t.layout, t.is_indirect()
 
 
 def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region], list[Region]]:
@@ -120,6 +128,13 @@ def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region],
     masks = [r.in_bounds for r in (*reads, *writes) if r.in_bounds is not None]
     if not masks:
         return reads, writes
+    lengths = {r.access.shape[0] for r in (*reads, *writes)}
+    if len(lengths) != 1:
+        raise ShapeError(
+            "oob_mode.skip drops rows, so all operands have the same first dimension",
+            f"first dimensions {sorted(lengths)}",
+            "Give every pattern one row for each index.",
+        )
     mask = np.logical_and.reduce(masks)
     return [r.keep(mask) for r in reads], [r.keep(mask) for r in writes]
 

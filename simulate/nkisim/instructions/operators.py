@@ -93,6 +93,13 @@ def _silu_dx(x: Array) -> Array:
     return s * (1 + x * (1 - s))
 
 
+def _right_shift(x: Array, y: Array) -> Array:
+    """Logical: zeros come in from the left, whatever the sign."""
+    bits = np.asarray(x)
+    unsigned = bits.view(f"u{bits.itemsize}")
+    return np.right_shift(unsigned, np.asarray(y).astype(unsigned.dtype)).view(bits.dtype)
+
+
 def _define_all(functions: dict[str, Callable[..., Array]], arity: int, **flags: Any) -> None:
     for name, function in functions.items():
         _define(name, arity, function, **flags)
@@ -130,7 +137,7 @@ _define_all(
     bitwise=True,
     reducible=True,
 )
-_define_all({"left_shift": np.left_shift, "right_shift": np.right_shift}, 2, bitwise=True)
+_define_all({"left_shift": np.left_shift, "right_shift": _right_shift}, 2, bitwise=True)
 _define("invert", 1, np.invert, bitwise=True)
 _define_all(
     {

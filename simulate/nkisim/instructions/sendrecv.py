@@ -8,7 +8,7 @@ from nkisim.instructions import checks
 from nkisim.instructions.enums import dma_engine as DmaEngine
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.operation import Operation, instruction
-from nkisim.memory import NkiTensor, read, resolve
+from nkisim.memory import NkiTensor, first_unwritten, read, resolve
 
 _SMALL = {4: 1024, 2: 512, 1: 256}
 
@@ -45,7 +45,9 @@ def sendrecv(
             f"{checks.free_size(src) * src.dtype.itemsize}",
             "Use dma_engine.dma.",
         )
-    offer = (src.shape, str(src.dtype), read(resolve(src)).copy())
+    sent = resolve(src)
+    first_unwritten(sent)  # defines bytes nobody wrote; the finding comes with the event
+    offer = (src.shape, str(src.dtype), read(sent).copy())
     offers = core.rendezvous.meet(core.identity, f"sendrecv on pipe {pipe_id}", kernel_location(), offer)
     shape, dtype, values = offers[other]
     if (shape, dtype) != (dst.shape, str(dst.dtype)):

@@ -33,6 +33,8 @@ def tensor_copy_predicated(
         checks.same_dtype("dst", dst, "src", src)
         checks.not_both_in_psum("src", src, "predicate", predicate)
         sources = [src]
+    else:
+        checks.not_packed(("dst", dst))
 
     def select(old: Any, condition: Any, *new: Any) -> Any:
         chosen = (condition != 0) ^ reverse_pred

@@ -54,7 +54,8 @@ def tensor_reduce(
 
 
 def _fold(op: Any, values: Any) -> Any:
-    result = values[..., 0]
+    """Logical operators, which reduce truth values."""
+    result = (values[..., 0] != 0).astype(np.float32)
     for i in range(1, values.shape[-1]):
         result = op.function(result, values[..., i])
     return result

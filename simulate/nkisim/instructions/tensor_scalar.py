@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nkisim.errors import ArgumentError, EngineError
 from nkisim.instructions import alu, checks
 from nkisim.instructions.enums import engine as Engine
@@ -37,16 +39,18 @@ def tensor_scalar(
         alu.check_bitwise(op, dst=dst, data=data)
         if op.arity == 2:
             columns += checks.scalar_or_column(f"operand{i}", operand, data, None if op.bitwise else "float32")
+            alu.check_bits(op, f"operand{i}", operand, data)
     unit = checks.choose_engine(engine, (Engine.vector, Engine.scalar, Engine.gpsimd), _default(steps))
     _check_engine(unit, steps)
-    checks.gpsimd_stays_out_of_psum(unit, ("dst", dst), ("data", data))
+    named = [("dst", dst), ("data", data), *(("an operand", c) for c in columns)]
+    checks.gpsimd_stays_out_of_psum(unit, *named)
 
     def compute(values: Any, *scalars: Any) -> Any:
         (result,) = alu.operands(steps[0][0], values)
         waiting = list(scalars)
         for op, operand, reverse in steps:
             right = alu.column(waiting.pop(0), values) if isinstance(operand, NkiTensor) else operand
-            right = right if op.bitwise or op.arity == 1 else _float32(right)
+            right = right if op.bitwise or op.arity == 1 else np.asarray(right, np.float32)
             result = alu.apply(op, right, result) if reverse else alu.apply(op, result, right)
         return result
 
@@ -54,22 +58,24 @@ def tensor_scalar(
     return Operation(unit, (data, *columns), (dst,), compute, Work(checks.free_size(dst)), details, name)
 
 
-def _float32(value: Any) -> Any:
-    import numpy as np
-
-    return np.asarray(value, np.float32)
-
-
 def _steps(
     op0: Any, operand0: Any, reverse0: bool, op1: Any, operand1: Any, reverse1: bool
 ) -> list[tuple[Operator, Any, bool]]:
     given = [(op0, operand0, reverse0, "op0")] + ([(op1, operand1, reverse1, "op1")] if op1 is not None else [])
-    if op1 is None and operand1 is not None:
-        raise ArgumentError("operand1 needs op1", f"operand1={operand1!r} without op1", "Pass op1, or drop operand1.")
+    if op1 is None and (operand1 is not None or reverse1):
+        raise ArgumentError(
+            "operand1 and reverse1 need op1", f"operand1={operand1!r}, reverse1={reverse1} without op1", "Pass op1."
+        )
     steps = [(alu.alu_operator(op, argument=argument), operand, reverse) for op, operand, reverse, argument in given]
-    for op, operand, _ in steps:
+    for op, operand, reverse in steps:
         if op.arity == 2 and operand is None:
             raise ArgumentError(f"nl.{op.name} needs an operand", "None", "Pass a number or a [P, 1] tile.")
+        if op.arity == 1 and (reverse or isinstance(operand, NkiTensor) or operand not in (None, 0)):
+            raise ArgumentError(
+                f"nl.{op.name} is unary: its operand is None or 0 and not reversed",
+                f"operand {operand!r}, reverse {reverse}",
+                "Drop them.",
+            )
     if len({op.bitwise for op, _, _ in steps}) > 1:
         names = " and ".join(f"nl.{op.name}" for op, _, _ in steps)
         raise ArgumentError("op0 and op1 are both bitwise or both arithmetic", names, "Use two instructions.")

@@ -34,9 +34,10 @@ def tensor_tensor(
     tiles = (dst, data1, data2)
     exact = all(t.dtype in ("int32", "uint32") and t.buffer is MemoryRegion.sbuf for t in tiles) and not op.bitwise
     default = Engine.gpsimd if op.name == "power" or exact else Engine.vector
-    unit = checks.choose_engine(engine, (Engine.vector, Engine.gpsimd), default)
+    allowed = (Engine.gpsimd,) if op.name == "power" else (Engine.vector, Engine.gpsimd)
+    unit = checks.choose_engine(engine, (Engine.vector,) if op.bitwise else allowed, default)
     checks.gpsimd_stays_out_of_psum(unit, *named)
-    native = exact and unit is Engine.gpsimd
+    native = exact and unit is Engine.gpsimd and op.name != "power"
 
     def compute(a: Any, b: Any) -> Any:
         b = b.reshape(a.shape)

@@ -87,7 +87,7 @@ def _check_on_chip(
     capacity = psum if region is MemoryRegion.psum else machine.sbuf_usable_bytes
     size = int(np.prod(sizes[1:])) * itemsize
     partition, byte = address or (0, 0)
-    if byte + size > capacity or partition + sizes[0] > machine.partitions:
+    if min(partition, byte) < 0 or byte + size > capacity or partition + sizes[0] > machine.partitions:
         raise ShapeError(
             f"an on-chip tensor fits in {capacity} bytes of {machine.partitions} partitions",
             f"{size} bytes x {sizes[0]} partitions at {address or 'any address'}",

@@ -4,11 +4,12 @@ from nkisim.memory.access import Access
 from nkisim.memory.door import Region, first_unwritten, mark, read, resolve, state_range, write
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
-from nkisim.memory.shadow import MATMUL, NEVER, WRITTEN
+from nkisim.memory.shadow import EARLIER, MATMUL, NEVER, WRITTEN
 from nkisim.memory.storage import Storage, allocate, wrap_host_array
 from nkisim.memory.tensor import DynamicSlice, NkiTensor
 
 __all__ = [
+    "EARLIER",
     "MATMUL",
     "NEVER",
     "WRITTEN",

@@ -12,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import convert
-from nkisim.errors import OutOfBounds, PartitionError, ShapeError, ViewError
+from nkisim.errors import OutOfBounds, PartitionError, ShapeError, UninitializedRead, ViewError
 from nkisim.memory.access import Access
+from nkisim.memory.indirection import Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 from nkisim.memory.storage import Block
-from nkisim.memory.tensor import Indirection, NkiTensor
+from nkisim.memory.tensor import NkiTensor
+from nkisim.memory.views import is_dense
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -97,7 +99,15 @@ def _one_per_row(tensor: NkiTensor, indices: Array) -> Array:
 def _index_values(how: Indirection) -> Array:
     if isinstance(how.index, RegisterValue):
         return np.array([how.index.read()], np.int64)
-    return read(resolve(how.index)).astype(np.int64).T.reshape(-1)
+    region = resolve(how.index)
+    missing = first_unwritten(region)
+    if missing is not None:
+        raise UninitializedRead(
+            "a runtime index is written before it is used",
+            f"element {missing} of shape {region.access.shape} in the {region.access.storage} was never written",
+            "Load or compute the indices first.",
+        )
+    return read(region).astype(np.int64).T.reshape(-1)
 
 
 def _on_chip(
@@ -121,7 +131,7 @@ def _on_chip(
             f"bytes {low}..{high + tensor.dtype.itemsize} of {tensor!r} in the {storage}",
             "Fix the offset or the free pattern.",
         )
-    if partition + shape[0] > storage.rows:
+    if partition < 0 or partition + shape[0] > storage.rows:
         raise PartitionError(
             f"an access stays inside the {storage.rows} partitions of its tensor",
             f"partitions {partition}..{partition + shape[0] - 1} of the {storage}",
@@ -199,10 +209,16 @@ def mark(region: Region, state: int = WRITTEN) -> None:
         return
     if access.rows is not None:
         _mark_rows(access, shadow, state)
-    elif access.nbytes == shadow.nbytes and 0 not in access.strides:
+    elif access.nbytes == shadow.nbytes and _is_whole(access):
         shadow.mark_all(state)
     else:
         shadow.mark(_codes(access, shadow), state)
+
+
+def _is_whole(access: Access) -> bool:
+    """Whether an access of as many bytes as its memory has touches each of them."""
+    dims = sorted(zip(access.strides, access.shape, strict=True), reverse=True)
+    return is_dense(tuple(n for _, n in dims), tuple(stride // access.dtype.itemsize for stride, _ in dims))
 
 
 def _mark_rows(access: Access, shadow: Shadow, state: int) -> None:
@@ -215,7 +231,7 @@ def _mark_rows(access: Access, shadow: Shadow, state: int) -> None:
 
 
 def state_range(region: Region) -> tuple[int, int]:
-    """Lowest and highest of NEVER, WRITTEN, MATMUL among the region's bytes; equal when they are all the same."""
+    """Lowest and highest state among the region's bytes; equal when they are all the same."""
     shadow = region.block.shadow
     if shadow.uniform is not None or region.access.size == 0:
         return (shadow.uniform or NEVER, shadow.uniform or NEVER)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from nkisim.errors import ArgumentError, OutOfBounds
+from nkisim.errors import ArgumentError, OutOfBounds, ViewError
 from nkisim.memory import views
+from nkisim.memory.registers import RegisterValue
 from nkisim.memory.views import Layout
 
 
@@ -16,35 +17,46 @@ class DynamicSlice(NamedTuple):
     size: int
 
 
-def apply_index(layout: Layout, key: Any, on_chip: bool) -> tuple[Layout, tuple[int, Any] | None]:
-    """`layout` indexed by `key`, and the runtime index (axis of the old layout, start) if there is one."""
+def apply_index(layout: Layout, key: Any, keep_first: bool) -> tuple[Layout, tuple[int, Any, int] | None]:
+    """`layout` indexed by `key`, and the runtime index (axis of the old layout, start, count) if there is one."""
     keys = _expand(key, len(layout.shape))
     shape, strides, offset = layout
-    dynamic: tuple[int, Any] | None = None
+    dynamic: tuple[int, Any, int] | None = None
     dropped: list[int] = []
     for axis, item in enumerate(keys):
-        start, count, step = 0, shape[axis], 1
+        start: Any = 0
+        count, step = shape[axis], 1
         if isinstance(item, DynamicSlice):
             start, count = item.start, item.size
-            if not isinstance(start, int):
-                dynamic, start = (axis, item.start), 0
         elif isinstance(item, slice):
             start, count, step = _bounds(item, shape[axis])
         else:
-            start, count = _integer(item, shape[axis]), 1
+            start, count = (item if isinstance(item, RegisterValue) else _integer(item, shape[axis])), 1
             dropped.append(axis)
+        if not hasattr(start, "__index__") or isinstance(start, RegisterValue):
+            dynamic, start = _only_one(dynamic, (axis, start, count)), 0
         _check(axis, start, count, step, shape)
         offset += start * strides[axis]
         shape = views.replace(shape, axis, count)
         strides = views.replace(strides, axis, strides[axis] * step)
-    keep = _kept_axes(len(shape), dropped, on_chip)
+    keep = _kept_axes(len(shape), dropped, keep_first)
     return Layout(tuple(shape[a] for a in keep), tuple(strides[a] for a in keep), offset), dynamic
 
 
-def _kept_axes(ndim: int, dropped: list[int], on_chip: bool) -> list[int]:
+def _only_one(known: tuple[int, Any, int] | None, new: tuple[int, Any, int]) -> tuple[int, Any, int]:
+    if known is not None:
+        raise ViewError(
+            "a view takes one runtime index",
+            f"runtime indices of dimensions {known[0]} and {new[0]}",
+            "Fold both indices into one offset.",
+        )
+    return new
+
+
+def _kept_axes(ndim: int, dropped: list[int], keep_first: bool) -> list[int]:
     """On chip the partition dimension stays, and so does the last one if fewer than two would; HBM keeps one."""
-    keep = [a for a in range(ndim) if a not in dropped or (on_chip and a == 0)]
-    if len(keep) < (2 if on_chip else 1) and ndim - 1 not in keep:
+    keep = [a for a in range(ndim) if a not in dropped or (keep_first and a == 0)]
+    if len(keep) < (2 if keep_first else 1) and ndim - 1 not in keep:
         keep.append(ndim - 1)
     return keep
 

@@ -24,6 +24,11 @@ _POISON = 0xFF
 _identities = itertools.count()
 
 
+def next_identity() -> int:
+    """A number above the identities of all storages so far and below those of all later ones."""
+    return next(_identities)
+
+
 @dataclass(eq=False)
 class Block:
     """A run of host memory and its shadow. `pitch` is the distance between partitions in bytes.
@@ -71,7 +76,7 @@ class Storage:
     core: int | None
     allocated_at: Location
     address: tuple[int, int] | None = None
-    identity: int = field(default_factory=lambda: next(_identities))
+    identity: int = field(default_factory=next_identity)
 
     @property
     def nbytes(self) -> int:
@@ -100,6 +105,7 @@ def allocate(
     else:
         assert arena is not None
         block, base = arena, address[0] * arena.pitch + address[1]
+        block.shadow.begin_tensor(base, rows, row_bytes, arena.pitch)
     return Storage(buffer, rows, row_bytes, block.pitch, base, name, owner, kernel_location(), address), block
 
 

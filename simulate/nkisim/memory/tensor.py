@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import views
 from nkisim.memory.indexing import DynamicSlice, apply_index
+from nkisim.memory.indirection import Indirection, checked
 from nkisim.memory.storage import Block, Storage
 from nkisim.memory.views import Layout
 
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
-
-
-@dataclass(frozen=True)
-class Indirection:
-    """A runtime index added to a view's address.
-
-    Attributes:
-        index: SBUF tensor of indices, or a register.
-        stride: elements of storage one step of the index moves.
-        extent: number of legal indices: 0 <= index < extent.
-        per_partition: one index a partition (gather, scatter) rather than one for the whole access.
-    """
-
-    index: Any
-    stride: int
-    extent: int
-    per_partition: bool
 
 
 class NkiTensor:
@@ -89,6 +72,12 @@ class NkiTensor:
     # -- views -----------------------------------------------------------------------------------------------
 
     def _with(self, layout: Layout) -> NkiTensor:
+        if self.buffer.is_on_chip and len(layout.shape) < 2:
+            raise ViewError(
+                "on-chip views keep at least two dimensions",
+                f"{layout.shape} from {self.shape}",
+                "Keep a free dimension of size 1.",
+            )
         return NkiTensor(self.storage, self.block, layout, self.dtype, self.indirection)
 
     def _axis(self, dim: int, what: str, minimum: int = 0) -> int:
@@ -104,18 +93,24 @@ class NkiTensor:
         return axis
 
     @property
+    def _gathers(self) -> bool:
+        """Whether dimension 0 is addressed by one runtime index a row."""
+        return self.indirection is not None and self.indirection.per_partition
+
+    @property
     def _first_free(self) -> int:
         """First dimension that views may rearrange."""
-        per_partition = self.indirection is not None and self.indirection.per_partition
-        return 1 if self.buffer.is_on_chip or per_partition else 0
+        return 1 if self.buffer.is_on_chip or self._gathers else 0
 
     def __getitem__(self, key: Any) -> NkiTensor:
-        layout, dynamic = apply_index(self.layout, key, self.buffer.is_on_chip)
+        layout, dynamic = apply_index(self.layout, key, self.buffer.is_on_chip or self._gathers)
+        if self._gathers and (layout.shape[0] != self.shape[0] or (dynamic is not None and dynamic[0] == 0)):
+            raise _fixed_rows(self)
         result = self._with(layout)
         if dynamic is None:
             return result
-        axis, start = dynamic
-        return result._indirect(start, axis, self.strides[axis], self.shape[axis], per_partition=False)
+        axis, start, count = dynamic
+        return result._indirect(start, self.strides[axis], self.shape[axis] - count + 1, per_partition=False)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ArgumentError(
@@ -127,6 +122,8 @@ class NkiTensor:
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
         """Elements start, start+step, ... below end of one dimension."""
         axis = self._axis(dim, "slice")
+        if axis == 0 and self._gathers:
+            raise _fixed_rows(self)
         if not (0 <= start < end <= self.shape[axis] and step >= 1):
             raise OutOfBounds(
                 "a slice needs 0 <= start < end <= size and step >= 1",
@@ -146,13 +143,15 @@ class NkiTensor:
     def select(self, dim: int, index: Any) -> NkiTensor:
         """One element of a dimension, which is removed; `index` is an int, a [1,1] tensor or a register."""
         axis = self._axis(dim, "select")
-        if isinstance(index, int):
-            kept = self.slice(axis, index, index + 1)
-            return kept if axis == 0 and self.buffer.is_on_chip else kept.squeeze_dim(axis)
-        self._axis(dim, "a dynamic select", 1 if self.buffer.is_on_chip else 0)
-        stride, extent = self.strides[axis], self.shape[axis]
-        rest = self._with(Layout(views.replace(self.shape, axis), views.replace(self.strides, axis), self.offset))
-        return rest._indirect(index, axis, stride, extent, per_partition=False)
+        on_chip = self.buffer.is_on_chip
+        static = isinstance(index, int)
+        if not static:
+            self._axis(dim, "a dynamic select", 1 if on_chip else 0)
+        start = int(index) if static else 0
+        kept = self.slice(axis, start, start + 1)
+        needed = self.ndim <= (2 if on_chip else 1) or (axis == 0 and on_chip)
+        rest = kept if needed else kept.squeeze_dim(axis)
+        return rest if static else rest._indirect(index, self.strides[axis], self.shape[axis], per_partition=False)
 
     def vector_select(self, dim: int, vector_offset: NkiTensor) -> NkiTensor:
         """Row `vector_offset[p]` for partition p. HBM tensors, dim 0 only."""
@@ -164,16 +163,16 @@ class NkiTensor:
             )
         shape = views.replace(self.shape, 0, vector_offset.shape[0])
         rows = self._with(Layout(shape, self.strides, self.offset))
-        return rows._indirect(vector_offset, 0, self.strides[0], self.shape[0], per_partition=True)
+        return rows._indirect(vector_offset, self.strides[0], self.shape[0], per_partition=True)
 
-    def _indirect(self, index: Any, axis: int, stride: int, extent: int, per_partition: bool) -> NkiTensor:
+    def _indirect(self, index: Any, stride: int, extent: int, per_partition: bool) -> NkiTensor:
         if self.indirection is not None:
             raise ViewError(
                 "a view takes one runtime index",
                 f"second index on {self!r}",
                 "Fold both indices into one offset.",
             )
-        indirection = Indirection(index, stride, extent, per_partition)
+        indirection = checked(Indirection(index, stride, extent, per_partition), self.buffer)
         return NkiTensor(self.storage, self.block, self.layout, self.dtype, indirection)
 
     def permute(self, dims: tuple[int, ...]) -> NkiTensor:
@@ -221,12 +220,14 @@ class NkiTensor:
             self._axis(start_dim, "flatten_dims", self._first_free),
             self._axis(end_dim, "flatten_dims"),
         )
+        if start > end:
+            raise ViewError("flatten_dims goes from a dimension to a later one", f"{start} to {end}", "Swap them.")
         return self._with(self._possible(views.merge(self.layout, start, end), "flatten_dims"))
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
         """Another shape over the same elements, without a copy."""
         sizes = _infer(tuple(shape), self.size)
-        if self._first_free and sizes[0] != self.shape[0]:
+        if self._first_free and sizes[:1] != self.shape[:1]:
             raise ViewError(
                 "reshape keeps the partition dimension",
                 f"{self.shape} to {sizes}",
@@ -276,15 +277,31 @@ class NkiTensor:
                 "both given",
                 "Fold them into one index.",
             )
+        if not pattern or any(len(pair) != 2 or pair[1] < 1 for pair in pattern):
+            raise ArgumentError("a pattern is [[stride, count], ...], counts at least 1", f"{pattern}", "Fix it.")
+        axis = self._axis(indirect_dim, "indirect_dim")
+        if vector_offset is not None and axis != 0:
+            raise ViewError("vector_offset indexes dimension 0", f"indirect_dim={indirect_dim}", "Use indirect_dim=0.")
         new = self.dtype if dtype is None else dtype_of(dtype)
-        base = self.offset * self.dtype.itemsize // new.itemsize + (offset or 0)
+        base = self._rescale(self.offset, new) + (offset or 0)
         layout = Layout(tuple(int(n) for _, n in pattern), tuple(int(s) for s, _ in pattern), base)
-        view = NkiTensor(self.storage, self.block, layout, new)
+        view = NkiTensor(self.storage, self.block, layout, new)._with(layout)
         index = scalar_offset if vector_offset is None else vector_offset
         if index is None:
             return view
-        stride = self.strides[indirect_dim] * self.dtype.itemsize // new.itemsize
-        return view._indirect(index, indirect_dim, stride, self.shape[indirect_dim], vector_offset is not None)
+        stride = self._rescale(self.strides[axis], new)
+        return view._indirect(index, stride, self.shape[axis], per_partition=vector_offset is not None)
+
+    def _rescale(self, elements: int, dtype: DType) -> int:
+        """A distance in elements of this tensor as elements of `dtype`."""
+        distance, rest = divmod(elements * self.dtype.itemsize, dtype.itemsize)
+        if rest:
+            raise ViewError(
+                f"a reinterpreted address is a multiple of {dtype.itemsize} bytes",
+                f"byte {elements * self.dtype.itemsize} of {self!r} as {dtype}",
+                "Reinterpret before slicing, or align the slice.",
+            )
+        return distance
 
     def view(self, dtype: Any) -> NkiTensor:
         """The same bits as another dtype; the last dimension is rescaled."""
@@ -306,6 +323,14 @@ class NkiTensor:
         return NkiTensor(self.storage, self.block, layout, new)
 
     reinterpret_cast = view
+
+
+def _fixed_rows(tensor: NkiTensor) -> ViewError:
+    return ViewError(
+        "the dimension of a gather or scatter is not sliced or selected again",
+        f"an index into dimension 0 of {tensor!r}",
+        "Slice the indices instead.",
+    )
 
 
 def _infer(shape: tuple[int, ...], size: int) -> tuple[int, ...]:

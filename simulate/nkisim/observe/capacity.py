@@ -34,12 +34,14 @@ class Occupancy:
 
     Attributes:
         capacity, peak: bytes a partition (`peak` counts the bytes in use at once, wherever they lie).
+        banks: PSUM banks in use at once.
         residents: what was alive at the peak, largest first.
         placed: whether every tensor found room, and the first that did not.
     """
 
     capacity: int
     peak: int = 0
+    banks: int = 0
     residents: list[Lifetime] = field(default_factory=list)
     homeless: Lifetime | None = None
 
@@ -72,6 +74,10 @@ class Capacity(Observer):
         """Highest use of one memory over the cores, in bytes a partition."""
         return max((o.peak for (_, b), o in self.occupancy.items() if b is buffer), default=0)
 
+    def peak_banks(self) -> int:
+        """Most PSUM banks in use at once, over the cores."""
+        return max((o.banks for o in self.occupancy.values()), default=0)
+
     def on_finish(self) -> list[Finding]:
         for core, buffer in sorted({(c, t.storage.buffer) for (c, _), t in self._lifetimes.items()}, key=str):
             own = [t for (c, _), t in self._lifetimes.items() if c == core and t.storage.buffer is buffer]
@@ -82,10 +88,14 @@ class Capacity(Observer):
         bank = self.machine.psum_bank_bytes if buffer is MemoryRegion.psum else 0
         result = Occupancy(bank * self.machine.psum_banks or self.machine.sbuf_usable_bytes)
         alive: list[Lifetime] = []
+        fixed = [t for t in lifetimes if t.storage.address]
+        for t in fixed:
+            t.byte = t.storage.address[1] if t.storage.address else -1
         for new in lifetimes:
             alive = [t for t in alive if t.last >= new.first]
-            address = new.storage.address
-            new.byte = address[1] if address else _first_fit(alive, new.size, result.capacity, bank)
+            if not new.storage.address:
+                coming = [t for t in fixed if new.first < t.first <= new.last]
+                new.byte = _first_fit([*alive, *coming], new.size, result.capacity, bank)
             if new.byte < 0 and result.homeless is None:
                 result.homeless = new
             alive.append(new)
@@ -93,6 +103,8 @@ class Capacity(Observer):
             if in_use > result.peak:
                 result.peak = in_use
                 result.residents = sorted(alive, key=lambda t: -t.size)
+            if bank:
+                result.banks = max(result.banks, _banks_in_use(alive, bank))
         return result
 
 
@@ -103,6 +115,11 @@ def _bytes_in_use(alive: list[Lifetime]) -> int:
         total += max(0, t.byte + t.size - max(end, t.byte))
         end = max(end, t.byte + t.size)
     return total
+
+
+def _banks_in_use(alive: list[Lifetime], bank: int) -> int:
+    placed = [range(t.byte // bank, -(-(t.byte + t.size) // bank)) for t in alive if t.byte >= 0]
+    return len({number for banks in placed for number in banks})
 
 
 def _first_fit(alive: list[Lifetime], size: int, capacity: int, bank: int) -> int:

@@ -32,7 +32,6 @@ class Profile:
     @classmethod
     def from_observers(cls, counters: Counters, capacity: Capacity) -> Profile:
         """The counts two observers gathered."""
-        bank = capacity.machine.psum_bank_bytes
         return cls(
             dict(counters.instructions),
             dict(counters.opcodes),
@@ -40,5 +39,5 @@ class Profile:
             counters.hbm_written,
             counters.macs,
             capacity.peak(MemoryRegion.sbuf),
-            -(-capacity.peak(MemoryRegion.psum) // bank),
+            capacity.peak_banks(),
         )

@@ -1,0 +1,105 @@
+"""The shadow: which bytes count as written, by what, in one state or in many."""
+
+import numpy as np
+import pytest
+from support.device import tile
+
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
+from nkisim.memory import EARLIER, MATMUL, NEVER, WRITTEN, first_unwritten, resolve, state_range
+from nkisim.memory.shadow import Shadow
+
+
+def test_a_memory_in_one_state_keeps_no_array():
+    shadow = Shadow(8)
+    assert (shadow.uniform, shadow.codes) == (NEVER, None)
+    shadow.mark(shadow.materialize()[:5], WRITTEN)
+    assert shadow.uniform is None
+    assert shadow.codes is not None
+    shadow.mark(shadow.materialize()[3:], WRITTEN)
+    assert (shadow.uniform, shadow.codes) == (WRITTEN, None)
+
+
+def test_matmul_results_and_other_writes_are_told_apart():
+    shadow = Shadow(8)
+    shadow.mark(shadow.materialize()[:4], MATMUL)
+    shadow.mark(shadow.materialize()[4:], WRITTEN)
+    assert shadow.uniform is None
+    assert shadow.materialize().tolist() == [MATMUL] * 4 + [WRITTEN] * 4
+    shadow.mark(shadow.materialize(), MATMUL)
+    assert shadow.uniform == MATMUL
+
+
+def test_a_new_tensor_turns_matmul_results_below_it_into_earlier_ones():
+    shadow = Shadow(12, MATMUL)
+    shadow.begin_tensor(start=1, rows=2, row_bytes=2, pitch=6)
+    assert np.flatnonzero(shadow.materialize() == EARLIER).tolist() == [1, 2, 7, 8]
+    fresh = Shadow(12)
+    fresh.begin_tensor(0, 2, 6, 6)
+    assert fresh.uniform == NEVER
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "bfloat16", "float32", "float8_e4m3fn_x4"])
+def test_the_first_unwritten_element_is_named_in_elements(trn2, dtype):
+    def body():
+        t = nl.ndarray((4, 3, 5), dtype, buffer=nl.sbuf)
+        assert first_unwritten(resolve(t)) == (0, 0, 0)
+        nisa.memset(t[:, 0:2], 0)
+        nisa.memset(t[0:2, 2, 0:4], 0)
+        assert first_unwritten(resolve(t)) == (0, 2, 4)
+        assert first_unwritten(resolve(t[:, :, ::2])) == (0, 2, 2)
+        assert first_unwritten(resolve(t.permute((0, 2, 1)))) == (0, 4, 2)
+        assert first_unwritten(resolve(t[2:4, 2])) == (0, 0)
+        assert first_unwritten(resolve(t[0:2, 2, 0:4])) is None
+        nisa.memset(t[:, 2], 0)
+        assert first_unwritten(resolve(t)) is None
+
+    trn2.attempt(body)
+
+
+def test_unwritten_bytes_of_an_element_make_it_unwritten(trn2):
+    def body():
+        t = nl.ndarray((1, 3), nl.float32, buffer=nl.sbuf)
+        nisa.memset(t.view(nl.uint8)[:, 0:7], 0)
+        assert first_unwritten(resolve(t)) == (0, 1)
+        assert first_unwritten(resolve(t[:, 1:2].expand_dim(1).broadcast(1, 4))) == (0, 0, 0)
+
+    trn2.attempt(body)
+
+
+def test_a_repeated_element_does_not_count_for_its_neighbours(trn2):
+    def body():
+        t = nl.ndarray((16,), nl.float32, buffer=nl.private_hbm)
+        nisa.dma_copy(t.ap([[4, 4], [1, 4]]), tile((4, 4)))
+        assert first_unwritten(resolve(t)) is None
+        u = nl.ndarray((4, 4), nl.float32, buffer=nl.private_hbm)
+        nisa.dma_copy(u.permute((1, 0)), tile((4, 4)))
+        assert first_unwritten(resolve(u)) is None
+
+    trn2.attempt(body)
+
+
+def test_unwritten_memory_has_a_defined_value(trn2):
+    def kernel():
+        out = nl.ndarray((4, 6), nl.float32, buffer=nl.shared_hbm)
+        whole = nl.ndarray((4, 6), nl.int32, buffer=nl.shared_hbm)
+        nisa.dma_copy(out[:, 0:3], tile((4, 3)))
+        return out, whole
+
+    out, whole = trn2.run(kernel, report_only=True).outputs
+    assert np.isnan(out[:, 3:]).all()
+    assert not out[:, :3].any()
+    assert (whole == -1).all()
+
+
+def test_a_partly_accumulated_region_shows_its_lowest_and_highest_state(trn2):
+    def body():
+        dst = nl.ndarray((4, 8), nl.float32, buffer=nl.psum)
+        assert state_range(resolve(dst)) == (NEVER, NEVER)
+        nisa.nc_matmul(dst[:, 0:4], tile((2, 4)), tile((2, 4)))
+        assert state_range(resolve(dst)) == (NEVER, MATMUL)
+        assert state_range(resolve(dst[:, 0:4])) == (MATMUL, MATMUL)
+        nisa.memset(dst[:, 4:8], 0)
+        assert state_range(resolve(dst)) == (WRITTEN, MATMUL)
+
+    trn2.attempt(body)
