@@ -2,8 +2,30 @@
 
 from nkisim.observe.capacity import Capacity
 from nkisim.observe.counters import Counters
+from nkisim.observe.detectors import standard_detectors
+from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Event, Finding, Observer, Work
+from nkisim.observe.ignored import IgnoredArguments, Note
+from nkisim.observe.lost_results import LostResults
+from nkisim.observe.overlaps import Overlaps
+from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
 from nkisim.observe.uninitialized import Uninitialized
 
-__all__ = ["Capacity", "Counters", "Event", "Finding", "Observer", "Recorder", "Uninitialized", "Work"]
+__all__ = [
+    "Capacity",
+    "Counters",
+    "DuplicateRows",
+    "Event",
+    "Finding",
+    "IgnoredArguments",
+    "LostResults",
+    "Note",
+    "Observer",
+    "Overlaps",
+    "Races",
+    "Recorder",
+    "Uninitialized",
+    "Work",
+    "standard_detectors",
+]

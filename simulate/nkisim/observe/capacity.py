@@ -1,7 +1,7 @@
 """SBUF and PSUM capacity.
 
 A tensor without an address occupies memory from its first to its last use, as a compiler's allocator would have it.
-Tensors are placed first-fit in the order of their first use; a PSUM tile lies in one bank, or starts one.
+`placement` says where; a PSUM tile lies in one bank, or starts one.
 """
 
 from __future__ import annotations
@@ -10,22 +10,9 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import CapacityError
 from nkisim.machine import Machine
-from nkisim.memory import MemoryRegion, Storage
+from nkisim.memory import MemoryRegion
 from nkisim.observe.event import Event, Finding, Observer
-
-
-@dataclass(eq=False)
-class Lifetime:
-    """When a storage is in use, in program positions of its core, and where it was put."""
-
-    storage: Storage
-    first: int
-    last: int
-    byte: int = -1
-
-    @property
-    def size(self) -> int:
-        return self.storage.row_bytes
+from nkisim.observe.placement import HOMELESS, Lifetime, place
 
 
 @dataclass
@@ -81,23 +68,17 @@ class Capacity(Observer):
     def on_finish(self) -> list[Finding]:
         for core, buffer in sorted({(c, t.storage.buffer) for (c, _), t in self._lifetimes.items()}, key=str):
             own = [t for (c, _), t in self._lifetimes.items() if c == core and t.storage.buffer is buffer]
-            self.occupancy[core, buffer] = self._place(sorted(own, key=lambda t: t.first), buffer)
+            self.occupancy[core, buffer] = self._occupy(sorted(own, key=lambda t: t.first), buffer)
         return [Finding(_error(key, o)) for key, o in self.occupancy.items() if o.peak > o.capacity or o.homeless]
 
-    def _place(self, lifetimes: list[Lifetime], buffer: MemoryRegion) -> Occupancy:
+    def _occupy(self, lifetimes: list[Lifetime], buffer: MemoryRegion) -> Occupancy:
         bank = self.machine.psum_bank_bytes if buffer is MemoryRegion.psum else 0
         result = Occupancy(bank * self.machine.psum_banks or self.machine.sbuf_usable_bytes)
+        place(lifetimes, result.capacity, bank)
+        result.homeless = next((t for t in lifetimes if t.byte == HOMELESS), None)
         alive: list[Lifetime] = []
-        fixed = [t for t in lifetimes if t.storage.address]
-        for t in fixed:
-            t.byte = t.storage.address[1] if t.storage.address else -1
         for new in lifetimes:
             alive = [t for t in alive if t.last >= new.first]
-            if not new.storage.address:
-                coming = [t for t in fixed if new.first < t.first <= new.last]
-                new.byte = _first_fit([*alive, *coming], new.size, result.capacity, bank)
-            if new.byte < 0 and result.homeless is None:
-                result.homeless = new
             alive.append(new)
             in_use = _bytes_in_use(alive)
             if in_use > result.peak:
@@ -120,25 +101,6 @@ def _bytes_in_use(alive: list[Lifetime]) -> int:
 def _banks_in_use(alive: list[Lifetime], bank: int) -> int:
     placed = [range(t.byte // bank, -(-(t.byte + t.size) // bank)) for t in alive if t.byte >= 0]
     return len({number for banks in placed for number in banks})
-
-
-def _first_fit(alive: list[Lifetime], size: int, capacity: int, bank: int) -> int:
-    """Lowest byte with `size` free bytes, or -1. With banks, a tile stays in one or starts at one."""
-    at = 0
-    for t in sorted((t for t in alive if t.byte >= 0), key=lambda t: t.byte):
-        at = _aligned(at, size, bank)
-        if at + size <= t.byte:
-            return at
-        at = max(at, t.byte + t.size)
-    at = _aligned(at, size, bank)
-    return at if at + size <= capacity else -1
-
-
-def _aligned(at: int, size: int, bank: int) -> int:
-    """`at`, moved up to the next bank where the tile would straddle one."""
-    if bank and (size > bank or at // bank != (at + size - 1) // bank) and at % bank:
-        return (at // bank + 1) * bank
-    return at
 
 
 def _error(key: tuple[int, MemoryRegion], o: Occupancy) -> CapacityError:

@@ -1,0 +1,86 @@
+"""A matmul result that a new matmul replaces before anything has read it: the work was for nothing, or a group lost
+its `accumulate=True`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nkisim.errors import Location, LostResult
+from nkisim.memory import Access, MemoryRegion
+from nkisim.observe.event import Event, Finding, Observer
+from nkisim.observe.footprint import first_common_byte, footprint
+
+
+@dataclass(slots=True)
+class Result:
+    """What the latest accumulation group left in a part of PSUM. `read`: something has looked at any of it."""
+
+    access: Access
+    bounds: tuple[int, int]
+    location: Location
+    read: bool = False
+
+
+class LostResults(Observer):
+    """Follows the results of the PE in PSUM. Reading between two additions of a group is legal and counts."""
+
+    def __init__(self) -> None:
+        self._results: dict[object, list[Result]] = {}
+        self._seen: set[tuple[Location, Location]] = set()
+
+    def on_instruction(self, event: Event) -> list[Finding]:
+        on_pe = event.engine == "tensor"
+        adds = False
+        for access in event.reads:
+            if access.storage.buffer is MemoryRegion.psum:
+                adds = adds or on_pe
+                for result in self._overlapping(access):
+                    result.read = not on_pe
+        found: list[Finding] = []
+        for access in event.writes:
+            if access.storage.buffer is MemoryRegion.psum and not adds:
+                found += self._replace(event, access, on_pe)
+        return found
+
+    def _replace(self, event: Event, access: Access, on_pe: bool) -> list[Finding]:
+        old = self._overlapping(access)
+        kept = self._results.setdefault(_place(access), [])
+        for result in old:
+            kept.remove(result)
+        if not on_pe:
+            return []
+        kept.append(Result(access, _bounds(access), event.location))
+        lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
+        self._seen |= {(r.location, event.location) for r in lost}
+        return [Finding(_error(event, r)) for r in lost]
+
+    def _overlapping(self, access: Access) -> list[Result]:
+        known = self._results.get(_place(access))
+        if not known:
+            return []
+        low, high = _bounds(access)
+        return [r for r in known if low < r.bounds[1] and r.bounds[0] < high and _overlap(r.access, access)]
+
+
+def _place(access: Access) -> object:
+    storage = access.storage
+    return storage.core if storage.address is not None else (storage.identity,)
+
+
+def _bounds(access: Access) -> tuple[int, int]:
+    f = footprint(access)
+    return (0, 0) if f is None else f.bounds
+
+
+def _overlap(a: Access, b: Access) -> bool:
+    same = (a.start, a.shape, a.strides) == (b.start, b.shape, b.strides)
+    return same or first_common_byte(a, b) is not None
+
+
+def _error(event: Event, result: Result) -> LostResult:
+    return LostResult(
+        "the result of a matmul is read before another matmul replaces it",
+        f"{event.opcode} overwrites what the matmul at {result.location} left in the {result.access.storage}, unread",
+        "Read it first, accumulate onto it with accumulate=True, or drop the earlier matmul.",
+        event.location,
+    )
