@@ -1,0 +1,65 @@
+"""`python -m nkisim`: lint kernels, write the coverage page."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkisim.install import install
+from nkisim.lint import Problem, lint_kernel, lint_source
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """nkisim, a simulator of AWS's Neuron Kernel Interface."""
+
+
+@main.command()
+@click.argument("targets", nargs=-1, required=True)
+def lint(targets: tuple[str, ...]) -> None:
+    """Find what simulates but would not trace or compile. TARGETS are files or module:kernel.
+
+    Exit status 1 when there are problems, 2 when a target cannot be read.
+    """
+    problems = [problem for target in targets for problem in _lint(target)]
+    for problem in problems:
+        click.echo(str(problem))
+    click.echo(f"{len(problems)} problem(s)")
+    sys.exit(1 if problems else 0)
+
+
+def _lint(target: str) -> list[Problem]:
+    path = Path(target)
+    if path.suffix == ".py":
+        if not path.is_file():
+            raise click.UsageError(f"{target}: no such file")
+        try:
+            return lint_source(path.read_text("utf-8"), target)
+        except SyntaxError as error:
+            raise click.UsageError(f"{target}: not Python: {error}") from None
+    return lint_kernel(load_kernel(target))
+
+
+def load_kernel(target: str) -> Any:
+    """The kernel named `module:name`, imported with `nki` meaning the simulator.
+
+    Raises:
+        click.UsageError: there is no such module or name.
+    """
+    module_name, _, name = target.partition(":")
+    if not name:
+        raise click.UsageError(f"{target}: give a file.py or module:kernel")
+    install()
+    sys.path.insert(0, "")
+    try:
+        return getattr(importlib.import_module(module_name), name)
+    except (ImportError, AttributeError) as error:
+        raise click.UsageError(f"{target}: {error}") from None
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m nkisim")
