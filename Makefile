@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all lint format check clean
+.PHONY: help setup demo test test-all conformance lint format check clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -26,6 +26,11 @@ test: $(READY) ## all tests but the slow ones
 
 test-all: $(READY) ## all tests, slow ones included
 	$(BIN)/python -m pytest -n auto -m '' $(PYTEST_ARGS)
+
+conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<checkout> [FAMILIES='moe_cte rope']
+	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]'
+	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
+	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
 lint: $(READY) ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nkisim.dtypes import DTYPES
 from nkisim.errors import ArgumentError
-from nkisim.execution import kernel
+from nkisim.execution import kernel, loops
 from nkisim.execution.registers import VirtualRegister
-from nkisim.memory import RegisterValue
+from nkisim.execution.scalars import NkiScalar
+from nkisim.language import compile_options
+from nkisim.language.annotations import checked
 
 _warned: set[str] = set()
+
+# Options of nki.jit in NKI 0.1 to 0.6, and what to use instead.
+_OLDER_OPTIONS = {
+    "mode": "nki.jit and NEURON_PLATFORM_TARGET_OVERRIDE",
+    "platform_target": "nki.jit and NEURON_PLATFORM_TARGET_OVERRIDE",
+    "additional_compile_opt": "nki.compiler.CompileConfig",
+    "debug_kernel": "nki.compiler.CompileConfig",
+    "experimental_flags": "nki.compiler.CompileConfig",
+    "show_compiler_tb": "nki.compiler.CompileConfig",
+}
 
 
 def deprecated(old: str, new: str) -> None:
@@ -22,21 +36,35 @@ def deprecated(old: str, new: str) -> None:
         warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=3)
 
 
-def jit(fn: Callable[..., Any] | None = None, **options: Any) -> Any:
+def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
     """Decorator that makes a function a kernel; off device every call is simulated.
 
-    `mode=` and `platform_target=`, without effect since NKI 0.3, are accepted.
+    `compile_config=` and `specialization_config=` are checked (see `nki.compiler`). Options of older compilers, which
+    say how to compile and never what a kernel computes, are accepted.
 
     Raises:
         ArgumentError: an option nkisim would have to ignore.
     """
-    for name in options:
-        if name not in ("mode", "platform_target"):
+    for name, value in kwargs.items():
+        if name in ("compile_config", "specialization_config"):
+            compile_options.check(name, value)
+        elif name in _OLDER_OPTIONS:
+            deprecated(f"nki.jit({name}=...)", _OLDER_OPTIONS[name])
+        else:
             raise ArgumentError(
                 "nki.jit takes a function and no option that nkisim models", f"{name}=", "Remove the option."
             )
-        deprecated(f"nki.jit({name}=...)", "nki.jit and NEURON_PLATFORM_TARGET_OVERRIDE")
-    return kernel.jit if fn is None else kernel.jit(fn)
+    return _decorate if fn is None else _decorate(fn)
+
+
+def _decorate(fn: Callable[..., Any]) -> kernel.Kernel:
+    return kernel.jit(checked(fn))
+
+
+def simulate_kernel(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """`nki.simulate(function)(*args)`, as NKI 0.1 wrote it."""
+    deprecated("nki.simulate_kernel", "nki.simulate")
+    return kernel.simulate(function)(*args, **kwargs)
 
 
 def affine_range(start: int, stop: int | None = None, step: int = 1) -> range:
@@ -58,12 +86,34 @@ def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
 
 
 def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
-    """A device loop of NKI 0.6 and older; yields the iteration register. Removed in NKI 0.7."""
+    """A device loop of NKI 0.6 and older, removed in NKI 0.7; yields the iteration register.
+
+    As with `nl.fori_loop`, every iteration issues the same instructions. A loop that Python leaves early, with `break`
+    or `return`, is not checked in its last iteration.
+    """
     deprecated("nl.dynamic_range", "nl.fori_loop")
+    if not isinstance(step, int) or step < 1:
+        raise ArgumentError("the step of a device loop is a positive int", f"{step!r}", "Use a constant step.")
     lower, upper = (0, start) if stop is None else (start, stop)
-    first, end = (b.read() if isinstance(b, RegisterValue) else int(b) for b in (lower, upper))
-    for value in range(first, end, step):
-        yield VirtualRegister(value)
+    return loops.device_range(lower, upper, step)
+
+
+def _register_is_true(register: VirtualRegister) -> bool:
+    """`while register:` of NKI 0.6, where AWS's own switch asks for the compiler front end that had it."""
+    if os.environ.get("NKI_COMPILER_FRONTEND") != "custom" or isinstance(register, NkiScalar):
+        return _register_refuses(register)
+    deprecated("`while register:`", "nl.while_loop")
+    return register.read() != 0
+
+
+_register_refuses = VirtualRegister.__bool__
+setattr(VirtualRegister, "__bool__", _register_is_true)  # noqa: B010
+
+
+def nc(count: int) -> int:
+    """`kernel[nl.nc(2)]` of NKI 0.1: the number itself."""
+    deprecated("nl.nc", "kernel[2]")
+    return count
 
 
 def isa_constants() -> types.ModuleType:
@@ -72,3 +122,13 @@ def isa_constants() -> types.ModuleType:
 
     deprecated("nki.isa.constants", "nki.isa")
     return enums
+
+
+def older_name(module: str, name: str) -> Any:
+    """What an older name of a module of `nki` stands for, or None."""
+    if (module, name) == ("nki.language", "bool"):
+        deprecated("nl.bool", "nl.bool_")
+        return DTYPES["bool"]
+    if (module, name) == ("nki.language", "nc"):
+        return nc
+    return isa_constants() if (module, name) == ("nki.isa", "constants") else None

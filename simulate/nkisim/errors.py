@@ -162,3 +162,39 @@ class CapacityError(SimulationError):
     """The tensors alive at one moment do not fit in SBUF or PSUM."""
 
     code = "NKI402"
+
+
+class DataRace(SimulationError):
+    """Both cores touch the same bytes of shared HBM, one writing, and nothing orders the two."""
+
+    code = "NKI403"
+
+
+class DuplicateRow(SimulationError):
+    """A scatter writes one row more than once."""
+
+    code = "NKI404"
+
+
+class OverlapError(SimulationError):
+    """A tensor is read where another one with an overlapping address was written."""
+
+    code = "NKI405"
+
+
+class LostResult(SimulationError):
+    """A matmul result is overwritten before anything reads it."""
+
+    code = "NKI406"
+
+
+class DmaOrderError(SimulationError):
+    """A result depends on when a DMA transfer completes."""
+
+    code = "NKI407"
+
+
+class NoEffect(SimulationError):
+    """An argument changes nothing. A note: it is listed, never raised."""
+
+    code = "NKI408"

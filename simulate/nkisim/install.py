@@ -11,6 +11,7 @@ import types
 from collections.abc import Sequence
 
 _PREFIX = "nkisim.nki"
+_OLDER = "neuronxcc"
 
 
 class _Alias(importlib.abc.Loader):
@@ -36,19 +37,44 @@ class _Alias(importlib.abc.Loader):
         module.__spec__, module.__loader__, module.__name__, module.__package__ = self._kept
 
 
+class _Empty(importlib.abc.Loader):
+    """A package with nothing in it: `neuronxcc`, of which nkisim has only `neuronxcc.nki`."""
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> None:
+        return None
+
+    def exec_module(self, module: types.ModuleType) -> None:
+        return None
+
+
 class NkiFinder(importlib.abc.MetaPathFinder):
-    """Maps `nki` and `nki.*` to `nkisim.nki`."""
+    """Maps `nki` and `nki.*` to `nkisim.nki`, and so `neuronxcc.nki`, its name in NKI 0.1, unless that is installed."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
-        if fullname != "nki" and not fullname.startswith("nki."):
+        if fullname.partition(".")[0] == _OLDER:
+            if importlib.machinery.PathFinder.find_spec(_OLDER) is not None:
+                return None
+            if fullname == _OLDER:
+                return importlib.machinery.ModuleSpec(fullname, _Empty(), is_package=True)
+            _warn_of_older_name(fullname)
+        return self._find(fullname, fullname.removeprefix(f"{_OLDER}."))
+
+    def _find(self, fullname: str, name: str) -> importlib.machinery.ModuleSpec | None:
+        if name != "nki" and not name.startswith("nki."):
             return None
-        real = _PREFIX + fullname.removeprefix("nki")
+        real = _PREFIX + name.removeprefix("nki")
         if real != f"{_PREFIX}.isa.constants" and importlib.util.find_spec(real) is None:
             return None
-        spec = importlib.machinery.ModuleSpec(fullname, _Alias(real), is_package=True)
-        return spec
+        return importlib.machinery.ModuleSpec(fullname, _Alias(real), is_package=True)
+
+
+def _warn_of_older_name(fullname: str) -> None:
+    from nkisim import compat
+
+    if fullname == f"{_OLDER}.nki":
+        compat.deprecated("neuronxcc.nki", "nki")
 
 
 def install() -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nkisim.errors import LaunchError
+from nkisim.errors import ArgumentError, LaunchError, SimulationError
+from nkisim.execution.dma_comparison import first_difference, order_error
 from nkisim.execution.kernel import Kernel
+from nkisim.execution.late_dma import LateDma
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch
 from nkisim.machine import Machine, load_machine, target_from_environment
-from nkisim.observe import Capacity, Counters, Finding, Observer, Uninitialized
+from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
+from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.summary import Profile
+
+Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -23,7 +29,7 @@ class Run:
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
         profile: counts; no time is predicted yet.
-        findings: problems that were reported rather than raised.
+        findings: problems that were reported rather than raised, and notes (arguments without effect).
         wall_s: seconds the simulation took on this computer.
     """
 
@@ -41,6 +47,8 @@ class Simulator:
         lnc: cores (1 or 2); by default the kernel's own grid, or NEURON_LOGICAL_NC_CONFIG.
         report_only: collect problems in `Run.findings` instead of raising the first one.
         observers: more observers, called after each instruction.
+        dma: "eager", transfers complete at once, or "late", when the first instruction that is known to need them
+            starts. Late runs simulate the kernel twice: the first time, on copies, tells the deadlines.
     """
 
     def __init__(
@@ -50,9 +58,12 @@ class Simulator:
         *,
         report_only: bool = False,
         observers: Sequence[Observer] = (),
+        dma: str = "eager",
     ) -> None:
+        if dma not in ("eager", "late"):
+            raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
         self.machine: Machine = load_machine(target or target_from_environment())
-        self.lnc, self.report_only, self.observers = lnc, report_only, tuple(observers)
+        self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -60,13 +71,46 @@ class Simulator:
         Raises:
             NkiValidationError: a rule of the hardware is broken, or (unless report_only) a detector found something.
         """
-        target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+        late_dma = None
+        if self.dma == "late":
+            planner = DmaDeadlines()
+            self._launch(kernel, copy.deepcopy((args, kwargs)), Watch([planner], report_only=True))
+            late_dma = LateDma(planner.deadlines)
+        return self._observed(kernel, (args, kwargs), self.observers, late_dma)
+
+    def compare_dma_orders(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
+        """Simulate twice, with eager and with late transfers, on copies of the arguments.
+
+        Returns the eager run; its findings say where the bits of results or arguments first differ.
+
+        Raises:
+            DmaOrderError: they differ (unless report_only).
+        """
+        eager, late = copy.deepcopy((args, kwargs)), copy.deepcopy((args, kwargs))
+        planner = DmaDeadlines()
+        run = self._observed(kernel, eager, (*self.observers, planner), None)
+        try:
+            outputs = self._launch(kernel, late, Watch([], report_only=True), LateDma(planner.deadlines))
+            difference = first_difference(run.outputs, outputs, "output") or first_difference(eager, late, "argument")
+        except SimulationError as error:
+            difference = f"only the run with late transfers fails: {error}"
+        if difference is not None:
+            watch = Watch([], self.report_only, run.findings)
+            watch.add([Finding(order_error(difference, planner.deadlines))])
+        return run
+
+    def _observed(self, kernel: Any, call: Call, observers: Sequence[Observer], late_dma: LateDma | None) -> Run:
+        """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
-        watch = Watch([Uninitialized(), capacity, counters, *self.observers], self.report_only)
+        watch = Watch([*standard_detectors(self.machine), capacity, counters, *observers], self.report_only)
         started = time.perf_counter()
-        outputs = launch(target.function, self._grid(target), args, kwargs, self.machine, watch)
+        outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
         return Run(outputs, Profile.from_observers(counters, capacity), watch.findings, wall)
+
+    def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
+        target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
+        return launch(target.function, self._grid(target), *call, self.machine, watch, late_dma)
 
     def _grid(self, kernel: Kernel) -> tuple[int, ...]:
         if self.lnc is None:

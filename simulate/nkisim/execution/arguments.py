@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import dtype_of
+from nkisim.dtypes import DTYPES, dtype_of
 from nkisim.errors import LaunchError, UninitializedRead
 from nkisim.execution.neuron_core import Watch
 from nkisim.memory import NkiTensor, first_unwritten, read, resolve, wrap_host_array
@@ -28,11 +28,13 @@ def torch_to_numpy(value: Any) -> np.ndarray[Any, Any]:
     """A torch CPU tensor as a NumPy array over the same memory, whatever its dtype."""
     import torch
 
-    dtype = dtype_of(str(value.dtype).removeprefix("torch.")).numpy
+    name = str(value.dtype).removeprefix("torch.")
+    if name not in DTYPES:
+        raise LaunchError("tensors have an NKI data type", f"{value.dtype}", "Cast it before the call.")
     if value.dtype in (torch.float16, torch.float32) or not value.dtype.is_floating_point:
         return value.detach().numpy()
     same_size = {1: torch.uint8, 2: torch.int16}[value.element_size()]
-    return value.detach().view(same_size).numpy().view(dtype)
+    return value.detach().view(same_size).numpy().view(DTYPES[name].numpy)
 
 
 def numpy_to_torch(value: np.ndarray[Any, Any]) -> Any:
@@ -40,8 +42,10 @@ def numpy_to_torch(value: np.ndarray[Any, Any]) -> Any:
     import torch
 
     name = str(dtype_of(value.dtype))
-    target = getattr(torch, name)
-    if value.dtype.kind in "iufb" and value.dtype.name == name:
+    target = getattr(torch, name, None)
+    if target is None:
+        raise LaunchError("results have a data type that torch has", name, "Pass NumPy arrays, or return uint8 views.")
+    if value.dtype.isbuiltin == 1:  # NumPy's own; the others come from ml_dtypes
         return torch.from_numpy(value)
     return torch.from_numpy(value.view({1: np.uint8, 2: np.int16}[value.itemsize])).view(target)
 

@@ -11,7 +11,7 @@ from nkisim.errors import ArgumentError, LaunchError
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch, is_running
 from nkisim.machine import load_machine, target_from_environment
-from nkisim.observe import Capacity, Uninitialized
+from nkisim.observe import Capacity, standard_detectors
 
 
 class Kernel:
@@ -44,8 +44,8 @@ def jit(fn: Callable[..., Any]) -> Kernel:
 def simulate(kernel: Any) -> Callable[..., Any]:
     """A callable that runs `kernel` on this CPU, NumPy or torch in, the same out.
 
-    The target is NEURON_PLATFORM_TARGET_OVERRIDE. Problems found (capacity, reads of unwritten memory) raise;
-    NKISIM_FINDINGS=report turns those into warnings. `nkisim.Simulator` gives access to everything else.
+    The target is NEURON_PLATFORM_TARGET_OVERRIDE. Problems that detectors find (races, reads of unwritten memory,
+    capacity ...) raise; NKISIM_FINDINGS=report turns those into warnings. `nkisim.Simulator` gives access to the rest.
     """
     if not callable(kernel):
         raise ArgumentError("nki.simulate takes a kernel", f"{kernel!r}", "Pass the @nki.jit function itself.")
@@ -55,9 +55,10 @@ def simulate(kernel: Any) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         machine = load_machine(target_from_environment())
         report_only = os.environ.get("NKISIM_FINDINGS", "raise") == "report"
-        watch = Watch([Uninitialized(), Capacity(machine)], report_only)
+        watch = Watch([*standard_detectors(machine), Capacity(machine)], report_only)
         result = launch(target.function, default_grid(target.grid), args, kwargs, machine, watch)
-        _warn(watch)
+        if report_only:
+            _warn(watch)
         return result
 
     return run

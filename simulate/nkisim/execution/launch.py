@@ -10,6 +10,7 @@ from typing import Any
 
 from nkisim.errors import LaunchError
 from nkisim.execution.arguments import Arguments
+from nkisim.execution.late_dma import LateDma
 from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
@@ -29,6 +30,7 @@ def launch(
     kwargs: dict[str, Any],
     machine: Machine,
     watch: Watch,
+    late_dma: LateDma | None = None,
 ) -> Any:
     """Run `function` on every core of `grid` and return its result as host arrays.
 
@@ -46,6 +48,10 @@ def launch(
     arguments = Arguments.wrap(function, args, kwargs, private_to=None if cores > 1 else 0)
     rendezvous, shared, outcome = Rendezvous(cores), SharedMemory(), _Outcome()
     members = [NeuronCore(i, grid, machine, watch, rendezvous, shared) for i in range(cores)]
+    if late_dma is not None:
+        late_dma.begin((arguments.args, arguments.kwargs))
+        for core in members:
+            core.late_dma = late_dma
 
     def run(core: NeuronCore) -> None:
         try:
@@ -64,6 +70,8 @@ def launch(
     for thread in others:
         thread.join()
     _raise_first(outcome.errors)
+    if late_dma is not None:
+        late_dma.finish()
     results = arguments.unwrap(outcome.results[0], watch)
     watch.finish()
     return results

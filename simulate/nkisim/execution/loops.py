@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from nkisim.errors import ArgumentError, LoopError, kernel_location
-from nkisim.execution.neuron_core import Iteration, current_core
+from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
+from nkisim.execution.traced import Iteration, difference
 from nkisim.memory import RegisterValue
 from nkisim.memory.storage import next_identity
 
@@ -42,6 +43,24 @@ def while_loop(init: Any, body_fun: Callable[[Any], Any]) -> None:
     body.close()
 
 
+def device_range(lower: Any, upper: Any, step: int = 1) -> Iterator[VirtualRegister]:
+    """A device loop written as `for i in ...`; yields the iteration register. Leaving it early is not checked.
+
+    Raises:
+        LoopError: two iterations issue different instruction sequences.
+    """
+    body = _Body()
+    for value in range(_bound(lower), _bound(upper), step):
+        body.open()
+        try:
+            yield VirtualRegister(value)
+        except GeneratorExit:
+            body.leave()
+            raise
+        body.shut()
+    body.close()
+
+
 def _bound(value: Any) -> int:
     if isinstance(value, RegisterValue):
         return value.read()
@@ -60,30 +79,40 @@ class _Body:
         self._since = next_identity()
 
     def run(self, iteration: Callable[[], Any]) -> Any:
-        self._core.iterations.append(Iteration(self._since))
+        """One iteration, as a function."""
+        self.open()
         result = iteration()
-        issued = self._core.iterations.pop().issued
+        self.shut()
+        return result
+
+    def open(self) -> None:
+        """An iteration begins."""
+        self._core.iterations.append(Iteration(self._since))
+
+    def leave(self) -> list[object]:
+        """The iteration is over; returns its instructions."""
+        return self._core.iterations.pop().issued
+
+    def shut(self) -> None:
+        """The iteration is over, and is compared with the first one.
+
+        Raises:
+            LoopError: they differ.
+        """
+        issued = self.leave()
         if self._first is None:
             self._first = issued
-        elif issued != self._first:
-            raise self._diverged(self._first, issued)
-        return result
+            return
+        found = difference(self._first, issued)
+        if found is not None:
+            raise LoopError(
+                "every iteration of a device loop issues the same instructions, because the body is traced once",
+                found,
+                "Move Python state that changes between iterations into SBUF, HBM or registers.",
+                self._where,
+            )
 
     def close(self) -> None:
         """An inner loop counts in its parent's body as one entry, however often it ran."""
         if self._core.iterations:
             self._core.iterations[-1].issued.append(("loop", self._where))
-
-    def _diverged(self, first: list[object], other: list[object]) -> LoopError:
-        at = next(
-            (i for i, (a, b) in enumerate(zip(first, other, strict=False)) if a != b),
-            min(len(first), len(other)),
-        )
-        expected = first[at] if at < len(first) else "the end of the body"
-        actual = other[at] if at < len(other) else "the end of the body"
-        return LoopError(
-            "every iteration of a device loop issues the same instructions, because the body is traced once",
-            f"instruction {at} is {actual} where the first iteration had {expected}",
-            "Move Python state that changes between iterations into SBUF, HBM or registers.",
-            self._where,
-        )

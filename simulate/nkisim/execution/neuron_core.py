@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any
 
-from nkisim.errors import LaunchError, Location
+from nkisim.errors import LaunchError
+from nkisim.execution.late_dma import LateDma
 from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
+from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
 from nkisim.memory.storage import Block
-from nkisim.observe import Event, Finding, Observer
+from nkisim.observe import Event, Finding, Note, Observer
 
 _active = threading.local()
-
-
-class Traced(NamedTuple):
-    """One instruction of a loop body, as a trace that sees the body once would fix it."""
-
-    opcode: str
-    location: Location
-    operands: tuple[object, ...]
-    details: Mapping[str, object]
-
-    def __str__(self) -> str:
-        return f"{self.opcode} at {self.location}"
-
-
-@dataclass
-class Iteration:
-    """One iteration of a device loop.
-
-    Attributes:
-        since: storages with a smaller identity are older than the loop.
-        issued: its instructions so far.
-    """
-
-    since: int
-    issued: list[object] = field(default_factory=list)
 
 
 @dataclass
@@ -61,10 +38,11 @@ class Watch:
             self.add(observer.on_finish())
 
     def add(self, findings: list[Finding]) -> None:
-        """Keep findings, or raise the first one."""
+        """Keep findings, or raise the first one that is more than a note."""
         self.findings += findings
-        if findings and not self.report_only:
-            raise findings[0].error
+        problems = [finding for finding in findings if not isinstance(finding, Note)]
+        if problems and not self.report_only:
+            raise problems[0].error
 
 
 class NeuronCore:
@@ -73,6 +51,8 @@ class NeuronCore:
     Attributes:
         identity: 0 or 1.
         grid: the launch grid, () for a plain launch.
+        late_dma: what holds back DMA transfers, or None if they complete at once.
+        engine_state: what its engines keep between instructions, by a name the instructions choose.
     """
 
     def __init__(
@@ -88,6 +68,8 @@ class NeuronCore:
         self.rendezvous, self.shared = rendezvous, shared
         self.position = 0
         self.iterations: list[Iteration] = []
+        self.late_dma: LateDma | None = None
+        self.engine_state: dict[str, Any] = {}
         self._arenas: dict[MemoryRegion, Block] = {}
 
     @property
@@ -109,8 +91,11 @@ class NeuronCore:
         """Count the event, note it in the body of the loop being run, tell the observers."""
         self.position += 1
         if self.iterations:
-            self.iterations[-1].issued.append(Traced(event.opcode, event.location, operands, event.details))
+            body = self.iterations[-1]
+            body.issued.append(Traced.of(event, operands, body.since))
         self.watch.instruction(event)
+        if self.late_dma is not None:
+            self.late_dma.after(self, event)
 
 
 @contextmanager

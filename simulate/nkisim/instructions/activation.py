@@ -8,13 +8,15 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, DtypeError, NotSimulated
-from nkisim.instructions import alu, checks
+from nkisim.instructions import accumulators, alu, checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
 from nkisim.observe import Work
+
+_COMMANDS = (ReduceCmd.idle, ReduceCmd.reset, ReduceCmd.reduce, ReduceCmd.reset_reduce)
 
 
 @instruction
@@ -29,19 +31,37 @@ def activation(
     reduce_cmd: ReduceCmd = ReduceCmd.idle,
     name: str | None = None,
 ) -> Operation:
-    """dst = op(data * scale + bias); scale and bias are numbers or one element a partition."""
-    if not isinstance(op, Operator) or not op.activation:
-        raise ArgumentError("op is an activation function", f"{op!r}", "Use nl.silu, nl.gelu, nl.copy, ...")
-    if reduce_op is not None or reduce_res is not None or reduce_cmd is not ReduceCmd.idle:
-        raise NotSimulated("activation without its reduction registers", "reduce_*", "Reduce with tensor_reduce.")
+    """dst = op(data * scale + bias); scale and bias are numbers or one element a partition.
+
+    The results may also be summed along the free dimensions into the Scalar Engine's accumulator registers, which live
+    on until the next instruction that changes them; reduce_res receives the registers.
+    """
+    if reduce_op is not None and reduce_cmd is ReduceCmd.idle:
+        raise ArgumentError(
+            "reduce_op needs a reduce_cmd that reduces", f"{reduce_op!r} with reduce_cmd.idle", "Use reset_reduce."
+        )
+    return activate(dst, op, data, bias, scale, (reduce_op, reduce_res, reduce_cmd), name)
+
+
+def activate(
+    dst: NkiTensor, op: Any, data: NkiTensor, bias: Any, scale: Any, reduce: tuple[Any, Any, Any], name: str | None
+) -> Operation:
+    """The operation of `activation`; `reduce` is its operator, result and command."""
+    op = table(op)
+    if op.name == "prelu":
+        raise NotSimulated("activation has an operand for the slope of nl.prelu", "none", "Use activate2's relu_param.")
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))
     checks.same_tile(("data", data), ("dst", dst))
-    checks.writable("dst", dst)
     scales = checks.scalar_or_column("scale", scale, data, "float32")
     biases = [] if bias is None else checks.scalar_or_column("bias", bias, data)
     if biases and biases[0].dtype == "tfloat32":
         raise DtypeError("bias is not tfloat32", "tfloat32", "Use float32.")
+    if bias is not None and not biases:
+        checks.generation(3, "a constant bias")
+    reduce_op, reduce_res, command = reduce
+    reduction = accumulators.plan(Engine.scalar, data, command, reduce_op, reduce_res, ("add",), _COMMANDS)
+    accumulators.discardable(dst, reduction)
 
     def compute(values: Any, *columns: Any) -> Any:
         x = to_float32(values)
@@ -50,7 +70,16 @@ def activation(
         x = x if not scales and scale == 1.0 else x * factor
         if bias is not None:
             x = x + (waiting.pop(0) if biases else np.float32(bias))
-        return alu.apply(op, x, 0.0)
+        result = alu.apply(op, x, 0.0)
+        return (result, *reduction.over(result))
 
-    work, details = Work(checks.free_size(dst)), {"op": op.name}
-    return Operation(Engine.scalar, (data, *scales, *biases), (dst,), compute, work, details, name)
+    details = {"op": op.name} | ({} if command is ReduceCmd.idle else {"reduce_cmd": command.name})
+    reads, writes = (data, *scales, *biases), (dst, *reduction.writes)
+    return Operation(Engine.scalar, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+
+
+def table(op: Any) -> Operator:
+    """`op`, which must be in the Scalar Engine's tables."""
+    if not isinstance(op, Operator) or not op.activation:
+        raise ArgumentError("op is an activation function", f"{op!r}", "Use nl.silu, nl.gelu, nl.copy, ...")
+    return op

@@ -24,9 +24,9 @@ def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, na
             f"cores={cores} in a launch of {core.count}",
             "Launch with kernel[2] and pass cores=(0, 1).",
         )
-    if checks.tensor(data, "data").buffer is not MemoryRegion.shared_hbm:
+    if checks.tensor(data, "data").buffer not in (MemoryRegion.shared_hbm, MemoryRegion.sbuf):
         raise BufferRuleError(
-            "core_barrier synchronises on shared HBM",
+            "core_barrier synchronises on shared HBM, or on an SBUF tile that each core has",
             f"{data.buffer.value}",
             "Allocate it with buffer=nl.shared_hbm.",
         )

@@ -13,8 +13,9 @@ from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.pe_tiling import check_tiling
 from nkisim.memory import EARLIER, MATMUL, NEVER, NkiTensor, resolve, state_range
-from nkisim.observe import Work
+from nkisim.observe import Finding, Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
 INPUTS = (*FP8, "bfloat16", "float16", "tfloat32", "float32")
@@ -36,8 +37,6 @@ def nc_matmul(
     name: str | None = None,
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
-    if tile_position or tile_size:
-        raise NotSimulated("nc_matmul on the whole PE array", f"tile {tile_position} {tile_size}", "Drop the tiling.")
     checks.in_sbuf(("stationary", stationary), ("moving", moving))
     checks.in_psum("dst", dst)
     checks.writable("dst", dst)
@@ -49,13 +48,19 @@ def nc_matmul(
             "Drop them.",
         )
     m, n = _check_shapes(dst, stationary, moving, rows)
+    tile = check_tiling(tile_position, tile_size, stationary.shape[0], m, perf_mode)
     _check_dtypes(dst, stationary, moving, is_transpose, rows)
     checks.psum_banks("dst", dst)
-    accumulates = not is_transpose and _accumulates(dst, accumulate)
+    accumulates = not is_transpose and continues(dst, accumulate)
     k = stationary.shape[0] * rows
     dtype = np.float32 if not is_transpose else dst.dtype.numpy
 
+    promised = {"is_stationary_onezero": is_stationary_onezero, "is_moving_onezero": is_moving_onezero}
+
     def compute(left: Any, right: Any, *old: Any) -> Any:
+        for (argument, promise), values in zip(promised.items(), (left, right), strict=True):
+            if promise:
+                _check_onezero(argument, values)
         if is_transpose:
             return _transpose(left, right).reshape(dst.shape).astype(dtype)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
@@ -66,9 +71,21 @@ def nc_matmul(
         "transpose": is_transpose,
         "double_row": rows == 2,
         "onezero": is_stationary_onezero or is_moving_onezero,
+        **tile,
     }
     work = Work(n, 0 if is_transpose else k * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+
+
+def _check_onezero(argument: str, values: Any) -> None:
+    """A finding if the promise of `argument` is broken."""
+    wrong = to_float32(values)
+    wrong = wrong[(wrong != 0) & (wrong != 1)]
+    if wrong.size:
+        error = ArgumentError(
+            f"{argument} promises a tile of zeros and ones", f"{wrong.reshape(-1)[0]}", "Drop the argument."
+        )
+        current_core().watch.add([Finding(error)])
 
 
 def _transpose(left: Any, right: Any) -> Any:
@@ -133,7 +150,7 @@ def _check_dtypes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_t
     checks.dtype_in("dst", dst, allowed)
 
 
-def _accumulates(dst: NkiTensor, asked: bool | None) -> bool:
+def continues(dst: NkiTensor, asked: bool | None) -> bool:
     """Whether this matmul adds to what is in PSUM.
 
     None means the first write to a tensor overwrites and later ones accumulate, as the compiler infers it.

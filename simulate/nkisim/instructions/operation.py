@@ -45,6 +45,7 @@ class Operation:
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
         accumulable: written by the PE, so a later matmul may accumulate onto it.
+        constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`.
     """
 
     engine: Engine
@@ -56,6 +57,7 @@ class Operation:
     name: str | None = None
     skip_out_of_bounds: bool = False
     accumulable: bool = False
+    constants: tuple[str, ...] = ()
 
 
 class NkiInstruction:
@@ -76,7 +78,9 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
 
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
-        return NkiInstruction(execute(current_core(), opcode, body(*args, **kwargs)))
+        core, operation = current_core(), body(*args, **kwargs)
+        operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
+        return NkiInstruction(execute(core, opcode, operation))
 
     INSTRUCTIONS[opcode] = issue
     return issue
@@ -113,8 +117,15 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
                 write(region, value, state)
     loop = core.iterations[-1] if core.iterations else None
-    core.emit(event, tuple(_traced(t, loop.since) for t in (*operation.reads, *operation.writes)) if loop else ())
+    traced = [_traced(t, loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
+    core.emit(event, (*traced, *operation.constants))
     return event
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_constant(v) for v in value)
+    return isinstance(value, (bool, int, float, np.generic))
 
 
 def _traced(t: NkiTensor, since: int) -> tuple[object, ...]:

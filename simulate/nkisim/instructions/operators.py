@@ -172,3 +172,7 @@ _define_all(
     alu=False,
     activation=True,
 )
+_define("prelu", 2, lambda x, slope: np.maximum(x, np.float32(0)) + slope * np.minimum(x, np.float32(0)), alu=False,
+        activation=True)  # fmt: skip
+_define("bypass", 1, lambda x: x, alu=False)
+_define("average", 1, lambda x: np.mean(x, axis=0), alu=False)

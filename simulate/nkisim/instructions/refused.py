@@ -1,21 +1,20 @@
-"""Instructions of `nki.isa` that nkisim does not carry out yet. They refuse by name; none is guessed."""
+"""What nkisim does not carry out, and why. It refuses by name; none is guessed."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+REASONS: dict[str, str] = {
+    "topk": "the reference says that partitions work independently and that 16 of them hold one input: which "
+    "partitions receive a result is open, and so is the order of equal values",
+}
+"""Instructions of `nki.isa` that check their arguments and then refuse: name -> reason."""
 
-from nkisim.errors import NotSimulated
-
-_MX = "MX matmul and quantisation arrive with the MX kernels"
-REASONS: dict[str, str] = {"nc_matmul_mx": _MX, "quantize_mx": _MX}
-
-
-def refused(name: str) -> Any:
-    """A function called `name` that raises `NotSimulated` with its reason."""
-
-    def refuse(*args: Any, **kwargs: Any) -> NoReturn:
-        raise NotSimulated(f"nisa.{name} is not simulated", REASONS[name], "See docs/simulator/differences.md.")
-
-    refuse.__name__ = refuse.__qualname__ = name
-    refuse.__doc__ = f"Refused: {REASONS[name]}."
-    return refuse
+LIMITS: dict[str, str] = {
+    "activation": "nl.prelu is refused: there is no operand for its slope",
+    "nc_match_replace8": "dst_idx for a value that does not occur is refused: what it receives is not documented",
+    "nc_matmul": "tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+    "nc_matmul_mx": "tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+    "quantize_mx": "NaN and infinity in src are refused: their scale is not documented",
+    "range_select": "reduce_cmd.reset and load_reduce, and a float8_e4m3fn dst, are refused: the reference gives "
+    "neither the value loaded nor a fill value for a type without infinity",
+}
+"""Cases that an instruction nkisim has refuses with `NotSimulated`: name -> case and reason."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import convert, dtype_of
+from nkisim.dtypes import DTYPES, convert, dtype_of
 from nkisim.errors import (
     ArgumentError,
     DtypeError,
@@ -21,6 +21,8 @@ from nkisim.instructions.memset import memset
 from nkisim.memory import MemoryRegion, NkiTensor, Storage, allocate, wrap_host_array
 from nkisim.memory.storage import Block
 from nkisim.memory.views import Layout, row_major
+
+_USE_ONE = f"Use one of {', '.join(DTYPES)}."
 
 
 def ndarray(
@@ -63,8 +65,8 @@ def _shape(shape: Any) -> tuple[int, ...]:
 def _dtype(dtype: Any) -> Any:
     try:
         return dtype_of(dtype)
-    except TypeError as error:
-        raise DtypeError("tensors have an NKI data type", f"{dtype!r}", str(error)) from None
+    except TypeError:
+        raise DtypeError("tensors have an NKI data type", f"{dtype!r}", _USE_ONE) from None
 
 
 def _check_on_chip(
@@ -143,8 +145,8 @@ def shared_constant(constant: Any) -> NkiTensor:
     array = np.load(constant) if isinstance(constant, str) else np.array(constant, order="C")
     try:
         dtype_of(array.dtype)
-    except TypeError as error:
-        raise DtypeError("constants have an NKI data type", f"{array.dtype}", str(error)) from None
+    except TypeError:
+        raise DtypeError("constants have an NKI data type", f"{array.dtype}", _USE_ONE) from None
     core = current_core()
 
     def make() -> tuple[Storage, Block]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 from nkisim.errors import ArgumentError
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import NkiTensor, read, resolve
+
+_in_order = threading.local()
 
 
 def program_id(axis: int = 0) -> int:
@@ -37,7 +40,17 @@ def _check_axis(axis: int) -> None:
 @contextlib.contextmanager
 def no_reorder() -> Iterator[None]:
     """Instructions inside run in program order. Functional execution is always in program order."""
-    yield
+    outside = is_in_order()
+    _in_order.entered = True
+    try:
+        yield
+    finally:
+        _in_order.entered = outside
+
+
+def is_in_order() -> bool:
+    """Whether the kernel is inside a `no_reorder` block."""
+    return bool(getattr(_in_order, "entered", False))
 
 
 def device_print(print_prefix: str, tensor: NkiTensor) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from typing import NoReturn
+
+from nkisim.errors import NotSimulated
 from nkisim.execution.neuron_core import current_core, is_running
 from nkisim.machine import Machine, load_machine, target_from_environment
 
@@ -23,7 +27,9 @@ class TileSize:
 
     @property
     def psum_num_banks(self) -> int:
-        return self._machine.psum_banks
+        """One less where the compiler keeps a bank for the DMA transposes it gives to the Tensor Engine."""
+        kept = os.environ.get("NKI_DMA_TRANSPOSE_AS_PE_TRANSPOSE", "").lower() == "true"
+        return self._machine.psum_banks - kept
 
     @property
     def sbuf_size_bytes(self) -> int:
@@ -38,6 +44,19 @@ class TileSize:
         return self.sbuf_fmax_bytes // 4
 
     total_available_sbuf_size = sbuf_fmax_bytes
+
+    @property
+    def psum_min_align(self) -> int:
+        return self._not_printed("psum_min_align")
+
+    @property
+    def sbuf_min_align(self) -> int:
+        return self._not_printed("sbuf_min_align")
+
+    def _not_printed(self, name: str) -> NoReturn:
+        raise NotSimulated(
+            "the documents print the value", f"tile_size.{name}, which they do not", "Align to 32 bytes."
+        )
 
 
 tile_size = TileSize()

@@ -1,18 +1,18 @@
-"""Functions of tiles: load, store, and operators called as functions."""
+"""Moving tiles: load, store, transpose, matmul, and views with another shape."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from nkisim.errors import ArgumentError
-from nkisim.instructions.activation import activation
+from nkisim.errors import BufferRuleError, ShapeError
 from nkisim.instructions.dma_copy import dma_copy
-from nkisim.instructions.operators import OPERATORS, Operator
+from nkisim.instructions.nc_matmul import nc_matmul
+from nkisim.instructions.nc_transpose import nc_transpose
+from nkisim.instructions.operators import operator
 from nkisim.instructions.tensor_copy import tensor_copy
-from nkisim.instructions.tensor_scalar import tensor_scalar
-from nkisim.instructions.tensor_tensor import tensor_tensor
 from nkisim.language.allocation import ndarray
-from nkisim.memory import NkiTensor
+from nkisim.language.elementwise import broadcast, cast, tile_of, unary
+from nkisim.memory import MemoryRegion, NkiTensor
 
 
 def load(src: NkiTensor, dtype: Any = None) -> NkiTensor:
@@ -22,38 +22,59 @@ def load(src: NkiTensor, dtype: Any = None) -> NkiTensor:
     return tile
 
 
+def load_transpose2d(src: NkiTensor, dtype: Any = None) -> NkiTensor:
+    """An SBUF tile with the transposed values of a two-dimensional HBM tensor; the DMA does the transposing."""
+    if not isinstance(src, NkiTensor) or not src.buffer.is_hbm:
+        raise BufferRuleError("load_transpose2d loads from HBM", f"{src!r}", "Use nl.transpose for tiles.")
+    if src.ndim != 2:
+        raise ShapeError("load_transpose2d takes two dimensions", f"{src.shape}", "Flatten the others.")
+    tile = ndarray((src.shape[1], src.shape[0]), dtype or src.dtype)
+    dma_copy(tile, src.permute((1, 0)))
+    return tile
+
+
 def store(dst: NkiTensor, value: NkiTensor) -> NkiTensor:
     """Write an SBUF tile to an HBM tensor."""
     dma_copy(dst, value)
     return dst
 
 
-def copy(x: NkiTensor, dtype: Any = None) -> NkiTensor:
-    """A new SBUF tile with the values of `x`."""
-    tile = ndarray(x.shape, dtype or x.dtype)
-    tensor_copy(tile, x)
+def expand_dims(x: Any, axis: int) -> NkiTensor:
+    """A view of `x` with one more dimension, of size 1, at position `axis`."""
+    return tile_of(x).expand_dim(axis + x.ndim + 1 if axis < 0 else axis)
+
+
+def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
+    """`x` repeated to `shape`, of the same rank; `x` itself if it has that shape and type."""
+    wanted = tuple(shape)
+    if tile_of(x).shape == wanted:
+        return cast(x, dtype)
+    if x.ndim != len(wanted) or any(a not in (1, b) for a, b in zip(x.shape, wanted, strict=False)):
+        raise ShapeError("dimensions match, or are repeated from 1", f"{x.shape} to {wanted}", "Reshape it first.")
+    tile = ndarray(wanted, dtype or x.dtype)
+    tensor_copy(tile, broadcast(x, wanted))
     return tile
 
 
-def _on_tiles(op: Operator, x: Any, y: Any = None, dtype: Any = None) -> NkiTensor:
-    """`op` on tiles and scalars, into a new SBUF tile of the first tile's dtype."""
-    tiles = [t for t in (x, y) if isinstance(t, NkiTensor)]
-    if not tiles or (op.arity == 2 and y is None) or (op.arity == 1 and y is not None):
-        raise ArgumentError(f"nl.{op.name} takes {op.arity} operands, one a tile", f"{x!r}, {y!r}", "Pass tiles.")
-    dst = ndarray(tiles[0].shape, dtype or tiles[0].dtype)
-    if op.name == "copy":
-        tensor_copy(dst, x)
-    elif op.arity == 1 and op.activation:
-        activation(dst, op, x)
-    elif op.arity == 1:
-        tensor_scalar(dst, x, op, None)
-    elif len(tiles) == 2:
-        tensor_tensor(dst, x, y, op)
-    else:
-        reverse = tiles[0] is y
-        tensor_scalar(dst, tiles[0], op, x if reverse else y, reverse0=reverse)
-    return dst
+def transpose(x: Any, dtype: Any = None) -> NkiTensor:
+    """A PSUM tile with partitions and columns of a two-dimensional tile exchanged."""
+    if tile_of(x).ndim != 2:
+        raise ShapeError("nl.transpose takes two dimensions", f"{x.shape}", "Flatten the free dimensions.")
+    source = cast(_in_sbuf(x), dtype)
+    result = ndarray((x.shape[1], x.shape[0]), source.dtype, MemoryRegion.psum)
+    nc_transpose(result, source)
+    return result
 
 
-for _operator in OPERATORS.values():
-    _operator.on_tiles = _on_tiles
+def matmul(x: Any, y: Any, transpose_x: bool = False) -> NkiTensor:
+    """x @ y in PSUM, float32; with transpose_x the first operand is given as [K, M]."""
+    if tile_of(x).ndim != 2 or tile_of(y, "y").ndim != 2:
+        raise ShapeError("nl.matmul takes two dimensions", f"{x.shape} and {y.shape}", "Flatten the free dimensions.")
+    stationary = x if transpose_x else _in_sbuf(transpose(x))
+    result = ndarray((stationary.shape[1], y.shape[1]), "float32", MemoryRegion.psum)
+    nc_matmul(result, stationary, y)
+    return result
+
+
+def _in_sbuf(x: NkiTensor) -> NkiTensor:
+    return x if x.buffer is MemoryRegion.sbuf else unary(operator("copy"), x)

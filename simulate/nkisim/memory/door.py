@@ -19,7 +19,6 @@ from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 from nkisim.memory.storage import Block
 from nkisim.memory.tensor import NkiTensor
-from nkisim.memory.views import is_dense
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -203,22 +202,16 @@ def _codes(access: Access, shadow: Shadow) -> Array:
 
 
 def mark(region: Region, state: int = WRITTEN) -> None:
-    """Record that the region has been written."""
+    """Record that the region, which has each element once, has been written."""
     shadow, access = region.block.shadow, region.access
     if shadow.uniform == state:
         return
     if access.rows is not None:
         _mark_rows(access, shadow, state)
-    elif access.nbytes == shadow.nbytes and _is_whole(access):
+    elif access.nbytes == shadow.nbytes and 0 not in access.strides:
         shadow.mark_all(state)
     else:
         shadow.mark(_codes(access, shadow), state)
-
-
-def _is_whole(access: Access) -> bool:
-    """Whether an access of as many bytes as its memory has touches each of them."""
-    dims = sorted(zip(access.strides, access.shape, strict=True), reverse=True)
-    return is_dense(tuple(n for _, n in dims), tuple(stride // access.dtype.itemsize for stride, _ in dims))
 
 
 def _mark_rows(access: Access, shadow: Shadow, state: int) -> None:

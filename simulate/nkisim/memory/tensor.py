@@ -45,11 +45,8 @@ class NkiTensor:
         return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
 
     def __bool__(self) -> bool:
-        raise ArgumentError(
-            "a tensor's values are not known while the kernel is traced, so it has no truth value",
-            f"bool({self!r})",
-            "Compare with None by `is`, or load the value into a register for a device loop.",
-        )
+        """A tensor is a handle while the kernel is traced, so it is true whatever it holds; lint reports such tests."""
+        return True
 
     def __len__(self) -> int:
         return int(self.shape[0])

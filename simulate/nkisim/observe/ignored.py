@@ -22,6 +22,7 @@ HINTS = {
     "is_stationary_onezero": "Promises a 0/1 matrix, for speed. The product is computed from the real values.",
     "is_moving_onezero": "Promises a 0/1 matrix, for speed. The product is computed from the real values.",
     "unique_indices": "Promises unique rows. Only True is legal, and DuplicateRows looks whether it is so.",
+    "keepdims": "Writes the shape of dst with or without ones. The values and their order are the same.",
     "cores": "The cores of a barrier. Only (0, 1) is legal.",
 }
 

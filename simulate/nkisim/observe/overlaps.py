@@ -2,8 +2,8 @@
 
 Reusing memory is what addresses are for: a new tensor is written, and the old one is never read again. The rule, byte
 by byte: a tensor that has been written reads only what was last written through itself. It breaks where a tensor is
-read after a later one took its place, and where a new tensor reads what an earlier one left there. A tensor that nothing
-has written yet is another view of what lies at its address, and may be read.
+read after a later one took its place, and where a new tensor reads what an earlier one left there. A tensor that
+nothing has written yet is another view of what lies at its address, and may be read.
 """
 
 from __future__ import annotations
@@ -69,6 +69,6 @@ def _error(event: Event, read: Storage, writer: Writer) -> OverlapError:
         "a tensor with an address is read only where it was itself the last one written",
         f"{event.opcode} reads the {read} {read.address}, where {writer.opcode} at {writer.location} wrote through "
         f"the {writer.storage} {writer.storage.address}",
-        "Move one of them, or finish with the older tensor before the newer one is written, and write all that is read.",
+        "Move one of them, or finish with the older before the newer is written, and write all that is read.",
         event.location,
     )

@@ -14,6 +14,12 @@ EIGHT_BITS = (*FP8, "float8_e8m0fnu", "int8", "uint8")
 LARGEST = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
 EXPONENT_AND_MANTISSA = {"float8_e4m3": (4, 3), "float8_e4m3fn": (4, 3), "float8_e5m2": (5, 2)}
 FLOATS32 = st.floats(width=32, allow_nan=False, allow_infinity=False)
+NEAR_TIES = st.builds(
+    lambda upper, bit, nudge: float(np.uint32((upper << bit + 1 | 1 << bit) + nudge).view(np.float32)),
+    st.integers(0, 2**13 - 1),
+    st.sampled_from([12, 15]),
+    st.integers(-1, 1),
+)
 
 
 def codes(name):
@@ -83,7 +89,7 @@ def test_16_bit_floats_overflow_to_infinity():
     assert to_float32(convert(np.array([3.4e38], np.float32), dtype_of("bfloat16")))[0] == np.inf
 
 
-@given(value=FLOATS32)
+@given(value=FLOATS32 | NEAR_TIES)
 def test_bfloat16_is_the_nearest_even_upper_half_of_float32(value):
     bits = int(np.float32(value).view(np.uint32))
     upper, lower = bits >> 16, bits & 0xFFFF
@@ -91,7 +97,7 @@ def test_bfloat16_is_the_nearest_even_upper_half_of_float32(value):
     assert int(convert(np.array([value], np.float32), dtype_of("bfloat16")).view(np.uint16)[0]) == upper
 
 
-@given(value=FLOATS32)
+@given(value=FLOATS32 | NEAR_TIES)
 def test_tfloat32_keeps_ten_mantissa_bits(value):
     bits = int(np.float32(value).view(np.uint32))
     kept, lost = bits >> 13, bits & 0x1FFF

@@ -4,12 +4,20 @@ import threading
 
 import numpy as np
 import pytest
-from support.device import hbm, random_values, store, tile
+from support.device import hbm, random_values, tile
 
 import nkisim
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.errors import ArgumentError, BufferRuleError, DeadlockError, LaunchError, ShapeError, TargetError
+from nkisim.errors import (
+    ArgumentError,
+    BufferRuleError,
+    DeadlockError,
+    DtypeError,
+    LaunchError,
+    ShapeError,
+    TargetError,
+)
 
 
 def shared():
@@ -157,10 +165,12 @@ def test_refuses_a_barrier_of_other_cores_than_the_pair(trn2, refuses, cores, na
         trn2.attempt(lambda: barrier(cores=named), cores=cores)
 
 
-@pytest.mark.parametrize("make", [hbm, tile])
-def test_refuses_a_barrier_on_memory_that_is_not_shared(trn2, refuses, make):
-    with refuses(BufferRuleError, "NKI104", "private_hbm" if make is hbm else "sbuf"):
-        trn2.attempt(lambda: barrier(make((4, 4))), cores=2)
+def test_refuses_a_barrier_on_private_hbm_and_psum_but_not_on_sbuf(trn2, refuses):
+    trn2.attempt(lambda: barrier(tile((4, 4))), cores=2)
+    with refuses(BufferRuleError, "NKI104", "private_hbm"):
+        trn2.attempt(lambda: barrier(hbm((4, 4))), cores=2)
+    with refuses(BufferRuleError, "NKI104", "psum"):
+        trn2.attempt(lambda: barrier(tile((4, 4), buffer=nl.psum)), cores=2)
 
 
 @pytest.mark.parametrize("ranks", [(0, 1), (1, 0), (2, 2), (0, 0)])
@@ -184,6 +194,13 @@ def test_refuses_to_exchange_unequal_tiles(trn2, refuses):
         trn2.attempt(lambda: exchange(tile((4, 4 + nl.program_id())), tile((4, 4 + nl.program_id()))), cores=2)
 
 
+def test_refuses_to_exchange_unequal_types_or_into_repeats(trn2, refuses):
+    with refuses(DtypeError, "NKI103", "float32 and int32"):
+        trn2.attempt(lambda: exchange(tile((4, 4)), tile((4, 4), "int32")), cores=2)
+    with refuses(ShapeError, "NKI102", "strides (1, 0)"):
+        trn2.attempt(lambda: exchange(tile((4, 4)), tile((4, 1)).broadcast(1, 4)), cores=2)
+
+
 def test_refuses_to_exchange_anything_but_sbuf(trn2, refuses):
     for make in (hbm, lambda shape: tile(shape, buffer=nl.psum)):
         with refuses(BufferRuleError, "NKI104"):
@@ -202,10 +219,7 @@ def test_the_gpsimd_path_moves_little(trn2, refuses, dtype, limit):
 
 
 def test_both_cores_return_through_the_first(trn2):
-    def kernel():
-        return store(tile((1, 4))), nl.program_id()
-
-    assert trn2.outputs(kernel, cores=2)[1] == 0
+    assert trn2.outputs(lambda x: (x, nl.program_id()), np.zeros(3, np.float32), cores=2)[1] == 0
 
 
 def test_the_pair_needs_neuroncore_v3(trn2, refuses, monkeypatch):

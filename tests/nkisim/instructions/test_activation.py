@@ -9,7 +9,7 @@ from support.device import hbm, psum, random_values, tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
 
 ERF = np.vectorize(math.erf)
 FUNCTIONS = {
@@ -97,19 +97,6 @@ def test_extreme_inputs_neither_warn_nor_fail(trn2):
 def test_refuses_what_is_not_an_activation_function(trn2, refuses, op):
     with refuses(ArgumentError, "NKI101", repr(op)):
         trn2.attempt(lambda: call(op=op))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        lambda: {"reduce_op": nl.add},
-        lambda: {"reduce_res": tile((4, 1))},
-        lambda: {"reduce_cmd": nisa.reduce_cmd.reset_reduce},
-    ],
-)
-def test_the_reduction_registers_are_not_simulated(trn2, refuses, arguments):
-    with refuses(NotSimulated, "NKI001", "reduce_"):
-        trn2.attempt(lambda: call(**arguments()))
 
 
 def test_refuses_a_scale_that_is_not_float32(trn2, refuses):

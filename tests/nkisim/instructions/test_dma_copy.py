@@ -8,7 +8,16 @@ from support.device import hbm, psum, random_values, tile
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.dtypes import convert, dtype_of
-from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, OutOfBounds, ShapeError, TargetError
+from nkisim.errors import (
+    ArgumentError,
+    BufferRuleError,
+    DtypeError,
+    EngineError,
+    OutOfBounds,
+    PartitionError,
+    ShapeError,
+    TargetError,
+)
 
 MODE, SKIP = nisa.dge_mode, nisa.oob_mode.skip
 
@@ -197,3 +206,12 @@ def test_sbuf_to_sbuf_may_start_at_any_partition(trn2):
     data = random_values((16, 4), ml_dtypes.bfloat16)
     got = trn2.compute(body, (9, 4), "bfloat16", data)
     np.testing.assert_array_equal(got, np.concatenate([data[0:3], data[7:13]]))
+
+
+def test_refuses_more_than_128_partitions_of_sbuf(trn2, refuses):
+    def body(count):
+        nisa.dma_copy(hbm((count, 4)), tile((128, 4)).ap([[4, count], [1, 4]]))
+
+    trn2.attempt(lambda: body(128))
+    with refuses(PartitionError, "NKI202", "200"):
+        trn2.attempt(lambda: body(200))

@@ -84,6 +84,7 @@ def test_overwrites_when_told_to(trn2, flag):
 
     def body(dst, a, b):
         nisa.nc_matmul(dst, a, b)
+        nl.copy(dst)
         nisa.nc_matmul(dst, a, b, accumulate=flag)
 
     got = trn2.compute(body, (5, 6), "float32", left, right, buffer=nl.psum)
@@ -110,7 +111,7 @@ def test_a_new_tensor_at_an_old_address_starts_afresh(trn2):
             total = nl.ndarray((5, 6), nl.float32, buffer=nl.psum, address=(0, 2048))
             for _ in range(2):
                 nisa.nc_matmul(total, a, b)
-        nisa.tensor_copy(dst, total)
+            nisa.tensor_copy(dst, total)
 
     got = trn2.compute(body, (5, 6), "float32", left, right)
     np.testing.assert_allclose(got, 2 * left.T @ right, rtol=1e-5, atol=1e-5)
@@ -138,6 +139,7 @@ def test_refuses_to_guess_for_a_tile_of_which_a_part_was_started(trn2, refuses):
     def body(flag):
         dst = nl.ndarray((8, 8), nl.float32, buffer=nl.psum)
         nisa.nc_matmul(dst[:, 0:4], tile((8, 8)), tile((8, 4)))
+        nl.copy(dst[:, 0:4])
         nisa.nc_matmul(dst, tile((8, 8)), tile((8, 8)), accumulate=flag)
 
     trn2.attempt(lambda: body(False))

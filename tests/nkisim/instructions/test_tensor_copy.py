@@ -123,3 +123,5 @@ def test_memset_runs_on_vector_or_gpsimd(trn2, refuses):
         trn2.attempt(lambda: nisa.memset(nl.ndarray((3, 5), nl.float32, nl.psum), 0, GPSIMD))
     with refuses(BufferRuleError, "NKI104", "shared_hbm"):
         trn2.attempt(lambda: nisa.memset(nl.ndarray((3, 5), nl.float32, nl.shared_hbm), 0))
+    with refuses(ShapeError, "NKI102", "strides (1, 0)"):
+        trn2.attempt(lambda: nisa.memset(tile((3, 1)).broadcast(1, 5), 0))

@@ -161,6 +161,8 @@ def test_refuses_operands_in_hbm(trn2, refuses):
 def test_refuses_another_size(trn2, refuses):
     with refuses(ShapeError, "NKI102", "(4, 7) against (4, 6)"):
         trn2.attempt(lambda: call(dst=tile((4, 7))))
+    with refuses(ShapeError, "NKI102", "strides (1, 0)"):
+        trn2.attempt(lambda: call(dst=tile((4, 1)).broadcast(1, 6)))
 
 
 @pytest.mark.parametrize(

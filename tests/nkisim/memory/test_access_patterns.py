@@ -87,6 +87,25 @@ def test_a_pattern_may_reinterpret_the_bits(trn2):
     trn2.run(kernel, data)
 
 
+def test_a_runtime_offset_of_a_reinterpreted_pattern_counts_in_the_rows_of_the_tensor(trn2):
+    data = random_values((8, 6), np.int32)
+
+    def kernel(array):
+        row = array.ap([[24, 2], [1, 24]], scalar_offset=nisa.register_alloc(3), dtype=nl.uint8)
+        np.testing.assert_array_equal(read(resolve(row)), data.view(np.uint8)[3:5])
+
+    trn2.run(kernel, data)
+
+
+def test_refuses_a_pattern_that_runs_backwards_out_of_its_partition(trn2, refuses):
+    def body(offset):
+        nisa.dma_copy(hbm((8, 4), "uint8"), tile((8, 16), "uint8").ap([[16, 8], [-1, 4]], offset=offset))
+
+    trn2.attempt(lambda: body(3))
+    with refuses(OutOfBounds, "NKI204", "bytes -1..3"):
+        trn2.attempt(lambda: body(2))
+
+
 def test_refuses_a_reinterpreted_pattern_that_starts_between_elements(trn2, refuses):
     trn2.attempt(lambda: tile((8, 16), "uint8")[:, 4:].ap([[4, 8], [1, 2]], dtype=nl.float32))
     with refuses(ViewError, "NKI201", "byte 3"):

@@ -97,6 +97,15 @@ def test_refuses_an_instruction_at_a_partition_where_it_may_not_start(trn2, refu
         trn2.attempt(lambda: nisa.memset(sbuf((64, 4), nl.float32, (32, 0))[1:9], 0))
 
 
+def test_refuses_an_instruction_on_more_than_128_partitions(trn2, refuses):
+    def body(count):
+        nisa.memset(nl.ndarray((128, 4), nl.int8).ap([[4, count], [1, 4]]), 0)
+
+    trn2.attempt(lambda: body(128))
+    with refuses(PartitionError, "NKI202", "200"):
+        trn2.attempt(lambda: body(200))
+
+
 @pytest.mark.parametrize(
     ("count", "legal"), [(1, (0, 32, 64, 96)), (32, (0, 32, 64, 96)), (33, (0, 64)), (64, (0, 64)), (65, (0,))]
 )

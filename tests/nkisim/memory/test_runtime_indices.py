@@ -181,14 +181,15 @@ def test_refuses_fewer_indices_than_rows(trn2, refuses):
 
 
 def test_refuses_a_runtime_index_that_nothing_wrote(trn2, refuses):
-    def body(written):
+    def body(written, mode):
         index = nl.ndarray((4, 1), nl.int32, buffer=nl.sbuf)
         nisa.memset(index[0:written], 0)
-        nisa.dma_copy(tile((4, 8)), hbm((10, 8)).vector_select(0, index), oob_mode=SKIP)
+        nisa.dma_copy(tile((4, 8)), hbm((10, 8)).vector_select(0, index), oob_mode=mode)
 
-    trn2.attempt(lambda: body(4))
-    with refuses(UninitializedRead, "NKI401", "element (3, 0) of shape (4, 1)"):
-        trn2.attempt(lambda: body(3))
+    for mode in (SKIP, nisa.oob_mode.error):
+        trn2.attempt(lambda mode=mode: body(4, mode))
+        with refuses(UninitializedRead, "NKI401", "element (3, 0) of shape (4, 1)"):
+            trn2.attempt(lambda mode=mode: body(3, mode))
 
 
 @pytest.mark.parametrize(

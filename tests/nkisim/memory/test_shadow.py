@@ -79,6 +79,19 @@ def test_a_repeated_element_does_not_count_for_its_neighbours(trn2):
     trn2.attempt(body)
 
 
+def test_a_scatter_writes_each_of_its_rows(trn2):
+    def body():
+        t, index = nl.ndarray((4, 6), nl.float32, buffer=nl.private_hbm), tile((3, 1), "int32")
+        nisa.iota(index, [[1, 1]], channel_multiplier=1)
+        nisa.dma_copy(t.vector_select(0, index), tile((3, 6)))
+        assert first_unwritten(resolve(t)) == (3, 0)
+        nisa.iota(index, [[1, 1]], offset=1, channel_multiplier=1)
+        nisa.dma_copy(t.vector_select(0, index), tile((3, 6)))
+        assert first_unwritten(resolve(t)) is None
+
+    trn2.attempt(body)
+
+
 def test_unwritten_memory_has_a_defined_value(trn2):
     def kernel():
         out = nl.ndarray((4, 6), nl.float32, buffer=nl.shared_hbm)

@@ -3,7 +3,6 @@
 from nkisim.compat import affine_range, dynamic_range, sequential_range, static_range
 from nkisim.dtypes import DTYPES as _DTYPES
 from nkisim.dtypes import DType
-from nkisim.execution.loops import fori_loop, while_loop
 from nkisim.instructions.operators import OPERATORS as _OPERATORS
 from nkisim.language.allocation import (
     empty_like,
@@ -15,6 +14,8 @@ from nkisim.language.allocation import (
     zeros,
     zeros_like,
 )
+from nkisim.language.functions import FUNCTIONS as _FUNCTIONS
+from nkisim.language.loops import fori_loop, while_loop
 from nkisim.language.program import (
     NKIObject,
     device_print,
@@ -24,9 +25,9 @@ from nkisim.language.program import (
     program_ndim,
 )
 from nkisim.language.tile_size import tile_size
-from nkisim.language.tiles import load, store
 from nkisim.memory import DynamicSlice as ds
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.nki._names import missing_names as _missing_names
 
 sbuf = MemoryRegion.sbuf
 psum = MemoryRegion.psum
@@ -37,6 +38,7 @@ shared_hbm = MemoryRegion.shared_hbm
 bool_ = _DTYPES["bool"]
 globals().update({name: dtype for name, dtype in _DTYPES.items() if name != "bool"})
 globals().update(_OPERATORS)
+globals().update(_FUNCTIONS)
 
 
 def is_hbm(buffer: MemoryRegion) -> bool:
@@ -60,9 +62,11 @@ def is_sbuf(buffer: MemoryRegion) -> bool:
 
 
 __all__ = [
-    *(name for name in _DTYPES if name != "bool"), *_OPERATORS, "DType", "MemoryRegion", "NKIObject", "NkiTensor",
-    "affine_range", "bool_", "device_print", "ds", "dynamic_range", "empty_like", "fori_loop", "full", "hbm", "is_hbm",
-    "is_on_chip", "is_psum", "is_sbuf", "load", "ndarray", "no_reorder", "num_programs", "ones", "private_hbm",
-    "program_id", "program_ndim", "psum", "sbuf", "sequential_range", "shared_constant", "shared_hbm",
-    "shared_identity_matrix", "static_range", "store", "tile_size", "while_loop", "zeros", "zeros_like",
+    *(name for name in _DTYPES if name != "bool"), *_OPERATORS, *_FUNCTIONS, "DType", "MemoryRegion", "NKIObject",
+    "NkiTensor", "affine_range", "bool_", "device_print", "ds", "dynamic_range", "empty_like", "fori_loop", "full",
+    "hbm", "is_hbm", "is_on_chip", "is_psum", "is_sbuf", "ndarray", "no_reorder", "num_programs", "ones",
+    "private_hbm", "program_id", "program_ndim", "psum", "sbuf", "sequential_range", "shared_constant", "shared_hbm",
+    "shared_identity_matrix", "static_range", "tile_size", "while_loop", "zeros", "zeros_like",
 ]  # fmt: skip
+
+__getattr__ = _missing_names("nki.language")

@@ -1,0 +1,32 @@
+"""The affine integer patterns of GpSimd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.errors import ArgumentError, ShapeError
+from nkisim.instructions import checks
+from nkisim.memory import NkiTensor
+
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def affine_values(pattern: list[list[int]], offset: int, channel_multiplier: int, dst: NkiTensor) -> Array:
+    """[partitions, elements]: offset + partition * channel_multiplier + the sum of position * step, as int32."""
+    if not 1 <= len(pattern) <= 4:
+        raise ArgumentError("a pattern has one to four [step, count] pairs", f"{pattern}", "Merge dimensions.")
+    counts = [int(count) for _, count in pattern]
+    if int(np.prod(counts)) != checks.free_size(dst):
+        raise ShapeError(
+            "the pattern generates as many values as dst has a partition",
+            f"{int(np.prod(counts))} for {dst.shape}",
+            "Fix the counts.",
+        )
+    row = np.zeros((1, *counts), np.int64)
+    for axis, (step, count) in enumerate(pattern, start=1):
+        shape = [count if i == axis else 1 for i in range(row.ndim)]
+        row = row + (np.arange(count, dtype=np.int64) * step).reshape(shape)
+    channels = np.arange(dst.shape[0], dtype=np.int64)[:, None] * channel_multiplier
+    return (offset + channels + row.reshape(1, -1)).astype(np.int32)

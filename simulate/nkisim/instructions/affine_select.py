@@ -1,0 +1,50 @@
+"""affine_select: keep elements where an affine function of their position compares as asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import convert
+from nkisim.errors import ArgumentError
+from nkisim.instructions import checks
+from nkisim.instructions.affine_pattern import affine_values
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.operators import Operator, operator
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+COMPARISONS = ("equal", "not_equal", "greater_equal", "greater", "less_equal", "less")
+
+
+@instruction
+def affine_select(
+    dst: NkiTensor,
+    pattern: list[list[int]],
+    channel_multiplier: int,
+    on_true_tile: NkiTensor,
+    on_false_value: float,
+    cmp_op: Any = operator("equal"),  # noqa: B008
+    offset: int = 0,
+    name: str | None = None,
+) -> Operation:
+    """dst = on_true_tile where `cmp_op(affine value, 0)`, elsewhere on_false_value; affine values are those of iota."""
+    checks.in_sbuf(("dst", dst), ("on_true_tile", on_true_tile))
+    checks.not_packed(("dst", dst), ("on_true_tile", on_true_tile))
+    checks.same_tile(("dst", dst), ("on_true_tile", on_true_tile))
+    checks.writable("dst", dst)
+    if not isinstance(cmp_op, Operator) or cmp_op.name not in COMPARISONS:
+        raise ArgumentError(f"cmp_op is one of {', '.join(COMPARISONS)}", f"{cmp_op!r}", "Use nl.greater_equal, ...")
+    if isinstance(on_false_value, bool) or not isinstance(on_false_value, (int, float, np.number)):
+        raise ArgumentError("on_false_value is a number", f"{on_false_value!r}", "Pass a float.")
+    affine = affine_values(pattern, offset, channel_multiplier, dst)
+    chosen = (cmp_op.function(affine, np.int32(0)) != 0).reshape(dst.shape)
+
+    def select(values: Any) -> Any:
+        result = convert(values, dst.dtype).reshape(dst.shape)
+        return np.where(chosen, result, convert(np.array([on_false_value], np.float32), dst.dtype))
+
+    work, details = Work(checks.free_size(dst)), {"op": cmp_op.name}
+    return Operation(Engine.gpsimd, (on_true_tile,), (dst,), select, work, details, name)

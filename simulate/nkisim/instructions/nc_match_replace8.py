@@ -1,0 +1,63 @@
+"""nc_match_replace8: replace the first occurrence of eight values in each partition."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import convert
+from nkisim.errors import ArgumentError, NotSimulated, ShapeError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.max8 import eight_values
+from nkisim.instructions.nc_find_index8 import locate
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def nc_match_replace8(
+    dst: NkiTensor,
+    data: NkiTensor,
+    vals: NkiTensor,
+    imm: float,
+    dst_idx: NkiTensor | None = None,
+    name: str | None = None,
+) -> Operation:
+    """dst = data with one occurrence of each of vals replaced by imm; dst_idx receives where they were.
+
+    Equal values take successive positions, the last of them the first position.
+    """
+    named = (("dst", dst), ("data", data), ("vals", vals))
+    checks.on_chip(*named)
+    checks.not_packed(*named)
+    checks.same_tile(("data", data), ("dst", dst))
+    checks.writable("dst", dst)
+    eight_values(vals, data)
+    if not isinstance(imm, (int, float, np.number)):
+        raise ArgumentError("imm is a number", f"{imm!r}", "Pass a float.")
+    if dst_idx is not None:
+        checks.on_chip(("dst_idx", dst_idx))
+        checks.dtype_in("dst_idx", dst_idx, ("uint16", "uint32"))
+        checks.writable("dst_idx", dst_idx)
+        if dst_idx.shape[0] != data.shape[0] or checks.free_size(dst_idx) != 8:
+            raise ShapeError("dst_idx has eight elements a partition", f"{dst_idx.shape}", "Fix its shape.")
+
+    def compute(values: Any, wanted: Any) -> Any:
+        positions, found = locate(values, wanted, range(7, -1, -1))
+        if dst_idx is not None and not found.all():
+            p, j = np.argwhere(~found)[0]
+            raise NotSimulated(
+                "dst_idx is documented for values that occur in data",
+                f"vals[{p}, {j}] has no occurrence left",
+                "Use nc_find_index8, which marks absent values.",
+            )
+        result = convert(values, dst.dtype).reshape(values.shape[0], -1).copy()
+        rows = np.broadcast_to(np.arange(len(result))[:, None], positions.shape)
+        result[rows[found], positions[found]] = convert(np.array([imm], np.float32), dst.dtype)[0]
+        return result if dst_idx is None else (result, positions.astype(dst_idx.dtype.numpy))
+
+    writes = (dst,) if dst_idx is None else (dst, dst_idx)
+    return Operation(Engine.vector, (data, vals), writes, compute, Work(checks.free_size(data)), name=name)

@@ -1,0 +1,81 @@
+"""nc_matmul_mx: matmul of MX data with their scales on the Tensor Engine of NeuronCore-v4."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import to_float32
+from nkisim.errors import ShapeError
+from nkisim.instructions import checks, mx
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.nc_matmul import continues
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.pe_tiling import check_tiling
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+_COLUMNS = {"float32": 4096, "bfloat16": 8192}
+
+
+@instruction
+def nc_matmul_mx(
+    dst: NkiTensor,
+    stationary: NkiTensor,
+    moving: NkiTensor,
+    stationary_scale: NkiTensor,
+    moving_scale: NkiTensor,
+    tile_position: tuple[int, ...] | None = None,
+    tile_size: tuple[int, ...] | None = None,
+    accumulate: bool | None = None,
+    name: str | None = None,
+) -> Operation:
+    """dst[M, N] (+)= the product of the dequantised operands over 4 x partitions, in fp32.
+
+    Each partition holds four contraction values an element; 8 partitions x 4 values share a scale.
+    """
+    checks.generation(4, "nc_matmul_mx")
+    rows = mx.data_rows("stationary", stationary)
+    mx.data_rows("moving", moving)
+    checks.in_psum("dst", dst)
+    checks.dtype_in("stationary", stationary, mx.PACKED)
+    checks.dtype_in("moving", moving, mx.PACKED)
+    checks.dtype_in("dst", dst, tuple(_COLUMNS))
+    checks.writable("dst", dst)
+    m, n = _check_shapes(dst, stationary, moving)
+    tile = check_tiling(tile_position, tile_size, rows, m, rows_only=True)
+    left_scales = mx.scale_rows("stationary_scale", stationary_scale, "stationary", stationary, m)
+    right_scales = mx.scale_rows("moving_scale", moving_scale, "moving", moving, n)
+    split = len(left_scales)
+    accumulates = continues(dst, accumulate)
+
+    def compute(left: Any, right: Any, *others: Any) -> Any:
+        scales, old = others[: 2 * split], others[2 * split :]
+        a, b = mx.dequantize(left, scales[:split]), mx.dequantize(right, scales[split:])
+        product = np.matmul(a.T, b).reshape(dst.shape)
+        return product + to_float32(old[0]) if old else product
+
+    reads = (stationary, moving, *left_scales, *right_scales, *((dst,) if accumulates else ()))
+    details = {"transpose": False, "double_row": False, "onezero": False, "mx": True, **tile}
+    work = Work(n, 4 * rows * m * n)
+    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+
+
+def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor) -> tuple[int, int]:
+    if stationary.shape[0] != moving.shape[0]:
+        raise ShapeError(
+            "stationary and moving contract over the same partitions",
+            f"{stationary.shape[0]} and {moving.shape[0]}",
+            "Slice both to the same K.",
+        )
+    m, n, most = checks.free_size(stationary), checks.free_size(moving), _COLUMNS[dst.dtype]
+    if m > 128 or m % 2:
+        raise ShapeError("the free size of stationary is even and at most 128", f"{m}", "Pad it to an even size.")
+    if n > most:
+        raise ShapeError(f"the free size of moving is at most {most} for a {dst.dtype} dst", f"{n}", "Split it.")
+    if (dst.shape[0], checks.free_size(dst)) != (m, n):
+        raise ShapeError(
+            "dst is [columns of stationary, columns of moving]", f"{dst.shape} for {m} and {n}", "Fix dst's shape."
+        )
+    return m, n

@@ -1,0 +1,45 @@
+"""nc_n_gather: gather elements within each partition on GpSimd."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.errors import OutOfBounds, ShapeError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str | None = None) -> Operation:
+    """dst[p, i] = data[p, indices[p, i]], over flattened free dimensions."""
+    checks.in_sbuf(("dst", dst), ("data", data), ("indices", indices))
+    checks.same_dtype("dst", dst, "data", data)
+    checks.dtype_in("indices", indices, ("uint32",))
+    checks.same_tile(("indices", indices), ("dst", dst))
+    if data.shape[0] != indices.shape[0]:
+        raise ShapeError(
+            "data and indices have the same partitions", f"{data.shape} and {indices.shape}", "Slice one of them."
+        )
+    checks.writable("dst", dst)
+    count = checks.free_size(data)
+
+    def compute(values: Any, index: Any) -> Any:
+        where = index.reshape(index.shape[0], -1).astype(np.int64)
+        check_indices(where, count)
+        return np.take_along_axis(values.reshape(values.shape[0], -1), where, axis=1)
+
+    return Operation(Engine.gpsimd, (data, indices), (dst,), compute, Work(checks.free_size(dst)), name=name)
+
+
+def check_indices(where: Any, count: int) -> None:
+    """Indices of a gather address elements of their partition."""
+    if where.size and int(where.max()) >= count:
+        p, i = np.argwhere(where >= count)[0]
+        raise OutOfBounds(
+            f"an index of a gather is in 0..{count - 1}", f"{where[p, i]} at [{p}, {i}]", "Fix the indices."
+        )

@@ -1,0 +1,23 @@
+"""reciprocal: 1 / data on the Vector Engine."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nkisim.dtypes import to_float32
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def reciprocal(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
+    """dst = 1 / data, in fp32."""
+    checks.on_chip(("dst", dst), ("data", data))
+    checks.not_packed(("dst", dst), ("data", data))
+    checks.same_tile(("data", data), ("dst", dst))
+    checks.writable("dst", dst)
+    work = Work(checks.free_size(dst))
+    return Operation(Engine.vector, (data,), (dst,), lambda x: np.float32(1) / to_float32(x), work, name=name)

@@ -1,0 +1,31 @@
+"""rng: random bits on the Vector Engine or GpSimd."""
+
+from __future__ import annotations
+
+from nkisim.errors import DtypeError
+from nkisim.instructions import checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.random_numbers import generators, lanes_of
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+
+@instruction
+def rng(dst: NkiTensor, engine: Engine = Engine.vector, name: str | None = None) -> Operation:
+    """dst = the low bits of random 32-bit words. The bit stream differs from the hardware's (see random_numbers)."""
+    checks.on_chip(("dst", dst))
+    checks.writable("dst", dst)
+    if not dst.dtype.is_integer:
+        raise DtypeError("dst of rng is an integer tile", f"{dst.dtype}", "Convert the integers with tensor_scalar.")
+    unit = checks.choose_engine(engine, (Engine.vector, Engine.gpsimd), Engine.vector)
+    if unit is Engine.gpsimd:
+        checks.generation(3, "rng on GpSimd")
+    checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
+    source, lanes, count = generators(unit), lanes_of(dst), checks.free_size(dst)
+    unsigned = f"u{dst.dtype.itemsize}"
+
+    return Operation(
+        unit, (), (dst,), lambda: source.draw(lanes, count).astype(unsigned).view(dst.dtype.numpy), Work(count),
+        name=name,
+    )  # fmt: skip

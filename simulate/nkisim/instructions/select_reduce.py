@@ -1,0 +1,60 @@
+"""select_reduce: choose between a tile and a scalar by a predicate; reduce to the maximum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkisim.dtypes import to_float32
+from nkisim.errors import ArgumentError, DtypeError
+from nkisim.instructions import accumulators, checks
+from nkisim.instructions.enums import engine as Engine
+from nkisim.instructions.enums import reduce_cmd as ReduceCmd
+from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.operators import Operator, operator
+from nkisim.memory import NkiTensor
+from nkisim.observe import Work
+
+_COMMANDS = (ReduceCmd.idle, ReduceCmd.reset_reduce, ReduceCmd.reduce)
+
+
+@instruction
+def select_reduce(
+    dst: NkiTensor,
+    predicate: NkiTensor,
+    on_true: NkiTensor,
+    on_false: Any,
+    reduce_res: NkiTensor | None = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.idle,
+    reduce_op: Any = operator("maximum"),  # noqa: B008
+    reverse_pred: bool = False,
+    name: str | None = None,
+) -> Operation:
+    """dst = on_true where predicate is nonzero (zero with reverse_pred), elsewhere on_false; through fp32."""
+    named = (("dst", dst), ("predicate", predicate), ("on_true", on_true))
+    checks.on_chip(*named)
+    checks.not_packed(*named)
+    checks.same_tile(*named)
+    checks.dtype_in("predicate", predicate, ("int8", "uint8", "int16", "uint16"))
+    if on_true.dtype in ("tfloat32", "int32", "uint32"):
+        raise DtypeError("on_true is not tfloat32, int32 or uint32", f"{on_true.dtype}", "Cast it with tensor_copy.")
+    checks.not_both_in_psum("on_true", on_true, "predicate", predicate)
+    columns = checks.scalar_or_column("on_false", on_false, on_true)
+    checks.not_packed(*(("on_false", c) for c in columns))
+    if reduce_res is not None:
+        checks.dtype_in("reduce_res", reduce_res, accumulators.FLOATS)
+    if not isinstance(reduce_op, Operator) or reduce_op.name != "maximum":
+        raise ArgumentError("reduce_op is nl.maximum", f"{reduce_op!r}", "Use tensor_reduce for other reductions.")
+    reduction = accumulators.plan(Engine.vector, on_true, reduce_cmd, reduce_op, reduce_res, ("maximum",), _COMMANDS)
+    accumulators.discardable(dst, reduction)
+
+    def compute(condition: Any, values: Any, *scalar: Any) -> Any:
+        chosen = ((condition != 0) ^ reverse_pred).reshape(values.shape)
+        other = accumulators.column_or_number(on_false, list(scalar), values)
+        result = np.where(chosen, to_float32(values), other)
+        return (result, *reduction.over(result))
+
+    details = {"reduce_cmd": reduce_cmd.name}
+    reads, writes = (predicate, on_true, *columns), (dst, *reduction.writes)
+    return Operation(Engine.vector, reads, writes, compute, Work(checks.free_size(dst)), details, name)

@@ -1,0 +1,80 @@
+"""Makes operators callable on tiles, with the published parameters, and lists the functions that are not operators.
+
+An operator stays what instructions take as `op=`; calling it issues one or a few instructions. Sine is both: as
+`op=` the Scalar Engine's table for -pi..pi, as a function the sine of any angle.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from nkisim.instructions.operators import OPERATORS
+from nkisim.language import (
+    arithmetic,
+    elementwise,
+    normalization,
+    operators,
+    reductions,
+    selection,
+    tiles,
+    trigonometry,
+)
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    function.__name__: function
+    for function in (
+        arithmetic.ceil,
+        arithmetic.divide,
+        arithmetic.floor,
+        arithmetic.fmod,
+        arithmetic.logical_not,
+        arithmetic.mod,
+        arithmetic.negative,
+        arithmetic.trunc,
+        normalization.rms_norm,
+        normalization.softmax,
+        operators.abs_max,
+        operators.abs_min,
+        reductions.all,
+        reductions.max,
+        reductions.mean,
+        reductions.min,
+        reductions.prod,
+        reductions.sum,
+        reductions.var,
+        selection.dropout,
+        selection.gather_flattened,
+        selection.rand,
+        selection.random_seed,
+        selection.where,
+        tiles.broadcast_to,
+        tiles.expand_dims,
+        tiles.load,
+        tiles.load_transpose2d,
+        tiles.matmul,
+        tiles.store,
+        tiles.transpose,
+        trigonometry.cos,
+        trigonometry.sin,
+        trigonometry.tan,
+    )
+}
+
+
+def _ignoring_the_operator(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda op, *args, **kwargs: function(*args, **kwargs)
+
+
+def _install() -> None:
+    """Give every operator its behaviour on tiles and its published signature."""
+    for name, op in OPERATORS.items():
+        own = FUNCTIONS.pop(name, None)
+        generic = elementwise.unary if op.arity == 1 else elementwise.binary
+        op.on_tiles = _ignoring_the_operator(own) if own else generic
+        parameters = list(inspect.signature(own or generic).parameters.values())
+        vars(op)["__signature__"] = inspect.Signature(parameters if own else parameters[1:])
+
+
+_install()

@@ -1,0 +1,33 @@
+"""softmax and rms_norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkisim.instructions.operators import operator
+from nkisim.instructions.tensor_scalar import tensor_scalar
+from nkisim.language import reductions
+from nkisim.language.allocation import ndarray
+from nkisim.language.elementwise import PRECISE, binary, tile_of, unary
+from nkisim.memory import NkiTensor
+
+
+def softmax(x: Any, axis: Any = -1, dtype: Any = None) -> NkiTensor:
+    """exp(x - max) over its sum, along the last free dimensions, computed in float32."""
+    top = reductions.max(tile_of(x), axis, PRECISE, keepdims=True)
+    powers = unary(operator("exp"), binary(operator("subtract"), x, top, PRECISE))
+    inverse = unary(operator("reciprocal"), reductions.sum(powers, axis, keepdims=True))
+    return binary(operator("multiply"), powers, inverse, dtype or x.dtype)
+
+
+def rms_norm(
+    x: Any, w: Any, axis: Any, n: int, epsilon: float = 1e-6, dtype: Any = None, compute_dtype: Any = None
+) -> NkiTensor:
+    """x / sqrt(sum(x * x) / n + epsilon) * w."""
+    working = compute_dtype or PRECISE
+    squares = unary(operator("square"), tile_of(x), working)
+    total = reductions.sum(squares, axis, PRECISE, keepdims=True)
+    mean = ndarray(total.shape, PRECISE)
+    tensor_scalar(mean, total, operator("multiply"), 1.0 / n, op1=operator("add"), operand1=epsilon)
+    scaled = binary(operator("multiply"), x, unary(operator("rsqrt"), mean), working)
+    return binary(operator("multiply"), scaled, tile_of(w, "w"), dtype or x.dtype)
