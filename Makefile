@@ -28,7 +28,7 @@ test-all: $(READY) ## all tests, slow ones included
 	$(BIN)/python -m pytest -n auto -m '' $(PYTEST_ARGS)
 
 conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<checkout> [FAMILIES='moe_cte rope']
-	@$(BIN)/python -c 'import torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]'
+	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
 	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 

@@ -34,6 +34,7 @@ def check_inputs(**arguments: Any) -> None:
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = arguments["token_position_to_id"], arguments["block_to_expert"]
     _check_finite(arguments)
+    _check_fits_fp16(arguments)
     _check_ids(np.asarray(ids).reshape(-1), tokens, skip_token)
     _check_range("block_to_expert", np.asarray(block_to_expert).reshape(-1), 0, experts - 1)
     _check_unique_in_blocks(np.asarray(ids).reshape(-1), arguments["block_size"], tokens)
@@ -48,8 +49,10 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
     """Whether sizes and types say how to read the values."""
     hidden, weight, block_size = (arguments[n] for n in ("hidden_states", "gate_up_proj_weight", "block_size"))
     ids, experts = arguments["token_position_to_id"], arguments["block_to_expert"]
+    tensors = (hidden, weight, ids, experts, arguments["expert_affinities_masked"])
     return (
-        isinstance(arguments.get("skip_dma"), SkipMode | None)
+        all(hasattr(tensor, "shape") and hasattr(tensor, "dtype") for tensor in tensors)
+        and isinstance(arguments.get("skip_dma"), SkipMode | None)
         and isinstance(getattr(arguments.get("spec"), "shard_on_block", None), ShardOnBlockConfig | None)
         and isinstance(block_size, int)
         and block_size > 0
@@ -68,7 +71,9 @@ _INFINITE_BITS = {"bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000}
 def _check_finite(arguments: dict[str, Any]) -> None:
     for name in FINITE:
         values = arguments.get(name)
-        if values is None or str(values.dtype) not in _INFINITE_BITS or _is_finite(values):
+        if values is None or not hasattr(values, "dtype"):
+            continue
+        if str(values.dtype) not in _INFINITE_BITS or _is_finite(values):
             continue
         flat = values.reshape(-1)
         bad = np.flatnonzero(~np.isfinite(flat))
@@ -83,6 +88,21 @@ def _is_finite(values: Any) -> bool:
     return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
 
 
+def _check_fits_fp16(arguments: dict[str, Any]) -> None:
+    """Tensors that are cast to fp16 on chip must not overflow there."""
+    if str(arguments.get("compute_dtype")) != "float16":
+        return
+    largest = float(np.finfo(np.float16).max)
+    for name in FINITE:
+        values = arguments.get(name)
+        if values is not None and str(values.dtype) != "float16" and values.size:
+            found = max(float(values.max()), -float(values.min()))
+            if found > largest:
+                raise InputError(
+                    name, f"is at most {largest:g} when compute_dtype is float16", f"{found:g}", "Use bfloat16."
+                )
+
+
 def _check_range(name: str, values: Any, low: int, high: int) -> None:
     bad = np.flatnonzero((values < low) | (values > high))
     if bad.size:
@@ -93,6 +113,12 @@ def _check_range(name: str, values: Any, low: int, high: int) -> None:
 
 
 def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:
+    if not skip_token and np.any(ids == -1):
+        raise InputError(
+            "token_position_to_id", f"marks pads by {tokens}, the pad row, when skip_dma.skip_token is False",
+            f"-1 at {int(np.flatnonzero(ids == -1)[0])}",
+            "Pass skip_dma=SkipMode(skip_token=True), or build the mapping with skip_token=False.",
+        )  # fmt: skip
     if skip_token:
         _check_range("token_position_to_id", ids, -1, tokens - 1)
     else:

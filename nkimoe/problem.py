@@ -52,6 +52,8 @@ class Problem:
             ("gate_up_proj_weight", gate_up_proj_weight, "[E, H, 2, I]"),
             ("down_proj_weight", down_proj_weight, "[E, I, H]"),
         ):
+            if not hasattr(tensor, "shape"):
+                raise RequestError(name, f"is a tensor {layout}", type(tensor).__name__, "Pass an array.")
             if len(tensor.shape) != layout.split(" or ")[0].count(",") + 1:
                 raise RequestError(name, f"has shape {layout}", tuple(tensor.shape), "Reshape it.")
         if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:

@@ -100,7 +100,7 @@ class QuantizationConfig:
 class ShardOnBlockConfig:
     """Options of the implementations that split blocks between the cores.
 
-    n_block_per_iter: blocks one loop iteration handles on each core. Read by shard_on_block.
+    n_block_per_iter: blocks one loop iteration handles on each core. Read by none: schedules are unrolled.
     block_sharding_strategy: which blocks a core takes. Read by shard_on_block, shard_on_block_mx.
     n_static_blocks: blocks, counted from the first, that run whatever `conditions` says; -1: derived from
         n_dynamic_blocks. Read by shard_on_block_mx.

@@ -12,6 +12,7 @@ from nkimoe.problem import Problem
 PARTITIONS = 128
 PSUM_COLUMNS = 512  # fp32 columns of a PSUM bank
 PSUM_BANK_BYTES = 2048
+ROUTING_COLUMNS = 512  # tiles of slots whose ids and affinity rows are on chip at a time
 OUTPUT_BYTES = 2  # bf16 or fp16
 GOOD_ROW_BYTES = 2048  # DMA runs of this length reach most of the bandwidth
 STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate
@@ -115,7 +116,8 @@ def _sbuf_bytes(problem: Problem, itemsize: int, tokens: int, gate_up: int, down
     blocks = ceil_div(problem.N, problem.cores)
     row, whole = problem.H * itemsize, gate_up >= problem.I and down >= problem.H
     rings = 2 * tokens * row + tokens * problem.H * OUTPUT_BYTES  # gathered, gathered ahead; old output rows
-    routing = 4 * (2 * blocks * problem.tiles_per_block + 4 * blocks)
+    columns_of_ids = min(blocks * problem.tiles_per_block, ROUTING_COLUMNS)
+    routing = 4 * (2 * 3 * columns_of_ids + 3 * blocks)  # two windows of three tables; experts of all blocks
     biases = (buffers if whole else 1) * (row + 2 * i_tiles * 4)
     always = rings + routing + biases + i_tiles * columns * itemsize + 4096
     gate_up_weights, down_weights = buffers * row // PARTITIONS * 2 * gate_up, buffers * i_tiles * down * itemsize

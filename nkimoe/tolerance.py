@@ -32,7 +32,7 @@ ROUNDINGS: dict[tuple[str, str], tuple[dict[str, int], str]] = {  # by (compute 
     (BF16, BF16): ({BF16: 1 + 5}, "act * u; x * affinity of PRE_SCALE"),
     (FP16, FP16): ({FP16: 1 + 5}, "act * u; x * affinity of PRE_SCALE"),
     (BF16, FP16): ({BF16: 1 + 5 + 5 + 1 + 1}, "act * u; x, gate/up and down weights, down bias"),
-    (FP16, BF16): ({FP16: 1 + 5}, "operands of 8 bits are exact in fp16"),
+    (FP16, BF16): ({FP16: 1 + 5}, "operands of 8 bits are exact in fp16, within its range"),
     (FP32, BF16): ({}, "only the output is rounded"),
     (FP32, FP16): ({}, "only the output is rounded"),
 }

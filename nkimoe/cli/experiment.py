@@ -48,7 +48,6 @@ class Result:
     """What came out.
 
     Attributes:
-        rank_tokens: routed (token, expert) pairs.
         distance: of the simulated output from the fp32 reference.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """

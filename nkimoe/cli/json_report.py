@@ -52,7 +52,8 @@ def as_json(result: Result) -> dict[str, Any]:
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
-    """Write under a temporary name, then rename: a killed run leaves no half file."""
+    """Write under a temporary name, then rename: a killed run leaves no half file. Links stay links."""
+    path = path.resolve()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from nkimoe.routing import (
 from nkimoe.tiling import ceil_div
 
 SEED = 20240701
+LONGEST_TEXT = 1 << 22  # characters: far more than a layer takes tokens
 CONTEXT = 4  # tokens before this one that colour its hidden state
 Array = np.ndarray[Any, np.dtype[Any]]
 
@@ -48,10 +50,11 @@ class LayerData:
 
 
 def read_text(path: Path | None) -> str:
-    """The file, or the text that ships with the package."""
+    """The start of the file, or the text that ships with the package."""
     if path is None:
         return resources.files("nkimoe.cli").joinpath("declaration.txt").read_text(encoding="utf-8")
-    return path.read_text(encoding="utf-8", errors="replace")
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return file.read(LONGEST_TEXT)
 
 
 def tokenize(text: str, count: int) -> tuple[Array, int]:
@@ -60,7 +63,7 @@ def tokenize(text: str, count: int) -> tuple[Array, int]:
     Raises:
         ValueError: the text has no tokens.
     """
-    words = re.findall(r"\w+|[^\w\s]", text.lower())
+    words = [m.group() for m in itertools.islice(re.finditer(r"\w+|[^\w\s]", text.lower()), count)]
     if not words:
         raise ValueError("the text has no words")
     words = (words * ceil_div(count, len(words)))[:count]

@@ -70,7 +70,7 @@ def variants(as_text: bool) -> None:
         table.add_column(column, no_wrap=True)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    _console().print(table)
 
 
 @main.command()
@@ -82,14 +82,20 @@ def explain(**options: Any) -> None:
 
 
 def _run(setup: Setup, json_file: Path | None) -> None:
-    console = Console()
-    with _refusals(), _progress() as progress:
-        result = run_experiment(setup, progress)
-    show(result, console)
-    if json_file is not None:
-        write_json(json_file, as_json(result))
-        console.print(f"wrote {json_file}")
+    console = _console()
+    with _refusals():
+        with _progress() as progress:
+            result = run_experiment(setup, progress)
+        show(result, console)
+        if json_file is not None:
+            write_json(json_file, as_json(result))
+            console.print(f"wrote {json_file}")
     _exit(result)
+
+
+def _console() -> Console:
+    """The terminal; 120 columns where there is none."""
+    return Console(width=None if sys.stdout.isatty() else 120)
 
 
 def _exit(result: Result) -> None:
@@ -102,7 +108,7 @@ def _refusals() -> Iterator[None]:
     """Requests that cannot be honoured end in one clear line and exit status 2."""
     try:
         yield
-    except (RequestError, ValueError) as error:
+    except (RequestError, ValueError, OSError, MemoryError) as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(REFUSED)
 

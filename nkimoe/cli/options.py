@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,14 @@ def _variant(name: str) -> str:
 
 
 def check_writable(path: Path | None, option: str) -> None:
-    """Refuse an output file that cannot be written before the work starts.
+    """Refuse an output file that cannot be written, before the work starts.
 
     Raises:
-        click.UsageError: its folder does not exist, or it is a folder.
+        click.UsageError: its folder is missing or read-only, or it is a folder or a device.
     """
-    if path is not None and (path.is_dir() or not path.parent.is_dir()):
-        raise click.UsageError(f"{option} {path}: not a file in an existing folder.")
+    if path is None:
+        return
+    if path.exists() and not path.is_file():
+        raise click.UsageError(f"{option} {path}: is not a regular file.")
+    if not path.resolve().parent.is_dir() or not os.access(path.resolve().parent, os.W_OK):
+        raise click.UsageError(f"{option} {path}: its folder does not exist or cannot be written.")

@@ -59,7 +59,7 @@ def _cores(result: Result) -> str:
 def _blocks(result: Result) -> str:
     mapping, p = result.data.mapping, result.plan.problem
     return (
-        f"{p.N} of {p.B} slots, {mapping.n_real_blocks} hold tokens; "
+        f"{p.N} blocks of {p.B} slots, {mapping.n_real_blocks} of them hold tokens; "
         f"{100 * mapping.fill:.0f}% of all slots filled; weights {result.plan.weights}"
     )
 

@@ -10,7 +10,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.weights import ExpertWeights, make_weights
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TileRing
-from nkimoe.kernels.stages.load_routing import Routing, load_routing
+from nkimoe.kernels.stages.load_routing import Routing
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
 from nkimoe.kernels.stages.update_output import Output, make_output
 from nkimoe.plan import BlockRange, Plan
@@ -60,7 +60,7 @@ class Layer:
         blocks = plan.blocks_of(core)
         p, t = plan.problem, plan.tiling
         output = make_output(request, plan)
-        routing = load_routing(request, p, blocks)
+        routing = Routing(request, p, blocks)
         clear = request.skip_dma.skip_token
         return cls(
             request=request,
@@ -99,7 +99,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Fetched:
-    """What was loaded for a part before its turn: token rows and affinities, one tile each of 128 slots."""
+    """What was loaded for a part before its turn: ids, token rows and affinities, a tile each for 128 slots."""
 
+    ids: list[Any]
     rows: list[Any]
     affinities: list[Any]

@@ -36,15 +36,15 @@ MUTANTS: tuple[Mutant, ...] = (
     # routing tables
     Mutant(
         _ROUTING,
-        "[[1, 128], [blocks.step * problem.B, n], [128, tiles]]",
-        "[[1, 128], [problem.B, n], [128, tiles]]",
+        "[[1, 128], [step * p.B, n], [128, tiles]]",
+        "[[1, 128], [p.B, n], [128, tiles]]",
         "token ids of neighbouring blocks instead of this core's",
     ),
-    Mutant(_ROUTING, "offset=first * problem.B", "offset=first", "block offset not scaled by the block size"),
+    Mutant(_ROUTING, "offset=at * p.B", "offset=at", "block offset not scaled by the block size"),
     Mutant(
         _ROUTING,
-        "[blocks.step * problem.B, n], [128, tiles]]",
-        "[blocks.step * problem.B, n], [0, tiles]]",
+        "[step * p.B, n], [128, tiles]]",
+        "[step * p.B, n], [0, tiles]]",
         "all tiles the first",
     ),
     Mutant(
@@ -55,8 +55,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         _ROUTING,
-        "pattern=[[0, 128], [blocks.step, n]], offset=first",
-        "pattern=[[0, 128], [blocks.step, n]]",
+        "pattern=[[0, 128], [step, n]], offset=at",
+        "pattern=[[0, 128], [step, n]]",
         "affinity experts always from block 0",
     ),
     Mutant(_ROUTING, "nisa.memset(dst=factor, value=E)", "nisa.memset(dst=factor, value=E - 1)", "E off by one"),
@@ -69,18 +69,27 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         _ROUTING,
-        "start = block * self.tiles + first_tile",
-        "start = block * self.tiles",
+        "(block - window.first) * self._problem.tiles_per_block + first_tile",
+        "(block - window.first) * self._problem.tiles_per_block",
         "always the first tile of a block",
     ),
     Mutant(
         _ROUTING,
-        "start = block * self.tiles + first_tile",
-        "start = block + first_tile",
+        "(block - window.first) * self._problem.tiles_per_block + first_tile",
+        "(block - window.first) + first_tile",
         "block index not scaled by tiles",
     ),
     Mutant(
-        _ROUTING, "nisa.oob_mode.skip if skips else nisa.oob_mode.error", "nisa.oob_mode.error", "pad ids are an error"
+        _ROUTING,
+        "nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error",
+        "nisa.oob_mode.error",
+        "pad ids are an error",
+    ),
+    Mutant(
+        _ROUTING,
+        "self._window.first != first",
+        "False",
+        "the first window of routing tables serves all blocks",
     ),
     # gathers
     Mutant(_GATHER, "if clear:", "if False:", "gather tiles never cleared"),

@@ -2,8 +2,9 @@
 
 from dataclasses import replace
 
+import pytest
 from support.case import Case, cases
-from support.launch import check
+from support.launch import assert_same_bits, check
 
 from nkimoe import ExpertAffinityScaleMode
 
@@ -89,3 +90,10 @@ def test_weights_too_large_for_the_chip_are_streamed(case: Case) -> None:
 )
 def test_sizes_of_real_layers(case: Case) -> None:
     check(case)
+
+
+def test_routing_tables_loaded_a_few_blocks_at_a_time_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = Case(T=700, E=6, H=128, I=48, B=256, skip_weight=True)
+    whole = check(case).output
+    monkeypatch.setattr("nkimoe.kernels.stages.load_routing.ROUTING_COLUMNS", 4)
+    assert_same_bits(check(case).output, whole)

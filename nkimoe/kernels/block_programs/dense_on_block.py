@@ -17,7 +17,7 @@ def fetch(part: Part, layer: Layer) -> Fetched:
     affinities = layer.scaling.gather(affinity_rows, layer)
     if part.opens_block:
         layer.weights.prefetch(part.block)
-    return Fetched(rows, affinities)
+    return Fetched(ids, rows, affinities)
 
 
 def compute(part: Part, fetched: Fetched, layer: Layer) -> None:
@@ -29,8 +29,7 @@ def compute(part: Part, fetched: Fetched, layer: Layer) -> None:
     columns = layer.scaling.columns(fetched.affinities)
     projections = project_gate_up(tokens, layer.weights, columns)
     hidden = layer.activation.intermediate(projections, layer.problem.I, tokens.shape[2], tokens.dtype)
-    ids = layer.routing.token_ids(part.block, part.first_tile, part.tiles)
     scales = layer.scaling.output(fetched.affinities, part.tiles)
-    updates = layer.output.updates(ids, scales, name=f"block {layer.blocks.block(part.block)}")
+    updates = layer.output.updates(fetched.ids, scales, name=f"block {layer.blocks.block(part.block)}")
     for tile, span, result in project_down(hidden, layer.weights, layer.problem.I):
         updates[tile].add(span, result)

@@ -1,4 +1,7 @@
-"""Launching a kernel: arguments in, cores run, results out. No thread outlives a launch."""
+"""Launching a kernel: arguments in, cores run, results out. No thread outlives a launch.
+
+Matrix products run on one processor: tiles are too small to share, and the bits do not depend on the machine.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from threadpoolctl import ThreadpoolController
+
 from nkisim.errors import LaunchError
 from nkisim.execution.arguments import Arguments
 from nkisim.execution.late_dma import LateDma
@@ -15,6 +20,8 @@ from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.machine import Machine
+
+_BLAS = ThreadpoolController()
 
 
 @dataclass
@@ -64,11 +71,12 @@ def launch(
             rendezvous.fail(core.identity, error)
 
     others = [threading.Thread(target=run, args=(core,), name=f"neuron-core-{core.identity}") for core in members[1:]]
-    for thread in others:
-        thread.start()
-    run(members[0])  # core 0 runs in the caller's thread, so that debuggers work
-    for thread in others:
-        thread.join()
+    with _BLAS.limit(limits=1, user_api="blas"):
+        for thread in others:
+            thread.start()
+        run(members[0])  # core 0 runs in the caller's thread, so that debuggers work
+        for thread in others:
+            thread.join()
     _raise_first(outcome.errors)
     if late_dma is not None:
         late_dma.finish()

@@ -74,11 +74,26 @@ def first_common_byte(a: Access, b: Access) -> int | None:
     if one is None or other is None:
         return None
     (low, high), (start, end) = one.bounds, other.bounds
-    if high <= start or end <= low:
+    if high <= start or end <= low or _apart_within_partitions(a, b):
         return None
     unit = math.gcd(one.unit, other.unit)
     common = np.intersect1d(_units(one, unit), _units(other, unit))
     return int(common[0]) * unit if common.size else None
+
+
+def _apart_within_partitions(a: Access, b: Access) -> bool:
+    """Whether two on-chip tiles lie in different bytes of their partitions: neighbours in one bank, for example."""
+    if not a.storage.buffer.is_on_chip or a.storage.pitch != b.storage.pitch:
+        return False
+    (low, high), (start, end) = _within_partition(a), _within_partition(b)
+    return high <= start or end <= low
+
+
+def _within_partition(access: Access) -> tuple[int, int]:
+    """First byte and the one behind the last, counted from the start of a partition."""
+    low = access.start % access.storage.pitch
+    spans = [stride * (count - 1) for stride, count in zip(access.strides[1:], access.shape[1:], strict=True)]
+    return low + sum(s for s in spans if s < 0), low + sum(s for s in spans if s > 0) + access.dtype.itemsize
 
 
 def _units(f: Footprint, unit: int) -> Array:

@@ -270,6 +270,20 @@ def test_refuses_a_destination_that_straddles_a_bank(trn2, trn3, refuses):
         trn2.attempt(lambda: body(384))
 
 
+def test_the_bank_of_a_destination_depends_on_its_address(trn2, refuses):
+    def body(address):
+        nisa.nc_matmul(nl.ndarray((8, 256), nl.float32, nl.psum, address=(0, address)), tile((8, 8)), tile((8, 256)))
+
+    trn2.attempt(lambda: body(3072))
+
+    def across():
+        two = nl.ndarray((8, 1024), nl.float32, buffer=nl.psum, address=(0, 2048))
+        nisa.nc_matmul(two[:, 384:640], tile((8, 8)), tile((8, 256)))
+
+    with refuses(PsumBankError, "NKI203", "bytes 3584..4607 touch banks 1..2"):
+        trn2.attempt(across)
+
+
 def test_refuses_a_destination_that_repeats_elements(trn2, refuses):
     with refuses(ShapeError, "NKI102", "strides (1, 0)"):
         trn2.attempt(lambda: nisa.nc_matmul(psum((8, 1)).broadcast(1, 8), tile((8, 8)), tile((8, 8))))

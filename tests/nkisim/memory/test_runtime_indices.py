@@ -61,6 +61,20 @@ def test_a_scatter_writes_the_rows_named_by_its_indices_and_no_other(rows, steps
     np.testing.assert_array_equal(table, expected)
 
 
+def test_a_gather_into_a_scatter_drops_rows_out_of_bounds_on_either_side(trn2):
+    table, out = random_values((6, 4)), np.zeros((6, 4), np.float32)
+
+    def kernel(array, target, sources, targets):
+        nisa.dma_copy(
+            target.vector_select(0, nl.load(targets)), array.vector_select(0, nl.load(sources)), oob_mode=SKIP
+        )
+
+    trn2.run(kernel, table, out, column([0, 9, 2, 3]), column([5, 4, 9, 1]))
+    expected = np.zeros((6, 4), np.float32)
+    expected[[5, 1]] = table[[0, 3]]
+    np.testing.assert_array_equal(out, expected)
+
+
 def test_vector_select_is_a_gather_of_whole_rows(trn2):
     table, rows = random_values((10, 3, 5)), [7, 0, 7, 9]
 
