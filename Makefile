@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-all conformance lint format check clean
+.PHONY: mutants help setup demo test test-all conformance lint format check clean
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -43,6 +43,9 @@ format: $(READY) ## rewrite the sources as `make lint` wants them
 
 check: lint ## lint, and the tests of the repository itself
 	$(BIN)/python -m pytest tests/repository $(PYTEST_ARGS)
+
+mutants: $(READY) ## plant known mistakes in the kernels and report what notices each
+	$(BIN)/python tests/mutants/run.py
 
 clean: ## remove .venv, caches and build products
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

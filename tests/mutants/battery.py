@@ -12,9 +12,11 @@ from support.case import Case
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
+from nkimoe.kernels.stages import load_routing
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
+load_routing.ROUTING_COLUMNS = 4  # small cases, too, go through several windows of routing tables
 CASES = (
     Case(T=150, gate_upper=0.4, up_lower=-0.3, up_upper=0.5),
     Case(T=150, skip_token=False, routing="empty_experts", B=256, scaling=Mode.NO_SCALE),
