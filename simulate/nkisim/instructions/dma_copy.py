@@ -36,6 +36,7 @@ def dma_copy(
         )
     if dst.dtype != src.dtype:
         checks.not_packed(("dst", dst), ("src", src))
+    dge_mode, oob_mode = DgeMode(dge_mode), OobMode(oob_mode)  # public kernels also pass the numbers
     _check_mode(dst, src, dge_mode, engine)
     checks.priority(priority)
     skip = oob_mode is OobMode.skip

@@ -48,6 +48,7 @@ def dma_transpose(
         raise ArgumentError("oob_mode.skip needs a runtime index", "static addresses", "Drop oob_mode.")
     if oob_mode is OobMode.skip:
         raise NotSimulated("a gathering transpose with all indices in bounds", "oob_mode.skip", "Clamp the indices.")
+    dge_mode = DgeMode(dge_mode)  # public kernels also pass the number
     _check_mode(src, dge_mode, gathers)
     mode = dge_mode if dge_mode is not DgeMode.unknown else DgeMode.swdge if gathers else DgeMode.none
     details = {"dge": mode.name, "transpose": True}

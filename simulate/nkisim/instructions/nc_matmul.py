@@ -158,8 +158,8 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
     if asked is not None and not asked:
         return False
     low, high = state_range(resolve(dst))
-    if asked is None and low == high and low in (NEVER, EARLIER):
-        return False
+    if asked is None and (low == NEVER or high == EARLIER):
+        return False  # part of it is new to this tensor, so this matmul starts a group
     if (low >= MATMUL and (asked or low == high)) or (low != NEVER and current_core().machine.generation >= 4):
         return True
     found = "bytes that were never written" if low == NEVER else "values that no matmul wrote"

@@ -135,16 +135,19 @@ def test_refuses_to_accumulate_onto_what_no_matmul_wrote_before_neuroncore_v4(tr
         trn2.attempt(lambda: body(flag))
 
 
-def test_refuses_to_guess_for_a_tile_of_which_a_part_was_started(trn2, refuses):
-    def body(flag):
-        dst = nl.ndarray((8, 8), nl.float32, buffer=nl.psum)
-        nisa.nc_matmul(dst[:, 0:4], tile((8, 8)), tile((8, 4)))
-        nl.copy(dst[:, 0:4])
-        nisa.nc_matmul(dst, tile((8, 8)), tile((8, 8)), accumulate=flag)
+def test_a_matmul_over_a_tile_of_which_a_part_is_new_starts_a_group_unless_told_otherwise(trn2, refuses):
+    a, b = random_values((8, 8)), random_values((8, 8))
 
-    trn2.attempt(lambda: body(False))
+    def body(out, left, right, flag=None):
+        dst = nl.ndarray((8, 8), nl.float32, buffer=nl.psum)
+        nisa.nc_matmul(dst[:, 0:4], left, right[:, 0:4])
+        nl.copy(dst[:, 0:4])
+        nisa.nc_matmul(dst, left, right, accumulate=flag)
+        nisa.tensor_copy(out, dst)
+
+    np.testing.assert_allclose(trn2.compute(body, (8, 8), "float32", a, b), a.T @ b, rtol=1e-5, atol=1e-5)
     with refuses(AccumulationError, "NKI205", "never written"):
-        trn2.attempt(lambda: body(None))
+        trn2.compute(lambda *operands: body(*operands, flag=True), (8, 8), "float32", a, b)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int32])

@@ -1,0 +1,1 @@
+"""Public NKI kernels, unmodified, run on nkisim against their own references."""

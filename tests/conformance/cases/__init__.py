@@ -1,0 +1,1 @@
+"""Cases written here, for kernels that come without a test module of their own."""

@@ -1,0 +1,60 @@
+"""Which of the collected cases run, and at which size."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import Any
+
+import pytest
+
+
+def name_of(item: pytest.Item) -> str:
+    """Module and case, without folders."""
+    return item.nodeid.rsplit("/", 1)[-1]
+
+
+def choose(items: list[pytest.Item], setup: dict[str, Any]) -> list[pytest.Item]:
+    """At most `cases` of the items that fit: a fair share of every test function, spread over its parameters."""
+    groups: dict[str, list[pytest.Item]] = defaultdict(list)
+    for item in items:
+        name = name_of(item)
+        if setup["leave_out"] and re.search(setup["leave_out"], name):
+            continue
+        if setup["only"] and not re.search(setup["only"], name):
+            continue
+        groups[item.nodeid.split("[")[0] + str(_is_negative(item))].append(item)
+    shares = _shares({key: len(group) for key, group in groups.items()}, setup["cases"])
+    return [item for key, group in groups.items() for item in spread(group, shares[key])]
+
+
+def _is_negative(item: pytest.Item) -> bool:
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    return bool(params.get("is_negative_test_case"))
+
+
+def _shares(sizes: dict[str, int], total: int) -> dict[str, int]:
+    """Round after round one more for each group that has more, until `total` is given out."""
+    given = dict.fromkeys(sizes, 0)
+    while sum(given.values()) < min(total, sum(sizes.values())):
+        for key, size in sizes.items():
+            if given[key] < size and sum(given.values()) < total:
+                given[key] += 1
+    return given
+
+
+def spread(group: list[Any], count: int) -> list[Any]:
+    """`count` of the group, at equal distances, the first one included."""
+    return [group[i * len(group) // count] for i in range(count)]
+
+
+def shrink(item: pytest.Item, largest: dict[str, int]) -> dict[str, list[int]]:
+    """Replace parameters that are too large; returns what was replaced."""
+    params = getattr(getattr(item, "callspec", None), "params", {})
+    changed = {}
+    for name, limit in largest.items():
+        value = params.get(name)
+        if isinstance(value, int) and value > limit:
+            params[name] = limit
+            changed[name] = [value, limit]
+    return changed

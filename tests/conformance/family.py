@@ -1,0 +1,49 @@
+"""What a family of kernels is: where its tests are, how large they may be, and which mistakes are the peer's own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class PeerBug:
+    """A case the peer gets wrong by its own reference, or does not run at all.
+
+    Attributes:
+        pattern: regular expression on the name of the case.
+        evidence: what the reference says, what the kernel says.
+    """
+
+    pattern: str
+    evidence: str
+
+    def matches(self, name: str) -> bool:
+        """Whether the case is one of those."""
+        return re.search(self.pattern, name) is not None
+
+
+@dataclass(frozen=True)
+class Family:
+    """Kernels that are tested together.
+
+    Attributes:
+        name: as printed.
+        modules: test files: of nki-library, or for any other source of this folder.
+        source: which checkout the kernels come from: "nkilib", "samples" or "sdk".
+        largest: most a parameter of a test may be; larger values are replaced by this, and the report says so.
+        leave_out: regular expression on names of cases that do not fit a laptop, or need several devices.
+        target: "trn2" or "trn3"; by default trn2 unless the test excludes it.
+        bugs: known mistakes of the peer.
+        seconds: time a case gets.
+    """
+
+    name: str
+    modules: tuple[str, ...]
+    source: str = "nkilib"
+    largest: Mapping[str, int] = field(default_factory=dict)
+    leave_out: str = ""
+    target: str = ""
+    bugs: tuple[PeerBug, ...] = ()
+    seconds: int = 180

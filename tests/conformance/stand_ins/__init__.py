@@ -1,0 +1,1 @@
+"""Stand-ins for modules the public kernels and their tests import and only AWS has."""
