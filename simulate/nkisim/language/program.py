@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from typing import Any
 
 from nkisim.errors import ArgumentError
 from nkisim.execution.neuron_core import current_core
@@ -57,12 +56,3 @@ def device_print(print_prefix: str, tensor: NkiTensor) -> None:
     """Print a tensor's values, now."""
     core = current_core()
     print(f"{print_prefix} (core {core.identity})\n{read(resolve(tensor))}")
-
-
-class NKIObject:
-    """Base of kernel configuration objects. Keyword arguments become attributes; class attributes are defaults."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        names = list(getattr(type(self), "__annotations__", {}))
-        for name, value in (*zip(names, args, strict=False), *kwargs.items()):
-            setattr(self, name, value)

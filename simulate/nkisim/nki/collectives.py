@@ -10,7 +10,7 @@ from nkisim.execution.registers import VirtualRegister
 from nkisim.instructions import checks
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.operators import OPERATORS
-from nkisim.language.program import NKIObject
+from nkisim.language.nki_object import NKIObject
 from nkisim.memory import NkiTensor
 from nkisim.nki._names import missing_names as _missing_names
 

@@ -16,8 +16,8 @@ from nkisim.language.allocation import (
 )
 from nkisim.language.functions import FUNCTIONS as _FUNCTIONS
 from nkisim.language.loops import fori_loop, while_loop
+from nkisim.language.nki_object import NKIObject
 from nkisim.language.program import (
-    NKIObject,
     device_print,
     no_reorder,
     num_programs,
