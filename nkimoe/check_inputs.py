@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.spec import BlockShardStrategy, ShardOnBlockConfig, SkipMode
+from nkimoe.plan import block_range
+from nkimoe.spec import ShardOnBlockConfig, SkipMode
 
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
@@ -32,13 +33,13 @@ def check_inputs(**arguments: Any) -> None:
     skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
-    ids, block_to_expert = arguments["token_position_to_id"], arguments["block_to_expert"]
+    ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
     _check_finite(arguments)
     _check_fits_fp16(arguments)
-    _check_ids(np.asarray(ids).reshape(-1), tokens, skip_token)
-    _check_range("block_to_expert", np.asarray(block_to_expert).reshape(-1), 0, experts - 1)
-    _check_unique_in_blocks(np.asarray(ids).reshape(-1), arguments["block_size"], tokens)
-    _check_one_writer(arguments, np.asarray(ids).reshape(-1), tokens)
+    _check_ids(ids, tokens, skip_token)
+    _check_range("block_to_expert", block_to_expert, 0, experts - 1)
+    _check_unique_in_blocks(ids, arguments["block_size"], tokens)
+    _check_one_writer(arguments, ids, tokens)
     if arguments.get("conditions") is not None:
         _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
     if not skip_token:
@@ -149,9 +150,7 @@ def _check_one_writer(arguments: dict[str, Any], ids: Any, tokens: int) -> None:
         )  # fmt: skip
     if config is not None and config.non_overlapping_shards:
         blocks = ids.reshape(-1, arguments["block_size"])
-        halves = [blocks[0::2], blocks[1::2]]
-        if config.block_sharding_strategy is BlockShardStrategy.HI_LO:
-            halves = np.array_split(blocks, [-(-len(blocks) // 2)])
+        halves = [blocks[block_range(config.block_sharding_strategy, len(blocks), 2, core).indices] for core in (0, 1)]
         both = np.intersect1d(*(h[(h >= 0) & (h < tokens)] for h in halves))
         if both.size:
             raise InputError(

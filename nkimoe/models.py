@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.spec import ActFnType
+from nkimoe.tiling import ceil_div
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,14 @@ class Model:
     biases: bool = False
     limit: float | None = None
     up_shift: float = 0.0
+
+    def own_columns(self, tp: int) -> int:
+        """Columns of I that one of `tp` ranks holds."""
+        return ceil_div(self.I, tp)
+
+    def padded_sizes(self, tp: int) -> tuple[int, int]:
+        """(H, I) of a rank, rounded up to what the kernel takes."""
+        return ceil_div(self.H, 128) * 128, ceil_div(self.own_columns(tp), 16) * 16
 
 
 MODELS: dict[str, Model] = {

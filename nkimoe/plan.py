@@ -28,9 +28,23 @@ class BlockRange:
     step: int
     count: int
 
+    @property
+    def indices(self) -> slice:
+        """The same blocks as a slice of an array of blocks."""
+        return slice(self.first, self.first + self.step * self.count, self.step)
+
     def block(self, j: int) -> int:
         """Global number of the core's j-th block."""
         return self.first + j * self.step
+
+
+def block_range(strategy: BlockShardStrategy, n: int, cores: int, core: int) -> BlockRange:
+    """Which of `n` blocks a core takes."""
+    if strategy is BlockShardStrategy.PING_PONG:
+        return BlockRange(core, cores, len(range(core, n, cores)))
+    half = ceil_div(n, cores)
+    first = min(core * half, n)
+    return BlockRange(first, 1, min(half, n - first))
 
 
 @dataclass(frozen=True)
@@ -56,12 +70,7 @@ class Plan:
 
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
-        n, cores = self.problem.N, self.problem.cores
-        if self.strategy is BlockShardStrategy.PING_PONG:
-            return BlockRange(core, cores, len(range(core, n, cores)))
-        half = ceil_div(n, cores)
-        first = min(core * half, n)
-        return BlockRange(first, 1, min(half, n - first))
+        return block_range(self.strategy, self.problem.N, self.problem.cores, core)
 
     def explain(self) -> str:
         """The chain request -> problem -> tiling -> plan, for people."""

@@ -74,7 +74,7 @@ def tokenize(text: str, count: int) -> tuple[Array, int]:
 def make_layer(model: Model, tp: int, tokens: int, block_size: int, text: str, step: Callable[[], None]) -> LayerData:
     """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while weights are drawn."""
     rng = np.random.default_rng(SEED)
-    H, I = ceil_div(model.H, 128) * 128, ceil_div(ceil_div(model.I, tp), 16) * 16
+    H, I = model.padded_sizes(tp)
     ids, vocabulary = tokenize(text, tokens)
     hidden = _hidden_states(ids, vocabulary, model.H, rng)
     router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
@@ -89,7 +89,7 @@ def make_layer(model: Model, tp: int, tokens: int, block_size: int, text: str, s
         "token_position_to_id": mapping.token_position_to_id,
         "block_to_expert": mapping.block_to_expert,
         "block_size": block_size,
-        **_expert_weights(model, H, ceil_div(model.I, tp), I, rng, step),
+        **_expert_weights(model, H, model.own_columns(tp), I, rng, step),
         **_activation(model),
     }
     return LayerData(tensors, mapping, experts, vocabulary, H, I)

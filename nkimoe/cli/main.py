@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
+from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.cli.json_report import as_json, write_json
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.options import check_writable, layer_options, make_setup
@@ -90,17 +90,13 @@ def _run(setup: Setup, json_file: Path | None) -> None:
         if json_file is not None:
             write_json(json_file, as_json(result))
             console.print(f"wrote {json_file}")
-    _exit(result)
+    if not result.passed:
+        sys.exit(1)
 
 
 def _console() -> Console:
     """The terminal; 120 columns where there is none."""
     return Console(width=None if sys.stdout.isatty() else 120)
-
-
-def _exit(result: Result) -> None:
-    if not result.passed:
-        sys.exit(1)
 
 
 @contextmanager

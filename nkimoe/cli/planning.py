@@ -9,7 +9,6 @@ from nkimoe.plan import Plan, make_plan
 from nkimoe.request import Request
 from nkimoe.routing import static_block_count
 from nkimoe.targets import TARGETS
-from nkimoe.tiling import ceil_div
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ def plan_only(setup: Setup) -> Plan:
         RequestError: it cannot be honoured.
     """
     m, T, B = setup.layer_model, setup.tokens, setup.block_size
-    H, I = ceil_div(m.H, 128) * 128, ceil_div(ceil_div(m.I, setup.tp), 16) * 16
+    H, I = m.padded_sizes(setup.tp)
     N = static_block_count(T, m.K, m.E, B)
     tensors = {
         "hidden_states": Shape((T, H)),
