@@ -11,6 +11,7 @@ from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.traced import Iteration, difference
 from nkisim.memory import RegisterValue
 from nkisim.memory.storage import next_identity
+from nkisim.observe import LoopMark
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int = 1) -> None:
@@ -56,6 +57,7 @@ def device_range(lower: Any, upper: Any, step: int = 1) -> Iterator[VirtualRegis
             yield VirtualRegister(value)
         except GeneratorExit:
             body.leave()
+            body.close()
             raise
         body.shut()
     body.close()
@@ -77,6 +79,10 @@ class _Body:
         self._core = current_core()
         self._where = kernel_location()
         self._since = next_identity()
+        self._mark(LoopMark.begin)
+
+    def _mark(self, mark: LoopMark) -> None:
+        self._core.watch.loop(self._core.identity, mark, self._since)
 
     def run(self, iteration: Callable[[], Any]) -> Any:
         """One iteration, as a function."""
@@ -87,6 +93,7 @@ class _Body:
 
     def open(self) -> None:
         """An iteration begins."""
+        self._mark(LoopMark.iteration)
         self._core.iterations.append(Iteration(self._since))
 
     def leave(self) -> list[object]:
@@ -114,5 +121,6 @@ class _Body:
 
     def close(self) -> None:
         """An inner loop counts in its parent's body as one entry, however often it ran."""
+        self._mark(LoopMark.end)
         if self._core.iterations:
             self._core.iterations[-1].issued.append(("loop", self._where))

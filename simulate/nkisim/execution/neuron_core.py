@@ -16,7 +16,7 @@ from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
 from nkisim.memory.storage import Block
-from nkisim.observe import Event, Finding, Note, Observer
+from nkisim.observe import Event, Finding, LoopMark, Note, Observer
 
 _active = threading.local()
 
@@ -32,6 +32,10 @@ class Watch:
     def instruction(self, event: Event) -> None:
         for observer in self.observers:
             self.add(observer.on_instruction(event))
+
+    def loop(self, core: int, mark: LoopMark, since: int) -> None:
+        for observer in self.observers:
+            observer.on_loop(core, mark, since)
 
     def finish(self) -> None:
         for observer in self.observers:
@@ -52,6 +56,7 @@ class NeuronCore:
         identity: 0 or 1.
         grid: the launch grid, () for a plain launch.
         late_dma: what holds back DMA transfers, or None if they complete at once.
+        in_order: how many `no_reorder` blocks are open.
         engine_state: what its engines keep between instructions, by a name the instructions choose.
     """
 
@@ -69,6 +74,7 @@ class NeuronCore:
         self.position = 0
         self.iterations: list[Iteration] = []
         self.late_dma: LateDma | None = None
+        self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self._arenas: dict[MemoryRegion, Block] = {}
 

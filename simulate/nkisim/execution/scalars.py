@@ -69,7 +69,9 @@ class NkiScalar(VirtualRegister):
         )
 
     def _combine(self, function: Callable[[int, int], int], left: int, right: int) -> NkiScalar:
-        return NkiScalar(function(left, right), self.dtype)
+        result = NkiScalar(function(left, right), self.dtype)
+        result.loaded_by = self.loaded_by
+        return result
 
     def __add__(self, other: Any) -> NkiScalar:
         return self._combine(operator.add, self.read(), self._other(other))

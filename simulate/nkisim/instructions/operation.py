@@ -95,7 +95,8 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         reads, writes = [], []
     else:
         reads, writes = _drop_rows(reads, writes)
-    indices = [resolve(index) for index in _indices((*operation.reads, *operation.writes))]
+    operands = (*operation.reads, *operation.writes)
+    indices = [resolve(index) for index in _indices(operands)]
     sources = (*reads, *indices)
     event = Event(
         index=core.position,
@@ -108,6 +109,8 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         details=operation.details,
         location=kernel_location(),
         name=operation.name,
+        after=_loads(operands),
+        ordered=core.in_order > 0,
         unwritten=tuple((r.access, at) for r in sources if (at := first_unwritten(r)) is not None),
     )
     if not dropped:
@@ -148,6 +151,12 @@ def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region],
         )
     mask = np.logical_and.reduce(masks)
     return [r.keep(mask) for r in reads], [r.keep(mask) for r in writes]
+
+
+def _loads(operands: tuple[NkiTensor, ...]) -> list[int]:
+    """Instructions that loaded the registers among the indices."""
+    found = [t.indirection.index for t in operands if t.indirection is not None]
+    return [r.loaded_by for r in found if isinstance(r, RegisterValue) and r.loaded_by is not None]
 
 
 def _indices(operands: tuple[NkiTensor, ...]) -> list[NkiTensor]:

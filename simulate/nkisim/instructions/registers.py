@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
+from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
@@ -38,6 +39,7 @@ def register_move(dst: VirtualRegister, src: Any) -> Operation:
     if not isinstance(value, int):
         raise ArgumentError("register_move takes an int or a register", f"{type(src).__name__}", "Use register_load.")
     _register(dst, "dst").load(value)
+    dst.loaded_by = current_core().position
     return Operation(Engine.sync, (), (), lambda: ())
 
 
@@ -49,6 +51,7 @@ def register_load(dst: VirtualRegister, src: NkiTensor) -> Operation:
 
     def load(values: Any) -> tuple[()]:
         register.load(int(values.reshape(-1)[0]))
+        register.loaded_by = current_core().position
         return ()
 
     return Operation(Engine.sync, (src,), (), load)

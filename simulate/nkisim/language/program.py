@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 from collections.abc import Iterator
 
 from nkisim.errors import ArgumentError
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import NkiTensor, read, resolve
-
-_in_order = threading.local()
 
 
 def program_id(axis: int = 0) -> int:
@@ -39,17 +36,17 @@ def _check_axis(axis: int) -> None:
 @contextlib.contextmanager
 def no_reorder() -> Iterator[None]:
     """Instructions inside run in program order. Functional execution is always in program order."""
-    outside = is_in_order()
-    _in_order.entered = True
+    core = current_core()
+    core.in_order += 1
     try:
         yield
     finally:
-        _in_order.entered = outside
+        core.in_order -= 1
 
 
 def is_in_order() -> bool:
     """Whether the kernel is inside a `no_reorder` block."""
-    return bool(getattr(_in_order, "entered", False))
+    return current_core().in_order > 0
 
 
 def device_print(print_prefix: str, tensor: NkiTensor) -> None:

@@ -28,8 +28,10 @@ def scalar_load(src: NkiTensor) -> NkiScalar:
         loaded.append(int(values.reshape(-1)[0]))
         return ()
 
-    execute(current_core(), "scalar_load", Operation(engine.sync, (src,), (), load))
-    return NkiScalar(loaded[0], src.dtype)
+    event = execute(current_core(), "scalar_load", Operation(engine.sync, (src,), (), load))
+    scalar = NkiScalar(loaded[0], src.dtype)
+    scalar.loaded_by = event.index
+    return scalar
 
 
 def scalar_store(dst: NkiTensor, value: NkiScalar) -> None:

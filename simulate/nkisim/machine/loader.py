@@ -44,6 +44,10 @@ class Machine:
     def __getitem__(self, key: str) -> int:
         return int(self.quantities[key].value)
 
+    def number(self, key: str) -> float:
+        """The value of a quantity that need not be whole."""
+        return self.quantities[key].value
+
     @property
     def partitions(self) -> int:
         return self["sbuf.partitions"]

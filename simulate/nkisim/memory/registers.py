@@ -4,7 +4,13 @@ from __future__ import annotations
 
 
 class RegisterValue:
-    """A scalar held by the device. `read` is for the simulator; kernel code cannot see the value."""
+    """A scalar held by the device. `read` is for the simulator; kernel code cannot see the value.
+
+    Attributes:
+        loaded_by: index, in its core's program, of the instruction that gave it its value; None: a constant.
+    """
+
+    loaded_by: int | None = None
 
     def read(self) -> int:
         raise NotImplementedError

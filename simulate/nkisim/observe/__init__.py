@@ -4,7 +4,7 @@ from nkisim.observe.capacity import Capacity
 from nkisim.observe.counters import Counters
 from nkisim.observe.detectors import standard_detectors
 from nkisim.observe.duplicate_rows import DuplicateRows
-from nkisim.observe.event import Event, Finding, Observer, Work
+from nkisim.observe.event import Event, Finding, LoopMark, Observer, Work
 from nkisim.observe.ignored import IgnoredArguments, Note
 from nkisim.observe.lost_results import LostResults
 from nkisim.observe.overlaps import Overlaps
@@ -19,6 +19,7 @@ __all__ = [
     "Event",
     "Finding",
     "IgnoredArguments",
+    "LoopMark",
     "LostResults",
     "Note",
     "Observer",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,7 +39,8 @@ class Event:
         location: kernel file and line.
         name: the `name=` argument, or None.
         unwritten: operands read before anything wrote them, with the first such element.
-        after: indices of same-core events it must follow (`depends_on`).
+        after: indices of same-core events it must follow (`depends_on`, and the loads of its registers).
+        ordered: inside `nl.no_reorder`.
     """
 
     index: int
@@ -53,6 +55,15 @@ class Event:
     name: str | None = None
     unwritten: tuple[tuple[Access, tuple[int, ...]], ...] = ()
     after: list[int] = field(default_factory=list)
+    ordered: bool = False
+
+
+class LoopMark(enum.Enum):
+    """What happens to a device loop."""
+
+    begin = "begin"
+    iteration = "iteration"
+    end = "end"
 
 
 @dataclass(frozen=True)
@@ -70,11 +81,18 @@ class Finding:
 
 
 class Observer:
-    """Base of everything that watches a launch. Both methods return the problems they found."""
+    """Base of everything that watches a launch. Two of the methods return the problems they found."""
 
     def on_instruction(self, event: Event) -> list[Finding]:
         """Called after each instruction, in the deterministic order of execution."""
         return []
+
+    def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
+        """Called when a device loop begins, before each of its iterations, and when it ends.
+
+        Args:
+            since: storages with a smaller identity are older than the loop.
+        """
 
     def on_finish(self) -> list[Finding]:
         """Called once, after the last core has finished without error."""

@@ -43,6 +43,28 @@ def place(lifetimes: list[Lifetime], capacity: int, bank: int) -> None:
         _place_largest_first(lifetimes, fixed, capacity, bank)
 
 
+def place_around(lifetimes: list[Lifetime], capacity: int, bank: int) -> None:
+    """As `place`, but each tensor goes into the first gap behind the one placed before it, around and around.
+
+    Memory is reused as late as possible, so that a tensor's first use waits as little as possible for the last use of
+    its predecessor. A tensor that finds no gap is HOMELESS; nothing is placed again.
+    """
+    fixed = [t for t in lifetimes if t.storage.address]
+    for t in fixed:
+        t.byte = t.storage.address[1] if t.storage.address else HOMELESS
+    alive: list[Lifetime] = []
+    hand = 0
+    for new in lifetimes:
+        alive = [t for t in alive if t.last >= new.first]
+        if not new.storage.address:
+            others = [*alive, *(t for t in fixed if new.first < t.first <= new.last)]
+            new.byte = _first_fit(others, new.size, capacity, bank, hand)
+            if new.byte == HOMELESS:
+                new.byte = _first_fit(others, new.size, capacity, bank)
+            hand = new.byte + new.size if new.byte != HOMELESS else hand
+        alive.append(new)
+
+
 def _place_in_order_of_use(lifetimes: list[Lifetime], fixed: list[Lifetime], capacity: int, bank: int) -> None:
     alive: list[Lifetime] = []
     for new in lifetimes:
@@ -61,13 +83,13 @@ def _place_largest_first(lifetimes: list[Lifetime], fixed: list[Lifetime], capac
         new.byte = _first_fit([order[j] for j in together], new.size, capacity, bank)
 
 
-def _first_fit(alive: list[Lifetime], size: int, capacity: int, bank: int) -> int:
-    """Lowest byte with `size` free bytes, or -1. With banks, a tile stays in one or starts at one."""
-    at = 0
+def _first_fit(alive: list[Lifetime], size: int, capacity: int, bank: int, hand: int = 0) -> int:
+    """Lowest byte from `hand` on with `size` free bytes, or -1. With banks, a tile stays in one or starts at one."""
+    at = hand
     for t in sorted((t for t in alive if t.byte >= 0), key=lambda t: t.byte):
         at = _aligned(at, size, bank)
         if at + size <= t.byte:
-            return at
+            break
         at = max(at, t.byte + t.size)
     at = _aligned(at, size, bank)
     return at if at + size <= capacity else -1

@@ -1,0 +1,6 @@
+"""When everything happens: work becomes durations, events become a timeline. A pure function of events and a machine."""
+
+from nkisim.timing.timeline import Timeline
+from nkisim.timing.timer import Timer
+
+__all__ = ["Timeline", "Timer"]

@@ -1,0 +1,119 @@
+"""DMA: descriptors derived from the access patterns, spread over the engines that serve their partitions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from nkisim.machine import Machine
+from nkisim.memory import Access
+from nkisim.observe import Event
+from nkisim.timing.span import Span, fixed, span
+
+
+@dataclass(slots=True, eq=False)
+class Transfer:
+    """One DMA transfer.
+
+    Attributes:
+        issue: the triggering queue is busy so long.
+        start: from the trigger to the first byte.
+        engines: nanoseconds of work for each DMA engine.
+        moving: what the longest of them is made of.
+        complete: from the last byte to the semaphore.
+        hbm_bytes: bytes read from or written to HBM.
+        descriptors, nbytes: in all.
+    """
+
+    issue: Span
+    start: Span
+    engines: tuple[float, ...]
+    moving: Span
+    complete: Span
+    hbm_bytes: int
+    descriptors: int
+    nbytes: int
+
+
+def transfer(event: Event, machine: Machine) -> Transfer:
+    """The work of a DMA instruction.
+
+    A descriptor moves one run of bytes that is contiguous on both sides, at most a packet; an engine needs
+    max(7, 5 + bytes/rate) ns for it. Partitions 8e to 8e+7 belong to engine e.
+    """
+    pairs = _pairs(event)
+    engines = [0.0] * machine["dma.engines"]
+    moving, descriptors, nbytes, hbm = Span(), 0, 0, 0
+    for source, target in pairs:
+        run = _common_run(source, target)
+        each = _descriptor(machine, min(run, machine["dma.packet"]))
+        amount = max(source.nbytes, target.nbytes)
+        count = -(-amount // max(1, run)) * -(-run // machine["dma.packet"])
+        share = _share_of_rate(event, source, machine)
+        loads = _spread(count, target if target.storage.buffer.is_on_chip else source, machine)
+        for e, n in enumerate(loads):
+            engines[e] += n * each.ns / share
+        moving = moving.plus(each.times(max(loads) / share))
+        descriptors, nbytes = descriptors + count, nbytes + amount
+        hbm += sum(a.nbytes for a in (source, target) if not a.storage.buffer.is_on_chip)
+    mode = event.details.get("dge", "none")
+    issue = f"dma.issue_{mode}" if mode in ("hwdge", "swdge") else "dma.issue_static"
+    start = "dma.start_swdge" if mode == "swdge" else "dma.start"
+    return Transfer(
+        fixed(machine, issue), fixed(machine, start), tuple(engines), moving, fixed(machine, "dma.complete"),
+        hbm, descriptors, nbytes,
+    )  # fmt: skip
+
+
+def _pairs(event: Event) -> list[tuple[Access, Access]]:
+    """Sources with what each writes: one for a copy, one for each term of an accumulation."""
+    if not event.writes:
+        return []
+    target = event.writes[0]
+    return [(source, target) for source in event.reads if source.size == target.size]
+
+
+def _descriptor(machine: Machine, nbytes: int) -> Span:
+    moved = span(machine, nbytes / machine.number("dma.rate"), "dma.rate")
+    total = moved.plus(fixed(machine, "dma.descriptor"))
+    least = fixed(machine, "dma.least")
+    return total if total.ns >= least.ns else least
+
+
+def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
+    if event.details.get("transpose"):
+        return machine.number("dma.transpose_sbuf" if source.storage.buffer.is_on_chip else "dma.transpose_hbm")
+    if event.details.get("compute"):
+        return machine.number("dma.accumulate")
+    return 1.0
+
+
+def _common_run(source: Access, target: Access) -> int:
+    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends."""
+    if source.shape != target.shape and source.dtype.itemsize != target.dtype.itemsize:
+        return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize)
+    return math.gcd(_run(source), _run(target)) * min(source.dtype.itemsize, target.dtype.itemsize)
+
+
+def _run(access: Access) -> int:
+    """Elements of the innermost contiguous run; a run never leaves its partition or its gathered row."""
+    run, dims = 1, list(zip(access.strides, access.shape, strict=True))
+    first = 1 if access.storage.buffer.is_on_chip or access.rows is not None else 0
+    for stride, count in reversed(dims[first:]):
+        if count != 1 and stride != run * access.dtype.itemsize:
+            return run
+        run *= count
+    return run
+
+
+def _spread(count: int, access: Access, machine: Machine) -> list[float]:
+    """Descriptors of each engine. HBM to HBM is spread evenly."""
+    engines = machine["dma.engines"]
+    if not access.storage.buffer.is_on_chip or not access.shape or access.rows is not None:
+        return [-(-count // engines) if e * -(-count // engines) < count else 0.0 for e in range(engines)]
+    first = access.start // access.storage.pitch
+    rows, lanes = access.shape[0], machine.partitions // engines
+    loads = [0.0] * engines
+    for p in range(first, first + rows):
+        loads[p // lanes % engines] += count / rows
+    return loads

@@ -1,0 +1,30 @@
+"""The Scalar Engine: one element a lane and cycle, behind a table that must be loaded when the function changes."""
+
+from __future__ import annotations
+
+from nkisim.machine import Machine
+from nkisim.observe import Event
+from nkisim.timing.costs.cost import Cost
+from nkisim.timing.span import cycles, fixed
+
+# Polynomials of degree one or two, and comparisons: assumed to be in every table, so that they never reload one.
+_IN_EVERY_TABLE = frozenset({"copy", "identity", "relu", "square", "abs", "sign", "none"})
+
+
+def scalar_cost(event: Event, machine: Machine) -> Cost:
+    """Cost on the Scalar Engine.
+
+    Busy for N cycles and a fixed part, the result about 290 ns later than N cycles. Summing costs one more small
+    instruction that reads the registers.
+    """
+    short = all(t.dtype.itemsize == 2 for t in (*event.reads[:1], *event.writes[:1]))
+    plain = event.opcode in ("tensor_copy", "tensor_scalar")
+    rate = "act_time.rate_16" if short and plain else "act_time.rate"
+    stream = cycles(machine, event.work.elements / machine.number(rate), "act", rate)
+    busy = stream.plus(cycles(machine, machine.number("act_time.overhead"), "act", "act_time.overhead"))
+    latency = stream.plus(fixed(machine, "act_time.result"))
+    if event.opcode == "activation_reduce" or len(event.writes) > 1:
+        readout = cycles(machine, machine.number("act_time.reduce_readout"), "act", "act_time.reduce_readout")
+        busy, latency = busy.plus(readout), latency.plus(readout)
+    function = event.details.get("op") if not plain else None
+    return Cost(busy, latency, table=None if function in _IN_EVERY_TABLE else function)

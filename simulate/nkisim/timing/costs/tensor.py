@@ -1,0 +1,52 @@
+"""The PE: one column of the moving tile a cycle, weights loaded behind the previous matmul."""
+
+from __future__ import annotations
+
+from nkisim.machine import Machine
+from nkisim.memory import Access
+from nkisim.observe import Event
+from nkisim.timing.costs.cost import Cost
+from nkisim.timing.span import cycles, fixed
+
+_WIDE = ("float32",)
+
+
+def tensor_cost(event: Event, machine: Machine) -> Cost:
+    """Cost of a matmul or transpose on the PE.
+
+    A stream of N columns takes max(N, 64) cycles, four times that for fp32 (two for a transpose), one pass for fp8
+    double rows and MX. Loading the stationary tile takes a quarter of its columns and hides behind the matmul before.
+    """
+    details = event.details
+    columns = max(event.work.elements, machine["pe_time.least_columns"])
+    keys = ["pe_time.least_columns"]
+    passes = 1.0
+    if event.reads and str(event.reads[0].dtype) in _WIDE:
+        key = "pe_time.transpose_fp32" if details.get("transpose") else "pe_time.fp32_passes"
+        passes = machine.number(key)
+        keys.append(key)
+        if details.get("onezero"):
+            passes /= machine.number("pe_time.onezero_gain")
+            keys.append("pe_time.onezero_gain")
+    stream = cycles(machine, columns * passes, "pe", *keys)
+    overhead = cycles(machine, machine.number("pe_time.overhead") * max(1.0, passes / 2), "pe", "pe_time.overhead")
+    busy = stream.plus(overhead)
+    load = cycles(machine, _stationary_columns(event) / machine.number("pe_time.load_columns"), "pe", "pe_time.load_columns")
+    return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event))
+
+
+def _stationary_columns(event: Event) -> int:
+    """Columns of the tile that is loaded before the moving one streams: the data of a transpose, too."""
+    return min(128, _free(event.reads[0])) if event.reads else 128
+
+
+def _free(access: Access) -> int:
+    return access.size // access.shape[0] if access.shape and access.shape[0] else access.size
+
+
+def _tile(event: Event) -> tuple[int, int, int, int] | None:
+    size = event.details.get("tile_size")
+    if not size or size == (128, 128):
+        return None
+    row, column = event.details["tile_position"]
+    return row // 32, size[0] // 32, column // 32, size[1] // 32

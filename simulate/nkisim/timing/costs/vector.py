@@ -1,0 +1,92 @@
+"""The Vector Engine: elements a lane over a rate that depends on types, memories and contiguity."""
+
+from __future__ import annotations
+
+from nkisim.machine import Machine
+from nkisim.memory import Access, MemoryRegion
+from nkisim.observe import Event
+from nkisim.timing.costs.cost import Cost
+from nkisim.timing.span import Span, cycles, fixed
+
+_COPIES = ("tensor_copy", "tensor_scalar", "memset")
+_TWO_INPUTS = ("tensor_tensor", "scalar_tensor_tensor", "tensor_copy_predicated")
+_SLOW = ("tensor_tensor_scan", "reciprocal", "bn_aggr", "exponential", "quantize_mx", "rand2")
+
+
+def vector_cost(event: Event, machine: Machine) -> Cost:
+    """Cost on the Vector Engine.
+
+    The engine is free again N/r cycles and about 70 more after the start; the result is there N/r cycles and about
+    160 ns after it. r is the rate of the fast modes, where their conditions hold.
+    """
+    per_element, key = _cycles_per_element(event, machine)
+    stream = cycles(machine, event.work.elements * per_element, "dve", key)
+    overhead = cycles(machine, machine.number("dve_time.overhead"), "dve", "dve_time.overhead")
+    readout = _readout(event, machine)
+    busy = stream.plus(overhead).plus(readout)
+    return Cost(busy, stream.plus(fixed(machine, "dve_time.result")).plus(readout))
+
+
+def _readout(event: Event, machine: Machine) -> Span:
+    if event.opcode != "tensor_scalar_reduce":
+        return Span()
+    return cycles(machine, machine.number("dve_cycles.reduce_readout"), "dve", "dve_cycles.reduce_readout")
+
+
+def _cycles_per_element(event: Event, machine: Machine) -> tuple[float, str]:
+    key = _slow_key(event)
+    if key is not None:
+        return machine.number(key), key
+    key = _rate_key(event)
+    return 1.0 / machine.number(key), key
+
+
+def _slow_key(event: Event) -> str | None:
+    """Instructions that take more (or less) than a cycle an element whatever their operands, and two wide inputs."""
+    if event.opcode in _SLOW:
+        return f"dve_cycles.{event.opcode}"
+    if event.opcode in _TWO_INPUTS:
+        tiles = _tiles(event)
+        inputs = [t for t in tiles if t not in event.writes]
+        if len(inputs) > 1 and all(_sbuf(t) for t in inputs) and not all(_short(t) for t in tiles):
+            return "dve_cycles.two_inputs_sbuf"
+    return None
+
+
+def _rate_key(event: Event) -> str:
+    tiles = _tiles(event)
+    outside = sum(not _sbuf(t) for t in tiles)
+    if event.opcode in _COPIES:
+        if all(_short(t) for t in tiles):
+            if outside == 0:
+                return "dve_rate.copy_16_sbuf" if all(_contiguous(t) for t in tiles) else "dve_rate.copy_16"
+            if outside == 1 and all(_contiguous(t) for t in tiles):
+                return "dve_rate.copy_16"
+        elif outside == 0:
+            return "dve_rate.copy_32_sbuf"
+    if event.opcode in _TWO_INPUTS and outside == 0 and all(_short(t) for t in tiles):
+        return "dve_rate.two_inputs_16"
+    return "dve_rate.one"
+
+
+def _tiles(event: Event) -> list[Access]:
+    """Operands with as many elements a partition as the instruction has results: not the per-partition scalars."""
+    return [t for t in (*event.reads, *event.writes) if _free(t) > 1 or event.work.elements <= 1]
+
+
+def _free(t: Access) -> int:
+    return t.size // t.shape[0] if t.shape and t.shape[0] else t.size
+
+
+def _sbuf(t: Access) -> bool:
+    return t.storage.buffer is MemoryRegion.sbuf
+
+
+def _short(t: Access) -> bool:
+    return t.dtype.itemsize == 2
+
+
+def _contiguous(t: Access) -> bool:
+    """Whether neighbours along the innermost dimension that has more than one element are neighbours in memory."""
+    inner = next((s for s, n in zip(reversed(t.strides), reversed(t.shape), strict=True) if n > 1), t.dtype.itemsize)
+    return inner == t.dtype.itemsize

@@ -1,0 +1,89 @@
+"""State of the hardware while a program is scheduled: who is free when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nkisim.machine import Machine
+from nkisim.timing.costs import Cost, Transfer
+
+_QUARTERS = 4
+
+
+@dataclass
+class Pe:
+    """The PE of one core: it multiplies with one set of weights while it loads the next, and starts cold.
+
+    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side.
+    """
+
+    machine: Machine
+    free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
+    last_start: float = 0.0
+    idle_since: float = float("-inf")
+    warm_at: float = 0.0
+
+    def __post_init__(self) -> None:
+        number = self.machine.number
+        self._ramp, self._idle, self._slowdown = (
+            number("pe_time.ramp"), number("pe_time.ramp_idle"), number("pe_time.ramp_slowdown"),
+        )  # fmt: skip
+
+    def run(self, ready: float, cost: Cost) -> tuple[float, float]:
+        """Start and end of the stream of a matmul whose operands are there at `ready`."""
+        cells = _cells(cost.tile)
+        start = max(self.free[c] for c in cells)
+        start = max(start, max(ready, self.last_start) + cost.load_ns)
+        if start - self.idle_since > self._idle:
+            self.warm_at = start + self._ramp
+        busy = cost.busy_ns if start >= self.warm_at else cost.busy_ns * self._slowdown
+        end = start + busy
+        for c in cells:
+            self.free[c] = end
+        self.last_start, self.idle_since = start, max(self.idle_since, end)
+        return start, end
+
+
+_ALL_CELLS = tuple(range(_QUARTERS**2))
+
+
+def _cells(tile: tuple[int, int, int, int] | None) -> tuple[int, ...]:
+    if tile is None:
+        return _ALL_CELLS
+    row, rows, column, columns = tile
+    return tuple(r * _QUARTERS + c for r in range(row, row + rows) for c in range(column, column + columns))
+
+
+@dataclass
+class DmaEngines:
+    """The DMA engines of one core, and the HBM stack both cores of a pair share. First come, first served."""
+
+    engines: list[float]
+    stack: HbmStack
+
+    def run(self, trigger: float, transfer: Transfer) -> tuple[float, float, str]:
+        """First and last byte of a transfer, and what it waited for last: its engines or the stack."""
+        begin = trigger + transfer.start.ns
+        first, last = float("inf"), begin
+        for e, work in enumerate(transfer.engines):
+            if work:
+                start = max(self.engines[e], begin)
+                first = min(first, start)
+                self.engines[e] = start + work
+                last = max(last, start + work)
+        supplied = self.stack.supply(begin, transfer.hbm_bytes)
+        return min(first, last), max(last, supplied), "hbm" if supplied > last else "dma"
+
+
+@dataclass
+class HbmStack:
+    """A queue of bytes at the rate of the stack."""
+
+    rate: float
+    free: float = 0.0
+
+    def supply(self, begin: float, nbytes: int) -> float:
+        """When the last of `nbytes` has moved that are wanted from `begin` on."""
+        if nbytes:
+            self.free = max(self.free, begin) + nbytes / self.rate
+        return self.free if nbytes else begin

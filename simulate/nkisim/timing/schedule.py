@@ -1,0 +1,173 @@
+"""Program to timeline: tasks start in program order on their queues, as soon as what they wait for is there.
+
+Tasks are taken in the order of the time at which they can start, so that what they share (DMA engines, the HBM stack, a
+partner core) sees them in the order of time. The work is linear in tasks and dependencies, but for a heap.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING
+
+from nkisim.errors import SimulationError
+from nkisim.machine import Machine
+from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.engines import DmaEngines, HbmStack, Pe
+from nkisim.timing.task import AFTER_ISSUE, Task
+from nkisim.timing.timeline import Timeline
+
+if TYPE_CHECKING:
+    from nkisim.timing.timer import Program
+
+
+def schedule(program: Program, machine: Machine) -> Timeline:
+    """When each task of `program` runs on `machine`."""
+    scheduler = _Scheduler(program, machine)
+    scheduler.run()
+    return scheduler.timeline
+
+
+class _Queue:
+    """Instructions of one stream, in program order. At most `window` of them wait to start."""
+
+    __slots__ = ("admitted", "free", "last", "tasks", "window")
+
+    def __init__(self) -> None:
+        self.tasks: list[int] = []
+        self.admitted = 0
+        self.free = 0.0
+        self.last = -1
+
+
+class _Scheduler:
+    def __init__(self, program: Program, machine: Machine) -> None:
+        self.machine, self.tasks = machine, program.tasks
+        count = len(self.tasks)
+        self.costs = program.works.costs(machine)
+        self.timeline = Timeline(
+            machine, self.tasks, program.works.examples, self.costs,
+            [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count, [-1] * count, ["start"] * count,
+        )  # fmt: skip
+        self.pending = [len(task.after) for task in self.tasks]
+        self.ready = [0.0] * count
+        self.is_open = [False] * count
+        self.followers: list[list[int]] = [[] for _ in range(count)]
+        for task in self.tasks:
+            for waited in task.after:
+                self.followers[waited >> 1].append(task.number * 2 + (waited & 1))
+        self.queues: dict[tuple[int, str], _Queue] = {}
+        for task in self.tasks:
+            self.queues.setdefault((task.core, task.queue), _Queue()).tasks.append(task.number)
+        number = machine.number
+        self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
+        self.table_load, self.iteration = number("act_time.table_load"), number("sync.loop_iteration")
+        stack = HbmStack(number("hbm.stack_rate"))
+        cores = {task.core for task in self.tasks}
+        self.pes = {core: Pe(machine) for core in cores}
+        self.dma = {core: DmaEngines([0.0] * machine["dma.engines"], stack) for core in cores}
+        self.tables: dict[int, str | None] = {}
+        self.waiting: dict[int, tuple[float, int]] = {}
+        self.heap: list[tuple[float, int]] = []
+
+    def run(self) -> None:
+        for queue in self.queues.values():
+            for _ in range(self._window(queue)):
+                self._admit(queue)
+        left = len(self.tasks)
+        heap = self.heap
+        while heap:
+            at, number = heapq.heappop(heap)
+            left -= self._start(at, number)
+        if left:
+            raise SimulationError(
+                "every instruction can start some day",
+                f"{left} wait for each other",
+                "Look for a depends_on against the program order of an engine.",
+            )
+
+    def _window(self, queue: _Queue) -> int:
+        return 1
+
+    def _admit(self, queue: _Queue) -> None:
+        """Let the next instruction of the queue wait for its operands."""
+        if queue.admitted < len(queue.tasks):
+            number = queue.tasks[queue.admitted]
+            queue.admitted += 1
+            self.is_open[number] = True
+            if self.pending[number] == 0:
+                heapq.heappush(self.heap, (max(self.ready[number], queue.free), number))
+
+    def _start(self, at: float, number: int) -> int:
+        """Start a task at `at`. Returns how many tasks that started."""
+        task = self.tasks[number]
+        queue = self.queues[task.core, task.queue]
+        if queue.free > at:
+            heapq.heappush(self.heap, (queue.free, number))
+            return 0
+        if task.meeting >= 0:
+            partner = self.waiting.pop(task.meeting, None)
+            if partner is None:
+                self.waiting[task.meeting] = (at, number)
+                return 0
+            self._run(partner[1], at, met=number)
+            self._run(number, at, met=-1)
+            return 2
+        self._run(number, at, met=-1)
+        return 1
+
+    def _run(self, number: int, at: float, met: int) -> None:
+        task, t = self.tasks[number], self.timeline
+        queue = self.queues[task.core, task.queue]
+        cost = self.costs[task.work]
+        at = max(at, queue.free) + task.iterations * self.iteration
+        if met >= 0:
+            t.because[number], t.reason[number] = met, "meeting"
+        elif queue.last >= 0 and queue.free >= self.ready[number]:
+            t.because[number], t.reason[number] = queue.last, "queue"
+        if isinstance(cost, Transfer):
+            issued = at + cost.issue.ns
+            begin, end, reason = self.dma[task.core].run(issued, cost)
+            done = end + cost.complete.ns
+            if begin > issued + cost.start.ns and reason == "dma":
+                t.reason[number] = "dma"
+            elif reason == "hbm":
+                t.reason[number] = "hbm"
+        elif task.engine == "tensor":
+            begin, end = self.pes[task.core].run(at, cost)
+            issued, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
+        else:
+            begin = at + self._table_load(task, cost)
+            issued = end = begin + cost.busy_ns
+            done = begin + cost.latency_ns
+        queue.free, queue.last = issued, number
+        t.issue[number], t.begin[number], t.end[number], t.done[number] = at, begin, end, max(done, end)
+        self._release(number, task)
+        self._admit(queue)
+
+    def _table_load(self, task: Task, cost: Cost) -> float:
+        """Time to load a function table, where the Scalar Engine holds another one."""
+        if cost.table is None or self.tables.get(task.core) == cost.table:
+            return 0.0
+        self.tables[task.core] = cost.table
+        return self.table_load
+
+    def _release(self, number: int, task: Task) -> None:
+        """Tell the followers of a task when they may start."""
+        t = self.timeline
+        is_dma = task.engine == "dma"
+        for follower in self.followers[number]:
+            other = follower >> 1
+            after = self.tasks[other]
+            when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
+            if after.core == task.core and after.engine == task.engine and not is_dma:
+                if task.engine == "tensor":
+                    when = t.end[number]
+            else:
+                when += self.wake if is_dma else self.semaphore
+            if when > self.ready[other] or t.because[other] < 0:
+                self.ready[other] = max(when, self.ready[other])
+                t.because[other], t.reason[other] = number, "operand"
+            self.pending[other] -= 1
+            if self.pending[other] == 0 and self.is_open[other]:
+                queue = self.queues[after.core, after.queue]
+                heapq.heappush(self.heap, (max(self.ready[other], queue.free), other))

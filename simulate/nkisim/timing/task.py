@@ -1,0 +1,44 @@
+"""An instruction as the scheduler sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nkisim.errors import Location
+
+AFTER_RESULT, AFTER_ISSUE = 0, 1
+"""What a dependency waits for: the result of the other task, or only that it has left its engine."""
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One instruction.
+
+    Attributes:
+        number: position in the list of tasks of a run, both cores together.
+        core, index: the core and the position in its program.
+        opcode, engine, location, name: as in the event.
+        queue: the stream that starts it. Instructions of a stream start in program order, but for the few that the
+            scheduler may move.
+        work: number of its work, which says what it costs.
+        named: indices in its core's program of tasks it must follow (`depends_on`, registers).
+        after: what it waits for, as number of a task * 2 + AFTER_RESULT or AFTER_ISSUE.
+        iterations: device-loop iterations that begin on its queue before it.
+        meeting: number of the barrier or exchange it is part of, or -1.
+        ordered: inside `nl.no_reorder`.
+    """
+
+    number: int
+    core: int
+    index: int
+    opcode: str
+    engine: str
+    location: Location
+    name: str | None
+    queue: str
+    work: int
+    named: list[int]
+    after: tuple[int, ...] = ()
+    iterations: int = 0
+    meeting: int = -1
+    ordered: bool = field(default=False)

@@ -1,0 +1,157 @@
+"""Watches a launch and keeps what its timeline depends on: one small record an instruction."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from nkisim.machine import Machine
+from nkisim.memory import Access, MemoryRegion
+from nkisim.observe import Event, Finding, LoopMark, Observer
+from nkisim.observe.placement import Lifetime
+from nkisim.timing.costs import Works
+from nkisim.timing.footprints import Box, box
+from nkisim.timing.hazards import History
+from nkisim.timing.loops import LoopNames
+from nkisim.timing.reuse import successions
+from nkisim.timing.schedule import schedule
+from nkisim.timing.task import Task
+from nkisim.timing.timeline import Timeline
+
+_MEETINGS = ("core_barrier", "sendrecv")
+
+
+@dataclass
+class Program:
+    """All that a schedule needs.
+
+    Attributes:
+        tasks: in order of execution, both cores together.
+        works: what they do.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    works: Works = field(default_factory=Works)
+
+
+class Timer(Observer):
+    """Builds the program of a launch. `timeline()` says, afterwards, when everything happens.
+
+    Args:
+        machine: the NeuronCore whose memories limit what can overlap, and whose durations are the default.
+    """
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+        self.program = Program()
+        self._histories: dict[object, History] = {}
+        self._lifetimes: dict[tuple[int, MemoryRegion], dict[object, Lifetime]] = {}
+        self._by_index: dict[tuple[int, int], int] = {}
+        self._loops = (LoopNames(), LoopNames())
+        self._met: Counter[tuple[int, str]] = Counter()
+        self._boxes: dict[object, Box] = {}
+        self._finished = False
+
+    def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
+        self._loops[core].mark(mark, since)
+
+    def on_instruction(self, event: Event) -> list[Finding]:
+        tasks, core = self.program.tasks, event.core
+        number = len(tasks)
+        queue = _queue(event)
+        task = Task(
+            number, core, event.index, event.opcode, event.engine, event.location, event.name, queue,
+            self.program.works.number(event), event.after, ordered=event.ordered,
+            iterations=self._loops[core].entered(queue),
+        )  # fmt: skip
+        if event.opcode in _MEETINGS:
+            task.meeting = self._met[core, "meeting"]
+            self._met[core, "meeting"] += 1
+        after: set[int] = set()
+        own = number * 2
+        for access in event.reads:
+            history, place = self._use(event, access)
+            history.read(place, number, queue, after)
+        for access in event.writes:
+            history, place = self._use(event, access)
+            history.write(place, number, after)
+        barrier = event.details.get("barrier")
+        if barrier is not None:
+            whole = Box(0, 1 << 20, 0, 1 << 60)
+            self._history((core, barrier)).write(whole, number, after)
+        after.discard(own)
+        after.discard(own + 1)
+        task.after = tuple(after)
+        self._by_index[core, event.index] = number
+        tasks.append(task)
+        return []
+
+    def timeline(self, machine: Machine | None = None) -> Timeline:
+        """When everything happens, on `machine` (or the timer's own, for another what its constants would give)."""
+        if not self._finished:
+            self._finished = True
+            self._add_successions()
+            self._add_named()
+        return schedule(self.program, machine or self.machine)
+
+    def _use(self, event: Event, access: Access) -> tuple[History, Box]:
+        """The history of the memory that `access` touches, and where in it."""
+        storage = access.storage
+        buffer, core = storage.buffer, event.core
+        indirect = access.rows is not None
+        if indirect:
+            place = box(access, indirect)
+        else:
+            layout = (storage.pitch, storage.base, storage.address is None, buffer)
+            where = (access.start, access.shape, access.strides, access.dtype.itemsize, layout)
+            known_place = self._boxes.get(where)
+            place = known_place or self._boxes.setdefault(where, box(access, indirect))
+        if storage.address is not None:
+            return self._history((core, buffer), sliced=True), place
+        key = (core, self._loops[core].name(storage.identity))
+        if buffer.is_on_chip:
+            tenants = self._lifetimes.setdefault((core, buffer), {})
+            known = tenants.get(key)
+            if known is None:
+                tenants[key] = Lifetime(storage, event.index, event.index)
+            else:
+                known.last = event.index
+        return self._history(key), place
+
+    def _history(self, key: object, sliced: bool = False) -> History:
+        history = self._histories.get(key)
+        if history is None:
+            history = self._histories[key] = History(sliced)
+        return history
+
+    def _add_successions(self) -> None:
+        """A tensor that takes over another's bytes waits for its last uses."""
+        tasks = self.program.tasks
+        for (_, buffer), tenants in self._lifetimes.items():
+            for earlier, later in successions(tenants, buffer, self.machine):
+                uses = self._histories[earlier].last_uses()
+                for claim in self._histories[later].claims:
+                    tasks[claim].after = tuple({*tasks[claim].after, *(u for u in uses if u >> 1 < claim)})
+
+    def _add_named(self) -> None:
+        for task in self.program.tasks:
+            if task.named:
+                numbers = (self._by_index[task.core, index] * 2 for index in task.named)
+                task.after = tuple({*task.after, *numbers})
+
+
+def _queue(event: Event) -> str:
+    """The stream that starts an instruction.
+
+    A DMA whose descriptors software generates starts on the GpSimd Engine, one that hardware generates on the sequencer
+    asked for. Others have one queue a kernel line: nothing published says how a compiler assigns them.
+    """
+    if event.engine != "dma" or "barrier" in event.details:
+        return event.engine
+    mode = event.details.get("dge", "none")
+    if mode == "swdge":
+        return "gpsimd"
+    if mode == "hwdge":
+        asked = event.details.get("queue")
+        return f"dge {asked}" if asked in ("sync", "scalar") else "dge sync"
+    return f"dma {event.location.line}"
