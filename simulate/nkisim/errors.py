@@ -6,6 +6,7 @@ All classes derive from `NkiValidationError`, the name AWS publishes as `nki.isa
 
 from __future__ import annotations
 
+import functools
 import os
 import sys
 from typing import NamedTuple
@@ -26,9 +27,17 @@ class Location(NamedTuple):
 def kernel_location() -> Location:
     """The innermost stack frame outside the simulator: the kernel line that is executing."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and frame.f_code.co_filename.startswith(_SIMULATOR_ROOT):
+    while frame.f_back is not None and _is_simulator(frame.f_code.co_filename):
         frame = frame.f_back
-    return Location(frame.f_code.co_filename, frame.f_lineno)
+    return _location(frame.f_code.co_filename, frame.f_lineno)
+
+
+@functools.cache
+def _is_simulator(file: str) -> bool:
+    return file.startswith(_SIMULATOR_ROOT)
+
+
+_location = functools.lru_cache(maxsize=1 << 16)(Location)
 
 
 class NkiValidationError(Exception):

@@ -1,7 +1,8 @@
 """Conversion between data types, as the engines do it on every write.
 
 Floating point rounds to nearest even. fp8 and integers saturate; bf16 and fp16 overflow to infinity. NaN becomes
-integer 0. (docs/simulator/differences.md lists what the documents leave open.)
+integer 0. Integers of different types pass through float32, as `dma_copy` and `tensor_copy` are documented.
+(docs/simulator/differences.md lists what the documents leave open.)
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def to_float32(values: Array) -> Array:
-    """`values` as float32, exactly."""
-    return values if values.dtype == np.float32 else values.astype(np.float32)
+    """`values` as float32: exactly, but for integers above 2**24."""
+    if values.dtype == np.float32:
+        return values
+    with np.errstate(invalid="ignore"):  # a signaling NaN is a value like any other
+        return values.astype(np.float32)
 
 
 def convert(values: Array, dtype: DType) -> Array:
@@ -38,14 +42,17 @@ def convert(values: Array, dtype: DType) -> Array:
 def _to_integer(values: Array, dtype: np.dtype[Any]) -> Array:
     limits = np.iinfo(dtype)
     if values.dtype.kind in "iub":
-        return np.clip(values.astype(np.int64), limits.min, limits.max).astype(dtype)
-    rounded = np.rint(values.astype(np.float64))
+        passed = to_float32(values) if values.dtype.itemsize == 4 else values  # 64 bits: an engine's own result
+        return np.clip(passed.astype(np.int64), limits.min, limits.max).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        rounded = np.rint(values.astype(np.float64))
     return np.nan_to_num(np.clip(rounded, limits.min, limits.max), nan=0.0).astype(dtype)
 
 
 def _to_float8(values: Array, dtype: np.dtype[Any]) -> Array:
     top = np.float32(ml_dtypes.finfo(dtype).max)
-    return np.clip(values, -top, top).astype(dtype)
+    with np.errstate(invalid="ignore"):
+        return np.clip(values, -top, top).astype(dtype)
 
 
 def _round_to_tfloat32(values: Array) -> Array:

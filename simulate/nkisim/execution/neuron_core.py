@@ -31,7 +31,9 @@ class Watch:
 
     def instruction(self, event: Event) -> None:
         for observer in self.observers:
-            self.add(observer.on_instruction(event))
+            findings = observer.on_instruction(event)
+            if findings:
+                self.add(findings)
 
     def loop(self, core: int, mark: LoopMark, since: int) -> None:
         for observer in self.observers:

@@ -20,10 +20,12 @@ def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Ope
 
     Raises:
         ArgumentError: it is not an operator, or takes another number of operands.
+        TargetError: the target is older than it.
     """
     if not isinstance(op, Operator) or not op.alu or (arity is not None and op.arity != arity):
         kind = {1: "unary ", 2: "binary "}.get(arity or 0, "")
         raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", "Use one of nl.add, nl.multiply, ...")
+    checks.generation(op.since, repr(op))
     return op
 
 

@@ -123,6 +123,16 @@ def _repeats(dims: list[tuple[int, int]]) -> bool:
     return False
 
 
+def two_inputs(dst: NkiTensor, first: tuple[str, NkiTensor], second: tuple[str, NkiTensor]) -> None:
+    """An element-wise instruction of the Vector Engine with two input tiles: equal tiles on chip, one PSUM port."""
+    named = (("dst", dst), first, second)
+    on_chip(*named)
+    not_packed(*named)
+    same_tile(*named)
+    writable("dst", dst)
+    not_both_in_psum(*first, *second)
+
+
 def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> None:
     """The Vector Engine reads at most one of two tensors from PSUM."""
     if a.buffer is MemoryRegion.psum and b.buffer is MemoryRegion.psum:

@@ -14,6 +14,7 @@ from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
+from nkisim.instructions.remembered import remembered
 from nkisim.memory import EARLIER, MATMUL, NEVER, NkiTensor, resolve, state_range
 from nkisim.observe import Finding, Work
 
@@ -37,9 +38,6 @@ def nc_matmul(
     name: str | None = None,
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
-    checks.in_sbuf(("stationary", stationary), ("moving", moving))
-    checks.in_psum("dst", dst)
-    checks.writable("dst", dst)
     rows = 2 if perf_mode is PerfMode.double_row else 1
     if is_transpose and (accumulate or rows == 2):
         raise ArgumentError(
@@ -47,22 +45,17 @@ def nc_matmul(
             f"accumulate={accumulate}, perf_mode={perf_mode.name}",
             "Drop them.",
         )
-    m, n = _check_shapes(dst, stationary, moving, rows)
+    k, m, n = _check_operands(dst, stationary, moving, is_transpose, rows)
     tile = check_tiling(tile_position, tile_size, stationary.shape[0], m, perf_mode)
-    _check_dtypes(dst, stationary, moving, is_transpose, rows)
-    checks.psum_banks("dst", dst)
     accumulates = not is_transpose and continues(dst, accumulate)
-    k = stationary.shape[0] * rows
-    dtype = np.float32 if not is_transpose else dst.dtype.numpy
-
-    promised = {"is_stationary_onezero": is_stationary_onezero, "is_moving_onezero": is_moving_onezero}
 
     def compute(left: Any, right: Any, *old: Any) -> Any:
-        for (argument, promise), values in zip(promised.items(), (left, right), strict=True):
-            if promise:
-                _check_onezero(argument, values)
+        if is_stationary_onezero:
+            _check_onezero("is_stationary_onezero", left)
+        if is_moving_onezero:
+            _check_onezero("is_moving_onezero", right)
         if is_transpose:
-            return _transpose(left, right).reshape(dst.shape).astype(dtype)
+            return _transpose(left, right).reshape(dst.shape).astype(dst.dtype.numpy)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
         return product + to_float32(old[0]) if old else product
 
@@ -75,6 +68,20 @@ def nc_matmul(
     }
     work = Work(n, 0 if is_transpose else k * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+
+
+@remembered
+def _check_operands(
+    dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_transpose: bool, rows: int
+) -> tuple[int, int, int]:
+    """K, M and N."""
+    checks.in_sbuf(("stationary", stationary), ("moving", moving))
+    checks.in_psum("dst", dst)
+    checks.writable("dst", dst)
+    m, n = _check_shapes(dst, stationary, moving, rows)
+    _check_dtypes(dst, stationary, moving, is_transpose, rows)
+    checks.psum_banks("dst", dst)
+    return stationary.shape[0] * rows, m, n
 
 
 def _check_onezero(argument: str, values: Any) -> None:

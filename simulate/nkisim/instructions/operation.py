@@ -45,7 +45,7 @@ class Operation:
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
         accumulable: written by the PE, so a later matmul may accumulate onto it.
-        constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`.
+        constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
 
     engine: Engine
@@ -79,7 +79,8 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, operation = current_core(), body(*args, **kwargs)
-        operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
+        if core.iterations:
+            operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
         return NkiInstruction(execute(core, opcode, operation))
 
     INSTRUCTIONS[opcode] = issue
@@ -90,28 +91,34 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
     """Carry out `operation` on `core` and emit its event."""
     reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
     writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
-    dropped = any(region.skipped for region in (*reads, *writes))
+    indices, loads, dropped = [], [], False
+    for t, region in zip((*operation.reads, *operation.writes), (*reads, *writes), strict=True):
+        dropped = dropped or region.skipped
+        if t.indirection is not None:
+            index = t.indirection.index
+            if not isinstance(index, RegisterValue):
+                indices.append(resolve(index))
+            elif index.loaded_by is not None:
+                loads.append(index.loaded_by)
     if dropped:
         reads, writes = [], []
-    else:
+    elif indices:
         reads, writes = _drop_rows(reads, writes)
-    operands = (*operation.reads, *operation.writes)
-    indices = [resolve(index) for index in _indices(operands)]
-    sources = (*reads, *indices)
+    sources = [*reads, *indices]
     event = Event(
         index=core.position,
         core=core.identity,
         opcode=opcode,
         engine=operation.engine.name,
-        reads=tuple(r.access for r in sources),
-        writes=tuple(r.access for r in writes),
+        reads=tuple([r.access for r in sources]),
+        writes=tuple([r.access for r in writes]),
         work=operation.work,
         details=operation.details,
         location=kernel_location(),
         name=operation.name,
-        after=_loads(operands),
+        after=loads,
         ordered=core.in_order > 0,
-        unwritten=tuple((r.access, at) for r in sources if (at := first_unwritten(r)) is not None),
+        unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
     )
     if not dropped:
         state = MATMUL if operation.accumulable else WRITTEN
@@ -152,13 +159,5 @@ def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region],
     mask = np.logical_and.reduce(masks)
     return [r.keep(mask) for r in reads], [r.keep(mask) for r in writes]
 
+<<<<<<< HEAD
 
-def _loads(operands: tuple[NkiTensor, ...]) -> list[int]:
-    """Instructions that loaded the registers among the indices."""
-    found = [t.indirection.index for t in operands if t.indirection is not None]
-    return [r.loaded_by for r in found if isinstance(r, RegisterValue) and r.loaded_by is not None]
-
-
-def _indices(operands: tuple[NkiTensor, ...]) -> list[NkiTensor]:
-    found = [t.indirection.index for t in operands if t.indirection is not None]
-    return [index for index in found if not isinstance(index, RegisterValue)]

@@ -25,14 +25,16 @@ class Operator:
         bitwise: works on raw integers.
         reducible: `tensor_reduce` accepts it.
         alu: the Vector Engine's ALU has it; activation: the Scalar Engine's tables have it.
+        since: the first NeuronCore generation that has it.
     """
 
     def __init__(
         self, name: str, arity: int, function: Callable[..., Array], *, bitwise: bool = False, reducible: bool = False,
-        alu: bool = True, activation: bool = False, doc: str = "",
+        alu: bool = True, activation: bool = False, since: int = 3, doc: str = "",
     ) -> None:  # fmt: skip
         self.name, self.arity, self.function = name, arity, function
         self.bitwise, self.reducible, self.alu, self.activation = bitwise, reducible, alu, activation
+        self.since = since
         self.__name__ = name
         self.__doc__ = doc or f"`{name}`: an operator for `op=`, or an element-wise operation on tiles."
         self.on_tiles: Callable[..., Any] | None = None
@@ -93,6 +95,28 @@ def _silu_dx(x: Array) -> Array:
     return s * (1 + x * (1 - s))
 
 
+def _sine(x: Array) -> Array:
+    """Exact in -pi..pi; outside, the cubic that the Scalar Engine's last polynomial goes on as: the documents promise
+    sin(9) = 27.65, which is the third-order expansion of the sine about pi."""
+    beyond = np.abs(x) - np.float32(math.pi)
+    return np.where(beyond <= 0, np.sin(x), np.sign(x) * (beyond * beyond * beyond / np.float32(6) - beyond))
+
+
+def _erf_dx(x: Array) -> Array:
+    return np.float32(2 / math.sqrt(math.pi)) * np.exp(-x * x)
+
+
+def _gelu_dx(x: Array) -> Array:
+    density = np.exp(np.float32(-0.5) * x * x) * np.float32(1 / math.sqrt(2 * math.pi))
+    return np.float32(0.5) * (np.float32(1) + _erf(x * np.float32(math.sqrt(0.5)))) + x * density
+
+
+def _gelu_apprx_sigmoid_dx(x: Array) -> Array:
+    slope = np.float32(1.702)
+    s = sigmoid(slope * x)
+    return s + slope * x * s * (np.float32(1) - s)
+
+
 def _right_shift(x: Array, y: Array) -> Array:
     """Logical: zeros come in from the left, whatever the sign."""
     bits = np.asarray(x)
@@ -132,6 +156,15 @@ _define_all(
     2,
 )
 _define_all(
+    {
+        "abs_max": lambda x, y: np.where(np.abs(x) > np.abs(y), x, y),
+        "abs_min": lambda x, y: np.where(np.abs(x) < np.abs(y), x, y),
+    },
+    2,
+    since=4,
+    doc="The input of the larger (smaller) magnitude with its sign; the second if they are equal.",
+)
+_define_all(
     {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
     2,
     bitwise=True,
@@ -164,7 +197,12 @@ _define_all(
         "log": np.log,
         "sqrt": np.sqrt,
         "sign": np.sign,
+        "sin": _sine,
+        "arctan": lambda x: np.arctan(x),
         "erf": _erf,
+        "erf_dx": _erf_dx,
+        "gelu_dx": _gelu_dx,
+        "gelu_apprx_sigmoid_dx": _gelu_apprx_sigmoid_dx,
         "softplus": lambda x: np.logaddexp(x, np.float32(0)),
         "mish": lambda x: x * np.tanh(np.logaddexp(x, np.float32(0))),
     },

@@ -35,12 +35,7 @@ def scalar_tensor_tensor(
             f"{first!r}, {second!r}",
             "Use tensor_scalar for bit operations.",
         )
-    named = (("dst", dst), ("data", data), ("operand1", operand1))
-    checks.on_chip(*named)
-    checks.not_packed(*named)
-    checks.same_tile(*named)
-    checks.writable("dst", dst)
-    checks.not_both_in_psum("data", data, "operand1", operand1)
+    checks.two_inputs(dst, ("data", data), ("operand1", operand1))
     columns = checks.scalar_or_column("operand0", operand0, data)
 
     def compute(values: Any, tile: Any, *scalar: Any) -> Any:

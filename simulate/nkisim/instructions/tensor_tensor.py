@@ -24,19 +24,14 @@ def tensor_tensor(
 ) -> Operation:
     """dst = data1 <op> data2. 32-bit integer tiles in SBUF go to GpSimd, which is exact."""
     op = alu.alu_operator(op, arity=2)
-    named = (("dst", dst), ("data1", data1), ("data2", data2))
-    checks.on_chip(*named)
-    checks.not_packed(*named)
-    checks.same_tile(*named)
-    checks.writable("dst", dst)
-    checks.not_both_in_psum("data1", data1, "data2", data2)
+    checks.two_inputs(dst, ("data1", data1), ("data2", data2))
     alu.check_bitwise(op, dst=dst, data1=data1, data2=data2)
     tiles = (dst, data1, data2)
     exact = all(t.dtype in ("int32", "uint32") and t.buffer is MemoryRegion.sbuf for t in tiles) and not op.bitwise
     default = Engine.gpsimd if op.name == "power" or exact else Engine.vector
     allowed = (Engine.gpsimd,) if op.name == "power" else (Engine.vector, Engine.gpsimd)
     unit = checks.choose_engine(engine, (Engine.vector,) if op.bitwise else allowed, default)
-    checks.gpsimd_stays_out_of_psum(unit, *named)
+    checks.gpsimd_stays_out_of_psum(unit, ("dst", dst), ("data1", data1), ("data2", data2))
     native = exact and unit is Engine.gpsimd and op.name != "power"
 
     def compute(a: Any, b: Any) -> Any:

@@ -31,12 +31,7 @@ def tensor_tensor_scan(
     first, second = alu.alu_operator(op0, 2, "op0"), alu.alu_operator(op1, 2, "op1")
     if first.bitwise or second.bitwise:
         raise ArgumentError("tensor_tensor_scan is arithmetic", f"{first!r}, {second!r}", "Use arithmetic operators.")
-    named = (("dst", dst), ("data0", data0), ("data1", data1))
-    checks.on_chip(*named)
-    checks.not_packed(*named)
-    checks.same_tile(*named)
-    checks.writable("dst", dst)
-    checks.not_both_in_psum("data0", data0, "data1", data1)
+    checks.two_inputs(dst, ("data0", data0), ("data1", data1))
     columns = checks.scalar_or_column("initial", initial, data0)
     checks.not_packed(*(("initial", c) for c in columns))
     rows = data0.shape[0]

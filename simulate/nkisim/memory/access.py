@@ -14,9 +14,9 @@ from nkisim.memory.storage import Storage
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Access:
-    """The bytes one operand of one instruction touches.
+    """The bytes one operand of one instruction touches. Never changed (and not frozen: that takes longer to make).
 
     Attributes:
         storage: the allocation.

@@ -6,26 +6,28 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nkisim.dtypes import convert
-from nkisim.errors import OutOfBounds, PartitionError, ShapeError, UninitializedRead, ViewError
+from nkisim.errors import OutOfBounds, PartitionError, ShapeError, SimulationError, UninitializedRead, ViewError
 from nkisim.memory.access import Access
 from nkisim.memory.indirection import Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 from nkisim.memory.storage import Block
 from nkisim.memory.tensor import NkiTensor
+from nkisim.memory.views import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)
 class Region:
-    """An access together with the bytes behind it, alive while its instruction runs.
+    """An access together with the bytes behind it. Never changed.
 
     Attributes:
         in_bounds: which rows of a gather or scatter exist (None: all); False only under `oob_mode.skip`.
@@ -45,24 +47,35 @@ class Region:
 
 
 def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
-    """The bytes behind `tensor`, now. Runtime indices are read here."""
-    shape, strides, offset = tensor.layout
-    rows = in_bounds = None
-    skipped = False
+    """The bytes behind `tensor`, now. Runtime indices are read here; other views are resolved once."""
     if tensor.indirection is not None:
-        offset, rows, in_bounds, skipped = _follow(tensor, tensor.indirection, offset, skip_out_of_bounds)
-    if rows is not None and tensor.indirection is not None:
-        strides = (tensor.indirection.stride, *strides[1:])
-        shape = (int(rows.size), *shape[1:])
-    storage, itemsize = tensor.storage, tensor.dtype.itemsize
-    byte_strides = tuple(stride * itemsize for stride in strides)
-    start = offset * itemsize
+        return _resolve_indirect(tensor, tensor.indirection, skip_out_of_bounds)
+    if tensor.region is None:
+        tensor.region = Region(_access(tensor, tensor.layout), tensor.block)
+    region: Region = tensor.region
+    return region
+
+
+def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: bool) -> Region:
+    offset, rows, in_bounds, skipped = _follow(tensor, how, tensor.offset, skip_out_of_bounds)
+    layout = Layout(tensor.shape, tensor.strides, offset)
+    if rows is not None:
+        layout = Layout((int(rows.size), *tensor.shape[1:]), (how.stride, *tensor.strides[1:]), offset)
+    return Region(_access(tensor, layout, rows, skipped), tensor.block, in_bounds, skipped)
+
+
+def _access(tensor: NkiTensor, layout: Layout, rows: Array | None = None, skipped: bool = False) -> Access:
+    """The bytes of `tensor` seen through `layout`, which must lie inside it unless the access is skipped."""
+    storage, dtype = tensor.storage, tensor.dtype
     if storage.buffer.is_on_chip:
-        start, byte_strides = _on_chip(tensor, shape, byte_strides, start)
-    elif not skipped:
-        _check_hbm(tensor, shape, byte_strides, start, rows)
-    access = Access(storage, tensor.dtype, storage.base + start, shape, byte_strides, rows)
-    return Region(access, tensor.block, in_bounds, skipped)
+        start, strides = physical(layout, dtype.itemsize, storage.rows, storage.row_bytes, storage.pitch)
+        if start < 0:
+            raise _outside_tile(tensor, layout)
+    else:
+        start, strides = layout.offset * dtype.itemsize, tuple(s * dtype.itemsize for s in layout.strides)
+        if not skipped:
+            _check_hbm(tensor, layout.shape, strides, start, rows)
+    return Access(storage, dtype, storage.base + start, layout.shape, strides, rows)
 
 
 def _follow(
@@ -109,42 +122,62 @@ def _index_values(how: Indirection) -> Array:
     return read(region).astype(np.int64).T.reshape(-1)
 
 
-def _on_chip(
-    tensor: NkiTensor, shape: tuple[int, ...], strides: tuple[int, ...], start: int
-) -> tuple[int, tuple[int, ...]]:
-    """Physical byte start and strides: logical rows are `row_bytes` long, physical ones `pitch`."""
-    storage = tensor.storage
+@functools.lru_cache(maxsize=1 << 16)
+def physical(layout: Layout, itemsize: int, rows: int, row: int, pitch: int) -> tuple[int, tuple[int, ...]]:
+    """Byte start and strides in an on-chip memory: logical rows are `row` bytes long, physical ones `pitch`.
+
+    The start is negative if the view leaves the `rows` x `row` bytes of its tensor, or skips partitions.
+    """
+    shape, strides = layout.shape, tuple(s * itemsize for s in layout.strides)
+    partition, within = divmod(layout.offset * itemsize, row)
+    low, high = _reach(within, shape[1:], strides[1:])
+    adjacent = shape[0] == 1 or strides[0] == row
+    inside = 0 <= low and high + itemsize <= row and 0 <= partition and partition + shape[0] <= rows
+    return partition * pitch + within if adjacent and inside else -1, (pitch, *strides[1:])
+
+
+def _reach(start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, int]:
+    """Lowest and highest start of an element."""
+    low = high = start
+    for count, stride in zip(shape, strides, strict=True):
+        if stride < 0:
+            low += stride * (count - 1)
+        else:
+            high += stride * (count - 1)
+    return low, high
+
+
+def _outside_tile(tensor: NkiTensor, layout: Layout) -> SimulationError:
+    """Why `physical` refuses a view."""
+    storage, itemsize, shape = tensor.storage, tensor.dtype.itemsize, layout.shape
+    strides = tuple(s * itemsize for s in layout.strides)
     row = storage.row_bytes
-    partition, within = divmod(start, row)
+    partition, within = divmod(layout.offset * itemsize, row)
     if shape[0] > 1 and strides[0] != row:
-        raise ViewError(
-            f"partitions of one access are adjacent: the partition stride is {row // tensor.dtype.itemsize} elements",
-            f"{strides[0] // tensor.dtype.itemsize} in {tensor!r}",
+        return ViewError(
+            f"partitions of one access are adjacent: the partition stride is {row // itemsize} elements",
+            f"{strides[0] // itemsize} in {tensor!r}",
             "Give .ap() the tensor's own partition stride; select partitions as a contiguous range.",
         )
-    low = within + sum(s * (n - 1) for s, n in zip(strides[1:], shape[1:], strict=True) if s < 0)
-    high = within + sum(s * (n - 1) for s, n in zip(strides[1:], shape[1:], strict=True) if s > 0)
-    if low < 0 or high + tensor.dtype.itemsize > row:
-        raise OutOfBounds(
+    low, high = _reach(within, shape[1:], strides[1:])
+    if low < 0 or high + itemsize > row:
+        return OutOfBounds(
             f"an access stays inside its partition of {row} bytes",
-            f"bytes {low}..{high + tensor.dtype.itemsize} of {tensor!r} in the {storage}",
+            f"bytes {low}..{high + itemsize} of {tensor!r} in the {storage}",
             "Fix the offset or the free pattern.",
         )
-    if partition < 0 or partition + shape[0] > storage.rows:
-        raise PartitionError(
-            f"an access stays inside the {storage.rows} partitions of its tensor",
-            f"partitions {partition}..{partition + shape[0] - 1} of the {storage}",
-            "Fix the offset or the partition count.",
-        )
-    return partition * storage.pitch + within, (storage.pitch, *strides[1:])
+    return PartitionError(
+        f"an access stays inside the {storage.rows} partitions of its tensor",
+        f"partitions {partition}..{partition + shape[0] - 1} of the {storage}",
+        "Fix the offset or the partition count.",
+    )
 
 
 def _check_hbm(
     tensor: NkiTensor, shape: tuple[int, ...], strides: tuple[int, ...], start: int, rows: Array | None
 ) -> None:
-    spans = list(zip(strides, shape, strict=True))[1 if rows is not None else 0 :]
-    low = start + sum(s * (n - 1) for s, n in spans if s < 0)
-    high = start + sum(s * (n - 1) for s, n in spans if s > 0)
+    first = 1 if rows is not None else 0
+    low, high = _reach(start, shape[first:], strides[first:])
     if rows is not None and rows.size:
         legal = rows[(rows >= 0) & (rows < tensor.indirection.extent)] if tensor.indirection else rows
         if legal.size == 0:
@@ -178,7 +211,9 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     access = region.access
     mark(region, state)
     target = _array(access, region.block.data, access.dtype.numpy)
-    converted = convert(values, access.dtype).reshape(access.shape)
+    converted = convert(values, access.dtype)
+    if converted.shape != access.shape:
+        converted = converted.reshape(access.shape)
     if access.rows is None:
         target[...] = converted
     else:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from nkisim.errors import ArgumentError, OutOfBounds, ViewError
-from nkisim.memory import views
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.views import Layout
 
@@ -19,28 +18,37 @@ class DynamicSlice(NamedTuple):
 
 def apply_index(layout: Layout, key: Any, keep_first: bool) -> tuple[Layout, tuple[int, Any, int] | None]:
     """`layout` indexed by `key`, and the runtime index (axis of the old layout, start, count) if there is one."""
-    keys = _expand(key, len(layout.shape))
-    shape, strides, offset = layout
+    offset = layout.offset
+    counts: list[int] = []
+    strides: list[int] = []
     dynamic: tuple[int, Any, int] | None = None
     dropped: list[int] = []
-    for axis, item in enumerate(keys):
-        start: Any = 0
-        count, step = shape[axis], 1
-        if isinstance(item, DynamicSlice):
-            start, count = item.start, item.size
-        elif isinstance(item, slice):
-            start, count, step = _bounds(item, shape[axis])
+    for item, size, stride in zip(_expand(key, len(layout.shape)), layout.shape, layout.strides, strict=True):
+        axis = len(counts)
+        if type(item) is slice:
+            start, count, step = _bounds(item, size)
         else:
-            start, count = (item if isinstance(item, RegisterValue) else _integer(item, shape[axis])), 1
-            dropped.append(axis)
-        if not hasattr(start, "__index__") or isinstance(start, RegisterValue):
-            dynamic, start = _only_one(dynamic, (axis, start, count)), 0
-        _check(axis, start, count, step, shape)
-        offset += start * strides[axis]
-        shape = views.replace(shape, axis, count)
-        strides = views.replace(strides, axis, strides[axis] * step)
-    keep = _kept_axes(len(shape), dropped, keep_first)
-    return Layout(tuple(shape[a] for a in keep), tuple(strides[a] for a in keep), offset), dynamic
+            start, count, step = *_start(item, size), 1
+            if not isinstance(item, DynamicSlice):
+                dropped.append(axis)
+            if not hasattr(start, "__index__") or isinstance(start, RegisterValue):
+                dynamic, start = _only_one(dynamic, (axis, start, count)), 0
+        if count < 1 or start < 0 or start + (count - 1) * step >= size:
+            raise _outside(axis, start, start + (count - 1) * step, layout.shape)
+        offset += start * stride
+        counts.append(count)
+        strides.append(stride * step)
+    if dropped:
+        keep = _kept_axes(len(counts), dropped, keep_first)
+        counts, strides = [counts[a] for a in keep], [strides[a] for a in keep]
+    return Layout(tuple(counts), tuple(strides), offset), dynamic
+
+
+def _start(item: Any, size: int) -> tuple[Any, int]:
+    """First element, perhaps a runtime value, and number of elements."""
+    if isinstance(item, DynamicSlice):
+        return item.start, item.size
+    return (item if isinstance(item, RegisterValue) else _integer(item, size)), 1
 
 
 def _only_one(known: tuple[int, Any, int] | None, new: tuple[int, Any, int]) -> tuple[int, Any, int]:
@@ -65,6 +73,8 @@ def _expand(key: Any, ndim: int) -> list[Any]:
     keys = list(key) if isinstance(key, tuple) and not isinstance(key, DynamicSlice) else [key]
     ellipses = [i for i, item in enumerate(keys) if item is Ellipsis]
     given = len(keys) - len(ellipses)
+    if given == ndim and not ellipses:
+        return keys
     if len(ellipses) > 1 or given > ndim:
         raise ArgumentError(
             f"an index has at most {ndim} entries and one ellipsis here",
@@ -77,15 +87,16 @@ def _expand(key: Any, ndim: int) -> list[Any]:
 
 
 def _bounds(item: slice, size: int) -> tuple[int, int, int]:
+    start = 0 if item.start is None else item.start
+    stop = size if item.stop is None else item.stop
     step = 1 if item.step is None else item.step
-    if not all(v is None or isinstance(v, int) for v in (item.start, item.stop, item.step)) or step < 1:
+    if not (isinstance(start, int) and isinstance(stop, int) and isinstance(step, int)) or step < 1:
         raise ArgumentError(
             "a slice has integer bounds and a positive step",
             f"{item}",
             "Use nl.ds(start, size) for runtime starts.",
         )
-    start = 0 if item.start is None else item.start + (size if item.start < 0 else 0)
-    stop = size if item.stop is None else item.stop + (size if item.stop < 0 else 0)
+    start, stop = start + size if start < 0 else start, stop + size if stop < 0 else stop
     return start, max(0, -(-(stop - start) // step)), step
 
 
@@ -101,10 +112,9 @@ def _integer(item: Any, size: int) -> int:
     return int(index + size if index < 0 else index)
 
 
-def _check(axis: int, start: int, count: int, step: int, shape: tuple[int, ...]) -> None:
-    if count < 1 or start < 0 or start + (count - 1) * step >= shape[axis]:
-        raise OutOfBounds(
-            "an index stays inside its dimension and selects at least one element",
-            f"elements {start}..{start + (count - 1) * step} of dimension {axis} of shape {shape}",
-            "Clip the range to the tensor.",
-        )
+def _outside(axis: int, first: int, last: int, shape: tuple[int, ...]) -> OutOfBounds:
+    return OutOfBounds(
+        "an index stays inside its dimension and selects at least one element",
+        f"elements {first}..{last} of dimension {axis} of shape {shape}",
+        "Clip the range to the tensor.",
+    )

@@ -19,6 +19,8 @@ class MemoryRegion(Enum):
         self.is_on_chip = value in ("sbuf", "psum")
         self.is_hbm = not self.is_on_chip
 
+    __hash__ = object.__hash__  # each region exists once; Enum's own hash is a Python function
+
     sbuf = "sbuf"
     psum = "psum"
     private_hbm = "private_hbm"

@@ -10,6 +10,7 @@ from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import views
 from nkisim.memory.indexing import DynamicSlice, apply_index
 from nkisim.memory.indirection import Indirection, checked
+from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.storage import Block, Storage
 from nkisim.memory.views import Layout
 
@@ -25,21 +26,22 @@ class NkiTensor:
         buffer: the memory it lives in.
     """
 
-    __slots__ = ("block", "dtype", "indirection", "layout", "storage")
+    __slots__ = (
+        "block", "buffer", "dtype", "indirection", "layout", "offset", "region", "shape", "storage", "strides",
+    )  # fmt: skip
 
     def __init__(
         self, storage: Storage, block: Block, layout: Layout, dtype: DType, indirection: Indirection | None = None
     ) -> None:
         self.storage, self.block, self.layout = storage, block, layout
+        self.shape, self.strides, self.offset = layout
+        self.buffer: MemoryRegion = storage.buffer
         self.dtype, self.indirection = dtype, indirection
+        self.region: Any = None  # the door keeps here where a view without runtime index lies
 
-    shape = property(lambda self: self.layout.shape)
-    strides = property(lambda self: self.layout.strides)
-    offset = property(lambda self: self.layout.offset)
-    buffer = property(lambda self: self.storage.buffer)
     name = property(lambda self: self.storage.name)
-    ndim = property(lambda self: len(self.layout.shape))
-    size = property(lambda self: math.prod(self.layout.shape))
+    ndim = property(lambda self: len(self.shape))
+    size = property(lambda self: math.prod(self.shape))
 
     def __repr__(self) -> str:
         return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"

@@ -54,7 +54,7 @@ class Capacity(Observer):
                 if known is None:
                     self._lifetimes[key] = Lifetime(storage, event.index, event.index)
                 else:
-                    known.last = max(known.last, event.index)
+                    known.last = event.index
         return []
 
     def peak(self, buffer: MemoryRegion) -> int:

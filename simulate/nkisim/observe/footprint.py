@@ -24,48 +24,51 @@ class Footprint(NamedTuple):
         start: the lowest byte (of row 0, for a gather or scatter).
         dims: (stride, count) in bytes, strides rising and positive.
         run: bytes touched together.
+        bounds: the first byte and the one behind the last.
         rows, pitch: the row numbers of a gather or scatter and the distance between rows, else None and 0.
     """
 
     start: int
     dims: tuple[tuple[int, int], ...]
     run: int
-    rows: Array | None
-    pitch: int
+    bounds: tuple[int, int]
+    rows: Array | None = None
+    pitch: int = 0
 
     @property
     def unit(self) -> int:
         """The largest size of which all distances are multiples."""
         return math.gcd(self.start, self.run, self.pitch, *(stride for stride, _ in self.dims))
 
-    @property
-    def bounds(self) -> tuple[int, int]:
-        """The first byte and the one behind the last."""
-        low, high = self.start, self.start + self.run + sum(stride * (n - 1) for stride, n in self.dims)
-        if self.rows is None:
-            return low, high
-        ends = (int(self.rows.min()) * self.pitch, int(self.rows.max()) * self.pitch)
-        return low + min(ends), high + max(ends)
-
 
 def footprint(access: Access) -> Footprint | None:
     """The bytes of `access`, or None if it touches nothing."""
+    if access.rows is None:
+        return _footprint(access.start, access.shape, access.strides, access.dtype.itemsize)
     if access.size == 0:
         return None
-    rows, pitch = access.rows, 0
-    pairs = list(zip(access.strides, access.shape, strict=True))
-    if rows is not None:
-        pitch = pairs.pop(0)[0]
-    start, dims = access.start, []
-    for stride, count in pairs:
+    one = _footprint(access.start, access.shape[1:], access.strides[1:], access.dtype.itemsize)
+    assert one is not None
+    rows, pitch, (low, high) = access.rows, access.strides[0], one.bounds
+    ends = (int(rows.min()) * pitch, int(rows.max()) * pitch)
+    return one._replace(bounds=(low + min(ends), high + max(ends)), rows=rows, pitch=pitch)
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _footprint(start: int, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Footprint | None:
+    if 0 in shape:
+        return None
+    dims = []
+    for stride, count in zip(strides, shape, strict=True):
         if count > 1 and stride:
             start += min(0, stride * (count - 1))
             dims.append((abs(stride), count))
     dims.sort()
-    run = access.dtype.itemsize
+    run = itemsize
     while dims and dims[0][0] == run:
         run *= dims.pop(0)[1]
-    return Footprint(start, tuple(dims), run, rows, pitch)
+    end = start + run + sum(stride * (n - 1) for stride, n in dims)
+    return Footprint(start, tuple(dims), run, (start, end))
 
 
 def first_common_byte(a: Access, b: Access) -> int | None:
@@ -74,26 +77,44 @@ def first_common_byte(a: Access, b: Access) -> int | None:
     if one is None or other is None:
         return None
     (low, high), (start, end) = one.bounds, other.bounds
-    if high <= start or end <= low or _apart_within_partitions(a, b):
+    if high <= start or end <= low:
         return None
+    tiles = _tile(one, a.storage.pitch), _tile(other, a.storage.pitch)
+    if tiles[0] is not None and tiles[1] is not None:
+        return _first_common_of_tiles(tiles[0], tiles[1], a.storage.pitch)
     unit = math.gcd(one.unit, other.unit)
     common = np.intersect1d(_units(one, unit), _units(other, unit))
     return int(common[0]) * unit if common.size else None
 
 
-def _apart_within_partitions(a: Access, b: Access) -> bool:
-    """Whether two on-chip tiles lie in different bytes of their partitions: neighbours in one bank, for example."""
-    if not a.storage.buffer.is_on_chip or a.storage.pitch != b.storage.pitch:
-        return False
-    (low, high), (start, end) = _within_partition(a), _within_partition(b)
-    return high <= start or end <= low
+class _Tile(NamedTuple):
+    """One run of bytes in each of some adjacent partitions: first partition, the one behind the last, and so the bytes."""
+
+    partition: int
+    last: int
+    byte: int
+    end: int
 
 
-def _within_partition(access: Access) -> tuple[int, int]:
-    """First byte and the one behind the last, counted from the start of a partition."""
-    low = access.start % access.storage.pitch
-    spans = [stride * (count - 1) for stride, count in zip(access.strides[1:], access.shape[1:], strict=True)]
-    return low + sum(s for s in spans if s < 0), low + sum(s for s in spans if s > 0) + access.dtype.itemsize
+def _tile(f: Footprint, pitch: int) -> _Tile | None:
+    """The footprint as a rectangle of partitions by bytes, which most are."""
+    partition, byte = divmod(f.start, pitch)
+    if f.rows is None and byte + f.run <= pitch:
+        if not f.dims:
+            return _Tile(partition, partition + 1, byte, byte + f.run)
+        if len(f.dims) == 1 and f.dims[0][0] == pitch:
+            return _Tile(partition, partition + f.dims[0][1], byte, byte + f.run)
+    if f.rows is None and not f.dims and byte == 0 and f.run % pitch == 0:
+        return _Tile(partition, partition + f.run // pitch, 0, pitch)
+    return None
+
+
+def _first_common_of_tiles(one: _Tile, other: _Tile, pitch: int) -> int | None:
+    """The lowest common byte of two rectangles, which may be neighbours in one bank."""
+    partition, byte = max(one.partition, other.partition), max(one.byte, other.byte)
+    if partition >= min(one.last, other.last) or byte >= min(one.end, other.end):
+        return None
+    return partition * pitch + byte
 
 
 def _units(f: Footprint, unit: int) -> Array:

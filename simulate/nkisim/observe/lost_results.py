@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nkisim.errors import Location, LostResult
 from nkisim.memory import Access, MemoryRegion
 from nkisim.observe.event import Event, Finding, Observer
-from nkisim.observe.footprint import first_common_byte, footprint
+from nkisim.observe.footprint import first_common_byte
 
 
 @dataclass(slots=True)
@@ -16,7 +16,6 @@ class Result:
     """What the latest accumulation group left in a part of PSUM. `read`: something has looked at any of it."""
 
     access: Access
-    bounds: tuple[int, int]
     location: Location
     read: bool = False
 
@@ -49,17 +48,14 @@ class LostResults(Observer):
             kept.remove(result)
         if not on_pe:
             return []
-        kept.append(Result(access, _bounds(access), event.location))
+        kept.append(Result(access, event.location))
         lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
         self._seen |= {(r.location, event.location) for r in lost}
         return [Finding(_error(event, r)) for r in lost]
 
     def _overlapping(self, access: Access) -> list[Result]:
         known = self._results.get(_place(access))
-        if not known:
-            return []
-        low, high = _bounds(access)
-        return [r for r in known if low < r.bounds[1] and r.bounds[0] < high and _overlap(r.access, access)]
+        return [r for r in known if _overlap(r.access, access)] if known else []
 
 
 def _place(access: Access) -> object:
@@ -67,13 +63,8 @@ def _place(access: Access) -> object:
     return storage.core if storage.address is not None else (storage.identity,)
 
 
-def _bounds(access: Access) -> tuple[int, int]:
-    f = footprint(access)
-    return (0, 0) if f is None else f.bounds
-
-
 def _overlap(a: Access, b: Access) -> bool:
-    same = (a.start, a.shape, a.strides) == (b.start, b.shape, b.strides)
+    same = a.start == b.start and a.shape == b.shape and a.strides == b.strides
     return same or first_common_byte(a, b) is not None
 
 

@@ -14,7 +14,7 @@ class Uninitialized(Observer):
         self._seen: set[tuple[Location, Location]] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        found = []
+        found: list[Finding] = []
         for access, element in event.unwritten:
             key = (event.location, access.storage.allocated_at)
             if key not in self._seen:

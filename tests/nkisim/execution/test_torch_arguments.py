@@ -12,7 +12,8 @@ from nkisim.errors import LaunchError
 torch = pytest.importorskip("torch", reason="torch is an optional extra")
 
 SHARED = (
-    "float32", "float16", "bfloat16", "int32", "int16", "int8", "uint8", "bool", "float8_e4m3fn", "float8_e5m2",
+    "float32", "float16", "bfloat16", "int32", "int16", "int8", "uint8", "bool", "uint16", "uint32",
+    "float8_e4m3fn", "float8_e5m2", "float8_e8m0fnu",
 )  # fmt: skip
 
 

@@ -15,6 +15,8 @@ from nkisim.observe.footprint import ByteMap, first_common_byte, footprint
 SIZE = 4096
 STORAGE = Storage(MemoryRegion.shared_hbm, 1, SIZE, SIZE, 0, "", None, Location("kernel.py", 1))
 
+TILE = Storage(MemoryRegion.sbuf, 8, 48, 48, 0, "", 0, Location("kernel.py", 1))
+
 
 def access_to(start, shape, strides, itemsize=4, rows=None):
     dtype = dtype_of({1: "uint8", 2: "bfloat16", 4: "float32"}[itemsize])
@@ -51,6 +53,24 @@ def accesses(draw):
 @settings(max_examples=300, deadline=None)
 @given(accesses(), accesses())
 def test_two_accesses_share_the_bytes_that_are_in_both_lists(a, b):
+    common = bytes_of(a) & bytes_of(b)
+    assert first_common_byte(a, b) == (min(common) if common else None)
+
+
+@st.composite
+def tiles(draw):
+    """Adjacent partitions of a tile in SBUF, 48 bytes each: parts of them, all of them, some with gaps."""
+    shape = (draw(st.integers(1, 4)), draw(st.integers(1, 12)))
+    step = draw(st.sampled_from([1, 1, 2]))
+    byte = 4 * draw(st.integers(0, 12 - shape[1]))
+    start = 48 * draw(st.integers(0, 4)) + byte
+    columns = (shape[0], -(-shape[1] // step))
+    return Access(TILE, dtype_of("float32"), start, columns, (48, 4 * step))
+
+
+@settings(max_examples=500, deadline=None)
+@given(tiles(), tiles())
+def test_tiles_share_the_bytes_that_are_in_both_lists(a, b):
     common = bytes_of(a) & bytes_of(b)
     assert first_common_byte(a, b) == (min(common) if common else None)
 
