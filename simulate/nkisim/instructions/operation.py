@@ -158,6 +158,3 @@ def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region],
         )
     mask = np.logical_and.reduce(masks)
     return [r.keep(mask) for r in reads], [r.keep(mask) for r in writes]
-
-<<<<<<< HEAD
-

@@ -132,7 +132,7 @@ def physical(layout: Layout, itemsize: int, rows: int, row: int, pitch: int) -> 
     partition, within = divmod(layout.offset * itemsize, row)
     low, high = _reach(within, shape[1:], strides[1:])
     adjacent = shape[0] == 1 or strides[0] == row
-    inside = 0 <= low and high + itemsize <= row and 0 <= partition and partition + shape[0] <= rows
+    inside = low >= 0 and high + itemsize <= row and partition >= 0 and partition + shape[0] <= rows
     return partition * pitch + within if adjacent and inside else -1, (pitch, *strides[1:])
 
 

@@ -88,7 +88,7 @@ def first_common_byte(a: Access, b: Access) -> int | None:
 
 
 class _Tile(NamedTuple):
-    """One run of bytes in each of some adjacent partitions: first partition, the one behind the last, and so the bytes."""
+    """One run of bytes in each of some adjacent partitions: first partition, the one behind the last; bytes too."""
 
     partition: int
     last: int

@@ -1,4 +1,4 @@
-"""When everything happens: work becomes durations, events become a timeline. A pure function of events and a machine."""
+"""When everything happens: work becomes durations, events a timeline. A pure function of events and a machine."""
 
 from nkisim.timing.timeline import Timeline
 from nkisim.timing.timer import Timer

@@ -12,7 +12,9 @@ from nkisim.memory import MemoryRegion
 from nkisim.observe.placement import HOMELESS, Lifetime, place, place_around
 
 
-def successions(lifetimes: dict[object, Lifetime], buffer: MemoryRegion, machine: Machine) -> list[tuple[object, object]]:
+def successions(
+    lifetimes: dict[object, Lifetime], buffer: MemoryRegion, machine: Machine
+) -> list[tuple[object, object]]:
     """Pairs (earlier, later) of tensors of which the later one takes over bytes of the earlier one.
 
     Args:

@@ -57,5 +57,3 @@ class Timeline:
             cost = self.costs[task.work]
             if isinstance(cost, Transfer):
                 yield task, cost
-
-

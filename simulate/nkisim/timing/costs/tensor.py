@@ -31,7 +31,8 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
     stream = cycles(machine, columns * passes, "pe", *keys)
     overhead = cycles(machine, machine.number("pe_time.overhead") * max(1.0, passes / 2), "pe", "pe_time.overhead")
     busy = stream.plus(overhead)
-    load = cycles(machine, _stationary_columns(event) / machine.number("pe_time.load_columns"), "pe", "pe_time.load_columns")
+    loading = _stationary_columns(event) / machine.number("pe_time.load_columns")
+    load = cycles(machine, loading, "pe", "pe_time.load_columns")
     return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event))
 
 
