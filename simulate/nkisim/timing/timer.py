@@ -78,7 +78,7 @@ class Timer(Observer):
         barrier = event.details.get("barrier")
         if barrier is not None:
             whole = Box(0, 1 << 20, 0, 1 << 60)
-            self._history((core, barrier)).write(whole, number, after)
+            self._history((core, self._loops[core].name(barrier))).write(whole, number, after)
         after.discard(own)
         after.discard(own + 1)
         task.after = tuple(after)
