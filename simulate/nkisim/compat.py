@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nkisim.dtypes import DTYPES
+from nkisim.dtypes import DTYPES, dtype_of
 from nkisim.errors import ArgumentError
 from nkisim.execution import kernel, loops
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
+from nkisim.instructions import tensor_copy as copying
+from nkisim.instructions.operation import NkiInstruction
 from nkisim.language import compile_options
 from nkisim.language.annotations import checked
+from nkisim.memory import NkiTensor
+from nkisim.memory.views import Layout, row_major
 
 _warned: set[str] = set()
 
@@ -110,6 +115,32 @@ _register_refuses = VirtualRegister.__bool__
 setattr(VirtualRegister, "__bool__", _register_is_true)  # noqa: B010
 
 
+def _base_tensor(tensor: NkiTensor) -> NkiTensor:
+    """The tensor as it was allocated or passed in, before every view. NKI 0.3 had it; NKI 0.7 does not publish it."""
+    deprecated("NkiTensor.base_tensor", "the tensor the view was made from")
+    made = tensor.storage
+    return NkiTensor(made, tensor.block, Layout(made.shape, row_major(made.shape), 0), made.dtype)
+
+
+setattr(NkiTensor, "base_tensor", property(_base_tensor))  # noqa: B010
+
+
+@functools.wraps(copying.tensor_copy)
+def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
+    """`nisa.tensor_copy`, also with the `dtype=` it had when it made its own destination.
+
+    Raises:
+        ArgumentError: `dtype` is not that of the destination, which decides.
+    """
+    if dtype is not None:
+        deprecated("nisa.tensor_copy(dtype=...)", "the dtype of dst")
+        dst = kwargs["dst"] if "dst" in kwargs else args[0]
+        if dtype_of(dtype) != dst.dtype:
+            raise ArgumentError("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=.")
+    done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
+    return done
+
+
 def nc(count: int) -> int:
     """`kernel[nl.nc(2)]` of NKI 0.1: the number itself."""
     deprecated("nl.nc", "kernel[2]")
@@ -131,4 +162,7 @@ def older_name(module: str, name: str) -> Any:
         return DTYPES["bool"]
     if (module, name) == ("nki.language", "nc"):
         return nc
+    if (module, name) == ("nki.language", "range"):
+        deprecated("nl.range", "range")
+        return range
     return isa_constants() if (module, name) == ("nki.isa", "constants") else None

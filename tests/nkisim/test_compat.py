@@ -1,5 +1,6 @@
 """Older spellings: accepted, with one deprecation warning each."""
 
+import numpy as np
 import pytest
 from support.device import tile
 
@@ -22,6 +23,40 @@ def test_a_range_iterator_is_a_range(name):
         assert make(4) == range(4)
     assert make(1, 9) == range(1, 9)
     assert make(1, 9, 2) == range(1, 9, 2)
+
+
+def test_nl_range_is_range():
+    with pytest.warns(DeprecationWarning, match=r"nl\.range is deprecated NKI; use range"):
+        assert nl.range is range
+
+
+def test_the_base_of_a_view_is_the_tensor_it_was_made_from(trn3):
+    def kernel(weights):
+        packed = weights.view(nl.float8_e4m3fn_x4)
+        for view in (weights, packed, weights[1:2], packed[:, 3:5].reshape_dim(1, (2, 1)), weights.ap([[1, 3]], 5)):
+            base = view.base_tensor
+            assert (base.shape, base.dtype, base.offset) == ((4, 6), "uint32", 0)
+            assert base.is_contiguous()
+        cell = tile((4, 3, 2), "bfloat16")[:, 1].base_tensor
+        assert (cell.shape, cell.dtype) == ((4, 3, 2), "bfloat16")
+        out = nl.ndarray((4, 6), nl.uint32, buffer=nl.shared_hbm)
+        nisa.dma_copy(out, packed[2:3].base_tensor)
+        return out
+
+    given = np.arange(24, dtype=np.uint32).reshape(4, 6)
+    with pytest.warns(DeprecationWarning, match=r"NkiTensor\.base_tensor is deprecated"):
+        np.testing.assert_array_equal(trn3.run(kernel, given).outputs, given)
+
+
+def test_tensor_copy_takes_the_dtype_of_its_destination(trn2, refuses):
+    def body(dtype):
+        nisa.tensor_copy(dst=tile((4, 4), "bfloat16"), src=tile((4, 4)), dtype=dtype)
+
+    with pytest.warns(DeprecationWarning, match=r"nisa\.tensor_copy\(dtype=\.\.\.\) is deprecated"):
+        trn2.attempt(lambda: body(nl.bfloat16))
+    trn2.attempt(lambda: body(None))
+    with refuses(ArgumentError, "NKI101", "dtype=float32"):
+        trn2.attempt(lambda: body(nl.float32))
 
 
 def test_a_spelling_warns_once_a_process(recwarn):

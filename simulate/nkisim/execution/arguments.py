@@ -121,7 +121,7 @@ class Arguments:
         held = array if direct else np.array(array, order="C", copy=True)
         if not direct and array.flags.writeable:
             self._copies.append((array, held, held.tobytes()))
-        storage, block = wrap_host_array(held, name, self._private_to)
+        storage, block = wrap_host_array(held, dtype, name, self._private_to)
         shape = held.shape or (1,)
         return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
 

@@ -92,7 +92,8 @@ class NeuronCore:
                 MemoryRegion.sbuf: self.machine.sbuf_usable_bytes,
                 MemoryRegion.psum: self.machine.psum_bank_bytes * self.machine.psum_banks,
             }
-            self._arenas[buffer] = Block.fresh(self.machine.partitions, sizes[buffer])
+            block = Block.fresh(self.machine.partitions, sizes[buffer])
+            self._arenas[buffer] = block.keep_writers() if buffer is MemoryRegion.psum else block
         return self._arenas[buffer]
 
     def emit(self, event: Event, operands: tuple[object, ...]) -> None:

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NoReturn
+from collections.abc import Callable
+from typing import Any, NoReturn
 
 from nkisim.errors import RegisterError
 from nkisim.memory import RegisterValue
 
 _FIX = "Loop with nl.fori_loop or nl.while_loop, and address with nl.ds or scalar_offset."
+
+
+def _refused(what: str) -> Callable[..., Any]:
+    """An operator that registers do not have."""
+
+    def refuse(self: VirtualRegister, *others: Any) -> NoReturn:
+        self._refuse(what)
+
+    return refuse
 
 
 class VirtualRegister(RegisterValue):
@@ -36,14 +46,12 @@ class VirtualRegister(RegisterValue):
     def _refuse(self, what: str) -> NoReturn:
         raise RegisterError("a register's value is not known while the kernel is traced", what, _FIX)
 
-    def __bool__(self) -> bool:
-        self._refuse("bool(register), as in `if` or `while`")
-
-    def __int__(self) -> int:
-        self._refuse("int(register)")
-
-    def __index__(self) -> int:
-        self._refuse("a register as a Python index, as in range(register)")
+    __bool__ = _refused("bool(register), as in `if` or `while`")
+    __int__ = _refused("int(register)")
+    __index__ = _refused("a register as a Python index, as in range(register)")
+    __lt__ = __le__ = __gt__ = __ge__ = _refused("a comparison with a register")
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refused("arithmetic with a register")
+    __floordiv__ = __rfloordiv__ = __truediv__ = __rtruediv__ = __mod__ = __rmod__ = __neg__ = __add__
 
     def __eq__(self, other: object) -> bool:
         if other is None:

@@ -58,8 +58,8 @@ def dma_transpose(
 def _check_mode(src: NkiTensor, mode: DgeMode, gathers: bool) -> None:
     if gathers:
         _check_gather(src, mode)
-    elif mode is DgeMode.swdge or mode is DgeMode.none:
-        raise ArgumentError("a direct transpose is unknown or hwdge", mode.name, "Leave dge_mode unset.")
+    elif mode is DgeMode.swdge:
+        raise ArgumentError("a direct transpose is unknown, none or hwdge", mode.name, "Leave dge_mode unset.")
     elif mode is DgeMode.hwdge:
         first, last = src.shape[0], src.shape[-1]
         tiled = first == 16 if src.ndim == 2 else first in (1, 2, 4, 8, 16) and first * src.shape[-2] % 16 == 0

@@ -8,7 +8,7 @@ from nkisim.errors import ArgumentError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.operation import Operation, instruction
-from nkisim.memory import NkiTensor
+from nkisim.memory import WRITTEN, ZEROED, MemoryRegion, NkiTensor
 from nkisim.observe import Work
 
 
@@ -22,6 +22,6 @@ def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: 
     if dst.dtype.kind == "packed" and value != 0:
         raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
     fill = np.zeros(dst.shape, dst.dtype.numpy) if dst.dtype.kind == "packed" else np.full(dst.shape, value)
-    return Operation(
-        unit, (), (dst,), lambda: fill, Work(checks.free_size(dst)), {"zero": value == 0}, name
-    )  # fmt: skip
+    leaves = ZEROED if value == 0 and dst.buffer is MemoryRegion.psum else WRITTEN
+    work = Work(checks.free_size(dst))
+    return Operation(unit, (), (dst,), lambda: fill, work, {"zero": value == 0}, name, leaves=leaves)

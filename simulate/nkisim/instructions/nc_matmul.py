@@ -15,7 +15,7 @@ from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
 from nkisim.instructions.remembered import remembered
-from nkisim.memory import EARLIER, MATMUL, NEVER, NkiTensor, resolve, state_range
+from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, resolve, state_range
 from nkisim.observe import Finding, Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
@@ -67,7 +67,7 @@ def nc_matmul(
         **tile,
     }
     work = Work(n, 0 if is_transpose else k * m * n)
-    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
 
 
 @remembered
@@ -160,16 +160,18 @@ def _check_dtypes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_t
 def continues(dst: NkiTensor, asked: bool | None) -> bool:
     """Whether this matmul adds to what is in PSUM.
 
-    None means the first write to a tensor overwrites and later ones accumulate, as the compiler infers it.
+    None means that the first write to a tensor overwrites and later ones accumulate, as the compiler infers it. What
+    another tensor at the same address left behind is no write to this one; after zeros both come to the same.
     """
     if asked is not None and not asked:
         return False
-    low, high = state_range(resolve(dst))
-    if asked is None and (low == NEVER or high == EARLIER):
+    region = resolve(dst)
+    lowest = state_range(region)[0]
+    if asked is None and (lowest == NEVER or not all_its_own(region)):
         return False  # part of it is new to this tensor, so this matmul starts a group
-    if (low >= MATMUL and (asked or low == high)) or (low != NEVER and current_core().machine.generation >= 4):
+    if lowest >= (MATMUL if asked else ZEROED) or (lowest != NEVER and current_core().machine.generation >= 4):
         return True
-    found = "bytes that were never written" if low == NEVER else "values that no matmul wrote"
+    found = "bytes that were never written" if lowest == NEVER else "values that no matmul wrote"
     raise AccumulationError(
         "a matmul accumulates onto the result of another matmul",
         f"{found} in the {dst.storage}",

@@ -13,7 +13,7 @@ from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.nc_matmul import continues
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
-from nkisim.memory import NkiTensor
+from nkisim.memory import MATMUL, NkiTensor
 from nkisim.observe import Work
 
 _COLUMNS = {"float32": 4096, "bfloat16": 8192}
@@ -59,7 +59,7 @@ def nc_matmul_mx(
     reads = (stationary, moving, *left_scales, *right_scales, *((dst,) if accumulates else ()))
     details = {"transpose": False, "double_row": False, "onezero": False, "mx": True, **tile}
     work = Work(n, 4 * rows * m * n)
-    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, accumulable=True)
+    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
 
 
 def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor) -> tuple[int, int]:

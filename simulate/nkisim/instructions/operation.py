@@ -17,7 +17,6 @@ from nkisim.errors import ShapeError, kernel_location
 from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import (
-    MATMUL,
     WRITTEN,
     NkiTensor,
     Region,
@@ -44,7 +43,7 @@ class Operation:
         work: how much it does.
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
-        accumulable: written by the PE, so a later matmul may accumulate onto it.
+        leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
 
@@ -56,7 +55,7 @@ class Operation:
     details: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     skip_out_of_bounds: bool = False
-    accumulable: bool = False
+    leaves: int = WRITTEN
     constants: tuple[str, ...] = ()
 
 
@@ -121,11 +120,10 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
     )
     if not dropped:
-        state = MATMUL if operation.accumulable else WRITTEN
         with np.errstate(all="ignore"):  # engines overflow to infinity without a word
             values = operation.compute(*(read(r) for r in reads))
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
-                write(region, value, state)
+                write(region, value, operation.leaves)
     loop = core.iterations[-1] if core.iterations else None
     traced = [_traced(t, loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
     core.emit(event, (*traced, *operation.constants))

@@ -144,16 +144,16 @@ def shared_constant(constant: Any) -> NkiTensor:
     """A NumPy array (or .npy file) as a tensor in shared HBM, loaded before the kernel starts."""
     array = np.load(constant) if isinstance(constant, str) else np.array(constant, order="C")
     try:
-        dtype_of(array.dtype)
+        kind = dtype_of(array.dtype)
     except TypeError:
         raise DtypeError("constants have an NKI data type", f"{array.dtype}", _USE_ONE) from None
     core = current_core()
 
     def make() -> tuple[Storage, Block]:
-        return wrap_host_array(array, "constant", None)
+        return wrap_host_array(array, kind, "constant", None)
 
     storage, block = core.shared.allocate(core.identity, array.shape, str(array.dtype), make, kernel_location())
-    return NkiTensor(storage, block, Layout(array.shape, row_major(array.shape), 0), dtype_of(array.dtype))
+    return NkiTensor(storage, block, Layout(array.shape, row_major(array.shape), 0), kind)
 
 
 def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: NkiTensor | None = None) -> NkiTensor:

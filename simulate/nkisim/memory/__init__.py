@@ -1,18 +1,18 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access
-from nkisim.memory.door import Region, first_unwritten, mark, read, resolve, state_range, write
+from nkisim.memory.door import Region, all_its_own, first_unwritten, mark, read, resolve, state_range, write
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
-from nkisim.memory.shadow import EARLIER, MATMUL, NEVER, WRITTEN
+from nkisim.memory.shadow import MATMUL, NEVER, WRITTEN, ZEROED
 from nkisim.memory.storage import Storage, allocate, wrap_host_array
 from nkisim.memory.tensor import DynamicSlice, NkiTensor
 
 __all__ = [
-    "EARLIER",
     "MATMUL",
     "NEVER",
     "WRITTEN",
+    "ZEROED",
     "Access",
     "DynamicSlice",
     "MemoryRegion",
@@ -20,6 +20,7 @@ __all__ = [
     "Region",
     "RegisterValue",
     "Storage",
+    "all_its_own",
     "allocate",
     "first_unwritten",
     "mark",

@@ -221,9 +221,16 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
 
 
 def _codes(access: Access, shadow: Shadow) -> Array:
-    """Shadow codes of the access, one row of bytes for each run of elements; broadcast dimensions once."""
-    itemsize = access.dtype.itemsize
-    codes = shadow.materialize()
+    """Shadow codes of the access."""
+    return _by_byte(access, shadow.materialize())
+
+
+def _by_byte(access: Access, notes: Array) -> Array:
+    """The entries of `notes`, one a byte of the block, that belong to the access.
+
+    One row for each run of elements; broadcast dimensions once.
+    """
+    itemsize, width = access.dtype.itemsize, notes.itemsize
     shape = [1 if stride == 0 else n for n, stride in zip(access.shape, access.strides, strict=True)]
     strides = list(access.strides)
     if access.rows is not None:
@@ -232,13 +239,16 @@ def _codes(access: Access, shadow: Shadow) -> Array:
         shape, strides = [*shape[:-1], shape[-1] * itemsize], [*strides[:-1], 1]
     else:
         shape, strides = [*shape, itemsize], [*strides, 1]
-    view: Array = np.ndarray(shape, np.uint8, codes.data, access.start, strides)
+    strides = [stride * width for stride in strides]
+    view: Array = np.ndarray(shape, notes.dtype, notes.data, access.start * width, strides)
     return view if access.rows is None else view[access.rows]
 
 
 def mark(region: Region, state: int = WRITTEN) -> None:
     """Record that the region, which has each element once, has been written."""
-    shadow, access = region.block.shadow, region.access
+    shadow, access, writers = region.block.shadow, region.access, region.block.writers
+    if writers is not None:
+        _by_byte(access, writers)[...] = access.storage.identity
     if shadow.uniform == state:
         return
     if access.rows is not None:
@@ -265,6 +275,12 @@ def state_range(region: Region) -> tuple[int, int]:
         return (shadow.uniform or NEVER, shadow.uniform or NEVER)
     codes = _codes(region.access, shadow)
     return int(codes.min()), int(codes.max())
+
+
+def all_its_own(region: Region) -> bool:
+    """Whether no other tensor at the same address has written any of the region since the region's own did."""
+    writers = region.block.writers
+    return writers is None or bool((_by_byte(region.access, writers) == region.access.storage.identity).all())
 
 
 def first_unwritten(region: Region) -> tuple[int, ...] | None:

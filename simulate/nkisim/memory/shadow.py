@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-NEVER, WRITTEN, MATMUL, EARLIER = 0, 1, 2, 3
-"""States of a byte: never written; written by anything but the PE; written by a matmul, so accumulable; written by
-a matmul before a new tensor was allocated at its address."""
+NEVER, WRITTEN, ZEROED, MATMUL = 0, 1, 2, 3
+"""States of a byte: never written; written by anything but the PE; set to zero in PSUM, where a matmul may add or
+overwrite with the same result; written by a matmul, so accumulable."""
 
 Codes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -36,13 +36,6 @@ class Shadow:
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
         self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
-
-    def begin_tensor(self, start: int, rows: int, row_bytes: int, pitch: int) -> None:
-        """A new tensor is allocated here: what earlier ones accumulated is not its own."""
-        if self.uniform in (NEVER, WRITTEN):
-            return
-        window = np.ndarray((rows, row_bytes), np.uint8, self.materialize().data, start, (pitch, 1))
-        window[window == MATMUL] = EARLIER
 
     def mark(self, view: Codes, state: int) -> None:
         """The bytes of `view`, a view of `materialize()`, get `state`."""

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DType
+from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
@@ -34,15 +34,25 @@ class Block:
     """A run of host memory and its shadow. `pitch` is the distance between partitions in bytes.
 
     Fresh memory is poisoned only when something reads what was never written: few kernels do.
+
+    Attributes:
+        writers: the identity of the storage that wrote each byte last, where several may share it and a matmul has to
+            know which of them did (PSUM); else None.
     """
 
     data: Bytes
     pitch: int
     shadow: Shadow
+    writers: np.ndarray[Any, np.dtype[np.int32]] | None = None
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> Block:
         return cls(np.empty(rows * pitch, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+
+    def keep_writers(self) -> Block:
+        """This block, which from now on knows who wrote each byte."""
+        self.writers = np.full(self.data.size, -1, np.int32)
+        return self
 
     def poison(self) -> None:
         """Give every byte that was never written its defined value."""
@@ -65,6 +75,7 @@ class Storage:
         address: (partition, byte) given by the kernel author, or None.
         core: the core whose memory it is; None for shared HBM.
         allocated_at: the kernel line.
+        shape, dtype: of the tensor that was allocated.
     """
 
     buffer: MemoryRegion
@@ -76,6 +87,8 @@ class Storage:
     core: int | None
     allocated_at: Location
     address: tuple[int, int] | None = None
+    shape: tuple[int, ...] = ()
+    dtype: DType = DTYPES["uint8"]
     identity: int = field(default_factory=next_identity)
 
     @property
@@ -105,17 +118,19 @@ def allocate(
     else:
         assert arena is not None
         block, base = arena, address[0] * arena.pitch + address[1]
-        block.shadow.begin_tensor(base, rows, row_bytes, arena.pitch)
-    return Storage(buffer, rows, row_bytes, block.pitch, base, name, owner, kernel_location(), address), block
+    location = kernel_location()
+    return Storage(buffer, rows, row_bytes, block.pitch, base, name, owner, location, address, shape, dtype), block
 
 
-def wrap_host_array(array: np.ndarray[Any, Any], name: str, core: int | None) -> tuple[Storage, Block]:
+def wrap_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None) -> tuple[Storage, Block]:
     """HBM storage over the bytes of a C-contiguous host array, without a copy. Everything counts as written.
 
     Args:
+        dtype: of the elements.
         core: None for shared HBM, else the core that alone sees it.
     """
     data = array.reshape(-1).view(np.uint8)
     buffer = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm
     block = Block(data, data.size, Shadow(data.size, WRITTEN))
-    return Storage(buffer, 1, data.size, data.size, 0, name, core, kernel_location()), block
+    size, location = data.size, kernel_location()
+    return Storage(buffer, 1, size, size, 0, name, core, location, shape=array.shape, dtype=dtype), block

@@ -117,6 +117,54 @@ def test_a_new_tensor_at_an_old_address_starts_afresh(trn2):
     np.testing.assert_allclose(got, 2 * left.T @ right, rtol=1e-5, atol=1e-5)
 
 
+def test_tensors_that_take_turns_at_an_address_start_afresh_each(trn2):
+    left, right = random_values((8, 5)), random_values((8, 6), seed=1)
+
+    def body(dst, a, b):
+        totals = [nl.ndarray((5, 6), nl.float32, buffer=nl.psum, address=(0, 2048)) for _ in range(3)]
+        for total in totals:
+            for _ in range(2):
+                nisa.nc_matmul(total, a, b)
+            nisa.tensor_copy(dst, total)
+
+    got = trn2.compute(body, (5, 6), "float32", left, right)
+    np.testing.assert_allclose(got, 2 * left.T @ right, rtol=1e-5, atol=1e-5)
+
+
+def test_a_matmul_over_what_another_tensor_copied_to_its_address_starts_a_group(trn2):
+    left, right = random_values((8, 5)), random_values((8, 6), seed=1)
+
+    def body(dst, a, b):
+        total = nl.ndarray((5, 6), nl.float32, buffer=nl.psum, address=(0, 2048))
+        other = nl.ndarray((8, 6), nl.float32, buffer=nl.psum, address=(0, 2048))
+        nisa.tensor_copy(other, b)
+        nl.copy(other)
+        nisa.nc_matmul(total, a, b)
+        nisa.tensor_copy(dst, total)
+
+    got = trn2.compute(body, (5, 6), "float32", left, right)
+    np.testing.assert_allclose(got, left.T @ right, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0, -0.0, 1])
+def test_matmuls_add_up_after_zeros_and_are_refused_after_other_values(trn2, refuses, value):
+    left, right = random_values((8, 5)), random_values((8, 6), seed=1)
+
+    def body(dst, a, b):
+        nisa.memset(dst, value)
+        for _ in range(2):
+            nisa.nc_matmul(dst[:, 0:4], a, b[:, 0:4])
+        nisa.nc_matmul(dst, a, b)
+
+    if value:
+        with refuses(AccumulationError, "NKI205", "values that no matmul wrote"):
+            trn2.compute(body, (5, 6), "float32", left, right, buffer=nl.psum)
+        return
+    got = trn2.compute(body, (5, 6), "float32", left, right, buffer=nl.psum)
+    wanted = left.T @ right * np.repeat([3, 1], [4, 2]).astype(np.float32)
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-5)
+
+
 def test_refuses_to_accumulate_onto_memory_nothing_wrote(trn2, refuses):
     trn2.attempt(lambda: matmul(accumulate=None))
     with refuses(AccumulationError, "NKI205", "never written"):
@@ -126,7 +174,7 @@ def test_refuses_to_accumulate_onto_memory_nothing_wrote(trn2, refuses):
 @pytest.mark.parametrize("flag", [None, True])
 def test_refuses_to_accumulate_onto_what_no_matmul_wrote_before_neuroncore_v4(trn2, trn3, refuses, flag):
     def body(flag):
-        dst = psum((8, 8))
+        dst = nl.ones((8, 8), nl.float32, buffer=nl.psum)
         nisa.nc_matmul(dst, tile((8, 8)), tile((8, 8)), accumulate=flag)
 
     trn2.attempt(lambda: body(False))

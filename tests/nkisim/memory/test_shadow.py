@@ -6,7 +6,7 @@ from support.device import tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.memory import EARLIER, MATMUL, NEVER, WRITTEN, first_unwritten, resolve, state_range
+from nkisim.memory import MATMUL, NEVER, WRITTEN, ZEROED, all_its_own, first_unwritten, resolve, state_range
 from nkisim.memory.shadow import Shadow
 
 
@@ -30,13 +30,31 @@ def test_matmul_results_and_other_writes_are_told_apart():
     assert shadow.uniform == MATMUL
 
 
-def test_a_new_tensor_turns_matmul_results_below_it_into_earlier_ones():
-    shadow = Shadow(12, MATMUL)
-    shadow.begin_tensor(start=1, rows=2, row_bytes=2, pitch=6)
-    assert np.flatnonzero(shadow.materialize() == EARLIER).tolist() == [1, 2, 7, 8]
-    fresh = Shadow(12)
-    fresh.begin_tensor(0, 2, 6, 6)
-    assert fresh.uniform == NEVER
+def test_psum_knows_which_of_the_tensors_at_an_address_wrote_last(trn2):
+    def body():
+        first = nl.ndarray((4, 8), "float32", buffer=nl.psum, address=(0, 0))
+        second = nl.ndarray((4, 4), "bfloat16", buffer=nl.psum, address=(0, 8))  # columns 2, 3 of first
+        nisa.memset(first, 1)
+        assert all_its_own(resolve(first))
+        nisa.memset(second[0:2, 0:2], 1)
+        assert not all_its_own(resolve(first))
+        assert not all_its_own(resolve(first[:, 2:3]))
+        assert all_its_own(resolve(first[:, 3:8]))
+        assert all_its_own(resolve(first[2:4]))
+        assert all_its_own(resolve(second[0:2, 0:2]))
+        assert not all_its_own(resolve(second[0:2]))
+
+    trn2.attempt(body)
+
+
+@pytest.mark.parametrize(("buffer", "value", "state"), [("psum", 0, ZEROED), ("psum", 1, WRITTEN), ("sbuf", 0, WRITTEN)])
+def test_zeros_in_psum_are_told_from_other_values(trn2, buffer, value, state):
+    def body():
+        t = nl.ndarray((4, 8), "float32", buffer=getattr(nl, buffer))
+        nisa.memset(t, value)
+        assert state_range(resolve(t)) == (state, state)
+
+    trn2.attempt(body)
 
 
 @pytest.mark.parametrize("dtype", ["uint8", "bfloat16", "float32", "float8_e4m3fn_x4"])
@@ -113,6 +131,8 @@ def test_a_partly_accumulated_region_shows_its_lowest_and_highest_state(trn2):
         assert state_range(resolve(dst)) == (NEVER, MATMUL)
         assert state_range(resolve(dst[:, 0:4])) == (MATMUL, MATMUL)
         nisa.memset(dst[:, 4:8], 0)
+        assert state_range(resolve(dst)) == (ZEROED, MATMUL)
+        nisa.memset(dst[:, 4:8], 1)
         assert state_range(resolve(dst)) == (WRITTEN, MATMUL)
 
     trn2.attempt(body)

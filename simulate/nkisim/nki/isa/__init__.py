@@ -1,5 +1,6 @@
 """The names of `nki.isa`."""
 
+from nkisim.compat import tensor_copy
 from nkisim.errors import NkiValidationError
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
@@ -51,7 +52,6 @@ from nkisim.instructions.sendrecv import sendrecv
 from nkisim.instructions.sequence_bounds import sequence_bounds
 from nkisim.instructions.set_rng_seed import set_rng_seed
 from nkisim.instructions.target import get_nc_sub_version, get_nc_version
-from nkisim.instructions.tensor_copy import tensor_copy
 from nkisim.instructions.tensor_copy_predicated import tensor_copy_predicated
 from nkisim.instructions.tensor_partition_reduce import tensor_partition_reduce
 from nkisim.instructions.tensor_reduce import tensor_reduce
