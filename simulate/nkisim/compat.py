@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nkisim.dtypes import DTYPES, dtype_of
-from nkisim.errors import ArgumentError
+from nkisim.errors import ArgumentError, NoEffect
 from nkisim.execution import kernel, loops
 from nkisim.execution.registers import VirtualRegister
+from nkisim.execution.neuron_core import current_core
 from nkisim.execution.scalars import NkiScalar
 from nkisim.instructions import tensor_copy as copying
 from nkisim.instructions.operation import NkiInstruction
@@ -20,6 +21,7 @@ from nkisim.language import compile_options
 from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
+from nkisim.observe import Note
 
 _warned: set[str] = set()
 
@@ -129,14 +131,14 @@ setattr(NkiTensor, "base_tensor", property(_base_tensor))  # noqa: B010
 def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
     """`nisa.tensor_copy`, also with the `dtype=` it had when it made its own destination.
 
-    Raises:
-        ArgumentError: `dtype` is not that of the destination, which decides.
+    The destination decides; a note says so where `dtype` is another one.
     """
     if dtype is not None:
         deprecated("nisa.tensor_copy(dtype=...)", "the dtype of dst")
         dst = kwargs["dst"] if "dst" in kwargs else args[0]
         if dtype_of(dtype) != dst.dtype:
-            raise ArgumentError("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=.")
+            error = NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=.")
+            current_core().watch.add([Note(error)])
     done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
     return done
 

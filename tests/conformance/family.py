@@ -14,14 +14,16 @@ class PeerBug:
     Attributes:
         pattern: regular expression on the name of the case.
         evidence: what the reference says, what the kernel says.
+        said: regular expression on the message of the case; others are not this bug.
     """
 
     pattern: str
     evidence: str
+    said: str = ""
 
-    def matches(self, name: str) -> bool:
+    def matches(self, name: str, message: str) -> bool:
         """Whether the case is one of those."""
-        return re.search(self.pattern, name) is not None
+        return re.search(self.pattern, name) is not None and re.search(self.said, message) is not None
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class Family:
         target: "trn2" or "trn3"; by default trn2 unless the test excludes it.
         bugs: known mistakes of the peer.
         seconds: time a case gets.
+        environment: variables that choose among behaviours nkisim has.
     """
 
     name: str
@@ -47,3 +50,4 @@ class Family:
     target: str = ""
     bugs: tuple[PeerBug, ...] = ()
     seconds: int = 180
+    environment: Mapping[str, str] = field(default_factory=dict)

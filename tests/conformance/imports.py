@@ -58,8 +58,17 @@ def _stand_ins() -> None:
         _module(package).__path__ = []
     _older_package()
     _module("neuronxcc.starfish.support.dtype", static_cast=neuron_dtypes.static_cast)
-    for name in ("float8_e4m3fn_x4", "float8_e5m2_x4", "float4_e2m1fn_x4"):  # so that np.dtype(name) knows them
-        np._core._type_aliases.sctypeDict.setdefault(name, DTYPES[name].numpy)  # type: ignore[attr-defined]
+    _packed_types()
+
+
+def _packed_types() -> None:
+    """NumPy knows the packed types by name, and prints those names, as with AWS's own types."""
+    packed = {DTYPES[name].numpy: name for name in ("float8_e4m3fn_x4", "float8_e5m2_x4", "float4_e2m1fn_x4")}
+    for dtype, name in packed.items():
+        np._core._type_aliases.sctypeDict.setdefault(name, dtype)  # type: ignore[attr-defined]
+    printing = np._core._dtype  # type: ignore[attr-defined]
+    usual = printing._struct_str
+    printing._struct_str = lambda dtype, **options: packed.get(dtype) or usual(dtype, **options)
 
 
 class _AnyShape:

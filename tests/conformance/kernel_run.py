@@ -32,6 +32,7 @@ class TestManager:
         self.differences: dict[str, float] = {}
         self.wall_s = 0.0
         self.missing: Exception | None = None
+        self.older_language = False
 
     @property
     def trace_mode(self) -> Any:
@@ -108,7 +109,11 @@ class TestManager:
         if hasattr(golden, "validator"):
             raw = np.frombuffer(np.ascontiguousarray(output).tobytes(), np.uint8)
             return bool(golden.validator(None).validate(raw))
+        if output.dtype.names and not golden.dtype.names and output.dtype.itemsize == golden.dtype.itemsize:
+            output = output.view(golden.dtype)  # their framework reads outputs as what the reference holds
         found, right = _values(output), _values(golden)
+        if found.size == right.size:
+            found = found.reshape(right.shape)
         self.differences[name] = relative_l2(found, right)
         return bool(maxAllClose(found, right, wanted.relative_accuracy, wanted.absolute_accuracy, verbose=1))
 

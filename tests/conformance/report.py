@@ -9,7 +9,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-STATUSES = ("pass", "fail", "refused", "error", "timeout", "peer bug", "skipped")
+STATUSES = ("pass", "fail", "refused", "error", "timeout", "peer bug", "older nki", "skipped")
 
 
 def counts(results: list[dict[str, Any]]) -> dict[str, int]:

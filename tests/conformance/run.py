@@ -51,6 +51,7 @@ def run_family(family: Family, settings: Settings) -> Iterator[dict[str, Any]]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        **family.environment,
     }
     process = subprocess.Popen(
         _command(family, settings),
@@ -98,8 +99,10 @@ def _command(family: Family, settings: Settings) -> list[str]:
 
 
 def _judged(line: dict[str, Any], family: Family) -> dict[str, Any]:
-    """A case that does not pass, and is known to be the peer's own mistake, says so."""
+    """A case that does not pass, and is in another language or known to be the peer's own mistake, says so."""
     if line.get("status") in (None, "pass"):
         return line
-    bug = next((bug for bug in family.bugs if bug.matches(line["name"])), None)
+    if "language" in line and line["status"] in ("refused", "error"):
+        return line | {"was": line["status"], "status": "older nki"}
+    bug = next((bug for bug in family.bugs if bug.matches(line["name"], str(line.get("message", "")))), None)
     return line if bug is None else line | {"was": line["status"], "status": "peer bug", "evidence": bug.evidence}

@@ -158,6 +158,8 @@ def _as_case(item: pytest.Item) -> Callable[[], dict[str, Any]]:
         if (manager := item.stash.get(_MANAGER, None)) is not None:
             result |= {"findings": manager.findings[:5], "differences": manager.differences}
             result["simulated_s"] = round(manager.wall_s, 2)
+            if manager.older_language:
+                result["language"] = "neuronxcc.nki"
             if manager.missing is not None:  # also where a negative test took it for the rejection it expects
                 return result | _failure(manager.missing)
         if any(report.skipped for report in reports):

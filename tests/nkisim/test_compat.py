@@ -1,5 +1,7 @@
 """Older spellings: accepted, with one deprecation warning each."""
 
+import warnings
+
 import numpy as np
 import pytest
 from support.device import tile
@@ -48,15 +50,23 @@ def test_the_base_of_a_view_is_the_tensor_it_was_made_from(trn3):
         np.testing.assert_array_equal(trn3.run(kernel, given).outputs, given)
 
 
-def test_tensor_copy_takes_the_dtype_of_its_destination(trn2, refuses):
-    def body(dtype):
-        nisa.tensor_copy(dst=tile((4, 4), "bfloat16"), src=tile((4, 4)), dtype=dtype)
+@pytest.mark.parametrize(("dtype", "notes"), [(None, 0), (nl.bfloat16, 0), (nl.float16, 1)])
+def test_tensor_copy_converts_to_the_dtype_of_its_destination(trn2, dtype, notes):
+    def kernel(given):
+        out = nl.ndarray((4, 4), nl.bfloat16, buffer=nl.shared_hbm)
+        source, copy = (nl.ndarray((4, 4), kind, buffer=nl.sbuf) for kind in (nl.float32, nl.bfloat16))
+        nisa.dma_copy(source, given)
+        nisa.tensor_copy(dst=copy, src=source, dtype=dtype)
+        nisa.dma_copy(out, copy)
+        return out
 
-    with pytest.warns(DeprecationWarning, match=r"nisa\.tensor_copy\(dtype=\.\.\.\) is deprecated"):
-        trn2.attempt(lambda: body(nl.bfloat16))
-    trn2.attempt(lambda: body(None))
-    with refuses(ArgumentError, "NKI101", "dtype=float32"):
-        trn2.attempt(lambda: body(nl.float32))
+    given = np.full((4, 4), 1e9, np.float32)  # more than a float16 holds
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        done = trn2.run(kernel, given)
+    assert [finding.error.code for finding in done.findings] == ["NKI408"] * notes
+    assert ["tensor_copy(dtype=" in str(w.message) for w in seen] == [True] * (dtype is not None)
+    np.testing.assert_allclose(done.outputs.astype(np.float32), given, rtol=1e-2)
 
 
 def test_a_spelling_warns_once_a_process(recwarn):

@@ -19,13 +19,14 @@ BF16 = ml_dtypes.bfloat16
 
 
 @pytest.fixture
-def kernel(samples: Path) -> Callable[[str, str], Any]:
+def kernel(samples: Path, test_manager: TestManager) -> Callable[[str, str], Any]:
     """Loads one function of one file of the checkout; skips what the checkout does not have."""
 
     def load(file: str, name: str) -> Any:
         path = next((root / file for root in _roots(samples) if (root / file).exists()), None)
         if path is None:
             pytest.skip(f"the checkout has no {file}")
+        test_manager.older_language |= "neuronxcc.nki" in path.read_text("utf-8")
         sys.path.insert(0, str(path.parent))
         spec = importlib.util.spec_from_file_location(path.stem, path)
         assert spec is not None
