@@ -5,9 +5,14 @@ from __future__ import annotations
 from typing import NoReturn
 
 from nkisim.errors import RegisterError
+from nkisim.execution.neuron_core import current_core, is_running
 from nkisim.memory import RegisterValue
 
 _FIX = "Loop with nl.fori_loop or nl.while_loop, and address with nl.ds or scalar_offset."
+
+
+def _only_traces() -> bool:
+    return is_running() and current_core().only_traces
 
 
 class VirtualRegister(RegisterValue):
@@ -22,13 +27,16 @@ class VirtualRegister(RegisterValue):
         Raises:
             RegisterError: the register was never loaded.
         """
+        if self._value is None and _only_traces():
+            return 0
         if self._value is None:
             raise RegisterError("a register is loaded before it is used", "an empty register", "Load or move into it.")
         return self._value
 
     def load(self, value: int) -> None:
         """Replace the value, as a signed 32-bit number."""
-        self._value = (int(value) + 2**31) % 2**32 - 2**31
+        if not _only_traces():
+            self._value = (int(value) + 2**31) % 2**32 - 2**31
 
     def __repr__(self) -> str:
         return "VirtualRegister(empty)" if self._value is None else f"VirtualRegister({self._value})"

@@ -162,7 +162,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
 
     None means the first write to a tensor overwrites and later ones accumulate, as the compiler infers it.
     """
-    if asked is not None and not asked:
+    if (asked is not None and not asked) or current_core().only_traces:
         return False
     low, high = state_range(resolve(dst))
     if asked is None and (low == NEVER or high == EARLIER):
