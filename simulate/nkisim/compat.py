@@ -12,8 +12,8 @@ from typing import Any
 from nkisim.dtypes import DTYPES, dtype_of
 from nkisim.errors import ArgumentError, NoEffect
 from nkisim.execution import kernel, loops
-from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.neuron_core import current_core
+from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
 from nkisim.instructions import tensor_copy as copying
 from nkisim.instructions.operation import NkiInstruction

@@ -207,3 +207,9 @@ class NoEffect(SimulationError):
     """An argument changes nothing. A note: it is listed, never raised."""
 
     code = "NKI408"
+
+
+class InvalidInput(SimulationError):
+    """An input lies where the hardware's result is not valid. A note: it is listed, never raised."""
+
+    code = "NKI409"

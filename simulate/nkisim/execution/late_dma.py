@@ -83,7 +83,7 @@ class LateDma:
         if storage.address is not None:
             return core.arena(storage.buffer)
         if storage.identity not in self._blocks:
-            self._blocks |= {made.identity: block for (made, block), _, _ in core.shared.allocations}
+            self._blocks |= {made.identity: block for (made, block), *_ in core.shared.allocations}
         return self._blocks[storage.identity]
 
     def _seen(self, region: Region) -> Region:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from nkisim.errors import ArgumentError, LoopError, kernel_location
@@ -23,7 +24,7 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int
     if not isinstance(step, int) or step < 1:
         raise ArgumentError("the step of a device loop is a positive int", f"{step!r}", "Use a constant step.")
     body = _Body()
-    for value in range(_bound(lower), _bound(upper), step):
+    for value in body.values(lower, upper, step):
         body.run(lambda value=value: body_fun(VirtualRegister(value)))  # type: ignore[misc]
     body.close()
 
@@ -32,15 +33,24 @@ def while_loop(init: Any, body_fun: Callable[[Any], Any]) -> None:
     """Run `r = body_fun(r)` while the register r is not zero."""
     condition = init
     body = _Body()
-    while _bound(condition) != 0:
+
+    def iterate() -> Any:
         passed = VirtualRegister(_bound(condition))
-        condition = body.run(lambda passed=passed: body_fun(passed))  # type: ignore[misc]
-        if not isinstance(condition, RegisterValue):
+        following = body.run(lambda: body_fun(passed))
+        if not isinstance(following, RegisterValue):
             raise LoopError(
                 "the body of while_loop returns the next condition register",
-                f"{condition!r}",
+                f"{following!r}",
                 "Return a register.",
             )
+        return following
+
+    if current_core().only_traces or _bound(condition) == 0:
+        with body.traced_only():
+            iterate()
+    else:
+        while _bound(condition) != 0:
+            condition = iterate()
     body.close()
 
 
@@ -51,7 +61,7 @@ def device_range(lower: Any, upper: Any, step: int = 1) -> Iterator[VirtualRegis
         LoopError: two iterations issue different instruction sequences.
     """
     body = _Body()
-    for value in range(_bound(lower), _bound(upper), step):
+    for value in body.values(lower, upper, step):
         body.open()
         try:
             yield VirtualRegister(value)
@@ -83,6 +93,24 @@ class _Body:
 
     def _mark(self, mark: LoopMark) -> None:
         self._core.watch.loop(self._core.identity, mark, self._since)
+
+    @contextmanager
+    def traced_only(self) -> Iterator[None]:
+        """Inside, instructions are checked and not carried out."""
+        before, self._core.only_traces = self._core.only_traces, True
+        try:
+            yield
+        finally:
+            self._core.only_traces = before
+
+    def values(self, lower: Any, upper: Any, step: int) -> Iterator[int]:
+        """What the iteration register takes on. A loop that runs zero times is traced all the same, once."""
+        iterations = range(_bound(lower), _bound(upper), step)
+        if iterations and not self._core.only_traces:
+            yield from iterations
+        else:
+            with self.traced_only():
+                yield iterations.start
 
     def run(self, iteration: Callable[[], Any]) -> Any:
         """One iteration, as a function."""

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from nkisim.errors import LaunchError
+from nkisim.errors import LaunchError, Location
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
-from nkisim.memory.storage import Block
+from nkisim.memory.storage import Block, Storage, next_identity
 from nkisim.observe import Event, Finding, LoopMark, Note, Observer
 
 _active = threading.local()
@@ -60,6 +60,7 @@ class NeuronCore:
         late_dma: what holds back DMA transfers, or None if they complete at once.
         in_order: how many `no_reorder` blocks are open.
         engine_state: what its engines keep between instructions, by a name the instructions choose.
+        only_traces: instructions are checked and not carried out: the body of a device loop that runs zero times.
     """
 
     def __init__(
@@ -78,6 +79,8 @@ class NeuronCore:
         self.late_dma: LateDma | None = None
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
+        self.only_traces = False
+        self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, Block] = {}
 
     @property
@@ -96,12 +99,26 @@ class NeuronCore:
             self._arenas[buffer] = block.keep_writers() if buffer is MemoryRegion.psum else block
         return self._arenas[buffer]
 
+    def meet(self, key: object, where: Location, offer: Any = None) -> dict[int, Any]:
+        """Wait for the other core; what each one offered."""
+        if self.only_traces:
+            return dict.fromkeys(range(self.count), offer)
+        return self.rendezvous.meet(self.identity, key, where, offer)
+
+    def adopt(self, storage: Storage) -> None:
+        """Count a shared tensor as allocated by this core now, whichever core came first."""
+        self._adopted[storage.identity] = next_identity()
+
+    def age(self, storage: Storage) -> int:
+        """When this core allocated `storage`: greater is later."""
+        return self._adopted.get(storage.identity, storage.identity)
+
     def emit(self, event: Event, operands: tuple[object, ...]) -> None:
         """Count the event, note it in the body of the loop being run, tell the observers."""
         self.position += 1
         if self.iterations:
             body = self.iterations[-1]
-            body.issued.append(Traced.of(event, operands, body.since))
+            body.issued.append(Traced.of(event, operands, self.age, body.since))
         self.watch.instruction(event)
         if self.late_dma is not None:
             self.late_dma.after(self, event)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from nkisim.errors import RegisterError
+from nkisim.execution.neuron_core import current_core, is_running
 from nkisim.memory import RegisterValue
 
 _FIX = "Loop with nl.fori_loop or nl.while_loop, and address with nl.ds or scalar_offset."
@@ -20,6 +21,10 @@ def _refused(what: str) -> Callable[..., Any]:
     return refuse
 
 
+def _only_traces() -> bool:
+    return is_running() and current_core().only_traces
+
+
 class VirtualRegister(RegisterValue):
     """A scalar in an engine's register file. Made by `nisa.register_alloc`."""
 
@@ -32,13 +37,16 @@ class VirtualRegister(RegisterValue):
         Raises:
             RegisterError: the register was never loaded.
         """
+        if self._value is None and _only_traces():
+            return 0
         if self._value is None:
             raise RegisterError("a register is loaded before it is used", "an empty register", "Load or move into it.")
         return self._value
 
     def load(self, value: int) -> None:
         """Replace the value, as a signed 32-bit number."""
-        self._value = (int(value) + 2**31) % 2**32 - 2**31
+        if not _only_traces():
+            self._value = (int(value) + 2**31) % 2**32 - 2**31
 
     def __repr__(self) -> str:
         return "VirtualRegister(empty)" if self._value is None else f"VirtualRegister({self._value})"

@@ -14,13 +14,22 @@ from nkisim.memory.storage import Block
 class SharedMemory:
     """Shared HBM allocations: the n-th one of each core is the same tensor."""
 
-    allocations: list[tuple[tuple[Storage, Block], tuple[int, ...], str]] = field(default_factory=list)
+    allocations: list[tuple[tuple[Storage, Block], tuple[int, ...], str, str]] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)
 
     def allocate(
-        self, core: int, shape: tuple[int, ...], dtype: str, make: Callable[[], tuple[Storage, Block]], where: Location
+        self,
+        core: int,
+        shape: tuple[int, ...],
+        dtype: str,
+        make: Callable[[], tuple[Storage, Block]],
+        where: Location,
+        content: str = "",
     ) -> tuple[Storage, Block]:
         """The core's next shared allocation, made by whichever core comes first.
+
+        Args:
+            content: a digest of a constant's bytes; "" for memory that kernels write.
 
         Raises:
             LaunchError: the cores' allocations differ.
@@ -28,13 +37,20 @@ class SharedMemory:
         at = self.reached.get(core, 0)
         self.reached[core] = at + 1
         if at == len(self.allocations):
-            self.allocations.append((make(), shape, dtype))
-        made, known_shape, known_dtype = self.allocations[at]
+            self.allocations.append((make(), shape, dtype, content))
+        made, known_shape, known_dtype, known_content = self.allocations[at]
         if (known_shape, known_dtype) != (shape, dtype):
             raise LaunchError(
                 "all cores allocate the same shared_hbm tensors in the same order",
                 f"shared tensor {at} is {known_dtype}{known_shape} on one core and {dtype}{shape} on core {core}",
                 "Allocate shared tensors unconditionally, or use private_hbm.",
+                where,
+            )
+        if known_content != content:
+            raise LaunchError(
+                "a shared constant holds the same data on all cores",
+                f"other values on core {core} for the {dtype}{shape} allocated at {made[0].allocated_at}",
+                "Do not compute it from nl.program_id; pass data that differs as an argument.",
                 where,
             )
         return made

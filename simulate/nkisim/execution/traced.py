@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nkisim.errors import Location
+from nkisim.memory import Storage
 from nkisim.observe import Event
 
 _OF_AN_OPERAND = ("tensor", "tensor allocated at", "dtype", "view", "runtime index")
@@ -28,9 +29,9 @@ class Traced:
     fresh: tuple[int, ...] = field(compare=False)
 
     @classmethod
-    def of(cls, event: Event, operands: tuple[object, ...], since: int) -> Traced:
-        """The instruction of `event`, in a loop older than storages numbered `since` and above."""
-        identities = (access.storage.identity for access in (*event.reads, *event.writes))
+    def of(cls, event: Event, operands: tuple[object, ...], age: Callable[[Storage], int], since: int) -> Traced:
+        """The instruction of `event`, in a loop older than storages of an `age` of `since` and above."""
+        identities = (age(access.storage) for access in (*event.reads, *event.writes))
         return cls(event.opcode, event.location, operands, event.details, tuple(i for i in identities if i >= since))
 
     def __str__(self) -> str:

@@ -8,6 +8,7 @@ from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, DtypeError
 from nkisim.instructions import accumulators, alu, checks
 from nkisim.instructions.activation import table
+from nkisim.instructions.activation_range import check_range
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
@@ -63,6 +64,7 @@ def activate2(
         for step, operand, reverse in steps:
             right = accumulators.column_or_number(operand, waiting, values)
             x = alu.apply(step, right, x) if reverse else alu.apply(step, x, right)
+        check_range(op, x)
         if op.name == "prelu":
             result = alu.apply(op, x, accumulators.column_or_number(relu_param, waiting, values))
         else:

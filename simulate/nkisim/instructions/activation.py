@@ -9,6 +9,7 @@ import numpy as np
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, DtypeError, NotSimulated
 from nkisim.instructions import accumulators, alu, checks
+from nkisim.instructions.activation_range import check_range
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
@@ -70,6 +71,7 @@ def activate(
         x = x if not scales and scale == 1.0 else x * factor
         if bias is not None:
             x = x + (waiting.pop(0) if biases else np.float32(bias))
+        check_range(op, x)
         result = alu.apply(op, x, 0.0)
         return (result, *reduction.over(result))
 

@@ -17,6 +17,9 @@ def affine_values(pattern: list[list[int]], offset: int, channel_multiplier: int
     """[partitions, elements]: offset + partition * channel_multiplier + the sum of position * step, as int32."""
     if not 1 <= len(pattern) <= 4:
         raise ArgumentError("a pattern has one to four [step, count] pairs", f"{pattern}", "Merge dimensions.")
+    for argument, value in (("offset", offset), ("channel_multiplier", channel_multiplier)):
+        if not isinstance(value, (int, np.integer)) or not -(2**31) <= value < 2**31:
+            raise ArgumentError(f"{argument} is an int32", f"{value!r}", "Pass an integer constant.")
     counts = [int(count) for _, count in pattern]
     if int(np.prod(counts)) != checks.free_size(dst):
         raise ShapeError(

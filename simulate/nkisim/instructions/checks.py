@@ -18,6 +18,7 @@ from nkisim.errors import (
     PsumBankError,
     ShapeError,
     TargetError,
+    ViewError,
 )
 from nkisim.execution.neuron_core import current_core
 from nkisim.instructions.enums import engine as Engine
@@ -50,6 +51,7 @@ def on_chip(*named: tuple[str, NkiTensor]) -> None:
                 "Load it into SBUF with nisa.dma_copy first.",
             )
         partitions(operand, t)
+        access_pattern(operand, t)
 
 
 def in_sbuf(*named: tuple[str, NkiTensor]) -> None:
@@ -58,6 +60,54 @@ def in_sbuf(*named: tuple[str, NkiTensor]) -> None:
         if tensor(t, operand).buffer is not MemoryRegion.sbuf:
             raise BufferRuleError(f"{operand} is in SBUF", f"{t.buffer.value}", "Copy it to an SBUF tile first.")
         partitions(operand, t)
+        access_pattern(operand, t)
+
+
+def access_pattern(operand: str, t: NkiTensor) -> None:
+    """What one instruction of a compute engine can address within a partition: elements, dimensions, steps.
+
+    The access-pattern guide allows four dimensions a partition. Neighbouring dimensions that one step describes count
+    as one, as a compiler would merge them.
+    """
+    machine = current_core().machine
+    most, count = machine[f"access.{t.buffer.value}_elements"], free_size(t)
+    if count > most:
+        raise ShapeError(
+            f"one instruction addresses at most {most} elements a partition of {t.buffer.name}",
+            f"{operand} has {count}",
+            "Split the free dimension.",
+        )
+    if t.ndim == 2 and abs(t.strides[1]) < machine["access.stride_elements"]:
+        return
+    dims = merged_dims(t)
+    if len(dims) > machine["access.free_dimensions"]:
+        raise ViewError(
+            f"an access has at most {machine['access.free_dimensions']} free dimensions of different step",
+            f"{operand} has {len(dims)}: [step, count] {dims}",
+            "Issue one instruction for each index of the outermost one.",
+        )
+    steep = [
+        step for step, _ in dims if not -machine["access.stride_elements"] <= step < machine["access.stride_elements"]
+    ]
+    if steep:
+        raise ViewError(
+            "a step is a signed 16-bit number of elements",
+            f"{operand} steps {steep[0]}",
+            "Reinterpret as a wider type.",
+        )
+
+
+def merged_dims(t: NkiTensor) -> list[list[int]]:
+    """[step, count] of the free dimensions, outermost first, neighbours merged where one step describes both."""
+    dims: list[list[int]] = []
+    for step, count in zip(t.strides[1:], t.shape[1:], strict=True):
+        if count == 1:
+            continue
+        if dims and dims[-1][0] == step * count:
+            dims[-1] = [step, dims[-1][1] * count]
+        else:
+            dims.append([step, count])
+    return dims
 
 
 def in_psum(operand: str, t: NkiTensor) -> None:

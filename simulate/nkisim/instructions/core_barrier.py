@@ -30,5 +30,5 @@ def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, na
             f"{data.buffer.value}",
             "Allocate it with buffer=nl.shared_hbm.",
         )
-    core.rendezvous.meet(core.identity, "core_barrier", kernel_location())
+    core.meet("core_barrier", kernel_location())
     return Operation(engine, (), (), lambda: (), details={"barrier": data.storage.identity}, name=name)

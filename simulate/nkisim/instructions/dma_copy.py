@@ -43,6 +43,8 @@ def dma_copy(
     mode = _mode(dst, src, dge_mode)
     exact = dst.dtype == src.dtype
     details = {"dge": mode.name, "queue": engine.name}
+    if skip and not (dst.is_indirect() or src.is_indirect()):
+        details["without_effect"] = "oob_mode.skip"
     return Operation(
         Engine.dma, (src,), (dst,), lambda x: x if exact else to_float32(x), details=details, name=name,
         skip_out_of_bounds=skip,

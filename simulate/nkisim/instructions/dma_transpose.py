@@ -90,5 +90,7 @@ def _check_gather(src: NkiTensor, mode: DgeMode) -> None:
         )
     if src.ndim == 4 and 1 not in src.shape[1:3]:
         raise ShapeError("a 4-D gathering transpose has a middle dimension of 1", f"{src.shape}", "Split it.")
+    if index.ndim != 2:
+        raise ShapeError("the indices of a gathering transpose are two-dimensional", f"{index.shape}", "Flatten them.")
     if checks.free_size(index) > 1 and index.shape[0] != 128:
         raise ShapeError("index tiles with several columns have 128 partitions", f"{index.shape}", "Use 128.")

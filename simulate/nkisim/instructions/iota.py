@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from nkisim.instructions import checks
 from nkisim.instructions.affine_pattern import affine_values
 from nkisim.instructions.enums import engine as Engine
@@ -23,4 +25,6 @@ def iota(
     checks.not_packed(("dst", dst))
     checks.writable("dst", dst)
     generated = affine_values(pattern, offset, channel_multiplier, dst)
-    return Operation(Engine.gpsimd, (), (dst,), lambda: generated, Work(checks.free_size(dst)), name=name)
+    return Operation(
+        Engine.gpsimd, (), (dst,), lambda: generated.astype(np.int64), Work(checks.free_size(dst)), name=name
+    )

@@ -163,7 +163,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
     None means that the first write to a tensor overwrites and later ones accumulate, as the compiler infers it. What
     another tensor at the same address left behind is no write to this one; after zeros both come to the same.
     """
-    if asked is not None and not asked:
+    if (asked is not None and not asked) or current_core().only_traces:
         return False
     region = resolve(dst)
     lowest = state_range(region)[0]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.errors import ShapeError, kernel_location
+from nkisim.errors import LoopError, ShapeError, kernel_location
 from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import (
@@ -60,14 +60,28 @@ class Operation:
 
 
 class NkiInstruction:
-    """Handle of an issued instruction."""
+    """Handle of an issued instruction. `event` is None where it was traced only."""
 
-    def __init__(self, event: Event) -> None:
+    def __init__(self, core: NeuronCore, event: Event | None) -> None:
         self.event = event
+        self._core, self._loops = core.identity, tuple(core.iterations)
 
     def depends_on(self, *producers: NkiInstruction) -> NkiInstruction:
-        """This instruction starts after every producer has completed. Matters to time, not to results."""
-        self.event.after.extend(p.event.index for p in producers if p.event.core == self.event.core)
+        """This instruction starts after every producer has completed. Matters to time, not to results.
+
+        Raises:
+            LoopError: a producer is in a device loop, or an iteration, that this instruction is not in.
+        """
+        for producer in producers:
+            around = producer._loops
+            if len(around) > len(self._loops) or any(a is not b for a, b in zip(around, self._loops, strict=False)):
+                raise LoopError(
+                    "a dependency does not leave a device loop: it is fixed when the body is traced",
+                    f"a producer inside {len(around)} loops, or in another iteration, of one inside {len(self._loops)}",
+                    "Order them inside one iteration, or depend on something after the loop.",
+                )
+            if self.event is not None and producer.event is not None and producer._core == self._core:
+                self.event.after.append(producer.event.index)
         return self
 
 
@@ -78,9 +92,11 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, operation = current_core(), body(*args, **kwargs)
+        if core.only_traces:
+            return NkiInstruction(core, None)
         if core.iterations:
             operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
-        return NkiInstruction(execute(core, opcode, operation))
+        return NkiInstruction(core, execute(core, opcode, operation))
 
     INSTRUCTIONS[opcode] = issue
     return issue
@@ -125,7 +141,9 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
                 write(region, value, operation.leaves)
     loop = core.iterations[-1] if core.iterations else None
-    traced = [_traced(t, loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
+    traced = (
+        [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
+    )
     core.emit(event, (*traced, *operation.constants))
     return event
 
@@ -136,9 +154,9 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, (bool, int, float, np.generic))
 
 
-def _traced(t: NkiTensor, since: int) -> tuple[object, ...]:
+def _traced(t: NkiTensor, age: int, since: int) -> tuple[object, ...]:
     """What a trace fixes of an operand: all but the value of a runtime index, and the name of a fresh allocation."""
-    older = t.storage.identity if t.storage.identity < since else None
+    older = age if age < since else None
     return older, t.storage.allocated_at, t.dtype, t.layout, t.is_indirect()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,11 +50,19 @@ def ndarray(
         arena = core.arena(region) if address is not None else None
         return allocate(sizes, kind, region, name, core.identity, arena, address)
 
-    if region is MemoryRegion.shared_hbm:
-        storage, block = core.shared.allocate(core.identity, sizes, str(kind), make, kernel_location())
-    else:
-        storage, block = make()
+    storage, block = _shared(core, sizes, str(kind), make) if region is MemoryRegion.shared_hbm else make()
     return NkiTensor(storage, block, Layout(sizes, row_major(sizes), 0), kind)
+
+
+def _shared(
+    core: NeuronCore, shape: tuple[int, ...], dtype: str, make: Callable[[], tuple[Storage, Block]], content: str = ""
+) -> tuple[Storage, Block]:
+    """The tensor that both cores share; what is traced and not executed stays out of their count."""
+    if core.only_traces:
+        return make()
+    storage, block = core.shared.allocate(core.identity, shape, dtype, make, kernel_location(), content)
+    core.adopt(storage)
+    return storage, block
 
 
 def _shape(shape: Any) -> tuple[int, ...]:
@@ -152,7 +162,8 @@ def shared_constant(constant: Any) -> NkiTensor:
     def make() -> tuple[Storage, Block]:
         return wrap_host_array(array, kind, "constant", None)
 
-    storage, block = core.shared.allocate(core.identity, array.shape, str(array.dtype), make, kernel_location())
+    content = hashlib.sha256(array.tobytes()).hexdigest()
+    storage, block = _shared(core, array.shape, str(array.dtype), make, content)
     return NkiTensor(storage, block, Layout(array.shape, row_major(array.shape), 0), kind)
 
 

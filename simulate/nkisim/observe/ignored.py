@@ -39,9 +39,12 @@ class IgnoredArguments(Observer):
         self._seen: set[Location] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        if not event.details.get("onezero") or event.location in self._seen:
+        asked = event.details.get("onezero") or event.details.get("without_effect")
+        if not asked or event.location in self._seen:
             return []
         self._seen.add(event.location)
+        if asked == "oob_mode.skip":
+            return [Note(_static(event))]
         operands = [str(access.dtype) for access in event.reads[:2]]
         if "float32" in operands:
             return []
@@ -52,3 +55,12 @@ class IgnoredArguments(Observer):
             event.location,
         )
         return [Note(error)]
+
+
+def _static(event: Event) -> NoEffect:
+    return NoEffect(
+        "oob_mode.skip skips accesses whose runtime index is out of bounds",
+        f"set in a {event.opcode} with static addresses",
+        "Drop the argument.",
+        event.location,
+    )

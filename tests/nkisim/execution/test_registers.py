@@ -23,7 +23,7 @@ from nkisim.errors import RegisterError
         (lambda r: r == 3, "comparison"),
         (lambda r: r != 3, "comparison"),
         (lambda r: r < 3, "comparison"),
-        (lambda r: 3 <= r, "comparison"),
+        (lambda r: r >= 3, "comparison"),
         (lambda r: r + 1, "arithmetic"),
         (lambda r: 2 * r, "arithmetic"),
         (lambda r: 7 // r, "arithmetic"),

@@ -47,7 +47,9 @@ def test_psum_knows_which_of_the_tensors_at_an_address_wrote_last(trn2):
     trn2.attempt(body)
 
 
-@pytest.mark.parametrize(("buffer", "value", "state"), [("psum", 0, ZEROED), ("psum", 1, WRITTEN), ("sbuf", 0, WRITTEN)])
+@pytest.mark.parametrize(
+    ("buffer", "value", "state"), [("psum", 0, ZEROED), ("psum", 1, WRITTEN), ("sbuf", 0, WRITTEN)]
+)
 def test_zeros_in_psum_are_told_from_other_values(trn2, buffer, value, state):
     def body():
         t = nl.ndarray((4, 8), "float32", buffer=getattr(nl, buffer))

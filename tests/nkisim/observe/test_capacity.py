@@ -17,13 +17,13 @@ SBUF = 212984
 def sbuf(size, **options):
     """A tile of `size` bytes a partition, first used here."""
     t = nl.ndarray((128, size), nl.uint8, buffer=nl.sbuf, **options)
-    nisa.memset(t, 0)
+    nisa.memset(t[:, : min(size, 65536)], 0)  # as much as one instruction may
     return t
 
 
 def bank(size=2048, **options):
     t = nl.ndarray((128, size), nl.uint8, buffer=nl.psum, **options)
-    nisa.memset(t, 0)
+    nisa.memset(t[:, : min(size, 4096)], 0)
     return t
 
 
