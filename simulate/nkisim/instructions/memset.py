@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nkisim.dtypes import convert
 from nkisim.errors import ArgumentError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
@@ -21,7 +22,8 @@ def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: 
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
     if dst.dtype.kind == "packed" and value != 0:
         raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
-    fill = np.zeros(dst.shape, dst.dtype.numpy) if dst.dtype.kind == "packed" else np.full(dst.shape, value)
+    fill = np.zeros((), dst.dtype.numpy) if dst.dtype.kind == "packed" else convert(np.full((), value), dst.dtype)
     return Operation(
-        unit, (), (dst,), lambda: fill, Work(checks.free_size(dst)), {"zero": value == 0}, name
+        unit, (), (dst,), lambda: np.broadcast_to(fill, dst.shape), Work(checks.free_size(dst)), {"zero": value == 0},
+        name,
     )  # fmt: skip

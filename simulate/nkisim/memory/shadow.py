@@ -24,6 +24,7 @@ class Shadow:
         self.uniform: int | None = state
         self.codes: Codes | None = None
         self._unwritten = nbytes if state == NEVER else 0
+        self._matmuls = state > WRITTEN  # whether there ever was another state than the first two
 
     def materialize(self) -> Codes:
         """The codes as an array that may be viewed and, through `mark`, changed."""
@@ -36,6 +37,7 @@ class Shadow:
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
         self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
+        self._matmuls = state > WRITTEN
 
     def begin_tensor(self, start: int, rows: int, row_bytes: int, pitch: int) -> None:
         """A new tensor is allocated here: what earlier ones accumulated is not its own."""
@@ -48,8 +50,6 @@ class Shadow:
         """The bytes of `view`, a view of `materialize()`, get `state`."""
         self._unwritten -= view.size - int(np.count_nonzero(view))
         view[...] = state
-        if self._unwritten == 0 and (view.size == self.nbytes or self._is_uniform(state)):
+        self._matmuls = self._matmuls or state > WRITTEN
+        if self._unwritten == 0 and (view.size == self.nbytes or not self._matmuls):
             self.mark_all(state)
-
-    def _is_uniform(self, state: int) -> bool:
-        return state == WRITTEN and self.codes is not None and int(self.codes.max()) == WRITTEN
