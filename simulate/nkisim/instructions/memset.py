@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from nkisim.dtypes import convert
 from nkisim.errors import ArgumentError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
@@ -21,7 +22,7 @@ def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: 
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
     if dst.dtype.kind == "packed" and value != 0:
         raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
-    fill = np.zeros(dst.shape, dst.dtype.numpy) if dst.dtype.kind == "packed" else np.full(dst.shape, value)
+    fill = np.zeros((), dst.dtype.numpy) if dst.dtype.kind == "packed" else convert(np.full((), value), dst.dtype)
     leaves = ZEROED if value == 0 and dst.buffer is MemoryRegion.psum else WRITTEN
-    work = Work(checks.free_size(dst))
-    return Operation(unit, (), (dst,), lambda: fill, work, {"zero": value == 0}, name, leaves=leaves)
+    work, details = Work(checks.free_size(dst)), {"zero": value == 0}
+    return Operation(unit, (), (dst,), lambda: np.broadcast_to(fill, dst.shape), work, details, name, leaves=leaves)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -97,7 +98,7 @@ def _check_on_chip(
         )
     psum = machine.psum_bank_bytes * machine.psum_banks
     capacity = psum if region is MemoryRegion.psum else machine.sbuf_usable_bytes
-    size = int(np.prod(sizes[1:])) * itemsize
+    size = math.prod(sizes[1:]) * itemsize
     partition, byte = address or (0, 0)
     if min(partition, byte) < 0 or byte + size > capacity or partition + sizes[0] > machine.partitions:
         raise ShapeError(

@@ -16,8 +16,48 @@ class DynamicSlice(NamedTuple):
     size: int
 
 
-def apply_index(layout: Layout, key: Any, keep_first: bool) -> tuple[Layout, tuple[int, Any, int] | None]:
-    """`layout` indexed by `key`, and the runtime index (axis of the old layout, start, count) if there is one."""
+Indexed = tuple[Layout, tuple[int, Any, int] | None]
+
+
+def apply_index(layout: Layout, key: Any, keep_first: bool) -> Indexed:
+    """`layout` indexed by `key`, and the runtime index (axis of the old layout, start, count) if there is one.
+
+    Kernels take the same few views again and again: those by Python's own integers and slices are remembered.
+    """
+    plain = _plain(key)
+    if plain is None:
+        return _apply(layout, key, keep_first)
+    question = (layout, plain, keep_first)
+    known = _known.get(question)
+    if known is None:
+        if len(_known) >= _MOST:
+            _known.clear()
+        known = _known[question] = _apply(layout, key, keep_first)
+    return known
+
+
+_known: dict[tuple[Any, ...], Indexed] = {}
+_MOST = 1 << 16
+_INTEGERS = {int, type(None)}
+
+
+def _plain(key: Any) -> tuple[Any, ...] | None:
+    """`key` as something to look up; None where it holds anything but integers and slices of them."""
+    found = []
+    for item in key if type(key) is tuple else (key,):
+        if type(item) is slice:
+            bounds = (item.start, item.stop, item.step)
+            if not _INTEGERS.issuperset(map(type, bounds)):
+                return None
+            found.append(bounds)
+        elif type(item) is int:
+            found.append(item)
+        else:
+            return None
+    return tuple(found)
+
+
+def _apply(layout: Layout, key: Any, keep_first: bool) -> Indexed:
     offset = layout.offset
     counts: list[int] = []
     strides: list[int] = []

@@ -24,6 +24,7 @@ class Shadow:
         self.uniform: int | None = state
         self.codes: Codes | None = None
         self._unwritten = nbytes if state == NEVER else 0
+        self._matmuls = state > WRITTEN  # whether there ever was another state than the first two
 
     def materialize(self) -> Codes:
         """The codes as an array that may be viewed and, through `mark`, changed."""
@@ -36,13 +37,12 @@ class Shadow:
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
         self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
+        self._matmuls = state > WRITTEN
 
     def mark(self, view: Codes, state: int) -> None:
         """The bytes of `view`, a view of `materialize()`, get `state`."""
         self._unwritten -= view.size - int(np.count_nonzero(view))
         view[...] = state
-        if self._unwritten == 0 and (view.size == self.nbytes or self._is_uniform(state)):
+        self._matmuls = self._matmuls or state > WRITTEN
+        if self._unwritten == 0 and (view.size == self.nbytes or not self._matmuls):
             self.mark_all(state)
-
-    def _is_uniform(self, state: int) -> bool:
-        return state == WRITTEN and self.codes is not None and int(self.codes.max()) == WRITTEN
