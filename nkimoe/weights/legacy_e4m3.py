@@ -69,9 +69,10 @@ def to_legacy_e4m3(values: Array, scale: Array) -> tuple[Array, Array, Rounding]
     """
     if values.dtype != ml_dtypes.float8_e4m3fn:
         raise RequestError("values", "is float8_e4m3fn", values.dtype, "Quantise these weights instead.")
-    axes = tuple(a for a, (n, s) in enumerate(zip(values.shape, scale.shape, strict=False)) if s == 1 and n != 1)
-    if scale.ndim != values.ndim or np.broadcast_shapes(values.shape, scale.shape) != values.shape:
+    pairs = [*zip(values.shape, scale.shape, strict=False)]
+    if scale.ndim != values.ndim or any(s not in (1, n) for n, s in pairs):
         raise RequestError("scale", f"broadcasts against {values.shape}", scale.shape, "Reshape it.")
+    axes = tuple(axis for axis, (n, s) in enumerate(pairs) if s != n)
     real = values.astype(np.float32)
     amax = np.abs(real).max(axis=axes, keepdims=True, initial=0)
     if np.isnan(amax).any():

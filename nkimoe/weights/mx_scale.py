@@ -32,7 +32,7 @@ def _floor_log2(amax: Array) -> Array:
 
 def _ceil_log2(amax: Array) -> Array:
     fraction, exponent = np.frexp(amax)  # amax = fraction * 2**exponent, fraction in [1/2, 1)
-    return exponent - (fraction == 0.5)
+    return np.where(fraction == 0, -BIAS, exponent - (fraction == 0.5))  # a quotient may have underflowed to 0
 
 
 def _even(amax: Array, mx: MxFormat) -> Array:
@@ -78,9 +78,11 @@ def quantize_blocks(values: Array, mx: MxFormat, rule: str, name: str) -> tuple[
 
 
 def dequantize_blocks(elements: Array, codes: Array) -> Array:
-    """float32 values of elements [R, 8, ..., 4] with scale codes uint8 [R, ...]; code 255 gives NaN."""
-    exponents = codes.astype(np.int32)[:, None, ..., None] - BIAS
-    values = np.ldexp(elements.astype(np.float32), exponents)
-    if (codes == NOT_A_NUMBER).any():
-        values = np.where(exponents == NOT_A_NUMBER - BIAS, np.float32(np.nan), values)
-    return values
+    """float32 values of elements [R, 8, ..., 4] with scale codes uint8 [R, ...]; code 255 gives NaN.
+
+    Values beyond float32 are infinite.
+    """
+    codes = codes[:, None, ..., None]
+    with np.errstate(over="ignore"):
+        values = np.ldexp(elements.astype(np.float32), codes.astype(np.int32) - BIAS)
+    return np.where(codes == NOT_A_NUMBER, np.float32(np.nan), values) if (codes == NOT_A_NUMBER).any() else values
