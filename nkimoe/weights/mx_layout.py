@@ -114,9 +114,8 @@ def block_layout(H: int, I: int, first_column: int = 0) -> MxLayout:
     rank's I columns start in the checkpoint: blocks cut by that edge keep their scale, and zeros outside.
     """
     columns = np.pad(np.arange(I), (first_column % BLOCK, 0), constant_values=-1)
-    longest = max(
-        len(columns), I + (BLOCK - 1 if I % BLOCK else 0)
-    )  # whatever this rank's edge cuts off: one shape for all ranks
+    # One shape for all ranks, whatever the edge of this one cuts off.
+    longest = max(len(columns), I + (BLOCK - 1 if I % BLOCK else 0))
     tiles = ceil_div(longest, TILE)
     whole = tiles * TILE if tiles > 1 else ceil_div(longest, BLOCK) * BLOCK
     rows, columns = _padded(np.arange(H), TILE), np.pad(columns, (0, whole - len(columns)), constant_values=-1)
