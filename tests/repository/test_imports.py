@@ -33,7 +33,7 @@ EVENT_READERS = ("observe", "timing", "report")
 SEEN_BY_EVENT_READERS = ("errors", "dtypes", "machine", "memory", "observe")
 
 KERNELS_MAY_IMPORT = {"nki", "nkimoe"} | sys.stdlib_module_names
-KERNELS_MAY_NOT_IMPORT = {"nkimoe.cli", "nkimoe.routing"}
+KERNELS_MAY_NOT_IMPORT = {"nkimoe.cli", "nkimoe.routing", "nkimoe.weights"}
 
 
 def imported_modules(source: str, module: str, is_package: bool = False) -> Iterator[str]:

@@ -1,0 +1,53 @@
+"""Weights on the host: reading checkpoints, quantising, and packing into the layouts the kernels take.
+
+Needs NumPy and ml_dtypes only.
+"""
+
+from nkimoe.weights.checkpoint import Checkpoint, Router
+from nkimoe.weights.expert import Expert, Shard
+from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8, MXFP8_E5M2, MxFormat, as_carrier
+from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
+from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
+from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
+from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
+from nkimoe.weights.mx_scale import SCALE_RULES
+from nkimoe.weights.mxfp4_expert import Mxfp4Expert
+from nkimoe.weights.packed_files import pack_checkpoint, read_layer
+from nkimoe.weights.packing import PACKING_NAMES, Packing, Plain, experts_of, pack, packing_named, unpack
+
+__all__ = [
+    "FP8_OF_TARGET",
+    "MXFP4",
+    "MXFP8",
+    "MXFP8_E5M2",
+    "MX_FORMATS",
+    "PACKING_NAMES",
+    "SCALE_RULES",
+    "Checkpoint",
+    "Expert",
+    "Fp8Row",
+    "Fp8Static",
+    "KeepMxfp4Blocks",
+    "Mx",
+    "MxFormat",
+    "MxLayout",
+    "Mxfp4Expert",
+    "Packing",
+    "Plain",
+    "Rounding",
+    "Router",
+    "Shard",
+    "as_carrier",
+    "block_layout",
+    "experts_of",
+    "legacy_fp8",
+    "natural_layout",
+    "pack",
+    "pack_checkpoint",
+    "pack_scales",
+    "packing_named",
+    "read_layer",
+    "to_legacy_e4m3",
+    "unpack",
+    "unpack_mx",
+]

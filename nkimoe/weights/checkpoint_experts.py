@@ -1,0 +1,137 @@
+"""How checkpoints store a layer's experts, each as a sequence of `Expert` read when asked for.
+
+SeparateExperts   N.gate_proj, N.up_proj [I, H] and N.down_proj [H, I], or Mixtral's N.w1, N.w3 and N.w2
+FusedExperts      gate_up_proj [E, 2I, H], gate first, and down_proj [E, H, I]; or gpt-oss's [E, H, 2I], gate and up
+                  alternating, with [E, I, H] and biases [E, 2I], [E, H]
+Mxfp4Experts      gpt-oss: _blocks [E, 2I, H/32, 16] and [E, H, I/32, 16] of uint8 with _scales, and biases
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, overload
+
+import numpy as np
+
+from nkimoe.errors import InputError
+from nkimoe.tiling import ceil_div
+from nkimoe.weights.expert import WHOLE, Expert, Shard
+from nkimoe.weights.mxfp4_expert import Mxfp4Expert, decode_blocks
+
+Array = np.ndarray[Any, np.dtype[Any]]
+SCALE_BLOCK = 128  # rows and columns that share an element of weight_scale_inv
+
+
+@dataclass(frozen=True, eq=False)
+class LayerExperts(Sequence[Expert]):
+    """The experts of one layer.
+
+    Attributes:
+        tensors: the layer's tensors, by what follows `experts.` in their name.
+        share: which part of I each expert is cut to.
+    """
+
+    tensors: Mapping[str, Array]
+    share: Shard = WHOLE
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def read(self, e: int) -> Expert:
+        """Expert e, whole."""
+        raise NotImplementedError
+
+    @overload
+    def __getitem__(self, e: int) -> Expert: ...
+    @overload
+    def __getitem__(self, e: slice) -> Sequence[Expert]: ...
+    def __getitem__(self, e: int | slice) -> Expert | Sequence[Expert]:
+        if isinstance(e, slice):
+            return [self[i] for i in range(*e.indices(len(self)))]
+        if not -len(self) <= e < len(self):
+            raise IndexError(f"expert {e} of {len(self)}")
+        return self.read(e % len(self)).shard(self.share)
+
+
+class SeparateExperts(LayerExperts):
+    """Three matrices an expert."""
+
+    def __len__(self) -> int:
+        return 1 + max(int(name.split(".")[0]) for name in self.tensors)
+
+    def read(self, e: int) -> Expert:
+        names = ("w1", "w3", "w2") if f"{e}.w1.weight" in self.tensors else ("gate_proj", "up_proj", "down_proj")
+        gate, up, down = (self._matrix(f"{e}.{name}.weight") for name in names)
+        if gate.shape != up.shape or down.shape != gate.shape[::-1]:
+            actual = f"{gate.shape}, {up.shape}, {down.shape}"
+            raise InputError(f"experts.{e}", "has gate, up [I, H] and down [H, I]", actual, "Check the files.")
+        return Expert(np.stack([gate.T, up.T], axis=1), down.T)
+
+    def _matrix(self, name: str) -> Array:
+        if name not in self.tensors:
+            raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
+        weight = self.tensors[name]
+        if weight.dtype.itemsize > 1:
+            return weight
+        blocks, channels = self.tensors.get(f"{name}_scale_inv"), self.tensors.get(f"{name}_scale")
+        scale = _spread(name, blocks, weight.shape) if blocks is not None else channels
+        if scale is None:
+            fix = "Download all the files."
+            raise InputError(f"experts.{name}", "has a scale, as it is fp8", "neither _scale_inv nor _scale", fix)
+        scale = scale.astype(np.float32)
+        return weight.astype(np.float32) * (scale[:, None] if scale.ndim == 1 and scale.size > 1 else scale)
+
+
+def _spread(name: str, blocks: Array, shape: tuple[int, ...]) -> Array:
+    """A scale for every element, of one for every 128 x 128."""
+    grid = tuple(ceil_div(n, SCALE_BLOCK) for n in shape)
+    if blocks.shape != grid:
+        rule = f"has a scale for every {SCALE_BLOCK} x {SCALE_BLOCK}, {grid}"
+        raise InputError(f"experts.{name}", rule, blocks.shape, "Other blocks are not supported: dequantise it.")
+    rows, columns = shape
+    return np.repeat(np.repeat(blocks, SCALE_BLOCK, 0)[:rows], SCALE_BLOCK, 1)[:, :columns]
+
+
+class FusedExperts(LayerExperts):
+    """One tensor for all experts; the shapes say which of the two orders it has."""
+
+    def __len__(self) -> int:
+        return len(self.tensors["down_proj"])
+
+    def read(self, e: int) -> Expert:
+        gate_up, down = self.tensors["gate_up_proj"], self.tensors["down_proj"]
+        (_, a, b), (_, c, d) = gate_up.shape, down.shape
+        if gate_up.dtype.itemsize == 1:
+            raise InputError("experts.gate_up_proj", "is bf16, fp16 or fp32", gate_up.dtype, "Dequantise it.")
+        if (a, b) == (2 * d, c):  # [E, 2I, H], gate first
+            return Expert(gate_up[e].reshape(2, d, c).transpose(2, 0, 1), down[e].T)
+        if (a, b) == (d, 2 * c):  # [E, H, 2I], alternating
+            return Expert(gate_up[e].reshape(d, c, 2).transpose(0, 2, 1), down[e], *_biases(self.tensors, e))
+        rule = "is [E, 2I, H] with down_proj [E, H, I], or [E, H, 2I] with [E, I, H]"
+        raise InputError("experts.gate_up_proj", rule, f"{gate_up.shape} with {down.shape}", "Check the files.")
+
+
+class Mxfp4Experts(LayerExperts):
+    """gpt-oss as published: blocks of 32 values along the input of each projection."""
+
+    def __len__(self) -> int:
+        return len(self.tensors["down_proj_blocks"])
+
+    def read(self, e: int) -> Mxfp4Expert:
+        gate_up, gate_up_scale, down, down_scale = (
+            part
+            for name in ("gate_up_proj", "down_proj")
+            for part in decode_blocks(
+                f"experts.{name}", self.tensors[f"{name}_blocks"][e], self.tensors[f"{name}_scales"][e]
+            )
+        )
+        gate_up, gate_up_scale = (part.reshape(len(part), -1, 2).swapaxes(1, 2) for part in (gate_up, gate_up_scale))
+        bias, down_bias = _biases(self.tensors, e)
+        return Mxfp4Expert(gate_up, down, bias, down_bias, gate_up_scale=gate_up_scale, down_scale=down_scale)
+
+
+def _biases(tensors: Mapping[str, Array], e: int) -> tuple[Array | None, Array | None]:
+    """Gate and up [2, I] of an alternating [2I], and down [H]."""
+    bias, down_bias = tensors.get("gate_up_proj_bias"), tensors.get("down_proj_bias")
+    return None if bias is None else bias[e].reshape(-1, 2).T, None if down_bias is None else down_bias[e]

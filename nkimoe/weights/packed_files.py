@@ -1,0 +1,117 @@
+"""Whole checkpoints packed layer by layer, expert by expert, into a folder that appears when it is complete.
+
+The converted experts go straight into the mapped file, so a checkpoint of any size takes the memory of a few
+experts. Everything is written into `NAME.partial`, which is renamed at the end: a run that is stopped leaves no
+folder called NAME, and what it leaves is removed by the next.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+
+from nkimoe.errors import InputError, RequestError
+from nkimoe.weights.checkpoint import Checkpoint
+from nkimoe.weights.expert import WHOLE, Expert, Shard
+from nkimoe.weights.formats import MX_FORMATS
+from nkimoe.weights.packing import Packing, Progress
+from nkimoe.weights.safetensors_file import create_file, open_tensors, read_header
+
+Array = np.ndarray[Any, np.dtype[Any]]
+# Types the file format has no name for are stored as unsigned integers, and named in the file's metadata.
+_CARRIERS: dict[np.dtype[Any], np.dtype[Any]] = {
+    np.dtype(ml_dtypes.float8_e4m3): np.dtype(np.uint8),
+    **{mx.packed: mx.carrier for mx in MX_FORMATS.values()},
+}
+_NAMES = {np.dtype(ml_dtypes.float8_e4m3): "float8_e4m3", **{mx.packed: mx.nki for mx in MX_FORMATS.values()}}
+_TYPES = {name: dtype for dtype, name in _NAMES.items()}
+
+
+def layer_file(layer: int) -> str:
+    """The file of a packed layer."""
+    return f"layer-{layer:05d}.safetensors"
+
+
+def pack_checkpoint(
+    source: Path | str,
+    target: Path | str,
+    packing: Packing,
+    share: Shard = WHOLE,
+    layers: Sequence[int] | None = None,
+    progress: Progress | None = None,
+) -> list[Path]:
+    """Pack layers (all that have experts) of a checkpoint into `target`, one file each; returns the files.
+
+    `progress(done, all)` counts experts.
+
+    Raises:
+        RequestError: `target` exists, or a layer is not in the checkpoint. InputError: see `Checkpoint`.
+    """
+    checkpoint, target = Checkpoint(source), Path(target)
+    if target.exists():
+        raise RequestError("target", "does not exist yet", str(target), "Remove it, or choose another.")
+    chosen = checkpoint.layers if layers is None else list(layers)
+    total = sum(len(checkpoint.experts(layer)) for layer in chosen)
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    done = 0
+
+    def one_more(of_layer: int, _: int) -> None:
+        if progress is not None:
+            progress(done + of_layer, total)
+
+    try:
+        for layer in chosen:
+            experts = checkpoint.experts(layer, share)
+            write_layer(partial / layer_file(layer), experts, packing, one_more)
+            done += len(experts)
+        partial.rename(target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return [target / layer_file(layer) for layer in chosen]
+
+
+def write_layer(path: Path, experts: Sequence[Expert], packing: Packing, progress: Progress | None = None) -> None:
+    """One new file with the arguments of `moe_cte` for these experts, converted one at a time."""
+    tensors: dict[str, Array] = {}
+    for e, expert in enumerate(experts):
+        packed = packing.pack_expert(expert)
+        if not tensors:
+            tensors = _create(path, packed, len(experts), {"packing": repr(packing), "H": expert.H, "I": expert.I})
+        for name, part in packed.items():
+            tensors[name][e] = part.view(tensors[name].dtype)
+        if progress is not None:
+            progress(e + 1, len(experts))
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())  # of what was written through the map, too
+
+
+def _create(path: Path, packed: dict[str, Array], E: int, facts: dict[str, Any]) -> dict[str, Array]:
+    stored = {name: (_CARRIERS.get(part.dtype, part.dtype), (E, *part.shape)) for name, part in packed.items()}
+    named = {name: _NAMES[part.dtype] for name, part in packed.items() if part.dtype in _NAMES}
+    metadata = {name: str(value) for name, value in facts.items()}
+    return create_file(path, stored, {**metadata, "dtypes": json.dumps(named)})
+
+
+def read_layer(path: Path | str) -> dict[str, Array]:
+    """The arguments of `moe_cte` in a file of `write_layer`, as views of it.
+
+    Raises:
+        InputError: the file is not one of those.
+    """
+    path = Path(path)
+    metadata = read_header(path)[0].get("__metadata__", {})
+    if "dtypes" not in metadata:
+        raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
+    named = json.loads(metadata["dtypes"])
+    tensors = open_tensors(path)
+    return {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}

@@ -1,0 +1,163 @@
+"""Packing checkpoints of files: the same as in memory, complete or not at all, in the memory of a few experts."""
+
+import os
+import subprocess
+import sys
+import textwrap
+import tracemalloc
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from nkimoe import InputError, RequestError
+from nkimoe.weights import (
+    PACKING_NAMES,
+    Checkpoint,
+    KeepMxfp4Blocks,
+    Plain,
+    Shard,
+    pack,
+    pack_checkpoint,
+    packing_named,
+    read_layer,
+)
+from nkimoe.weights.safetensors_file import create_file
+
+E, H, I, LAYERS = 4, 64, 96, (1, 5)
+
+
+def save(folder: Path, tensors: dict[str, np.ndarray]) -> Path:
+    folder.mkdir(parents=True)
+    views = create_file(folder / "model.safetensors", {n: (t.dtype, t.shape) for n, t in tensors.items()}, {})
+    for name, tensor in tensors.items():
+        views[name][...] = tensor
+    return folder
+
+
+@pytest.fixture
+def checkpoint(tmp_path) -> Path:
+    rng = np.random.default_rng(0)
+    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
+    return save(
+        tmp_path / "checkpoint",
+        {
+            f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
+            for layer in LAYERS
+            for e in range(E)
+            for name, shape in shapes.items()
+        },
+    )
+
+
+def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:
+    assert left.keys() == right.keys()
+    for name, tensor in left.items():
+        assert tensor.dtype == right[name].dtype
+        np.testing.assert_array_equal(tensor.view(np.uint8), right[name].view(np.uint8))
+
+
+@pytest.mark.parametrize("name", PACKING_NAMES)
+@pytest.mark.parametrize("target", ["trn2", "trn3"])
+def test_files_hold_what_packing_in_memory_gives(checkpoint, tmp_path, name, target):
+    packing, share = packing_named(name, target), Shard(2, 1)
+    files = pack_checkpoint(checkpoint, tmp_path / "packed", packing, share)
+    assert [file.name for file in files] == ["layer-00001.safetensors", "layer-00005.safetensors"]
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "packed"]
+    for layer, file in zip(LAYERS, files, strict=True):
+        same(read_layer(file), pack(Checkpoint(checkpoint).experts(layer, share), packing))
+
+
+def test_gpt_oss_blocks_are_kept_through_files(tmp_path):
+    rng, block = np.random.default_rng(0), "model.layers.0.mlp.experts"
+    sizes = {"gate_up_proj": (2 * I, H), "down_proj": (H, I)}
+    tensors = {}
+    for name, (columns, K) in sizes.items():
+        tensors[f"{block}.{name}_blocks"] = rng.integers(0, 256, (E, columns, K // 32, 16)).astype(np.uint8)
+        tensors[f"{block}.{name}_scales"] = rng.integers(100, 140, (E, columns, K // 32)).astype(np.uint8)
+        tensors[f"{block}.{name}_bias"] = rng.standard_normal((E, columns)).astype(ml_dtypes.bfloat16)
+    folder = save(tmp_path / "checkpoint", tensors)
+    (file,) = pack_checkpoint(folder, tmp_path / "packed", KeepMxfp4Blocks())
+    again = read_layer(file)
+    experts = Checkpoint(folder).experts(0)
+    same(again, pack(experts, KeepMxfp4Blocks()))
+    real = KeepMxfp4Blocks().unpack_expert({name: tensor[3] for name, tensor in again.items()}, H, I)
+    np.testing.assert_array_equal(real.gate_up, experts[3].dequantize().gate_up)
+    np.testing.assert_array_equal(real.down, experts[3].dequantize().down)
+
+
+def test_progress_counts_experts_of_the_chosen_layers(checkpoint, tmp_path):
+    seen = []
+    pack_checkpoint(checkpoint, tmp_path / "all", Plain(), progress=lambda *step: seen.append(step))
+    assert seen == [(done, 2 * E) for done in range(1, 2 * E + 1)]
+    seen.clear()
+    pack_checkpoint(checkpoint, tmp_path / "one", Plain(), layers=[5], progress=lambda *step: seen.append(step))
+    assert seen == [(done, E) for done in range(1, E + 1)]
+    assert os.listdir(tmp_path / "one") == ["layer-00005.safetensors"]
+
+
+@pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
+def test_a_run_that_fails_leaves_nothing(checkpoint, tmp_path, stop):
+    def fail(done: int, total: int) -> None:
+        if done == E + 2:
+            assert (tmp_path / "packed.partial").exists()
+            raise stop
+
+    with pytest.raises(stop):
+        pack_checkpoint(checkpoint, tmp_path / "packed", Plain(), progress=fail)
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+def test_a_run_that_is_killed_leaves_no_folder_of_that_name_and_the_next_one_works(checkpoint, tmp_path):
+    script = """
+        import os, signal, sys
+        from nkimoe.weights import Plain, pack_checkpoint
+        kill = lambda done, total: done == 6 and os.kill(os.getpid(), signal.SIGKILL)
+        pack_checkpoint(sys.argv[1], sys.argv[2], Plain(), progress=kill)
+    """
+    arguments = [sys.executable, "-c", textwrap.dedent(script), checkpoint, tmp_path / "packed"]
+    killed = subprocess.run(arguments, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}, check=False)
+    assert killed.returncode == -9
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "packed.partial"]
+    files = pack_checkpoint(checkpoint, tmp_path / "packed", Plain())
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "packed"]
+    same(read_layer(files[1]), pack(Checkpoint(checkpoint).experts(5), Plain()))
+
+
+def test_an_existing_target_is_refused(checkpoint, tmp_path):
+    (tmp_path / "packed").mkdir()
+    with pytest.raises(RequestError, match="target: does not exist yet; got"):
+        pack_checkpoint(checkpoint, tmp_path / "packed", Plain())
+
+
+def test_a_layer_without_experts_is_refused_before_anything_is_written(checkpoint, tmp_path):
+    with pytest.raises(RequestError, match="layer: is one with experts: 1, 5; got 2"):
+        pack_checkpoint(checkpoint, tmp_path / "packed", Plain(), layers=[1, 2])
+    assert os.listdir(tmp_path) == ["checkpoint"]
+
+
+def test_a_file_of_something_else_is_refused(checkpoint):
+    with pytest.raises(InputError, match=r"model\.safetensors: is a packed layer; got no dtypes"):
+        read_layer(checkpoint / "model.safetensors")
+
+
+@pytest.mark.parametrize("name", ["fp8-row", "mxfp4"])
+def test_memory_does_not_grow_with_the_number_of_experts(tmp_path, name):
+    experts, one = 24, 3 * 512 * 256 * 4  # bytes of an expert in float32
+    shapes = {"gate_proj": (256, 512), "up_proj": (256, 512), "down_proj": (512, 256)}
+    folder = save(
+        tmp_path / "checkpoint",
+        {
+            f"model.layers.0.mlp.experts.{e}.{part}.weight": np.ones(shape, np.float32)
+            for e in range(experts)
+            for part, shape in shapes.items()
+        },
+    )
+    tracemalloc.start()
+    try:
+        pack_checkpoint(folder, tmp_path / "packed", packing_named(name))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert one / 4 < peak < 6 * one
