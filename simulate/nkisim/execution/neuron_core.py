@@ -14,7 +14,7 @@ from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
-from nkisim.memory import MemoryRegion
+from nkisim.memory import MemoryRegion, Storage
 from nkisim.memory.storage import Block
 from nkisim.observe import Event, Finding, LoopMark, Note, Observer
 
@@ -96,12 +96,16 @@ class NeuronCore:
             self._arenas[buffer] = block.keep_writers() if buffer is MemoryRegion.psum else block
         return self._arenas[buffer]
 
+    def age(self, storage: Storage) -> int:
+        """When this core allocated `storage`, or came to an allocation that the other core had made."""
+        return self.shared.ages.get((self.identity, storage.identity), storage.identity)
+
     def emit(self, event: Event, operands: tuple[object, ...]) -> None:
         """Count the event, note it in the body of the loop being run, tell the observers."""
         self.position += 1
         if self.iterations:
             body = self.iterations[-1]
-            body.issued.append(Traced.of(event, operands, body.since))
+            body.issued.append(Traced.of(event, operands, body.since, self.age))
         self.watch.instruction(event)
         if self.late_dma is not None:
             self.late_dma.after(self, event)

@@ -7,15 +7,22 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import LaunchError, Location
 from nkisim.memory import Storage
-from nkisim.memory.storage import Block
+from nkisim.memory.storage import Block, next_identity
 
 
 @dataclass
 class SharedMemory:
-    """Shared HBM allocations: the n-th one of each core is the same tensor."""
+    """Shared HBM allocations: the n-th one of each core is the same tensor.
+
+    Attributes:
+        allocations: storage, shape and dtype of each.
+        reached: how many of them each core has come to.
+        ages: when each core came to each, by core and identity; compares with identities of other storages.
+    """
 
     allocations: list[tuple[tuple[Storage, Block], tuple[int, ...], str]] = field(default_factory=list)
     reached: dict[int, int] = field(default_factory=dict)
+    ages: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def allocate(
         self, core: int, shape: tuple[int, ...], dtype: str, make: Callable[[], tuple[Storage, Block]], where: Location
@@ -37,4 +44,5 @@ class SharedMemory:
                 "Allocate shared tensors unconditionally, or use private_hbm.",
                 where,
             )
+        self.ages[core, made[0].identity] = next_identity()
         return made

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from nkisim.errors import Location
+from nkisim.memory import Storage
 from nkisim.observe import Event
 
 _OF_AN_OPERAND = ("tensor", "tensor allocated at", "dtype", "view", "runtime index")
@@ -28,10 +29,11 @@ class Traced:
     fresh: tuple[int, ...] = field(compare=False)
 
     @classmethod
-    def of(cls, event: Event, operands: tuple[object, ...], since: int) -> Traced:
-        """The instruction of `event`, in a loop older than storages numbered `since` and above."""
-        identities = (access.storage.identity for access in (*event.reads, *event.writes))
-        return cls(event.opcode, event.location, operands, event.details, tuple(i for i in identities if i >= since))
+    def of(cls, event: Event, operands: tuple[object, ...], since: int, age: Callable[[Storage], int]) -> Traced:
+        """The instruction of `event`, in a loop older than storages of the age `since` and above."""
+        storages = [access.storage for access in (*event.reads, *event.writes)]
+        fresh = tuple([storage.identity for storage in storages if age(storage) >= since])
+        return cls(event.opcode, event.location, operands, event.details, fresh)
 
     def __str__(self) -> str:
         return f"{self.opcode} at {self.location}"
@@ -42,7 +44,7 @@ class Iteration:
     """One iteration of a device loop.
 
     Attributes:
-        since: storages with a smaller identity are older than the loop.
+        since: storages of a smaller age are older than the loop.
         issued: its instructions so far.
     """
 

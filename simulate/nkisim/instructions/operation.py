@@ -125,7 +125,8 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
                 write(region, value, operation.leaves)
     loop = core.iterations[-1] if core.iterations else None
-    traced = [_traced(t, loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
+    operands = (*operation.reads, *operation.writes) if loop else ()
+    traced = [_traced(t, loop is not None and core.age(t.storage) < loop.since) for t in operands]
     core.emit(event, (*traced, *operation.constants))
     return event
 
@@ -136,10 +137,9 @@ def _is_constant(value: Any) -> bool:
     return isinstance(value, (bool, int, float, np.generic))
 
 
-def _traced(t: NkiTensor, since: int) -> tuple[object, ...]:
-    """What a trace fixes of an operand: all but the value of a runtime index, and the name of a fresh allocation."""
-    older = t.storage.identity if t.storage.identity < since else None
-    return older, t.storage.allocated_at, t.dtype, t.layout, t.is_indirect()
+def _traced(t: NkiTensor, older: bool) -> tuple[object, ...]:
+    """What a trace fixes of an operand: all but the value of a runtime index, and which of the loop's own it is."""
+    return t.storage.identity if older else None, t.storage.allocated_at, t.dtype, t.layout, t.is_indirect()
 
 
 def _drop_rows(reads: list[Region], writes: list[Region]) -> tuple[list[Region], list[Region]]:
