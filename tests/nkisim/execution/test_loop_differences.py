@@ -31,6 +31,22 @@ def test_names_what_changed_in_an_operand(trn2, refuses):
         trn2.attempt(lambda: body(lambda n: nisa.tensor_scalar(a[0], a[0], nl.subtract if n else nl.add, 1.0) and None))
 
 
+def test_shared_tensors_a_body_allocates_are_its_own_on_both_cores(trn2, refuses):
+    def body(choose):
+        before = [nl.shared_identity_matrix(8) for _ in range(2)]
+        nisa.core_barrier(nl.ndarray((8, 8), nl.float32, buffer=nl.shared_hbm), (0, 1))
+
+        def one(_, n):
+            eye = nl.shared_identity_matrix(8)
+            nisa.tensor_copy(tile((8, 8), "uint8"), choose(n, eye, before))
+
+        looping(one)
+
+    trn2.attempt(lambda: body(lambda n, own, before: own), cores=2)
+    with refuses(LoopError, "NKI302", "operand 0 of another tensor of the same line"):
+        trn2.attempt(lambda: body(lambda n, own, before: before[n % 2]), cores=2)
+
+
 def test_finds_tensors_of_one_line_that_change_places(trn2, refuses):
     def body(choose):
         def one(_, n):
