@@ -14,6 +14,7 @@ from nkisim.execution.kernel import Kernel
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch
+from nkisim.execution.numerics import COMPUTED, ShapesOnly
 from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
@@ -49,6 +50,9 @@ class Simulator:
         observers: more observers, called after each instruction.
         dma: "eager", transfers complete at once, or "late", when the first instruction that is known to need them
             starts. Late runs simulate the kernel twice: the first time, on copies, tells the deadlines.
+        numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
+            large layers. Guards and detectors run as always. Floating point arguments may repeat one element
+            (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
     """
 
     def __init__(
@@ -59,11 +63,15 @@ class Simulator:
         report_only: bool = False,
         observers: Sequence[Observer] = (),
         dma: str = "eager",
+        numerics: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
+        if dma == "late" and not numerics:
+            raise ArgumentError("late transfers change values only", "dma='late', numerics=False", "Drop one of them.")
         self.machine: Machine = load_machine(target or target_from_environment())
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
+        self._numerics = COMPUTED if numerics else ShapesOnly()
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -84,8 +92,11 @@ class Simulator:
         Returns the eager run; its findings say where the bits of results or arguments first differ.
 
         Raises:
+            ArgumentError: the simulator computes no values.
             DmaOrderError: they differ (unless report_only).
         """
+        if self._numerics is not COMPUTED:
+            raise ArgumentError("comparing results needs their values", "numerics=False", "Drop it.")
         eager, late = copy.deepcopy((args, kwargs)), copy.deepcopy((args, kwargs))
         planner = DmaDeadlines()
         run = self._observed(kernel, eager, (*self.observers, planner), None)
@@ -110,7 +121,7 @@ class Simulator:
 
     def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
         target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-        return launch(target.function, self._grid(target), *call, self.machine, watch, late_dma)
+        return launch(target.function, self._grid(target), *call, self.machine, watch, late_dma, self._numerics)
 
     def _grid(self, kernel: Kernel) -> tuple[int, ...]:
         if self.lnc is None:

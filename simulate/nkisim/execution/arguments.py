@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DTYPES, dtype_of
+from nkisim.dtypes import DTYPES, DType, dtype_of
 from nkisim.errors import LaunchError, UninitializedRead
 from nkisim.execution.neuron_core import Watch
-from nkisim.memory import NkiTensor, first_unwritten, read, resolve, wrap_host_array
+from nkisim.execution.numerics import COMPUTED, Numerics
+from nkisim.memory import NkiTensor, Storage, first_unwritten, outline_host_array, resolve, wrap_host_array
+from nkisim.memory.storage import Block
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Finding
 
@@ -58,8 +60,8 @@ def _same_sequence(like: Any, items: list[Any]) -> Any:
 class Arguments:
     """The arguments of one launch, wrapped. Arrays inside tuples, lists, dicts and dataclasses are wrapped too."""
 
-    def __init__(self, private_to: int | None) -> None:
-        self._private_to = private_to
+    def __init__(self, private_to: int | None, numerics: Numerics) -> None:
+        self._private_to, self._numerics = private_to, numerics
         self._copies: list[tuple[Array, Array, bytes]] = []
         self._from_torch = False
         self.args: tuple[Any, ...] = ()
@@ -79,10 +81,11 @@ class Arguments:
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         private_to: int | None,
+        numerics: Numerics = COMPUTED,
     ) -> Arguments:
         """Wrap every array; `private_to` is the only core that sees them, or None for shared HBM."""
         bound = inspect.signature(function).bind(*args, **kwargs)
-        self = cls(private_to)
+        self = cls(private_to, numerics)
         for name, value in bound.arguments.items():
             bound.arguments[name] = self._wrap(value, name)
         self.args, self.kwargs = bound.args, bound.kwargs
@@ -117,13 +120,18 @@ class Arguments:
                 f"{array.dtype}",
                 f"Cast it before the call ({error}).",
             ) from None
+        storage, block = self._place(array, name, dtype)
+        shape = array.shape or (1,)
+        return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+
+    def _place(self, array: np.ndarray[Any, Any], name: str, dtype: DType) -> tuple[Storage, Block]:
+        if not self._numerics.needs(dtype):
+            return outline_host_array(array, dtype, name, self._private_to)
         direct = array.flags.c_contiguous and array.flags.writeable
         held = array if direct else np.array(array, order="C", copy=True)
         if not direct and array.flags.writeable:
             self._copies.append((array, held, held.tobytes()))
-        storage, block = wrap_host_array(held, dtype, name, self._private_to)
-        shape = held.shape or (1,)
-        return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+        return wrap_host_array(held, dtype, name, self._private_to)
 
     def unwrap(self, result: Any, watch: Watch) -> Any:
         """The kernel's result as host arrays, after copying back inputs that could not be wrapped in place."""
@@ -158,5 +166,5 @@ class Arguments:
                 tensor.storage.allocated_at,
             )
             watch.add([Finding(error)])
-        values = read(region).copy()
+        values = self._numerics.values(region)
         return numpy_to_torch(values) if self._from_torch else values

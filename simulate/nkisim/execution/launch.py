@@ -17,6 +17,7 @@ from nkisim.errors import LaunchError
 from nkisim.execution.arguments import Arguments
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
+from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.machine import Machine
@@ -38,6 +39,7 @@ def launch(
     machine: Machine,
     watch: Watch,
     late_dma: LateDma | None = None,
+    numerics: Numerics = COMPUTED,
 ) -> Any:
     """Run `function` on every core of `grid` and return its result as host arrays.
 
@@ -52,13 +54,13 @@ def launch(
     check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
     if check_inputs is not None:
         check_inputs(**Arguments.host(function, args, kwargs))
-    arguments = Arguments.wrap(function, args, kwargs, private_to=None if cores > 1 else 0)
+    arguments = Arguments.wrap(function, args, kwargs, None if cores > 1 else 0, numerics)
     rendezvous, shared, outcome = Rendezvous(cores), SharedMemory(), _Outcome()
     members = [NeuronCore(i, grid, machine, watch, rendezvous, shared) for i in range(cores)]
     if late_dma is not None:
         late_dma.begin((arguments.args, arguments.kwargs))
-        for core in members:
-            core.late_dma = late_dma
+    for core in members:
+        core.late_dma, core.numerics = late_dma, numerics
 
     def run(core: NeuronCore) -> None:
         try:

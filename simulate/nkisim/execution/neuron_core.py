@@ -10,6 +10,7 @@ from typing import Any
 
 from nkisim.errors import LaunchError, Location
 from nkisim.execution.late_dma import LateDma
+from nkisim.execution.numerics import COMPUTED
 from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.execution.traced import Iteration, Traced
@@ -58,6 +59,7 @@ class NeuronCore:
         identity: 0 or 1.
         grid: the launch grid, () for a plain launch.
         late_dma: what holds back DMA transfers, or None if they complete at once.
+        numerics: which values are computed.
         in_order: how many `no_reorder` blocks are open.
         engine_state: what its engines keep between instructions, by a name the instructions choose.
         only_traces: instructions are checked and not carried out: the body of a device loop that runs zero times.
@@ -77,6 +79,7 @@ class NeuronCore:
         self.position = 0
         self.iterations: list[Iteration] = []
         self.late_dma: LateDma | None = None
+        self.numerics = COMPUTED
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False

@@ -59,7 +59,6 @@ class Reduction:
         state, lanes: the registers it uses.
         command, op: as the instruction's arguments say.
         result: where the registers are read out to, or None.
-        idle_keeps: whether `idle` leaves the registers alone.
         negate: the values read out are negated.
     """
 
@@ -68,12 +67,16 @@ class Reduction:
     command: ReduceCmd
     op: Operator | None
     result: NkiTensor | None
-    idle_keeps: bool
     negate: bool = False
 
     @property
     def writes(self) -> tuple[NkiTensor, ...]:
         return () if self.result is None else (self.result,)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether results depend on the instruction's operands alone."""
+        return self.command is ReduceCmd.idle and self.result is None
 
     @property
     def discards(self) -> bool:
@@ -90,14 +93,11 @@ class Reduction:
     def keep(self, values: Array) -> tuple[Array, ...]:
         """Leave `values` in the registers; returns them if they are to be read out."""
         self.state.values[self.lanes] = values
-        self.state.known[self.lanes] = True
         return () if self.result is None else (-values if self.negate else values,)
 
     def over(self, values: Array, initial: Any = None) -> tuple[Array, ...]:
         """Carry out the command on the elements an instruction produced; returns what `result` receives."""
         if self.command is ReduceCmd.idle:
-            if not self.idle_keeps:
-                self.state.known[self.lanes] = False
             return () if self.result is None else (self.state.values[self.lanes].copy(),)
         first = self.start(initial)
         return self.keep(first if self.command is ReduceCmd.reset else fold(self.op, first, values))
@@ -143,11 +143,12 @@ def plan(
     needs_op = command is not ReduceCmd.idle and (command is not ReduceCmd.reset or op is not None)
     checked = _operator(op, ops) if needs_op else None
     start = checks.start_partition(data)
-    reduction = Reduction(
-        registers(engine), slice(start, start + data.shape[0]), command, checked, result, keeps, negate
-    )
+    reduction = Reduction(registers(engine), slice(start, start + data.shape[0]), command, checked, result, negate)
     if command is ReduceCmd.reduce or (command is ReduceCmd.idle and result is not None):
         _check_known(reduction, engine)
+    changes = command is not ReduceCmd.idle or not keeps
+    if changes and not current_core().only_traces:
+        reduction.state.known[reduction.lanes] = command is not ReduceCmd.idle
     return reduction
 
 

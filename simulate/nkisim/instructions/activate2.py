@@ -73,7 +73,16 @@ def activate2(
 
     details = {"op": op.name, "ops": tuple(step.name for step, _, _ in steps), "reduce_cmd": reduce_cmd.name}
     reads, writes = (data, *columns, *slope), (dst, *reduction.writes)
-    return Operation(Engine.scalar, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.scalar,
+        reads,
+        writes,
+        compute,
+        Work(checks.free_size(dst)),
+        details,
+        name,
+        hidden_input=not reduction.is_idle,
+    )
 
 
 def _steps(

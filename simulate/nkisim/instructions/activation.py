@@ -77,7 +77,16 @@ def activate(
 
     details = {"op": op.name} | ({} if command is ReduceCmd.idle else {"reduce_cmd": command.name})
     reads, writes = (data, *scales, *biases), (dst, *reduction.writes)
-    return Operation(Engine.scalar, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.scalar,
+        reads,
+        writes,
+        compute,
+        Work(checks.free_size(dst)),
+        details,
+        name,
+        hidden_input=not reduction.is_idle,
+    )
 
 
 def table(op: Any) -> Operator:

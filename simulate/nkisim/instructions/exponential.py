@@ -56,4 +56,13 @@ def exponential(
 
     reads, writes = (src, *shifts, *starts), (dst, *reduction.writes)
     details = {"reduce_cmd": reduce_cmd.name}
-    return Operation(Engine.vector, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.vector,
+        reads,
+        writes,
+        compute,
+        Work(checks.free_size(dst)),
+        details,
+        name,
+        hidden_input=not reduction.is_idle,
+    )

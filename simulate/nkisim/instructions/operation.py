@@ -22,9 +22,7 @@ from nkisim.memory import (
     Region,
     RegisterValue,
     first_unwritten,
-    read,
     resolve,
-    write,
 )
 from nkisim.observe import Event, Work
 
@@ -44,6 +42,7 @@ class Operation:
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
         leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
+        hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
 
@@ -56,6 +55,7 @@ class Operation:
     name: str | None = None
     skip_out_of_bounds: bool = False
     leaves: int = WRITTEN
+    hidden_input: bool = False
     constants: tuple[str, ...] = ()
 
 
@@ -136,10 +136,7 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
     )
     if not dropped:
-        with np.errstate(all="ignore"):  # engines overflow to infinity without a word
-            values = operation.compute(*(read(r) for r in reads))
-            for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
-                write(region, value, operation.leaves)
+        core.numerics.carry_out(operation.compute, reads, writes, operation.leaves, operation.hidden_input)
     loop = core.iterations[-1] if core.iterations else None
     traced = (
         [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []

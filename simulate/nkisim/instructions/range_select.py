@@ -73,7 +73,9 @@ def range_select(
 
     details = {"ops": (comp_op0.name, comp_op1.name), "reduce_cmd": reduce_cmd.name}
     reads, writes = (on_true_tile, bound0, bound1), (dst, *reduction.writes)
-    return Operation(Engine.vector, reads, writes, compute, Work(count), details, name)
+    return Operation(
+        Engine.vector, reads, writes, compute, Work(count), details, name, hidden_input=not reduction.is_idle
+    )
 
 
 def _filled(result: Any, chosen: Any, dtype: DType) -> Any:

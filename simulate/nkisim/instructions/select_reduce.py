@@ -57,4 +57,13 @@ def select_reduce(
 
     details = {"reduce_cmd": reduce_cmd.name}
     reads, writes = (predicate, on_true, *columns), (dst, *reduction.writes)
-    return Operation(Engine.vector, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.vector,
+        reads,
+        writes,
+        compute,
+        Work(checks.free_size(dst)),
+        details,
+        name,
+        hidden_input=not reduction.is_idle,
+    )

@@ -57,4 +57,4 @@ def sendrecv(
             "Match them.",
         )
     details = {"pipe": pipe_id, "path": dma_engine.name}
-    return Operation(Engine.dma, (src,), (dst,), lambda _: values, details=details, name=name)
+    return Operation(Engine.dma, (src,), (dst,), lambda _: values, details=details, name=name, hidden_input=True)

@@ -57,7 +57,9 @@ def tensor_scalar_cumulative(
 
     details = {"ops": (first.name, op1.name), "reduce_cmd": reduce_cmd.name}
     reads = (src, *columns, *starts)
-    return Operation(Engine.vector, reads, (dst,), compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.vector, reads, (dst,), compute, Work(checks.free_size(dst)), details, name, hidden_input=True
+    )
 
 
 def _running(op: Operator, before: Any, steps: Any) -> Any:

@@ -59,7 +59,16 @@ def tensor_scalar_reduce(
 
     details = {"ops": (op.name,), "reduce_cmd": reduce_cmd.name}
     reads, writes = (data, *columns, *starts), (dst, *reduction.writes)
-    return Operation(Engine.vector, reads, writes, compute, Work(checks.free_size(dst)), details, name)
+    return Operation(
+        Engine.vector,
+        reads,
+        writes,
+        compute,
+        Work(checks.free_size(dst)),
+        details,
+        name,
+        hidden_input=not reduction.is_idle,
+    )
 
 
 def _operand(op: Any, operand0: Any, data: NkiTensor) -> list[NkiTensor]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from nkisim.errors import ArgumentError
 from nkisim.execution.neuron_core import current_core
-from nkisim.memory import NkiTensor, read, resolve
+from nkisim.memory import NkiTensor, resolve
 
 
 def program_id(axis: int = 0) -> int:
@@ -54,4 +54,4 @@ def device_print(print_prefix: str, tensor: NkiTensor) -> None:
     core = current_core()
     if core.only_traces:
         return
-    print(f"{print_prefix} (core {core.identity})\n{read(resolve(tensor))}")
+    print(f"{print_prefix} (core {core.identity})\n{core.numerics.values(resolve(tensor))}")

@@ -1,16 +1,27 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access
-from nkisim.memory.door import Region, all_its_own, first_unwritten, mark, read, resolve, state_range, write
+from nkisim.memory.door import (
+    Region,
+    all_its_own,
+    first_unwritten,
+    is_computed,
+    mark,
+    read,
+    resolve,
+    state_range,
+    write,
+)
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
-from nkisim.memory.shadow import MATMUL, NEVER, WRITTEN, ZEROED
-from nkisim.memory.storage import Storage, allocate, wrap_host_array
+from nkisim.memory.shadow import MATMUL, NEVER, NOT_COMPUTED, WRITTEN, ZEROED
+from nkisim.memory.storage import Storage, allocate, outline_host_array, wrap_host_array
 from nkisim.memory.tensor import DynamicSlice, NkiTensor
 
 __all__ = [
     "MATMUL",
     "NEVER",
+    "NOT_COMPUTED",
     "WRITTEN",
     "ZEROED",
     "Access",
@@ -23,7 +34,9 @@ __all__ = [
     "all_its_own",
     "allocate",
     "first_unwritten",
+    "is_computed",
     "mark",
+    "outline_host_array",
     "read",
     "resolve",
     "state_range",

@@ -13,7 +13,15 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import convert
-from nkisim.errors import OutOfBounds, PartitionError, ShapeError, SimulationError, UninitializedRead, ViewError
+from nkisim.errors import (
+    NotSimulated,
+    OutOfBounds,
+    PartitionError,
+    ShapeError,
+    SimulationError,
+    UninitializedRead,
+    ViewError,
+)
 from nkisim.memory.access import Access
 from nkisim.memory.indirection import Indirection
 from nkisim.memory.registers import RegisterValue
@@ -119,6 +127,12 @@ def _index_values(how: Indirection) -> Array:
             f"element {missing} of shape {region.access.shape} in the {region.access.storage} was never written",
             "Load or compute the indices first.",
         )
+    if not is_computed(region):
+        raise NotSimulated(
+            "without numerics, runtime indices depend on integer arguments and constants only",
+            f"indices in the {region.access.storage}, which follow from floating point data",
+            "Simulate with numerics=True.",
+        )
     return read(region).astype(np.int64).T.reshape(-1)
 
 
@@ -222,11 +236,12 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
 
 def _codes(access: Access, shadow: Shadow) -> Array:
     """Shadow codes of the access."""
-    return _by_byte(access, shadow.materialize())
+    view = _by_byte(access, shadow.materialize())
+    return view if access.rows is None else view[access.rows]
 
 
 def _by_byte(access: Access, notes: Array) -> Array:
-    """The entries of `notes`, one a byte of the block, that belong to the access.
+    """The entries of `notes`, one a byte of the block, that belong to the access; of a gather, all rows up to the last.
 
     One row for each run of elements; broadcast dimensions once.
     """
@@ -240,8 +255,7 @@ def _by_byte(access: Access, notes: Array) -> Array:
     else:
         shape, strides = [*shape, itemsize], [*strides, 1]
     strides = [stride * width for stride in strides]
-    view: Array = np.ndarray(shape, notes.dtype, notes.data, access.start * width, strides)
-    return view if access.rows is None else view[access.rows]
+    return np.ndarray(shape, notes.dtype, notes.data, access.start * width, strides)
 
 
 def mark(region: Region, state: int = WRITTEN) -> None:
@@ -251,21 +265,10 @@ def mark(region: Region, state: int = WRITTEN) -> None:
         _by_byte(access, writers)[...] = access.storage.identity
     if shadow.uniform == state:
         return
-    if access.rows is not None:
-        _mark_rows(access, shadow, state)
-    elif access.nbytes == shadow.nbytes and 0 not in access.strides:
+    if access.rows is None and access.nbytes == shadow.nbytes and 0 not in access.strides:
         shadow.mark_all(state)
     else:
-        shadow.mark(_codes(access, shadow), state)
-
-
-def _mark_rows(access: Access, shadow: Shadow, state: int) -> None:
-    for row in np.unique(access.rows) if access.rows is not None else ():
-        start = access.start + int(row) * access.strides[0]
-        one = replace(access, start=start, rows=None, shape=(1, *access.shape[1:]))
-        shadow.mark(_codes(one, shadow), state)
-        if shadow.uniform is not None:
-            return
+        shadow.mark(_by_byte(access, shadow.materialize()), state, access.rows)
 
 
 def state_range(region: Region) -> tuple[int, int]:
@@ -283,10 +286,21 @@ def all_its_own(region: Region) -> bool:
     return writers is None or bool((_by_byte(region.access, writers) == region.access.storage.identity).all())
 
 
+def is_computed(region: Region) -> bool:
+    """Whether the region's values are known: no byte depends on something that was not computed."""
+    shadow = region.block.shadow
+    if shadow.highest <= WRITTEN or region.access.size == 0:
+        return True
+    if shadow.uniform is not None:
+        return False
+    codes = _codes(region.access, shadow)
+    return int(codes[(0,) * codes.ndim]) <= WRITTEN and int(codes.max()) <= WRITTEN  # the first byte often decides
+
+
 def first_unwritten(region: Region) -> tuple[int, ...] | None:
     """Index of the first element with a byte nobody wrote, or None. Such bytes get their poison value here."""
     access, shadow = region.access, region.block.shadow
-    if shadow.uniform not in (None, NEVER) or access.size == 0:
+    if shadow.is_complete or access.size == 0:
         return None
     codes = _codes(access, shadow)
     if int(codes.min()) != NEVER:

@@ -43,7 +43,7 @@ _INTEGERS = {int, type(None)}
 
 def _plain(key: Any) -> tuple[Any, ...] | None:
     """`key` as something to look up; None where it holds anything but integers and slices of them."""
-    found = []
+    found: list[Any] = []
     for item in key if type(key) is tuple else (key,):
         if type(item) is slice:
             bounds = (item.start, item.stop, item.step)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-NEVER, WRITTEN, ZEROED, MATMUL = 0, 1, 2, 3
-"""States of a byte: never written; written by anything but the PE; set to zero in PSUM, where a matmul may add or
-overwrite with the same result; written by a matmul, so accumulable."""
+NEVER, WRITTEN, NOT_COMPUTED, ZEROED, MATMUL = 0, 1, 2, 3, 4
+"""States of a byte: never written; written by anything but the PE; the same, but the value was not computed; set to
+zero in PSUM, where a matmul may add or overwrite with the same result; written by a matmul, so accumulable."""
 
 Codes = np.ndarray[Any, np.dtype[np.uint8]]
 
@@ -24,7 +24,17 @@ class Shadow:
         self.uniform: int | None = state
         self.codes: Codes | None = None
         self._unwritten = nbytes if state == NEVER else 0
-        self._matmuls = state > WRITTEN  # whether there ever was another state than the first two
+        self._states = 1 << state  # one bit for each state that a byte may have
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every byte has been written."""
+        return self._unwritten == 0
+
+    @property
+    def highest(self) -> int:
+        """A bound of the states of all bytes."""
+        return self._states.bit_length() - 1
 
     def materialize(self) -> Codes:
         """The codes as an array that may be viewed and, through `mark`, changed."""
@@ -37,12 +47,15 @@ class Shadow:
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
         self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
-        self._matmuls = state > WRITTEN
+        self._states = 1 << state
 
-    def mark(self, view: Codes, state: int) -> None:
-        """The bytes of `view`, a view of `materialize()`, get `state`."""
-        self._unwritten -= view.size - int(np.count_nonzero(view))
-        view[...] = state
-        self._matmuls = self._matmuls or state > WRITTEN
-        if self._unwritten == 0 and (view.size == self.nbytes or not self._matmuls):
+    def mark(self, view: Codes, state: int, rows: Codes | None = None) -> None:
+        """The bytes of `view`, a view of `materialize()`, or of some of its rows, get `state`."""
+        if self._unwritten:
+            touched = view if rows is None else view[np.unique(rows)]
+            self._unwritten -= touched.size - int(np.count_nonzero(touched))
+        view[... if rows is None else rows] = state
+        self._states |= 1 << state
+        whole = rows is None and view.size == self.nbytes
+        if self._unwritten == 0 and (whole or self._states & ~1 == 1 << state):
             self.mark_all(state)

@@ -17,7 +17,7 @@ import numpy as np
 from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
 from nkisim.memory.regions import MemoryRegion
-from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
+from nkisim.memory.shadow import NEVER, NOT_COMPUTED, WRITTEN, Shadow
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 _POISON = 0xFF
@@ -53,6 +53,11 @@ class Block:
         """This block, which from now on knows who wrote each byte."""
         self.writers = np.full(self.data.size, -1, np.int32)
         return self
+
+    @property
+    def is_outline(self) -> bool:
+        """Whether there are no bytes behind it."""
+        return self.data.size < self.shadow.nbytes
 
     def poison(self) -> None:
         """Give every byte that was never written its defined value."""
@@ -130,7 +135,19 @@ def wrap_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: 
         core: None for shared HBM, else the core that alone sees it.
     """
     data = array.reshape(-1).view(np.uint8)
-    buffer = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm
-    block = Block(data, data.size, Shadow(data.size, WRITTEN))
-    size, location = data.size, kernel_location()
+    return _host_storage(array, dtype, name, core, Block(data, data.size, Shadow(data.size, WRITTEN)))
+
+
+def outline_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None) -> tuple[Storage, Block]:
+    """HBM storage of the size of a host array, whose values nobody will ask for. It may repeat one element."""
+    nothing = np.empty(1, np.uint8)  # of an empty buffer NumPy does not check the bounds
+    block = Block(nothing, array.nbytes, Shadow(array.nbytes, NOT_COMPUTED))
+    return _host_storage(array, dtype, name, core, block)
+
+
+def _host_storage(
+    array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None, block: Block
+) -> tuple[Storage, Block]:
+    buffer, size = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm, block.pitch
+    location = kernel_location()
     return Storage(buffer, 1, size, size, 0, name, core, location, shape=array.shape, dtype=dtype), block
