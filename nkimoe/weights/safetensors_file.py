@@ -33,12 +33,13 @@ DTYPES: dict[str, np.dtype[Any]] = {
 _NAMES = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def read_header(path: Path) -> tuple[dict[str, Any], int]:
+def read_header(path: Path | str) -> tuple[dict[str, Any], int]:
     """The JSON header and where the data starts.
 
     Raises:
         InputError: the file is not in the format, or shorter than it says.
     """
+    path = Path(path)
     size = path.stat().st_size
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
@@ -54,12 +55,13 @@ def read_header(path: Path) -> tuple[dict[str, Any], int]:
     return header, 8 + length
 
 
-def open_tensors(path: Path) -> dict[str, Array]:
+def open_tensors(path: Path | str) -> dict[str, Array]:
     """Every tensor of the file by name, read-only views of one memory map.
 
     Raises:
         InputError: the file is not in the format, or a tensor lies outside of it.
     """
+    path = Path(path)
     header, start = read_header(path)
     names = [name for name in header if name != "__metadata__"]
     data = np.memmap(path, np.uint8, "r", start) if path.stat().st_size > start else np.empty(0, np.uint8)
@@ -80,7 +82,7 @@ def _view(name: str, entry: Mapping[str, Any], data: Array) -> Array:
 
 
 def create_file(
-    path: Path, tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]
+    path: Path | str, tensors: Mapping[str, tuple[np.dtype[Any], tuple[int, ...]]], metadata: Mapping[str, str]
 ) -> dict[str, Array]:
     """A new file of that size, and its tensors as writable views of its map, to be filled in any order.
 
@@ -94,7 +96,7 @@ def create_file(
         header[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    with path.open("xb") as file:
+    with Path(path).open("xb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         file.truncate(8 + len(text) + end)
         os.fsync(file.fileno())
