@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.plan import block_range
+from nkimoe.shares import block_range
 from nkimoe.spec import ShardOnBlockConfig, SkipMode
 
 FINITE = (

@@ -36,6 +36,7 @@ def moe_cte(
     up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
     gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
+    up_offset: float = 0.0,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -53,12 +54,11 @@ def moe_cte(
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
         gate_up_proj_weight: [E, H, 2, I], index 0 gate, 1 up.
         down_proj_weight: [E, I, H].
-        token_position_to_id: int32 [N * B].
-        block_to_expert: int32 [N] or [N, 1].
+        token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
         block_size: B, slots a block: 128 to 1024, a multiple of 128.
-        spec: which implementation, and its options.
+        spec: which implementation, its options.
         conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid and MX implementations.
-        gate_and_up_proj_bias: [E, 2, I]. For gpt-oss's (up + 1) add 1 to the up bias and to the up limits.
+        gate_and_up_proj_bias: [E, 2, I].
         down_proj_bias: [E, H].
         quantization_config, gate_up_proj_scale, down_proj_scale, gate_up_in_scale, down_in_scale: dequantisation.
         gate_up_activations_T, down_activations: caller's checkpoint buffers.
@@ -71,6 +71,7 @@ def moe_cte(
             0.0 is a limit.
         accumulation_dtype: dtype of sums across cores.
         skip_gate_proj: up-only MLP, act(u) @ Wd.
+        up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
 
     Returns:
         [T', H], dtype of hidden_states. Rows that no slot names are zero. With

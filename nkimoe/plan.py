@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from nkimoe.errors import RequestError
 from nkimoe.problem import Problem
 from nkimoe.request import Request
+from nkimoe.shares import BlockRange, Share, block_range, half_of_each_block, whole_blocks
 from nkimoe.spec import BlockShardStrategy
 from nkimoe.targets import Target
-from nkimoe.tiling import Tiling, ceil_div, choose_tiling
-from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
-from nkimoe.variants import Variant
+from nkimoe.tiling import Load, Tiling, choose_tiling
+from nkimoe.validate import ITEMSIZES, check_option_types, choose_variant, validate
+from nkimoe.variants import INTERMEDIATE, Variant
 
-PREFETCHED, LOADED, RESIDENT, STREAMED = "prefetched", "loaded", "resident", "streamed"
+RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
     "overwritten", "accumulated", "accumulated by both cores", "a slab a core, added at the end",
     "a slab a core, added at the end, all returned",
@@ -21,41 +22,13 @@ OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
 
 
 @dataclass(frozen=True)
-class BlockRange:
-    """The blocks of one core: first, first + step, ... (`count` of them)."""
-
-    first: int
-    step: int
-    count: int
-
-    @property
-    def indices(self) -> slice:
-        """The same blocks as a slice of an array of blocks."""
-        return slice(self.first, self.first + self.step * self.count, self.step)
-
-    def block(self, j: int) -> int:
-        """Global number of the core's j-th block."""
-        return self.first + j * self.step
-
-
-def block_range(strategy: BlockShardStrategy, n: int, cores: int, core: int) -> BlockRange:
-    """Which of `n` blocks a core takes."""
-    if strategy is BlockShardStrategy.PING_PONG:
-        return BlockRange(core, cores, len(range(core, n, cores)))
-    half = ceil_div(n, cores)
-    first = min(core * half, n)
-    return BlockRange(first, 1, min(half, n - first))
-
-
-@dataclass(frozen=True)
 class Plan:
     """How a request will be carried out.
 
     Attributes:
-        weights: "prefetched" (an expert's weights load while the previous block computes), "loaded" (when
-            the block starts), "resident" (kept while consecutive blocks share an expert), or "streamed" (too large:
-            loaded in pieces).
-        strategy: which blocks a core takes.
+        weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large: loaded
+            in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
+        strategy: which blocks a core takes, if blocks are what cores split.
         output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, or
             in a slab a core.
     """
@@ -68,15 +41,29 @@ class Plan:
     strategy: BlockShardStrategy
     output: str
 
+    @property
+    def halves_intermediate(self) -> bool:
+        """Whether both cores work on every block, on half of I each."""
+        return halves_intermediate(self.variant, self.problem.cores)
+
+    def share_of(self, core: int) -> Share:
+        """What `core` does."""
+        return share_of(self.variant, self.problem, self.strategy, core)
+
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
-        return block_range(self.strategy, self.problem.N, self.problem.cores, core)
+        return self.share_of(core).blocks
 
     def explain(self) -> str:
         """The chain request -> problem -> tiling -> plan, for people."""
         p, t = self.problem, self.tiling
-        pieces = f"{t.gate_up_columns} of {p.I} gate/up columns, {t.down_columns} of {p.H} down columns on chip"
+        own = self.share_of(0)
+        pieces = (
+            f"{t.gate_up_tiles} x {t.gate_up_columns} of {own.inner.size} gate/up columns, "
+            f"{t.down_tiles} x {t.down_columns} of {p.H} down columns on chip"
+        )
         shares = ", ".join(f"core {c}: {self.blocks_of(c).count}" for c in range(p.cores))
+        split = "every block, half of I a core" if self.halves_intermediate else self.strategy.name
         return "\n".join(
             (
                 f"request  {self.variant.name} on {self.target.name}, {p.cores} core(s)",
@@ -85,7 +72,7 @@ class Plan:
                 f"tiling   {t.token_tiles * 128} tokens at a time; {pieces}",
                 f"         rows of H in groups of {t.row_group}; {t.transposes_per_bank} transposes a PSUM bank",
                 f"         SBUF about {t.sbuf_bytes} of {self.target.sbuf_bytes} bytes a partition",
-                f"plan     weights {self.weights}, blocks {self.strategy.name} ({shares})",
+                f"plan     weights {self.weights}, blocks {split} ({shares})",
                 f"         output {self.output}",
             )
         )
@@ -109,36 +96,59 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
         cores,
     )
     validate(request, problem, variant, target)
-    itemsize = COMPUTE_DTYPES[str(request.compute_dtype)]
-    keep = request.skip_dma.skip_weight
-    tiling = choose_tiling(problem, itemsize, target.sbuf_bytes, weight_buffers=1 if keep else 2)
-    return Plan(
-        variant,
-        problem,
-        target,
-        tiling,
-        _weights(problem, tiling, keep),
-        request.block_options.block_sharding_strategy,
-        _output(request, cores),
+    strategy = BlockShardStrategy.PING_PONG
+    if request.spec.shard_on_block is not None:
+        strategy = request.spec.shard_on_block.block_sharding_strategy
+    share = share_of(variant, problem, strategy, 0)
+    tiling = choose_tiling(problem, _load(request, share), target.sbuf_bytes)
+    return Plan(variant, problem, target, tiling, _weights(request, problem, tiling), strategy, _output(request, cores))
+
+
+def halves_intermediate(variant: Variant, cores: int) -> bool:
+    """One core has nothing to split."""
+    return cores > 1 and variant.split == INTERMEDIATE
+
+
+def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, core: int) -> Share:
+    """What `core` does."""
+    if halves_intermediate(variant, problem.cores):
+        return half_of_each_block(problem, core)
+    return whole_blocks(problem, block_range(strategy, problem.N, problem.cores, core))
+
+
+def _load(request: Request, share: Share) -> Load:
+    """What a core with this share has to hold."""
+    item = ITEMSIZES[str(request.compute_dtype)]
+    return Load(
+        inner=share.inner.size,
+        gathered=share.gathered.size,
+        written=share.written.size,
+        peers=int(request.hidden_states.shape[1]) // share.written.size - 1,
+        blocks=share.blocks.count,
+        item=item,
+        gate_up_item=item,
+        down_item=item,
+        per_column=0 if request.down_proj_bias is None else item,
     )
 
 
 def _output(request: Request, cores: int) -> str:
     if not request.is_tensor_update_accumulating:
         return OVERWRITTEN
-    if request.block_options.per_core_output:
+    config = request.spec.shard_on_block
+    if config is None:
+        return ACCUMULATED
+    if config.per_core_output:
         return SLABS_RETURNED
     if cores == 1:
         return ACCUMULATED
-    return SHARED if request.block_options.non_overlapping_shards else SLABS
+    return SHARED if config.non_overlapping_shards else SLABS
 
 
-def _weights(problem: Problem, tiling: Tiling, keep: bool) -> str:
-    if tiling.weights_fit(problem):
-        if keep:
-            return RESIDENT
-        return PREFETCHED if tiling.weight_buffers > 1 else LOADED
-    if keep:
+def _weights(request: Request, problem: Problem, tiling: Tiling) -> str:
+    if tiling.weights_fit:
+        return RESIDENT
+    if request.skip_dma.skip_weight:
         raise RequestError(
             "skip_dma.skip_weight",
             "needs an expert's weights to fit in SBUF",

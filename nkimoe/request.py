@@ -48,6 +48,7 @@ class Request:
     down_in_scale: Any = None
     accumulation_dtype: Any = None
     skip_gate_proj: bool = False
+    up_offset: float = 0.0
 
     @classmethod
     def from_arguments(cls, arguments: dict[str, Any]) -> Request:
@@ -72,3 +73,14 @@ class Request:
         """Options of a block-sharded implementation."""
         assert self.spec.shard_on_block is not None, "MoECTESpec fills this in for block-sharded implementations"
         return self.spec.shard_on_block
+
+    @property
+    def affinity_multiplies_on_i(self) -> bool:
+        """Whether the affinity multiplies act(gate) * up instead of what the scale mode says."""
+        config = self.spec.shard_on_I
+        return config is not None and config.expert_affinity_multiply_on_I
+
+    @property
+    def sum_dtype(self) -> Any:
+        """Of partial sums on their way between cores."""
+        return self.accumulation_dtype or "float32"

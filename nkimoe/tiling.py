@@ -16,6 +16,9 @@ ROUTING_COLUMNS = 512  # tiles of slots whose ids and affinity rows are on chip 
 OUTPUT_BYTES = 2  # bf16 or fp16
 GOOD_ROW_BYTES = 2048  # DMA runs of this length reach most of the bandwidth
 STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate
+LONG_PIECE, DOWN_PIECE = 768, 1024  # columns of weights loaded together: long rows, yet several refills a block
+STREAMED_TILES = 16  # tiles of 128 slots that share one pass of weights too large to stay
+OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
 
 
 class Span(NamedTuple):
@@ -48,15 +51,40 @@ def spans(total: int, size: int, start: int = 0) -> list[Span]:
 
 
 @dataclass(frozen=True)
+class Load:
+    """What one core has to hold: the widths of its share, and bytes an element.
+
+    Attributes:
+        inner: columns of I it computes.
+        gathered, written: columns of H it gathers, and writes results for.
+        peers: cores that work on the same blocks and exchange partial sums.
+        blocks: how many it processes.
+        item: bytes of the compute dtype.
+        gate_up_item, down_item: bytes of a weight on chip.
+        per_column: bytes of bias and scales for each column of H that is written.
+    """
+
+    inner: int
+    gathered: int
+    written: int
+    peers: int
+    blocks: int
+    item: int
+    gate_up_item: int
+    down_item: int
+    per_column: int
+
+
+@dataclass(frozen=True)
 class Tiling:
     """How the sizes are cut.
 
     Attributes:
-        token_tiles: tiles of 128 slots that go through the MLP together (at most 4: one PSUM bank of columns).
+        token_tiles: tiles of 128 slots that go through the MLP together.
         row_group: consecutive rows of H that share a partition, so that weight DMAs have long rows.
-        gate_up_columns: columns of I whose gate/up weights are on chip at a time; I means all.
-        down_columns: columns of H whose down weights are on chip at a time; H means all.
-        weight_buffers: experts whose weights are on chip at a time (2: the next one loads during compute).
+        gate_up_columns, down_columns: widths of the pieces that gate/up and down weights are loaded in.
+        gate_up_tiles, down_tiles: pieces on chip at a time.
+        weights_fit: whether all pieces of an expert are on chip at once.
         transposes_per_bank: 128x128 transposes that share a PSUM bank and one eviction.
         sbuf_bytes: estimated SBUF use, bytes a partition.
     """
@@ -65,31 +93,34 @@ class Tiling:
     row_group: int
     gate_up_columns: int
     down_columns: int
-    weight_buffers: int
+    gate_up_tiles: int
+    down_tiles: int
+    weights_fit: bool
     transposes_per_bank: int
     sbuf_bytes: int
 
-    def weights_fit(self, problem: Problem) -> bool:
-        """Whether a whole expert is on chip at once."""
-        return self.gate_up_columns >= problem.I and self.down_columns >= problem.H
+
+@dataclass(frozen=True)
+class _Cut:
+    """A candidate: token tiles, widths of pieces, and how many pieces are on chip."""
+
+    tokens: int
+    gate_up: int
+    down: int
+    gate_up_tiles: int
+    down_tiles: int
 
 
-def choose_tiling(problem: Problem, itemsize: int, sbuf_capacity: int, weight_buffers: int = 2) -> Tiling:
+def choose_tiling(problem: Problem, load: Load, sbuf_capacity: int) -> Tiling:
     """The first tiling that fits, preferring whole experts on chip, then more tokens at a time.
-
-    Args:
-        itemsize: bytes of the compute dtype.
-        sbuf_capacity: bytes a partition.
-        weight_buffers: buffers to try first when a whole expert fits.
 
     Raises:
         RequestError: nothing fits.
     """
-    for tokens, gate_up, down, buffers in _candidates(problem, weight_buffers):
-        needed = _sbuf_bytes(problem, itemsize, tokens, gate_up, down, buffers)
+    for cut in _candidates(problem, load):
+        needed = _sbuf_bytes(problem, load, cut)
         if needed <= sbuf_capacity:
-            group = _row_group(problem.H, min(gate_up, problem.I), itemsize)
-            return Tiling(tokens, group, gate_up, down, buffers, PSUM_BANK_BYTES // (PARTITIONS * itemsize), needed)
+            return _tiling(problem, load, cut, needed)
     raise RequestError(
         "down_proj_weight",
         f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
@@ -98,34 +129,69 @@ def choose_tiling(problem: Problem, itemsize: int, sbuf_capacity: int, weight_bu
     )
 
 
-def _candidates(problem: Problem, weight_buffers: int) -> Iterator[tuple[int, int, int, int]]:
-    most = min(problem.tiles_per_block, PSUM_COLUMNS // PARTITIONS)
-    whole = [(problem.I, problem.H, buffers) for buffers in range(weight_buffers, 0, -1)]
-    for gate_up, down, buffers in whole:
-        for tokens in range(most, 0, -1):
-            yield tokens, gate_up, down, buffers
-    for tokens in range(most, 0, -1):
-        for gate_up in (512, 384, 256, 128):
-            for down in (2048, 1024, 512, 256, 128):
-                yield tokens, min(gate_up, problem.I), min(down, problem.H), 2
+def _tiling(problem: Problem, load: Load, cut: _Cut, needed: int) -> Tiling:
+    whole_rows = cut.gate_up >= problem.I
+    return Tiling(
+        token_tiles=cut.tokens,
+        row_group=_row_group(load.gathered, problem.I, load.gate_up_item) if whole_rows else 1,
+        gate_up_columns=cut.gate_up,
+        down_columns=cut.down,
+        gate_up_tiles=cut.gate_up_tiles,
+        down_tiles=cut.down_tiles,
+        weights_fit=_is_whole(problem, load, cut),
+        transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
+        sbuf_bytes=needed,
+    )
 
 
-def _sbuf_bytes(problem: Problem, itemsize: int, tokens: int, gate_up: int, down: int, buffers: int) -> int:
+def _is_whole(problem: Problem, load: Load, cut: _Cut) -> bool:
+    return (cut.gate_up_tiles, cut.down_tiles) == _pieces(problem, load, cut.gate_up, cut.down)
+
+
+def _pieces(problem: Problem, load: Load, gate_up: int, down: int) -> tuple[int, int]:
+    """How many pieces of gate/up and of down weights an expert has on this core."""
+    return ceil_div(load.inner, gate_up), problem.H // load.written * ceil_div(load.written, down)
+
+
+def _candidates(problem: Problem, load: Load) -> Iterator[_Cut]:
+    tiles = problem.tiles_per_block
+    gate_up, down = even_width(load.inner, LONG_PIECE), min(load.written, DOWN_PIECE)
+    for tokens in range(min(tiles, PSUM_COLUMNS // PARTITIONS), 0, -1):
+        yield _Cut(tokens, gate_up, down, *_pieces(problem, load, gate_up, down))
+    for tokens in range(min(tiles, STREAMED_TILES), 0, -1):
+        for columns in (512, 384, 256, 128):
+            for width in (1024, 512, 256, 128):
+                cut = (min(columns, load.inner), min(width, load.written))
+                pieces = _pieces(problem, load, *cut)
+                yield _Cut(tokens, *cut, min(2, pieces[0]), min(2, pieces[1]))
+
+
+def even_width(total: int, most: int) -> int:
+    """The width of pieces that are about equal, whole tiles wide, and at most `most`.
+
+    >>> even_width(768, 512), even_width(500, 512)
+    (384, 500)
+    """
+    pieces = ceil_div(total, most)
+    return total if pieces == 1 else ceil_div(ceil_div(total, pieces), PARTITIONS) * PARTITIONS
+
+
+def _sbuf_bytes(problem: Problem, load: Load, cut: _Cut) -> int:
     """Bytes a partition of everything alive at once; see the stages for the tiles."""
-    h_tiles, i_tiles, columns = problem.H // PARTITIONS, ceil_div(problem.I, PARTITIONS), tokens * PARTITIONS
-    blocks = ceil_div(problem.N, problem.cores)
-    row, whole = problem.H * itemsize, gate_up >= problem.I and down >= problem.H
-    rings = 2 * tokens * row + tokens * problem.H * OUTPUT_BYTES  # gathered, gathered ahead; old output rows
-    columns_of_ids = min(blocks * problem.tiles_per_block, ROUTING_COLUMNS)
-    routing = 4 * (2 * 3 * columns_of_ids + 3 * blocks)  # two windows of three tables; experts of all blocks
-    biases = (buffers if whole else 1) * (row + 2 * i_tiles * 4)
-    always = rings + routing + biases + i_tiles * columns * itemsize + 4096
-    gate_up_weights, down_weights = buffers * row // PARTITIONS * 2 * gate_up, buffers * i_tiles * down * itemsize
-    first = h_tiles * columns * itemsize + max(row, 6 * columns * 4)  # transposed; then a scaled row or activations
-    second = tokens * problem.H * OUTPUT_BYTES  # new output rows
-    if whole:
-        return always + gate_up_weights + down_weights + first + second
-    return always + max(gate_up_weights + first, down_weights + second)
+    h_tiles, i_tiles = problem.H // PARTITIONS, ceil_div(load.inner, PARTITIONS)
+    columns = cut.tokens * PARTITIONS
+    at_once = min(columns, PSUM_COLUMNS)
+    gathered, written = load.gathered * load.item, load.written * OUTPUT_BYTES
+    rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
+    tokens = h_tiles * columns * load.item
+    inner = i_tiles * columns * load.item + 6 * at_once * 4
+    exchange = 2 * load.peers * cut.tokens * cut.down * 4
+    weights = h_tiles * 2 * min(cut.gate_up_tiles * cut.gate_up, load.inner) * load.gate_up_item
+    weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * load.down_item
+    columns_of_ids = min(load.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
+    routing = 4 * (2 * 3 * columns_of_ids + 4 * load.blocks + 8 * problem.tiles_per_block)
+    vectors = load.written * load.per_column + 8 * i_tiles * 4
+    return rows + tokens + inner + exchange + weights + routing + vectors + 4096
 
 
 def _row_group(hidden: int, columns: int, itemsize: int) -> int:

@@ -25,10 +25,11 @@ from nkimoe.spec import (
     SkipMode,
 )
 from nkimoe.targets import Target
-from nkimoe.variants import VARIANTS, Variant
+from nkimoe.variants import INTERMEDIATE, VARIANTS, Variant
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+ITEMSIZES = COMPUTE_DTYPES
 ALL_OF_ONE_DTYPE = (
     "expert_affinities_masked",
     "gate_up_proj_weight",
@@ -109,7 +110,13 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
     _require(
         p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts."
     )
-    _require(p.I % 16 == 0 and p.I > 0, "down_proj_weight", "I is a multiple of 16", f"I={p.I}", hint)
+    _require(
+        p.cores <= p.I,
+        "down_proj_weight",
+        "I has a column for each core",
+        f"I={p.I}",
+        hint,
+    )
     _require(
         p.B % 128 == 0 and p.B <= MAX_BLOCK, "block_size", "B is a multiple of 128 from 128 to 1024", f"B={p.B}",
         "Rebuild the blocks with build_block_mapping(..., block_size=128).",
@@ -231,8 +238,9 @@ def _unused_arguments(request: Request, problem: Problem, variant: Variant, targ
         "down_proj_scale": ("it has no quantised weights yet", "Dequantise the weights."),
         "gate_up_in_scale": ("it has no quantised activations yet", "Drop it."),
         "down_in_scale": ("it has no quantised activations yet", "Drop it."),
-        "accumulation_dtype": ("its sums are fp32 in PSUM and the hidden dtype in HBM", "Drop it."),
     }
+    if variant.split != INTERMEDIATE:
+        reasons["accumulation_dtype"] = ("its sums are fp32 in PSUM and the hidden dtype in HBM", "Drop it.")
     for name, (why, fix) in reasons.items():
         value = getattr(request, name)
         _require(value is None, name, f"is not given to {variant.name}, because {why}", "a value", fix)
@@ -252,6 +260,8 @@ def _unused_arguments(request: Request, problem: Problem, variant: Variant, targ
 
 def _unused_options(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     """Fields of the option classes that the variant does not read must keep their defaults."""
+    if request.spec.shard_on_block is None:
+        return
     _require(
         request.spec.shard_on_I is None, "spec.shard_on_I", f"is None for {variant.name}", "a ShardOnIConfig",
         "Use an I-sharded implementation, or drop it.",
@@ -268,6 +278,8 @@ def _unused_options(request: Request, problem: Problem, variant: Variant, target
 
 def _output(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     config: Any = request.spec.shard_on_block
+    if config is None:
+        return
     _require(
         not config.per_core_output or request.is_tensor_update_accumulating, "spec.shard_on_block.per_core_output",
         "needs is_tensor_update_accumulating", "False", "Use [T', H] output.",

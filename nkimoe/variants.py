@@ -36,29 +36,31 @@ class Variant:
 
 
 AVAILABLE = "available"
+BLOCKS, INTERMEDIATE = "blocks", "intermediate"
+STATIC, HYBRID, DROPPING = "static", "static-then-dynamic", "dropping"
 _NOT_WRITTEN = "not written yet"
 _BOTH, _TRN3 = ("trn2", "trn3"), ("trn3",)
 
 VARIANTS: dict[Implementation, Variant] = {
     v.implementation: v
     for v in (
-        Variant(Implementation.shard_on_block, "blocks", "static", "dense", _BOTH, AVAILABLE),
-        Variant(Implementation.shard_on_i, "intermediate", "static", "dense", _BOTH, _NOT_WRITTEN),
+        Variant(Implementation.shard_on_block, BLOCKS, STATIC, "dense", _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_i, INTERMEDIATE, STATIC, "dense", _BOTH, AVAILABLE),
         Variant(
             Implementation.shard_on_i_hybrid,
-            "intermediate",
-            "static-then-dynamic",
+            INTERMEDIATE,
+            HYBRID,
             "dense",
             _BOTH,
             _NOT_WRITTEN,
         ),
-        Variant(Implementation.shard_on_i_dropping, "intermediate", "dropping", "dense", _BOTH, _NOT_WRITTEN),
-        Variant(Implementation.shard_on_block_mx, "blocks", "static-then-dynamic", "mx", _TRN3, _NOT_WRITTEN),
-        Variant(Implementation.shard_on_i_mx, "intermediate", "static", "mx", _TRN3, _NOT_WRITTEN),
+        Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, "dense", _BOTH, _NOT_WRITTEN),
+        Variant(Implementation.shard_on_block_mx, BLOCKS, HYBRID, "mx", _TRN3, _NOT_WRITTEN),
+        Variant(Implementation.shard_on_i_mx, INTERMEDIATE, STATIC, "mx", _TRN3, _NOT_WRITTEN),
         Variant(
             Implementation.shard_on_i_mx_hybrid,
-            "intermediate",
-            "static-then-dynamic",
+            INTERMEDIATE,
+            HYBRID,
             "mx",
             _TRN3,
             _NOT_WRITTEN,

@@ -6,6 +6,7 @@ from typing import Any
 
 import nki.isa as nisa
 
+from nkimoe.kernels.block_programs import dense_on_block, dense_on_intermediate
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.schedules.static import run_static
 from nkimoe.plan import Plan
@@ -20,4 +21,5 @@ def target() -> Target:
 
 def run(request: Request, plan: Plan) -> Any:
     """Emit the kernel `plan` describes and return its output tensor."""
-    return run_static(Layer.prepare(request, plan))
+    program = dense_on_intermediate if plan.halves_intermediate else dense_on_block
+    return run_static(Layer.prepare(request, plan), program.compute)

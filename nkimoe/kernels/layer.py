@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.weights import ExpertWeights, make_weights
+from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.gated_activation import GatedActivation
-from nkimoe.kernels.stages.gather_tokens import TileRing
-from nkimoe.kernels.stages.load_routing import Routing
+from nkimoe.kernels.stages.gather_tokens import TokenRows
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
-from nkimoe.kernels.stages.update_output import Output, make_output
-from nkimoe.plan import BlockRange, Plan
+from nkimoe.kernels.stages.update_output import Output, Update, make_output
+from nkimoe.plan import Plan
 from nkimoe.problem import Problem
 from nkimoe.request import Request
-from nkimoe.tiling import Tiling, spans
+from nkimoe.shares import Share
+from nkimoe.tiling import PARTITIONS, Tiling, spans
 
 
 @dataclass(frozen=True)
@@ -25,25 +26,24 @@ class Layer:
 
     Attributes:
         request: the caller's tensors and options.
-        blocks: the blocks of this core.
-        routing: token ids, experts and affinity rows of those blocks, on chip.
-        weights: the source of expert weights.
+        share: what this core does.
+        routing: token ids, experts and affinity rows of its blocks, on chip.
+        token_rows: the hidden rows of the part at hand.
+        weights: the weights of the expert at hand.
         scaling: where affinities multiply.
-        activation: act(gate) * up with its clamps.
+        activation: act(gate) * up.
         output: where results go.
-        token_rows, affinity_columns: rings of tiles that gathers write to.
     """
 
     request: Request
     plan: Plan
-    blocks: BlockRange
+    share: Share
     routing: Routing
+    token_rows: TokenRows
     weights: ExpertWeights
     scaling: Scaling
     activation: GatedActivation
     output: Output
-    token_rows: TileRing
-    affinity_columns: TileRing
 
     @property
     def problem(self) -> Problem:
@@ -56,51 +56,42 @@ class Layer:
     @classmethod
     def prepare(cls, request: Request, plan: Plan) -> Layer:
         """Load what all blocks need and build the options into functions."""
-        core = nl.program_id(0)
-        blocks = plan.blocks_of(core)
-        p, t = plan.problem, plan.tiling
+        share = plan.share_of(nl.program_id(0))
         output = make_output(request, plan)
-        routing = Routing(request, p, blocks)
-        clear = request.skip_dma.skip_token
+        routing = Routing(request, plan.problem, share.blocks)
         return cls(
             request=request,
             plan=plan,
-            blocks=blocks,
+            share=share,
             routing=routing,
-            weights=make_weights(request, plan, routing),
+            token_rows=TokenRows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
+            weights=ExpertWeights(request, plan, share),
             scaling=make_scaling(request),
             activation=GatedActivation.from_request(request),
             output=output,
-            token_rows=TileRing(2 * t.token_tiles, (128, p.H), request.compute_dtype, clear),
-            affinity_columns=TileRing(2 * t.token_tiles, (128, 1), nl.float32, clear),
         )
 
-    def parts(self) -> list[Part]:
-        """The core's work in order: each block in groups of token tiles that go through the MLP together."""
-        groups = spans(self.problem.tiles_per_block, self.tiling.token_tiles)
-        return [Part(j, g.start, g.size, g.start == 0) for j in range(self.blocks.count) for g in groups]
+    def blocks(self, count: int) -> Iterator[BlockRouting]:
+        """The first `count` blocks of this core; a block's affinities start loading when it is handed out."""
+        for block in self.routing.blocks(count):
+            room = self.scaling.room(self.problem.tiles_per_block)
+            self.scaling.gather(room, block, self.routing.out_of_bounds)
+            yield replace(block, affinities=room)
 
+    def parts_of(self, block: BlockRouting) -> list[Part]:
+        """A block in groups of token tiles that go through the MLP together."""
+        B = self.problem.B
+        return [
+            Part(block, tiles, min(tiles.size * PARTITIONS, B - tiles.start * PARTITIONS), tiles.start == 0)
+            for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
+        ]
 
-@dataclass(frozen=True)
-class Part:
-    """Some token tiles of one block.
+    def start(self, part: Part) -> None:
+        """Start loading what the first part needs."""
+        self.token_rows.gather(part)
+        self.weights.fill(part)
 
-    Attributes:
-        block: position among this core's blocks.
-        first_tile, tiles: tiles of 128 slots.
-        opens_block: the first part of its block.
-    """
-
-    block: int
-    first_tile: int
-    tiles: int
-    opens_block: bool
-
-
-@dataclass(frozen=True)
-class Fetched:
-    """What was loaded for a part before its turn: ids, token rows and affinities, a tile each for 128 slots."""
-
-    ids: list[Any]
-    rows: list[Any]
-    affinities: list[Any]
+    def updates(self, part: Part) -> list[Update]:
+        """An update of the output for each tile of slots; the rows it adds to start loading now."""
+        scales = self.scaling.output(part.affinities, part.tiles.size)
+        return self.output.updates(part.ids, scales, name=f"block {part.block.number}")

@@ -20,9 +20,7 @@ from nkimoe import (
 )
 from nkimoe.plan import (
     ACCUMULATED,
-    LOADED,
     OVERWRITTEN,
-    PREFETCHED,
     RESIDENT,
     SHARED,
     SLABS,
@@ -77,8 +75,8 @@ def test_turns_and_halves() -> None:
 @pytest.mark.parametrize(
     ("H", "I", "skip_weight", "weights"),
     [
-        (256, 192, False, PREFETCHED),
-        (2048, 1408, False, LOADED),
+        (256, 192, False, RESIDENT),
+        (2048, 1408, False, RESIDENT),
         (2048, 2064, False, STREAMED),
         (8192, 4096, False, STREAMED),
         (256, 192, True, RESIDENT),
@@ -88,7 +86,7 @@ def test_turns_and_halves() -> None:
 def test_weights_are_kept_as_near_as_they_fit(H: int, I: int, skip_weight: bool, weights: str) -> None:
     p = plan(H=H, I=I, skip_weight=skip_weight)
     assert p.weights == weights
-    assert p.tiling.weights_fit(p.problem) is (weights != STREAMED)
+    assert p.tiling.weights_fit is (weights != STREAMED)
     assert p.tiling.sbuf_bytes <= p.target.sbuf_bytes
 
 
@@ -129,9 +127,9 @@ def test_a_plan_explains_itself() -> None:
         "shard_on_block on trn2, 2 core",
         "T=200 H=256 I=192 E=4 B=128 N=5",
         "128 tokens at a time",
-        "192 of 192 gate/up columns, 256 of 256 down columns",
+        "1 x 192 of 192 gate/up columns, 1 x 256 of 256 down columns",
         f"{tiling.sbuf_bytes} of 212984 bytes",
-        "prefetched",
+        RESIDENT,
         "PING_PONG (core 0: 3, core 1: 2)",
         SLABS,
     ):
@@ -141,7 +139,7 @@ def test_a_plan_explains_itself() -> None:
 
 def test_a_larger_machine_keeps_more_on_chip() -> None:
     assert plan(H=2048, I=2064, target="trn2").weights == STREAMED
-    assert plan(H=2048, I=2064, target="trn3").weights == LOADED
+    assert plan(H=2048, I=2064, target="trn3").weights == RESIDENT
 
 
 def test_targets_are_found_by_generation() -> None:

@@ -214,11 +214,16 @@ def test_weights_stay_on_chip_while_the_expert_stays(case: Case) -> None:
     check(case)
 
 
-def test_weights_of_one_expert_are_loaded_once_for_all_its_blocks() -> None:
-    case = Case(routing="one_expert", K=1, T=1024, cores=1, padding_blocks=0, H=128, I=128)
-    again, once = (run(replace(case, skip_weight=keep)).run.profile.hbm_read for keep in (False, True))
-    one_expert = 3 * case.H * case.I * 2
-    assert 7 * one_expert <= again - once <= 7.1 * one_expert
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i"])
+@pytest.mark.parametrize("skip_weight", [False, True])
+def test_weights_of_one_expert_are_loaded_once_for_all_its_blocks(variant: str, skip_weight: bool) -> None:
+    case = Case(
+        variant=variant, routing="one_expert", K=1, T=1024, cores=1, padding_blocks=0, H=128, I=128,
+        skip_weight=skip_weight,
+    )  # fmt: skip
+    eight, one = (run(replace(case, T=T)).run.profile.hbm_read for T in (1024, 128))
+    tokens, one_expert = 7 * 128 * case.H * 2, 3 * case.H * case.I * 2
+    assert eight - one < 2 * tokens + one_expert / 2, "hidden rows and old output rows, and small tables"
 
 
 # Forms of the inputs --------------------------------------------------------------------------------------------------

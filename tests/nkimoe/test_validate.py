@@ -25,6 +25,7 @@ from nkimoe import (
 )
 from nkimoe.request import Request
 from nkimoe.validate import choose_variant, validate
+from nkimoe.variants import VARIANTS
 from nkisim.observe import Recorder
 
 CASE = Case(T=40, H=128, I=32, E=2, K=1)
@@ -72,7 +73,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("skip_gate_proj", {"skip_gate_proj": None}),
     ("quantization_config", {"quantization_config": 3}),
     # implementations
-    *[("spec", {"spec": MoECTESpec(i)}) for i in MoECTEImplementation if i is not ON_BLOCK],
+    *[("spec", {"spec": MoECTESpec(i)}) for i in MoECTEImplementation if not VARIANTS[i].is_available],
     # dimensions and block size
     ("hidden_states", {"hidden_states": zeros(128)}),
     ("hidden_states", {"hidden_states": zeros(1, 40, 128)}),
@@ -96,7 +97,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("hidden_states", {"hidden_states": zeros(40, 120)}),
     ("hidden_states", {"hidden_states": zeros(40, 8320)}),
     ("hidden_states", {"hidden_states": zeros(0, 128)}),
-    ("down_proj_weight", {"down_proj_weight": zeros(2, 24, 128), "gate_up_proj_weight": zeros(2, 128, 2, 24)}),
+    ("down_proj_weight", {"down_proj_weight": zeros(2, 1, 128), "gate_up_proj_weight": zeros(2, 128, 2, 1)}),
     ("down_proj_weight", {"down_proj_weight": zeros(2, 0, 128), "gate_up_proj_weight": zeros(2, 128, 2, 0)}),
     ("gate_up_proj_weight", {"gate_up_proj_weight": zeros(0, 128, 2, 32), "down_proj_weight": zeros(0, 32, 128)}),
     ("token_position_to_id", {"token_position_to_id": slots(0), "block_to_expert": zeros(0, dtype=np.int32)}),

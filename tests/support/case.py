@@ -15,6 +15,7 @@ from nkimoe import (
     MoECTEImplementation,
     MoECTESpec,
     ShardOnBlockConfig,
+    ShardOnIConfig,
     SkipMode,
 )
 
@@ -24,6 +25,7 @@ class Case:
     """One call.
 
     Attributes:
+        variant: name of the implementation.
         T, H, I, E, K, B: sizes; K experts a token, at most E.
         padding_blocks: blocks without a token at the end; None: as many as `static_block_count` leaves.
         routing: see `routing.ROUTINGS`.
@@ -33,6 +35,7 @@ class Case:
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
     """
 
+    variant: str = "shard_on_block"
     T: int = 200
     H: int = 256
     I: int = 192
@@ -58,6 +61,7 @@ class Case:
     per_core_output: bool = False
     non_overlapping: bool = False
     accumulating: bool = True
+    multiply_on_i: bool = False
     values: str = "normal"
     seed: int = 0
 
@@ -70,16 +74,24 @@ class Case:
     def computes_in(self) -> str:
         return self.compute_dtype or self.dtype
 
+    def spec(self) -> MoECTESpec:
+        """Which implementation, and its options."""
+        implementation = MoECTEImplementation[self.variant]
+        if self.variant == "shard_on_block":
+            on_block = ShardOnBlockConfig(
+                block_sharding_strategy=self.strategy,
+                per_core_output=self.per_core_output,
+                non_overlapping_shards=self.non_overlapping,
+            )
+            return MoECTESpec(implementation, shard_on_block=on_block)
+        on_i = ShardOnIConfig(expert_affinity_multiply_on_I=self.multiply_on_i)
+        return MoECTESpec(implementation, shard_on_I=on_i)
+
     def options(self) -> dict[str, Any]:
         """The arguments of `moe_cte` that are not tensors."""
-        config = ShardOnBlockConfig(
-            block_sharding_strategy=self.strategy,
-            per_core_output=self.per_core_output,
-            non_overlapping_shards=self.non_overlapping,
-        )
         return {
             "block_size": self.B,
-            "spec": MoECTESpec(MoECTEImplementation.shard_on_block, shard_on_block=config),
+            "spec": self.spec(),
             "activation_function": self.activation,
             "skip_dma": SkipMode(self.skip_token, self.skip_weight),
             "compute_dtype": self.computes_in,

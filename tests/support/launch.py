@@ -11,7 +11,10 @@ import numpy.typing as npt
 
 import nkisim
 from nkimoe import moe_cte
+from nkimoe.plan import Plan, make_plan
 from nkimoe.reference import moe_cte_reference
+from nkimoe.request import Request
+from nkimoe.targets import TARGETS
 from nkimoe.tolerance import tolerance
 from nkisim.observe import Observer
 from support.case import Case
@@ -52,6 +55,12 @@ def run(
         output = output[:, 0]
     assert output.dtype == tensors["hidden_states"].dtype
     return Outcome(case, tensors, output, done)
+
+
+def plan_of(case: Case, inputs: dict[str, Any]) -> Plan:
+    """The plan of the call that `run` makes."""
+    request = Request.from_arguments({**inputs, **case.options()})
+    return make_plan(request, case.cores, TARGETS[case.target])
 
 
 def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""act(gate) * up, with biases and clamps before the activation."""
+"""act(gate) * up, or act(up) alone."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
 from nkimoe.request import Request
 from nkimoe.spec import ActFnType
 from nkimoe.tiling import PARTITIONS, ceil_div
-
-Step = tuple[Any, Any]
-"""(operator, operand): an element-wise operation with a number or a [partitions, 1] tile."""
 
 ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
     ActFnType.SiLU: (nl.silu,),
@@ -32,62 +30,68 @@ class GatedActivation:
 
     Attributes:
         functions: activation functions, applied in order.
-        gate_limits, up_limits: clamp steps.
+        up_offset: steps that follow the limits of the up projection.
     """
 
     functions: tuple[Any, ...]
-    gate_limits: tuple[Step, ...]
-    up_limits: tuple[Step, ...]
+    up_offset: Steps
 
     @classmethod
     def from_request(cls, request: Request) -> GatedActivation:
-        """Only the limits that are given become steps."""
-        return cls(ACTIVATIONS[request.activation_function], _limits(request.gate_clamp), _limits(request.up_clamp))
+        """Only an offset that is not zero becomes a step."""
+        offset = float(request.up_offset)
+        return cls(ACTIVATIONS[request.activation_function], ((nl.add, offset),) if offset else ())
 
-    def intermediate(self, projections: Iterable[Any], I: int, tokens: int, dtype: Any) -> Any:
-        """act(gate) * up of all tiles, as [128, I/128, tokens]: row i on partition i % 128."""
-        hidden = nl.ndarray((PARTITIONS, ceil_div(I, PARTITIONS), tokens), dtype=dtype, buffer=nl.sbuf)
-        for p in projections:
-            activated = self._activate(p.gate, (*p.gate_bias, *self.gate_limits))
-            _multiply(hidden[0 : p.rows, p.tile, :], p.up, (*p.up_bias, *self.up_limits), activated)
+    def intermediate(
+        self, projections: Iterable[tuple[Any, ...]], I: int, tokens: int, layer: Any, factors: Any
+    ) -> Any:
+        """What the down projection multiplies, [128, I/128, tokens]: row i on partition i % 128.
+
+        Args:
+            projections: (gate, up) or (up,) of one tile of I after another.
+            factors: fp32 [128, tokens] that multiplies all rows, or None.
+        """
+        inputs = layer.weights.down_inputs
+        hidden = nl.ndarray((PARTITIONS, ceil_div(I, PARTITIONS), tokens), dtype=inputs.dtype, buffer=nl.sbuf)
+        for first, *rest in projections:
+            dst = hidden[0 : first.data.shape[0], first.tile, first.tokens.slice]
+            staged = inputs.stage(dst)
+            if rest:
+                activated = self._activate(first)
+                _scale(activated, activated, factors, first)
+                multiply_after(staged, rest[0].data, (*rest[0].steps, *self.up_offset), activated)
+            elif factors is None:
+                self._activate_into(staged, first.data, (*first.steps, *self.up_offset))
+            else:
+                _scale(staged, self._activate(first, self.up_offset), factors, first)
+            inputs.settle(dst, staged)
         return hidden
 
-    def _activate(self, gate: Any, steps: tuple[Step, ...]) -> Any:
-        bias = None
-        if len(steps) == 1 and steps[0][0] is nl.add:
-            ((_, bias),) = steps  # the Scalar Engine adds it for free
-        else:
-            gate = _apply_steps(gate, steps)
-        out = nl.ndarray(tuple(gate.shape), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.activation(dst=out, op=self.functions[0], data=gate, bias=bias)
-        for function in self.functions[1:]:
-            nisa.activation(dst=out, op=function, data=out)
+    def _activate(self, projection: Any, more: Steps = ()) -> Any:
+        """The activation of a projection, fp32."""
+        out = nl.ndarray(tuple(projection.data.shape), dtype=nl.float32, buffer=nl.sbuf)
+        self._activate_into(out, projection.data, (*projection.steps, *more))
         return out
 
-
-def _limits(clamp: tuple[float | None, float | None]) -> tuple[Step, ...]:
-    upper, lower = clamp
-    low = () if lower is None else ((nl.maximum, float(lower)),)
-    high = () if upper is None else ((nl.minimum, float(upper)),)
-    return (*low, *high)
-
-
-def _apply_steps(data: Any, steps: tuple[Step, ...]) -> Any:
-    """`data` after all steps, two a pass; `data` itself if there are none."""
-    for i in range(0, len(steps), 2):
-        pair = steps[i : i + 2]
-        (op0, operand0), (op1, operand1) = pair if len(pair) == 2 else (*pair, (None, None))
-        out = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=out, data=data, op0=op0, operand0=operand0, op1=op1, operand1=operand1)
-        data = out
-    return data
+    def _activate_into(self, dst: Any, data: Any, steps: Steps) -> None:
+        """dst = act(steps(data)). Without limits the Scalar Engine scales and adds the bias on the way."""
+        scale, bias = 1.0, None
+        rest = list(steps)
+        if rest and rest[0][0] is nl.multiply:
+            (_, scale), *rest = rest
+        if rest and rest[0][0] is nl.add:
+            (_, bias), *rest = rest
+        if rest:
+            data, scale, bias = apply_steps(data, steps), 1.0, None
+        for function in self.functions[:-1]:
+            out = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.activation(dst=out, op=function, data=data, bias=bias, scale=scale)
+            data, scale, bias = out, 1.0, None
+        nisa.activation(dst=dst, op=self.functions[-1], data=data, bias=bias, scale=scale)
 
 
-def _multiply(dst: Any, data: Any, steps: tuple[Step, ...], factor: Any) -> None:
-    """dst = steps(data) * factor; an odd step joins the multiplication's pass."""
-    if len(steps) % 2:
-        data = _apply_steps(data, steps[:-1])
-        op, operand = steps[-1]
-        nisa.scalar_tensor_tensor(dst=dst, data=data, op0=op, operand0=operand, op1=nl.multiply, operand1=factor)
-    else:
-        nisa.tensor_tensor(dst=dst, data1=_apply_steps(data, steps), data2=factor, op=nl.multiply)
+def _scale(dst: Any, data: Any, factors: Any, like: Any) -> None:
+    """dst = data * factors, on GpSimd, which has little else to do."""
+    if factors is not None:
+        columns = factors[0 : data.shape[0], like.tokens.slice]
+        nisa.tensor_tensor(dst=dst, data1=data, data2=columns, op=nl.multiply, engine=nisa.engine.gpsimd)

@@ -7,20 +7,28 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part
+from nkimoe.request import Request
+from nkimoe.tiling import PARTITIONS, Span
+
+
+def clear(tile: Any) -> None:
+    """Zero a tile: a gather that skips pad ids leaves those rows as they were."""
+    nisa.memset(dst=tile, value=0)
+
+
+def leave(tile: Any) -> None:
+    """Every row of a tile will be written."""
+
 
 class TileRing:
-    """`count` tiles used in turn.
+    """`count` tiles used in turn, prepared once."""
 
-    With `clear`, tiles start as zeros: a gather that skips pad ids leaves those rows as they were, and what they held
-    before (an earlier block's rows) reaches no output.
-    """
-
-    def __init__(self, count: int, shape: tuple[int, int], dtype: Any, clear: bool) -> None:
+    def __init__(self, count: int, shape: tuple[int, int], dtype: Any, prepare: Any) -> None:
         self._tiles = [nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for _ in range(count)]
         self._next = 0
-        if clear:
-            for tile in self._tiles:
-                nisa.memset(dst=tile, value=0)
+        for tile in self._tiles:
+            prepare(tile)
 
     def take(self) -> Any:
         """The tile whose turn it is."""
@@ -28,19 +36,48 @@ class TileRing:
         self._next += 1
         return tile
 
-
-def gather_tokens(hidden_states: Any, ids: list[Any], ring: TileRing, out_of_bounds: Any) -> list[Any]:
-    """Rows `ids` of hidden_states [T', H], one tile [128, H] for each index tile [128, 1]."""
-    H = hidden_states.shape[1]
-    return [_gather(hidden_states, [[H, 128], [1, H]], index, ring.take(), out_of_bounds) for index in ids]
+    def rewind(self) -> None:
+        """Start with the first tile again."""
+        self._next = 0
 
 
-def gather_affinities(affinities: Any, rows: list[Any], ring: TileRing, out_of_bounds: Any) -> list[Any]:
-    """Entries `rows` of the affinity column, one fp32 tile [128, 1] for each index tile."""
-    return [_gather(affinities, [[1, 128], [1, 1]], index, ring.take(), out_of_bounds) for index in rows]
+class TokenRows:
+    """Columns `columns` of the hidden rows of one part, a tile [128, columns] for each 128 slots.
+
+    There is one set of tiles: the next part's rows arrive as soon as this part's have been transposed.
+    """
+
+    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: Any) -> None:
+        self._source, self._columns, self._out_of_bounds = request.hidden_states, columns, out_of_bounds
+        shape, prepare = (PARTITIONS, columns.size), PREPARE[request.skip_dma.skip_token]
+        ring = TileRing(tiles, shape, request.compute_dtype, prepare)
+        self._tiles = [ring.take() for _ in range(tiles)]
+
+    def gather(self, part: Part | None) -> None:
+        """Start loading a part's rows."""
+        if part is not None:
+            H, size = self._source.shape[1], self._columns.size
+            for tile, ids in zip(self._tiles, part.ids, strict=False):
+                rows = self._source.ap(
+                    pattern=[[H, PARTITIONS], [1, size]],
+                    offset=self._columns.start,
+                    vector_offset=ids,
+                    indirect_dim=0,
+                )
+                nisa.dma_copy(dst=tile, src=rows, oob_mode=self._out_of_bounds)
+
+    def of(self, part: Part) -> list[Any]:
+        """The tiles of the part gathered last."""
+        return self._tiles[: part.tiles.size]
 
 
-def _gather(source: Any, pattern: list[list[int]], index: Any, tile: Any, out_of_bounds: Any) -> Any:
-    rows = source.ap(pattern=pattern, vector_offset=index, indirect_dim=0)
-    nisa.dma_copy(dst=tile, src=rows, oob_mode=out_of_bounds)
-    return tile
+def gather_affinities(dst: Any, affinities: Any, block: BlockRouting, out_of_bounds: Any) -> Any:
+    """dst, fp32 [128, tiles], receives the affinity of each slot of a block; 0 for slots that are skipped."""
+    clear(dst)
+    for c in range(dst.shape[1]):
+        rows = affinities.ap(pattern=[[1, PARTITIONS], [1, 1]], vector_offset=block.rows[:, c : c + 1], indirect_dim=0)
+        nisa.dma_copy(dst=dst[:, c : c + 1], src=rows, oob_mode=out_of_bounds)
+    return dst
+
+
+PREPARE = {True: clear, False: leave}

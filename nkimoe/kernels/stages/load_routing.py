@@ -2,27 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.plan import BlockRange
 from nkimoe.problem import Problem
 from nkimoe.request import Request
-from nkimoe.tiling import ROUTING_COLUMNS
+from nkimoe.shares import BlockRange
+from nkimoe.tiling import PARTITIONS, ROUTING_COLUMNS, Span
 
 
 @dataclass(frozen=True)
-class Window:
-    """The tables of some consecutive blocks of the core. Slot i of a block is partition i % 128 of tile i // 128.
+class BlockRouting:
+    """Where one block's tokens are and which expert they go to. Slot i is partition i % 128 of tile i // 128.
 
     Attributes:
-        first: the first block, counted on this core.
-        ids: int32 [128, blocks * tiles], the token of each slot.
-        rows: int32, same shape, row of the affinity column: id * E + expert.
+        number: which block, from 0; an int, or an int32 tile [1, 1] inside a device loop.
+        ids: int32 [128, tiles], the token of each slot.
+        rows: int32 [128, tiles], row of the affinity column: id * E + expert.
+        expert: int32 [1, 1].
+        expert_to_load: int32 [1, 1], the same, or E when the block before used this expert too.
+        affinities: fp32 [128, tiles], or None when no stage reads them.
     """
+
+    number: Any
+    ids: Any
+    rows: Any
+    expert: Any
+    expert_to_load: Any
+    affinities: Any = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some token tiles of one block that go through the MLP together.
+
+    Attributes:
+        tiles: which tiles of 128 slots.
+        slots: slots of the block in those tiles; the rest of the last tile is padding.
+        opens_block: the first part of its block.
+    """
+
+    block: BlockRouting
+    tiles: Span
+    slots: int
+    opens_block: bool
+
+    @property
+    def ids(self) -> list[Any]:
+        """One [128, 1] index tile for each tile of slots."""
+        return _columns(self.block.ids, self.tiles)
+
+    @property
+    def affinities(self) -> list[Any]:
+        """One fp32 [128, 1] tile for each tile of slots; empty when no stage reads them."""
+        return [] if self.block.affinities is None else _columns(self.block.affinities, self.tiles)
+
+
+def _columns(table: Any, tiles: Span) -> list[Any]:
+    return [table[:, c : c + 1] for c in range(tiles.start, tiles.stop)]
+
+
+@dataclass(frozen=True)
+class _Window:
+    """The tables of some consecutive blocks of the core, starting with its block number `first`."""
 
     first: int
     ids: Any
@@ -40,53 +86,78 @@ class Routing:
     def __init__(self, request: Request, problem: Problem, blocks: BlockRange) -> None:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
-        self._window: Window | None = None
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
         self.experts = nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
         source = request.block_to_expert.ap(pattern=[[1, 1], [blocks.step, n]], offset=first)
         nisa.dma_copy(dst=self.experts, src=source)
+        self._to_load = _experts_to_load(self.experts, problem.E)
         self.out_of_bounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
 
-    def token_ids(self, block: int, first_tile: int, count: int) -> list[Any]:
-        """One [128, 1] index tile for each of `count` tiles. Blocks are asked for in order."""
-        window = self._window_of(block)
-        return [window.ids[:, c : c + 1] for c in self._columns(window, block, first_tile, count)]
+    def blocks(self, count: int) -> Iterator[BlockRouting]:
+        """The first `count` blocks of the core, in order, without their affinities."""
+        window = None
+        for j in range(count):
+            if j % self._per_window == 0:
+                window = self._load(j, min(self._per_window, count - j))
+            yield self._block(j, window)
 
-    def affinity_rows(self, block: int, first_tile: int, count: int) -> list[Any]:
-        """Likewise, rows of the affinity column."""
-        window = self._window_of(block)
-        return [window.rows[:, c : c + 1] for c in self._columns(window, block, first_tile, count)]
+    def _block(self, j: int, window: Any) -> BlockRouting:
+        tiles = self._problem.tiles_per_block
+        start = (j - window.first) * tiles
+        return BlockRouting(
+            number=self._blocks.block(j),
+            ids=window.ids[:, start : start + tiles],
+            rows=window.rows[:, start : start + tiles],
+            expert=self.experts[:, j : j + 1],
+            expert_to_load=self._to_load[:, j : j + 1],
+        )
 
-    def _columns(self, window: Window, block: int, first_tile: int, count: int) -> range:
-        start = (block - window.first) * self._problem.tiles_per_block + first_tile
-        return range(start, start + count)
-
-    def _window_of(self, block: int) -> Window:
-        first = block // self._per_window * self._per_window
-        if self._window is None or self._window.first != first:
-            self._window = self._load(first, min(self._per_window, self._blocks.count - first))
-        return self._window
-
-    def _load(self, first: int, n: int) -> Window:
+    def _load(self, first: int, n: int) -> _Window:
         """Two DMAs, and the affinity rows computed exactly, in int32."""
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
-        ids = nl.ndarray((128, n * tiles), dtype=nl.int32, buffer=nl.sbuf, name=f"token_ids_{first}")
+        ids = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf, name=f"token_ids_{first}")
         pattern = [[1, 128], [step * p.B, n], [128, tiles]]
         nisa.dma_copy(dst=ids, src=self._request.token_position_to_id.ap(pattern=pattern, offset=at * p.B))
-        everywhere = nl.ndarray((128, n), dtype=nl.int32, buffer=nl.sbuf, name=f"experts_everywhere_{first}")
+        everywhere = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name=f"experts_everywhere_{first}")
         experts = self._request.block_to_expert.ap(pattern=[[0, 128], [step, n]], offset=at)
         nisa.dma_copy(dst=everywhere, src=experts)
-        return Window(first, ids, _affinity_rows(ids, everywhere, p.E, n, tiles))
+        rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
+        return _Window(first, ids, affinity_rows(rows, ids, everywhere, p.E))
 
 
-def _affinity_rows(ids: Any, experts: Any, E: int, n: int, tiles: int) -> Any:
-    """ids * E + expert, on GpSimd: the Vector Engine's int32 goes through fp32 and is exact only to 2**24."""
-    factor = nl.ndarray((128, 1), dtype=nl.int32, buffer=nl.sbuf)
+def affinity_rows(rows: Any, ids: Any, experts: Any, E: int) -> Any:
+    """rows = ids * E + expert, on GpSimd: the Vector Engine's int32 goes through fp32 and is exact only to 2**24.
+
+    Args:
+        rows, ids: int32 [128, blocks * tiles].
+        experts: int32 [128, blocks].
+    """
+    n, columns = experts.shape[1], ids.shape[1]
+    factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=factor, value=E)
-    rows = nl.ndarray((128, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
-    everywhere = factor.ap(pattern=[[1, 128], [0, n * tiles]])
+    everywhere = factor.ap(pattern=[[1, 128], [0, columns]])
     nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
-    per_tile = experts.ap(pattern=[[n, 128], [1, n], [0, tiles]])
+    per_tile = experts.ap(pattern=[[n, 128], [1, n], [0, columns // n]])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
     return rows
+
+
+def _experts_to_load(experts: Any, E: int) -> Any:
+    """int32 [1, blocks]: the expert of each block, or E where the block before has the same one."""
+    n = experts.shape[1]
+    to_load = nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
+    nisa.tensor_copy(dst=to_load, src=experts)
+    if n > 1:
+        unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)
+    return to_load
+
+
+def unless_equal(dst: Any, now: Any, before: Any, otherwise: int) -> None:
+    """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [1, n]."""
+    shape = tuple(now.shape)
+    same = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=same, data1=now, data2=before, op=nl.equal)
+    nothing = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
+    nisa.memset(dst=nothing, value=otherwise)
+    nisa.tensor_copy_predicated(dst=dst, src=nothing, predicate=same)

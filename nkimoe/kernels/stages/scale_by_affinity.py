@@ -12,25 +12,42 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
+from nkimoe.kernels.stages.load_routing import BlockRouting
 from nkimoe.request import Request
 from nkimoe.spec import ExpertAffinityScaleMode
-from nkimoe.tiling import PARTITIONS
+from nkimoe.tiling import PARTITIONS, Span
 
 
 class Scaling:
     """No scaling, and the base of the modes. Affinities are fp32 tiles [128, 1], one for each token tile."""
 
-    def gather(self, rows: list[Any], layer: Any) -> list[Any]:
-        """Load the affinities of the given index tiles; nothing when the mode reads none."""
-        return []
+    def __init__(self, request: Request) -> None:
+        self._source = request.expert_affinities_masked
+        self._ones = nl.ndarray((1, PARTITIONS), dtype=request.compute_dtype, buffer=nl.sbuf)
+        nisa.memset(dst=self._ones, value=1.0)
+
+    def room(self, tiles: int) -> Any:
+        """A tile for the affinities of a block, or None."""
+        return None
+
+    def gather(self, dst: Any, block: BlockRouting, out_of_bounds: Any) -> None:
+        """Load the affinities of a block's slots into `dst`, made by `room`."""
 
     def rows(self, rows: list[Any], affinities: list[Any]) -> Iterable[Any]:
         """Token rows [128, H], scaled, one tile at a time."""
         return rows
 
     def columns(self, affinities: list[Any]) -> Any:
-        """The affinities as one row repeated on all partitions, [128, tokens] fp32, or None."""
+        """What multiplies the gate and up projections before their bias: fp32 [128, tokens], or None."""
         return None
+
+    def hidden(self, affinities: list[Any]) -> Any:
+        """What multiplies act(gate) * up: fp32 [128, tokens], or None."""
+        return None
+
+    def bias(self, hidden: Any, tiles: int) -> list[Any]:
+        """What multiplies the down bias, [1, 128] for each token tile; `hidden` is what `hidden` gave."""
+        return [self._ones] * tiles
 
     def output(self, affinities: list[Any], tiles: int) -> list[Any]:
         """What the results of each token tile are multiplied by: a number or a [128, 1] tile."""
@@ -38,9 +55,11 @@ class Scaling:
 
 
 class _WithAffinity(Scaling):
-    def gather(self, rows: list[Any], layer: Any) -> list[Any]:
-        source = layer.request.expert_affinities_masked
-        return gather_affinities(source, rows, layer.affinity_columns, layer.routing.out_of_bounds)
+    def room(self, tiles: int) -> Any:
+        return nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf)
+
+    def gather(self, dst: Any, block: BlockRouting, out_of_bounds: Any) -> None:
+        gather_affinities(dst, self._source, block, out_of_bounds)
 
 
 class PostScale(_WithAffinity):
@@ -60,25 +79,52 @@ class PreScale(_WithAffinity):
             yield tile
 
 
-class PreScaleDelayed(_WithAffinity):
-    """(x W) * affinity, before the gate and up biases: fp32 where PRE_SCALE rounds x * affinity."""
+class _AcrossColumns(_WithAffinity):
+    """Affinities along the columns of tokens."""
 
-    def __init__(self) -> None:
+    def __init__(self, request: Request) -> None:
+        super().__init__(request)
         self._identity = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
 
-    def columns(self, affinities: list[Any]) -> Any:
+    def _across(self, affinities: list[Any]) -> Any:
         """A matmul with the identity moves affinities from partitions to columns, and repeats them on the way."""
-        across = nl.ndarray((PARTITIONS, len(affinities) * PARTITIONS), dtype=nl.float32, buffer=nl.psum)
+        columns = nl.ndarray((PARTITIONS, len(affinities) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         for t, affinity in enumerate(affinities):
+            across = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.psum)
             nisa.nc_matmul(
-                dst=across[:, t * PARTITIONS : (t + 1) * PARTITIONS],
-                stationary=affinity.ap(pattern=[[1, PARTITIONS], [0, PARTITIONS]]),
+                dst=across,
+                stationary=_repeated(affinity),
                 moving=self._identity,
                 is_moving_onezero=True,
             )
-        columns = nl.ndarray(tuple(across.shape), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_copy(dst=columns, src=across)
+            nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=across)
         return columns
+
+
+def _repeated(column: Any) -> Any:
+    """[128, 1] seen as [128, 128]."""
+    tile = nl.ndarray((PARTITIONS, 1), dtype=column.dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=tile, src=column)
+    return tile.ap(pattern=[[1, PARTITIONS], [0, PARTITIONS]])
+
+
+class PreScaleDelayed(_AcrossColumns):
+    """(x W) * affinity, before the gate and up biases: fp32 where PRE_SCALE rounds x * affinity."""
+
+    def columns(self, affinities: list[Any]) -> Any:
+        return self._across(affinities)
+
+
+class OnIntermediate(_AcrossColumns):
+    """(act(gate) * up) * affinity, and bias * affinity: equals scaling the output, on I columns instead of H."""
+
+    def hidden(self, affinities: list[Any]) -> Any:
+        return self._across(affinities)
+
+    def bias(self, hidden: Any, tiles: int) -> list[Any]:
+        row = nl.ndarray((1, tiles * PARTITIONS), dtype=self._ones.dtype, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=row, src=hidden[0:1, :], engine=nisa.engine.gpsimd)
+        return [row[:, t * PARTITIONS : (t + 1) * PARTITIONS] for t in range(tiles)]
 
 
 MODES: dict[ExpertAffinityScaleMode, type[Scaling]] = {
@@ -91,13 +137,15 @@ MODES: dict[ExpertAffinityScaleMode, type[Scaling]] = {
 
 def make_scaling(request: Request) -> Scaling:
     """The scaling of a request."""
-    return MODES[request.expert_affinities_scaling_mode]()
+    if request.affinity_multiplies_on_i:
+        return OnIntermediate(request)
+    return MODES[request.expert_affinities_scaling_mode](request)
 
 
-def scale_columns(data: Any, columns: Any) -> Any:
+def scale_columns(data: Any, columns: Any, tokens: Span) -> Any:
     """data [partitions, tokens] times a row of affinities; `data` itself when there is none."""
     if columns is None:
         return data
     scaled = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
-    nisa.tensor_tensor(dst=scaled, data1=data, data2=columns[0 : data.shape[0], :], op=nl.multiply)
+    nisa.tensor_tensor(dst=scaled, data1=data, data2=columns[0 : data.shape[0], tokens.slice], op=nl.multiply)
     return scaled

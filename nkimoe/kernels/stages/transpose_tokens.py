@@ -8,7 +8,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import PARTITIONS, spans
+from nkimoe.tiling import PARTITIONS, Span, spans
 
 
 def hidden_rows(tile: int, group: int) -> slice:
@@ -22,18 +22,21 @@ def hidden_rows(tile: int, group: int) -> slice:
 
 
 def transpose_tokens(rows: Iterable[Any], count: int, layer: Any) -> Any:
-    """[128, H/128, tokens] from `count` tiles [128 tokens, H]; partition and tile together name the row of H."""
-    tiles, tiling = layer.problem.H // PARTITIONS, layer.tiling
-    tokens = nl.ndarray((PARTITIONS, tiles, count * PARTITIONS), dtype=layer.request.compute_dtype, buffer=nl.sbuf)
+    """[128, H/128, tokens] from `count` tiles of rows; partition and tile together name the row of H.
+
+    Only the core's gathered columns of H are filled in; rows are tiles [128 tokens, gathered columns].
+    """
+    own, tiling, inputs = layer.share.gathered, layer.tiling, layer.weights.gate_up_inputs
+    tokens = nl.ndarray(
+        (PARTITIONS, layer.problem.H // PARTITIONS, count * PARTITIONS), dtype=inputs.dtype, buffer=nl.sbuf
+    )
+    first = own.start // PARTITIONS
     for t, row in enumerate(rows):
-        for bank in spans(tiles, tiling.transposes_per_bank):
+        for bank in spans(own.size // PARTITIONS, tiling.transposes_per_bank):
             turned = nl.ndarray((PARTITIONS, bank.size, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 columns = row[:, hidden_rows(bank.start + k, tiling.row_group)]
                 nisa.nc_transpose(dst=turned[:, k, :], data=columns, engine=nisa.engine.tensor)
-            nisa.tensor_copy(
-                dst=tokens[:, bank.slice, t * PARTITIONS : (t + 1) * PARTITIONS],
-                src=turned,
-                engine=nisa.engine.scalar,
-            )
+            here = Span(first + bank.start, bank.size)
+            inputs.store(tokens[:, here.slice, t * PARTITIONS : (t + 1) * PARTITIONS], turned)
     return tokens

@@ -11,23 +11,24 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.gather_tokens import TileRing
+from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.request import Request
-from nkimoe.tiling import PARTITIONS, Span, spans
+from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
 
 
 class Slab:
-    """Rows [rows, H] of an HBM tensor, possibly one of several interleaved ones."""
+    """Columns `columns` of rows [rows, H] in an HBM tensor; rows are `pitch` elements apart, the first at `offset`."""
 
-    def __init__(self, tensor: Any, rows: int, H: int, index: int, count: int) -> None:
-        self.tensor, self.rows, self.H = tensor, rows, H
-        self._pitch, self._offset = count * H, index * H
+    def __init__(self, tensor: Any, rows: int, columns: Span, pitch: int, offset: int = 0) -> None:
+        self.tensor, self.rows, self.columns = tensor, rows, columns
+        self._pitch, self._offset = pitch, offset + columns.start
 
     def part(self, span: Span) -> Any:
-        """Consecutive rows, as a [rows, H] view."""
+        """Consecutive rows, as a [rows, columns] view."""
         return self.tensor.ap(
-            pattern=[[self._pitch, span.size], [1, self.H]], offset=self._offset + span.start * self._pitch
+            pattern=[[self._pitch, span.size], [1, self.columns.size]],
+            offset=self._offset + span.start * self._pitch,
         )
 
     def at(self, ids: Any, limit: int) -> Any:
@@ -38,7 +39,7 @@ class Slab:
         """
         bounded = self.tensor.reshape((self.rows, self._pitch))[0:limit, :]
         return bounded.ap(
-            pattern=[[self._pitch, PARTITIONS], [1, self.H]],
+            pattern=[[self._pitch, PARTITIONS], [1, self.columns.size]],
             offset=self._offset,
             vector_offset=ids,
             indirect_dim=0,
@@ -50,35 +51,28 @@ class Update:
 
     def __init__(self, output: Output, ids: Any, scale: Any, name: str) -> None:
         self._output, self._ids, self._scale, self._name = output, ids, scale, name
-        self._old: Any = None
-        self._new: Any = None
+        self._rows, self._combine = output.rows(ids)
 
     def add(self, columns: Span, result: Any) -> None:
-        """new = result * scale (+ old), from PSUM, rounded once. Columns come in order; the last one writes."""
-        if columns.start == 0:
-            self._old = self._output.old_rows(self._ids)
-            self._new = nl.ndarray((PARTITIONS, self._output.slab.H), dtype=self._output.dtype, buffer=nl.sbuf)
-        self._combine(self._new[:, columns.slice], result, columns)
-        if columns.stop == self._output.slab.H:
+        """new = result * scale (+ old), rounded once. Columns come in order; the last ones write."""
+        own = self._output.slab.columns
+        self._combine(self._rows[:, columns.start - own.start : columns.stop - own.start], result, self._scale)
+        if columns.stop == own.stop:
             self._write()
-
-    def _combine(self, new: Any, result: Any, columns: Span) -> None:
-        if self._old is None:
-            nisa.tensor_scalar(dst=new, data=result, op0=nl.multiply, operand0=self._scale)
-        else:
-            nisa.scalar_tensor_tensor(
-                dst=new,
-                data=result,
-                op0=nl.multiply,
-                operand0=self._scale,
-                op1=nl.add,
-                operand1=self._old[:, columns.slice],
-            )
 
     def _write(self) -> None:
         """Scatter the rows; pad slots are out of bounds and write nothing."""
         rows = self._output.slab.at(self._ids, self._output.tokens)
-        nisa.dma_copy(dst=rows, src=self._new, oob_mode=nisa.oob_mode.skip, name=self._name)
+        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip, name=self._name)
+
+
+def _replace(new: Any, result: Any, scale: Any) -> None:
+    nisa.tensor_scalar(dst=new, data=result, op0=nl.multiply, operand0=scale)
+
+
+def _add(rows: Any, result: Any, scale: Any) -> None:
+    """`rows` holds the old values."""
+    nisa.scalar_tensor_tensor(dst=rows, data=result, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 
 
 class Output:
@@ -97,9 +91,13 @@ class Output:
         """Make rows that no slot names zero."""
         raise NotImplementedError
 
-    def old_rows(self, ids: Any) -> Any:
-        """What rows `ids` hold so far, [128, H], or None when they are overwritten."""
-        return None
+    def rows(self, ids: Any) -> tuple[Any, Any]:
+        """A tile [128, columns] for rows `ids`, and how results go into it."""
+        tile = nl.ndarray((PARTITIONS, self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
+        return tile, _replace
+
+    def rewind(self) -> None:
+        """A device loop begins its body."""
 
     def updates(self, ids: list[Any], scales: list[Any], name: str) -> list[Update]:
         """One update for each index tile, results multiplied by the matching scale."""
@@ -119,20 +117,30 @@ class Overwrite(Output):
             nisa.core_barrier(data=self.tensor, cores=(0, 1))
 
 
+class OverwriteColumns(Output):
+    """Every row has one writer for each half of its columns, which this core clears itself."""
+
+    def begin(self) -> None:
+        _clear(self.slab, spans(self.slab.rows, PARTITIONS))
+
+
 class Accumulate(Output):
     """Rows are read, added to and written back; only this core touches the slab."""
 
     def __init__(self, tensor: Any, slab: Slab, tokens: int, dtype: Any, buffers: int) -> None:
         super().__init__(tensor, slab, tokens, dtype)
-        self._ring = TileRing(buffers, (PARTITIONS, slab.H), dtype, clear=True)
+        self._ring = TileRing(buffers, (PARTITIONS, slab.columns.size), dtype, clear)
 
     def begin(self) -> None:
         _clear(self.slab, spans(self.slab.rows, PARTITIONS))
 
-    def old_rows(self, ids: Any) -> Any:
+    def rows(self, ids: Any) -> tuple[Any, Any]:
         old = self._ring.take()
         nisa.dma_copy(dst=old, src=self.slab.at(ids, self.tokens), oob_mode=nisa.oob_mode.skip)
-        return old
+        return old, _add
+
+    def rewind(self) -> None:
+        self._ring.rewind()
 
 
 class AccumulateDisjoint(Accumulate):
@@ -162,8 +170,8 @@ class AccumulateSlabs(Accumulate):
             nisa.core_barrier(data=tensor, cores=(0, 1))
         first, second = self.slabs
         for span in _my_share(first.rows):
-            total = nl.ndarray((span.size, first.H), dtype=self.dtype, buffer=nl.sbuf)
-            other = nl.ndarray((span.size, first.H), dtype=self.dtype, buffer=nl.sbuf)
+            total = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
+            other = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
             nisa.dma_copy(dst=total, src=first.part(span))
             nisa.dma_copy(dst=other, src=second.part(span))
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
@@ -185,7 +193,7 @@ def _clear(slab: Slab, parts: list[Span]) -> None:
 
 
 def _zeros(slab: Slab) -> Any:
-    tile = nl.ndarray((min(PARTITIONS, slab.rows), slab.H), dtype=slab.tensor.dtype, buffer=nl.sbuf)
+    tile = nl.ndarray((min(PARTITIONS, slab.rows), slab.columns.size), dtype=slab.tensor.dtype, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=0)
     return tile
 
@@ -200,20 +208,23 @@ def _clear_rows(slab: Slab, span: Span) -> None:
 
 def make_output(request: Request, plan: Plan) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
-    p, dtype, buffers = plan.problem, request.hidden_states.dtype, plan.tiling.token_tiles
+    p, dtype, buffers = plan.problem, request.hidden_states.dtype, OLD_ROW_SETS * plan.tiling.token_tiles
+    everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
         tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
-        slabs = [Slab(tensor, p.rows, p.H, c, p.cores) for c in range(p.cores)]
+        slabs = [Slab(tensor, p.rows, everything, p.cores * p.H, c * p.H) for c in range(p.cores)]
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)
     tensor = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
-    slab = Slab(tensor, p.rows, p.H, 0, 1)
+    slab = Slab(tensor, p.rows, plan.share_of(nl.program_id(0)).written, p.H)
     if plan.output == OVERWRITTEN:
-        return Overwrite(tensor, slab, p.T, dtype)
+        kind = OverwriteColumns if plan.halves_intermediate else Overwrite
+        return kind(tensor, slab, p.T, dtype)
     if plan.output == ACCUMULATED:
         return Accumulate(tensor, slab, p.T, dtype, buffers)
     if plan.output == SHARED:
         return AccumulateDisjoint(tensor, slab, p.T, dtype, buffers)
     scratch = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output_of_core_1")
-    return AccumulateSlabs(tensor, [slab, Slab(scratch, p.rows, p.H, 0, 1)], p.T, dtype, buffers, _leave)
+    slabs = [slab, Slab(scratch, p.rows, everything, p.H)]
+    return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _leave)

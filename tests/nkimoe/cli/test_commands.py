@@ -148,7 +148,7 @@ def test_variants_lists_all_seven_as_a_table_and_as_json() -> None:
 def test_explain_prints_the_plan_that_run_would_use() -> None:
     output = nkimoe("explain", "--model", "qwen3-30b-a3b", "--tp", "4", "--tokens", "640").output
     assert "T=640 H=2048 I=192 E=128 B=128 N=167" in output
-    assert "weights prefetched" in output
+    assert "weights resident" in output
 
 
 def test_request_errors_carry_argument_rule_and_value() -> None:

@@ -1,0 +1,42 @@
+"""Contraction of two operands that lie in tiles of 128 rows."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import nki.isa as nisa
+
+from nkimoe.tiling import PARTITIONS, spans
+
+
+class Step(NamedTuple):
+    """One matmul of a contraction: `rows` partitions of the tiles `tiles`."""
+
+    rows: int
+    tiles: int | slice
+    mode: Any
+
+
+def contract(dst: Any, stationary: Any, moving: Any, rows: int, tiles_at_once: int) -> None:
+    """dst [M, N] = sum over `rows` rows of stationary.T @ moving, from [128, tiles, M] and [128, tiles, N].
+
+    Args:
+        tiles_at_once: 1, or 2 for fp8 operands: the PE takes two rows a partition in the time of one.
+    """
+    for n, step in enumerate(steps(rows, tiles_at_once)):
+        nisa.nc_matmul(
+            dst=dst,
+            stationary=stationary[0 : step.rows, step.tiles, :],
+            moving=moving[0 : step.rows, step.tiles, :],
+            accumulate=n > 0,
+            perf_mode=step.mode,
+        )
+
+
+def steps(rows: int, tiles_at_once: int) -> list[Step]:
+    """The matmuls of a contraction over `rows` rows; whole tiles in pairs if two go at once."""
+    tiles = spans(rows, PARTITIONS)
+    paired = rows // PARTITIONS // 2 * 2 if tiles_at_once == 2 else 0
+    double, single = nisa.matmul_perf_mode.double_row, nisa.matmul_perf_mode.none
+    pairs = [Step(PARTITIONS, slice(k, k + 2), double) for k in range(0, paired, 2)]
+    return [*pairs, *(Step(tiles[k].size, k, single) for k in range(paired, len(tiles)))]

@@ -1,0 +1,59 @@
+"""What the two cores tell each other when they share a block: transposed tokens, and partial sums."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.tiling import PARTITIONS, Span
+
+Result = tuple[int, Span, Any]
+"""(token tile, columns of H, fp32 [128, columns])."""
+
+
+def share_tokens(tokens: Any, gathered: Span) -> Any:
+    """Complete transposed tokens [128, H/128, tokens] with the tiles of H that only the other core gathered."""
+    tiles, first = tokens.shape[1], gathered.start // PARTITIONS
+    own = Span(first, gathered.size // PARTITIONS)
+    missing = tiles - own.size
+    if missing:
+        outgoing = slice(own.stop - missing, own.stop) if first else slice(0, missing)
+        incoming = slice(0, missing) if first else slice(own.stop, tiles)
+        _swap(tokens[:, outgoing, :], tokens[:, incoming, :])
+    return tokens
+
+
+def add_across_cores(partials: Iterator[Result], written: Span, dtype: Any) -> Iterator[Result]:
+    """Yield the sums over both cores of this core's columns of H.
+
+    Args:
+        partials: this core's share of the contraction over I, for all columns: each piece of the other core's columns
+            comes before the piece of own columns it is swapped for.
+        dtype: of partial sums on their way.
+    """
+    received: dict[tuple[int, int], Any] = {}
+    for tile, columns, partial in partials:
+        place = (tile, columns.start % written.size)
+        if written.start <= columns.start < written.stop:
+            total = nl.ndarray(tuple(partial.shape), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.tensor_tensor(dst=total, data1=partial, data2=received.pop(place), op=nl.add)
+            yield tile, columns, total
+        else:
+            received[place] = _send(partial, dtype)
+
+
+def _send(partial: Any, dtype: Any) -> Any:
+    """What the other core has for this core's columns, in exchange for `partial` of its columns."""
+    outgoing = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
+    incoming = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=outgoing, src=partial, engine=nisa.engine.scalar)
+    _swap(outgoing, incoming)
+    return incoming
+
+
+def _swap(outgoing: Any, incoming: Any) -> None:
+    other = 1 - nl.program_id(0)
+    nisa.sendrecv(src=outgoing, dst=incoming, send_to_rank=other, recv_from_rank=other, pipe_id=0)

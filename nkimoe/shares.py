@@ -1,0 +1,74 @@
+"""What each core of a launch does: which blocks, which columns of I, which columns of H."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nkimoe.problem import Problem
+from nkimoe.spec import BlockShardStrategy
+from nkimoe.tiling import PARTITIONS, Span, ceil_div
+
+
+@dataclass(frozen=True)
+class BlockRange:
+    """The blocks of one core: first, first + step, ... (`count` of them)."""
+
+    first: int
+    step: int
+    count: int
+
+    @property
+    def indices(self) -> slice:
+        """The same blocks as a slice of an array of blocks."""
+        return slice(self.first, self.first + self.step * self.count, self.step)
+
+    def block(self, j: int) -> int:
+        """Global number of the core's j-th block."""
+        return self.first + j * self.step
+
+
+def block_range(strategy: BlockShardStrategy, n: int, cores: int, core: int) -> BlockRange:
+    """Which of `n` blocks a core takes."""
+    if strategy is BlockShardStrategy.PING_PONG:
+        return BlockRange(core, cores, len(range(core, n, cores)))
+    half = ceil_div(n, cores)
+    first = min(core * half, n)
+    return BlockRange(first, 1, min(half, n - first))
+
+
+@dataclass(frozen=True)
+class Share:
+    """One core's part of the work.
+
+    Attributes:
+        blocks: the blocks it processes.
+        inner: columns of I it computes.
+        gathered: columns of H it gathers and transposes; the rest comes from the other core.
+        written: columns of H whose results it sums up and writes.
+    """
+
+    blocks: BlockRange
+    inner: Span
+    gathered: Span
+    written: Span
+
+
+def whole_blocks(problem: Problem, blocks: BlockRange) -> Share:
+    """All columns of some blocks."""
+    everything = Span(0, problem.H)
+    return Share(blocks, Span(0, problem.I), everything, everything)
+
+
+def half_of_each_block(problem: Problem, core: int) -> Share:
+    """Half of I for all blocks. Tokens are gathered and results written in halves of H, so nothing is done twice.
+
+    Both cores gather equally many tiles, as an exchange needs; with an odd number they share the middle one.
+    """
+    tiles = problem.H // PARTITIONS
+    half, inner = ceil_div(tiles, 2), ceil_div(problem.I, 2)
+    return Share(
+        BlockRange(0, 1, problem.N),
+        Span(core * inner, min(inner, problem.I - core * inner)),
+        Span(core * (tiles - half) * PARTITIONS, half * PARTITIONS),
+        Span(core * problem.H // 2, problem.H // 2),
+    )
