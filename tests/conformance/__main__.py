@@ -23,6 +23,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seconds", type=int, default=0, help="time for a case, instead of its family's")
     parser.add_argument("--memory", type=float, default=10.0, help="GiB a case may take (10)")
     parser.add_argument("--only", default="", help="regular expression on names of cases")
+    parser.add_argument("--full-size", action="store_true", help="no smaller sizes (hours, and 64 GiB)")
     parser.add_argument("--json", type=Path, help="write all results here")
     return parser.parse_args()
 
@@ -40,7 +41,9 @@ def main() -> int:
         return 2
     places = {"nkilib": given.nkilib, "samples": given.samples, "sdk": given.sdk}
     checkouts = {source: path.resolve() for source, path in places.items() if path}
-    settings = Settings(checkouts, given.cases, given.parallel, given.seconds, given.memory, given.only)
+    settings = Settings(
+        checkouts, given.cases, given.parallel, given.seconds, given.memory, given.only, given.full_size
+    )
     versions = {source: report.commit_of(path) for source, path in checkouts.items()}
     results: dict[str, list[dict[str, Any]]] = {}
     for family in FAMILIES:

@@ -43,6 +43,13 @@ def _shares(sizes: dict[str, int], total: int) -> dict[str, int]:
     return given
 
 
+def unskip(items: list[pytest.Item], pattern: str) -> None:
+    """Take the skip marks off the items whose names match."""
+    for item in items:
+        if pattern and re.search(pattern, name_of(item)):
+            item.own_markers = [mark for mark in item.own_markers if mark.name != "skip"]
+
+
 def spread(group: list[Any], count: int) -> list[Any]:
     """`count` of the group, at equal distances, the first one included."""
     return [group[i * len(group) // count] for i in range(count)]

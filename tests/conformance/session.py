@@ -19,6 +19,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from conformance import choice, imports, isolation
+from conformance.adapted import ADAPTATIONS
 from conformance.kernel_run import TestManager, outcome_of
 
 SETUP: dict[str, Any] = json.loads(os.environ["CONFORMANCE"])
@@ -44,7 +45,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def test_manager(request: pytest.FixtureRequest) -> TestManager:
-    manager = TestManager()
+    manager = TestManager(ADAPTATIONS[SETUP["adapt"]])
     request.node.stash[_MANAGER] = manager
     return manager
 
@@ -127,6 +128,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     for failure in _collection_failures(session):
         print(json.dumps(failure), file=pipe)
     chosen = choice.choose(session.items, SETUP)
+    choice.unskip(chosen, SETUP["unskip"])
     print(json.dumps({"collected": len(session.items), "chosen": len(chosen)}), file=pipe)
     cases = [(choice.name_of(item), _as_case(item)) for item in chosen]
     limits = {name: SETUP[name] for name in ("seconds", "memory_gib", "parallel")}
@@ -152,7 +154,9 @@ def _collection_failures(session: pytest.Session) -> list[dict[str, Any]]:
 def _as_case(item: pytest.Item) -> Callable[[], dict[str, Any]]:
     def case() -> dict[str, Any]:
         _seed()
-        changed = choice.shrink(item, SETUP["largest"])
+        changed: dict[str, Any] = dict(choice.shrink(item, SETUP["largest"]))
+        if SETUP["adapt"]:
+            changed["arguments"] = SETUP["adapt"]
         reports = runtestprotocol(item, log=False, nextitem=None)
         result: dict[str, Any] = {"target": _target(item), "changed": changed}
         if (manager := item.stash.get(_MANAGER, None)) is not None:

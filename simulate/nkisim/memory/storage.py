@@ -2,13 +2,14 @@
 
 An on-chip allocation is a rectangle of partitions by bytes. Without an address it owns its bytes; with one it is a
 window of the core's memory, so overlapping addresses really alias. Fresh memory holds 0xFF bytes, which read as NaN in
-every float format and as -1 in integers.
+every float format and as -1 in integers, or what NKISIM_UNWRITTEN_BYTE says.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,13 +21,17 @@ from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, NOT_COMPUTED, WRITTEN, Shadow
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-_POISON = 0xFF
+UNWRITTEN = "NKISIM_UNWRITTEN_BYTE"
 _identities = itertools.count()
 
 
 def next_identity() -> int:
     """A number above the identities of all storages so far and below those of all later ones."""
     return next(_identities)
+
+
+def _unwritten_byte() -> int:
+    return int(os.environ.get(UNWRITTEN, "0xFF"), 0)
 
 
 @dataclass(eq=False)
@@ -62,9 +67,9 @@ class Block:
     def poison(self) -> None:
         """Give every byte that was never written its defined value."""
         if self.shadow.uniform == NEVER:
-            self.data.fill(_POISON)
+            self.data.fill(_unwritten_byte())
         elif self.shadow.uniform is None:
-            self.data[self.shadow.materialize() == NEVER] = _POISON
+            self.data[self.shadow.materialize() == NEVER] = _unwritten_byte()
 
 
 @dataclass(eq=False)

@@ -112,17 +112,25 @@ def test_a_scatter_writes_each_of_its_rows(trn2):
     trn2.attempt(body)
 
 
-def test_unwritten_memory_has_a_defined_value(trn2):
+@pytest.mark.parametrize(
+    ("byte", "number", "integer"), [(None, np.nan, -1), ("0", 0, 0), ("0x3F", 0.747059, 0x3F3F3F3F)]
+)
+def test_unwritten_memory_has_a_defined_value(trn2, monkeypatch, byte, number, integer):
+    if byte is not None:
+        monkeypatch.setenv("NKISIM_UNWRITTEN_BYTE", byte)
+
     def kernel():
         out = nl.ndarray((4, 6), nl.float32, buffer=nl.shared_hbm)
         whole = nl.ndarray((4, 6), nl.int32, buffer=nl.shared_hbm)
         nisa.dma_copy(out[:, 0:3], tile((4, 3)))
         return out, whole
 
-    out, whole = trn2.run(kernel, report_only=True).outputs
-    assert np.isnan(out[:, 3:]).all()
+    run = trn2.run(kernel, report_only=True)
+    out, whole = run.outputs
+    np.testing.assert_allclose(out[:, 3:], number, rtol=1e-6)
     assert not out[:, :3].any()
-    assert (whole == -1).all()
+    assert (whole == integer).all()
+    assert {finding.error.code for finding in run.findings} == {"NKI401"}
 
 
 def test_a_partly_accumulated_region_shows_its_lowest_and_highest_state(trn2):
