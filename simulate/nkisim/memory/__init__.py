@@ -1,7 +1,9 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access
+from nkisim.memory.columns import grouped
 from nkisim.memory.door import Region, all_its_own, first_unwritten, mark, read, resolve, state_range, write
+from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import MATMUL, NEVER, WRITTEN, ZEROED
@@ -14,6 +16,7 @@ __all__ = [
     "WRITTEN",
     "ZEROED",
     "Access",
+    "Columns",
     "DynamicSlice",
     "MemoryRegion",
     "NkiTensor",
@@ -23,6 +26,7 @@ __all__ = [
     "all_its_own",
     "allocate",
     "first_unwritten",
+    "grouped",
     "mark",
     "read",
     "resolve",

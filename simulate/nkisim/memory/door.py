@@ -15,7 +15,8 @@ import numpy as np
 from nkisim.dtypes import convert
 from nkisim.errors import OutOfBounds, PartitionError, ShapeError, SimulationError, UninitializedRead, ViewError
 from nkisim.memory.access import Access
-from nkisim.memory.indirection import Indirection
+from nkisim.memory.columns import offsets
+from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 from nkisim.memory.storage import Block
@@ -32,12 +33,14 @@ class Region:
     Attributes:
         in_bounds: which rows of a gather or scatter exist (None: all); False only under `oob_mode.skip`.
         skipped: a scalar runtime index was out of bounds and the whole access is dropped.
+        columns: the access is a gather or scatter of columns, so its dimensions are exchanged.
     """
 
     access: Access
     block: Block
     in_bounds: Array | None = None
     skipped: bool = False
+    columns: bool = False
 
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
@@ -56,7 +59,21 @@ def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
     return region
 
 
+def _resolve_columns(tensor: NkiTensor, how: Columns) -> Region:
+    """Rows of the access are the columns; its second dimension is the partition."""
+    region = resolve(how.index)
+    whole = _access(tensor, Layout((tensor.shape[0], how.extent), tensor.strides, tensor.offset))
+    if first_unwritten(region) is not None:
+        raise _unwritten_index(region)
+    rows = offsets(how, read(region))
+    pitch, step = whole.strides
+    access = replace(whole, shape=(how.count, tensor.shape[0]), strides=(step, pitch), rows=rows)
+    return Region(access, tensor.block, columns=True)
+
+
 def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: bool) -> Region:
+    if isinstance(how, Columns):
+        return _resolve_columns(tensor, how)
     offset, rows, in_bounds, skipped = _follow(tensor, how, tensor.offset, skip_out_of_bounds)
     layout = Layout(tensor.shape, tensor.strides, offset)
     if rows is not None:
@@ -112,14 +129,18 @@ def _index_values(how: Indirection) -> Array:
     if isinstance(how.index, RegisterValue):
         return np.array([how.index.read()], np.int64)
     region = resolve(how.index)
-    missing = first_unwritten(region)
-    if missing is not None:
-        raise UninitializedRead(
-            "a runtime index is written before it is used",
-            f"element {missing} of shape {region.access.shape} in the {region.access.storage} was never written",
-            "Load or compute the indices first.",
-        )
+    if first_unwritten(region) is not None:
+        raise _unwritten_index(region)
     return read(region).astype(np.int64).T.reshape(-1)
+
+
+def _unwritten_index(region: Region) -> UninitializedRead:
+    return UninitializedRead(
+        "a runtime index is written before it is used",
+        f"element {first_unwritten(region)} of shape {region.access.shape} in the {region.access.storage} was never "
+        "written",
+        "Load or compute the indices first.",
+    )
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -203,7 +224,9 @@ def read(region: Region) -> Array:
     """The values, in the tensor's own dtype. Callers do not write into the result."""
     access = region.access
     values = _array(access, region.block.data, access.dtype.numpy)
-    return values if access.rows is None else values[access.rows]
+    if access.rows is None:
+        return values
+    return np.ascontiguousarray(values[access.rows].T) if region.columns else values[access.rows]
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:
@@ -212,6 +235,8 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     mark(region, state)
     target = _array(access, region.block.data, access.dtype.numpy)
     converted = convert(values, access.dtype)
+    if region.columns:
+        converted = converted.reshape(access.shape[::-1]).T
     if converted.shape != access.shape:
         converted = converted.reshape(access.shape)
     if access.rows is None:
