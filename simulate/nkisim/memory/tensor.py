@@ -77,10 +77,8 @@ class NkiTensor:
                 f"{layout.shape} from {self.shape}",
                 "Keep a free dimension of size 1.",
             )
-        if isinstance(self.indirection, Columns) and (layout.shape[1:], layout.strides) != (
-            self.shape[1:],
-            self.strides,
-        ):
+        kept = layout.shape[1:] == self.shape[1:] and layout.strides == self.strides
+        if isinstance(self.indirection, Columns) and not kept:
             raise _fixed_columns(self)
         return NkiTensor(self.storage, self.block, layout, self.dtype, self.indirection)
 
