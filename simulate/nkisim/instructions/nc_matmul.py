@@ -55,7 +55,7 @@ def nc_matmul(
         if is_moving_onezero:
             _check_onezero("is_moving_onezero", right)
         if is_transpose:
-            return _transpose(left, right).reshape(dst.shape).astype(dst.dtype.numpy)
+            return _transpose(left, right).reshape(dst.shape)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
         return product + to_float32(old[0]) if old else product
 

@@ -16,6 +16,7 @@ from nkisim.dtypes import convert
 from nkisim.errors import OutOfBounds, PartitionError, ShapeError, SimulationError, UninitializedRead, ViewError
 from nkisim.memory.access import Access
 from nkisim.memory.columns import offsets
+from nkisim.memory.full_precision import is_rounded, recall, remember
 from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
@@ -221,24 +222,28 @@ def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def read(region: Region) -> Array:
-    """The values, in the tensor's own dtype. Callers do not write into the result."""
+    """The values, in the tensor's own dtype (float32 under NKI_PRECISE_FP=0). Callers do not write into the result."""
     access = region.access
     values = _array(access, region.block.data, access.dtype.numpy)
-    if access.rows is None:
-        return values
-    return np.ascontiguousarray(values[access.rows].T) if region.columns else values[access.rows]
+    if access.rows is not None:
+        values = values[access.rows]
+    if region.block.unrounded is not None and is_rounded(access.dtype):
+        values = recall(access, region.block.unrounded, values)
+    return np.ascontiguousarray(values.T) if region.columns else values
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     """Store `values`, rounded and saturated to the tensor's dtype."""
     access = region.access
     mark(region, state)
+    if region.columns:
+        values = values.reshape(access.shape[::-1]).T
+    if values.shape != access.shape:
+        values = values.reshape(access.shape)
+    if region.block.unrounded is not None and is_rounded(access.dtype):
+        remember(access, region.block.unrounded, values)
     target = _array(access, region.block.data, access.dtype.numpy)
     converted = convert(values, access.dtype)
-    if region.columns:
-        converted = converted.reshape(access.shape[::-1]).T
-    if converted.shape != access.shape:
-        converted = converted.reshape(access.shape)
     if access.rows is None:
         target[...] = converted
     else:

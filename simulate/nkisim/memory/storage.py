@@ -16,6 +16,7 @@ import numpy as np
 
 from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
+from nkisim.memory.full_precision import values_beside
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 
@@ -38,16 +39,19 @@ class Block:
     Attributes:
         writers: the identity of the storage that wrote each byte last, where several may share it and a matmul has to
             know which of them did (PSUM); else None.
+        unrounded: values before rounding, where NKI_PRECISE_FP=0 asks for them (`memory/full_precision.py`).
     """
 
     data: Bytes
     pitch: int
     shadow: Shadow
     writers: np.ndarray[Any, np.dtype[np.int32]] | None = None
+    unrounded: np.ndarray[Any, Any] | None = None
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> Block:
-        return cls(np.empty(rows * pitch, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+        nbytes = rows * pitch
+        return cls(np.empty(nbytes, np.uint8), pitch, Shadow(nbytes, NEVER), unrounded=values_beside(nbytes))
 
     def keep_writers(self) -> Block:
         """This block, which from now on knows who wrote each byte."""
@@ -131,6 +135,6 @@ def wrap_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: 
     """
     data = array.reshape(-1).view(np.uint8)
     buffer = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm
-    block = Block(data, data.size, Shadow(data.size, WRITTEN))
+    block = Block(data, data.size, Shadow(data.size, WRITTEN), unrounded=values_beside(data.size))
     size, location = data.size, kernel_location()
     return Storage(buffer, 1, size, size, 0, name, core, location, shape=array.shape, dtype=dtype), block
