@@ -62,6 +62,7 @@ class Arguments:
         self._private_to = private_to
         self._copies: list[tuple[Array, Array, bytes]] = []
         self._from_torch = False
+        self.tensors: list[NkiTensor] = []
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
 
@@ -123,7 +124,9 @@ class Arguments:
             self._copies.append((array, held, held.tobytes()))
         storage, block = wrap_host_array(held, dtype, name, self._private_to)
         shape = held.shape or (1,)
-        return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+        tensor = NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+        self.tensors.append(tensor)
+        return tensor
 
     def unwrap(self, result: Any, watch: Watch) -> Any:
         """The kernel's result as host arrays, after copying back inputs that could not be wrapped in place."""

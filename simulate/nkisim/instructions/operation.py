@@ -146,6 +146,8 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         ordered=core.in_order > 0,
         unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
     )
+    if core.watch.taps is not None:
+        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
         with np.errstate(all="ignore"):  # engines overflow to infinity without a word
             values = operation.compute(*(read(r) for r in reads))

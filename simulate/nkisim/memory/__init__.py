@@ -2,7 +2,7 @@
 
 from nkisim.memory.access import Access
 from nkisim.memory.columns import grouped
-from nkisim.memory.door import Region, all_its_own, first_unwritten, mark, read, resolve, state_range, write
+from nkisim.memory.door import Region, all_its_own, first_unwritten, mark, peek, read, resolve, state_range, write
 from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
@@ -28,6 +28,7 @@ __all__ = [
     "first_unwritten",
     "grouped",
     "mark",
+    "peek",
     "read",
     "resolve",
     "state_range",

@@ -232,6 +232,13 @@ def read(region: Region) -> Array:
     return np.ascontiguousarray(values.T) if region.columns else values
 
 
+def peek(tensor: NkiTensor) -> Array:
+    """A copy of what the tensor holds now, unwritten bytes as their poison. For people: no instruction reads it."""
+    region = resolve(tensor)
+    first_unwritten(region)
+    return read(region).copy()
+
+
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     """Store `values`, rounded and saturated to the tensor's dtype."""
     access = region.access

@@ -46,6 +46,12 @@ class NkiTensor:
     def __repr__(self) -> str:
         return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
 
+    def __str__(self) -> str:
+        """With the values it holds now: for `print` and debuggers. A trace on AWS's toolchain has none to show."""
+        from nkisim.memory.door import peek
+
+        return f"{self!r}\n{peek(self)}"
+
     def __bool__(self) -> bool:
         """A tensor is a handle while the kernel is traced, so it is true whatever it holds; lint reports such tests."""
         return True
