@@ -15,7 +15,7 @@ from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
 from nkisim.instructions.remembered import remembered
-from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, resolve, state_range
+from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, grouped, resolve, state_range
 from nkisim.observe import Finding, Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
@@ -55,7 +55,7 @@ def nc_matmul(
         if is_moving_onezero:
             _check_onezero("is_moving_onezero", right)
         if is_transpose:
-            return _transpose(left, right).reshape(dst.shape).astype(dst.dtype.numpy)
+            return _transpose(left, right).reshape(dst.shape)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
         return product + to_float32(old[0]) if old else product
 
@@ -165,7 +165,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
     """
     if (asked is not None and not asked) or current_core().only_traces:
         return False
-    region = resolve(dst)
+    region = resolve(grouped(dst, 32))
     lowest = state_range(region)[0]
     if asked is None and (lowest == NEVER or not all_its_own(region)):
         return False  # part of it is new to this tensor, so this matmul starts a group

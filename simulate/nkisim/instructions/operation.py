@@ -7,6 +7,7 @@ read to what is written, and the work. Everything else (memory, bounds, shadow s
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,7 @@ from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import (
     WRITTEN,
+    Columns,
     NkiTensor,
     Region,
     RegisterValue,
@@ -92,6 +94,8 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, operation = current_core(), body(*args, **kwargs)
+        if any(isinstance(t.indirection, Columns) for t in (*operation.reads, *operation.writes)):
+            operation = _admit_indirect(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)
         if core.iterations:
@@ -100,6 +104,13 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
 
     INSTRUCTIONS[opcode] = issue
     return issue
+
+
+def _admit_indirect(opcode: str, given: dict[str, Any], operation: Operation) -> Operation:
+    from nkisim.instructions.indirect import admit
+
+    admitted: Operation = admit(opcode, given, operation)
+    return admitted
 
 
 def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
@@ -135,6 +146,8 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         ordered=core.in_order > 0,
         unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
     )
+    if core.watch.taps is not None:
+        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
         core.numerics.carry_out(operation.compute, reads, writes, operation.leaves, operation.hidden_input)
     loop = core.iterations[-1] if core.iterations else None

@@ -27,6 +27,20 @@ class Indirection:
     per_partition: bool
 
 
+@dataclass(frozen=True)
+class Columns(Indirection):
+    """Columns of a tile at offsets that another tile holds, on NeuronCore-v4.
+
+    Attributes:
+        group: partitions that hold one run of offsets: offset i is index[i % group, i // group]. 16 for the compute
+            engines, 32 for the Tensor Engine.
+        count: how many offsets are used.
+    """
+
+    group: int = 16
+    count: int = 0
+
+
 def checked(how: Indirection, buffer: MemoryRegion) -> Indirection:
     """`how`, which must be a legal index into a tensor in `buffer`."""
     if how.per_partition and buffer.is_on_chip:

@@ -17,6 +17,7 @@ import numpy as np
 
 from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
+from nkisim.memory.full_precision import values_beside
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, NOT_COMPUTED, WRITTEN, Shadow
 
@@ -43,16 +44,19 @@ class Block:
     Attributes:
         writers: the identity of the storage that wrote each byte last, where several may share it and a matmul has to
             know which of them did (PSUM); else None.
+        unrounded: values before rounding, where NKI_PRECISE_FP=0 asks for them (`memory/full_precision.py`).
     """
 
     data: Bytes
     pitch: int
     shadow: Shadow
     writers: np.ndarray[Any, np.dtype[np.int32]] | None = None
+    unrounded: np.ndarray[Any, Any] | None = None
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> Block:
-        return cls(np.empty(rows * pitch, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+        nbytes = rows * pitch
+        return cls(np.empty(nbytes, np.uint8), pitch, Shadow(nbytes, NEVER), unrounded=values_beside(nbytes))
 
     def keep_writers(self) -> Block:
         """This block, which from now on knows who wrote each byte."""
@@ -140,7 +144,8 @@ def wrap_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: 
         core: None for shared HBM, else the core that alone sees it.
     """
     data = array.reshape(-1).view(np.uint8)
-    return _host_storage(array, dtype, name, core, Block(data, data.size, Shadow(data.size, WRITTEN)))
+    block = Block(data, data.size, Shadow(data.size, WRITTEN), unrounded=values_beside(data.size))
+    return _host_storage(array, dtype, name, core, block)
 
 
 def outline_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None) -> tuple[Storage, Block]:
