@@ -57,7 +57,7 @@ def nc_matmul(
         if is_transpose:
             return _transpose(left, right).reshape(dst.shape)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
-        return product + to_float32(old[0]) if old else product
+        return np.add(product, to_float32(old[0]), out=product) if old else product
 
     reads = (stationary, moving, dst) if accumulates else (stationary, moving)
     details = {
