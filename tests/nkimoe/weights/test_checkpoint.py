@@ -234,6 +234,9 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     save(tmp_path / "int4", {f"{MLP}.experts.0.gate_proj.qweight": np.zeros((4, H), np.int32)})
     with pytest.raises(InputError, match=r"are separate, fused or in MXFP4 blocks; got 0\.gate_proj\.qweight"):
         Checkpoint(tmp_path / "int4").experts(LAYER)
+    save(tmp_path / "static", FORMS["mixtral"] | {f"{MLP}.experts.1.w1.input_scale": np.ones(1, np.float32)})
+    with pytest.raises(InputError, match=r"got 1\.w1\.input_scale"):
+        Checkpoint(tmp_path / "static").experts(LAYER)
     some = {name: t for name, t in FORMS["mixtral"].items() if "experts.1.w2" not in name}
     save(tmp_path / "some", some)
     with pytest.raises(InputError, match=r"experts\.1\.w2\.weight: is in the checkpoint"):
