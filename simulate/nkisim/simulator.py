@@ -18,6 +18,7 @@ from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.summary import Profile
+from nkisim.timing import Timer
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -28,7 +29,7 @@ class Run:
 
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
-        profile: counts; no time is predicted yet.
+        profile: counts, use of memory, and the predicted time.
         findings: problems that were reported rather than raised, and notes (arguments without effect).
         wall_s: seconds the simulation took on this computer.
     """
@@ -49,6 +50,7 @@ class Simulator:
         observers: more observers, called after each instruction.
         dma: "eager", transfers complete at once, or "late", when the first instruction that is known to need them
             starts. Late runs simulate the kernel twice: the first time, on copies, tells the deadlines.
+        timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 
     def __init__(
@@ -59,11 +61,13 @@ class Simulator:
         report_only: bool = False,
         observers: Sequence[Observer] = (),
         dma: str = "eager",
+        timing: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
         self.machine: Machine = load_machine(target or target_from_environment())
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
+        self._timing = timing
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -102,11 +106,13 @@ class Simulator:
     def _observed(self, kernel: Any, call: Call, observers: Sequence[Observer], late_dma: LateDma | None) -> Run:
         """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
-        watch = Watch([*standard_detectors(self.machine), capacity, counters, *observers], self.report_only)
+        timer = Timer(self.machine) if self._timing else None
+        readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
+        watch = Watch([*standard_detectors(self.machine), *readers], self.report_only)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
-        return Run(outputs, Profile.from_observers(counters, capacity), watch.findings, wall)
+        return Run(outputs, Profile(counters, capacity, timer), watch.findings, wall)
 
     def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
         target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
