@@ -21,6 +21,7 @@ from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.summary import Profile
+from nkisim.timing import Timer
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -31,7 +32,7 @@ class Run:
 
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
-        profile: counts; no time is predicted yet.
+        profile: counts, use of memory, and the predicted time.
         findings: problems that were reported rather than raised, and notes (arguments without effect).
         wall_s: seconds the simulation took on this computer.
         taps: by tensor name, what each tapped tensor held whenever something was about to read it.
@@ -60,6 +61,7 @@ class Simulator:
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
             large layers. Guards and detectors run as always. Floating point arguments may repeat one element
             (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
+        timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Simulator:
         tap_folder: str | Path | None = None,
         dma: str = "eager",
         numerics: bool = True,
+        timing: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
@@ -86,6 +89,7 @@ class Simulator:
         self._tap, self._tap_folder = tap, tap_folder
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
         self._numerics = COMPUTED if numerics else ShapesOnly()
+        self._timing = timing
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -128,12 +132,13 @@ class Simulator:
         """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
         taps = Taps(self._tap, self._tap_folder) if self._tap else None
-        watch = Watch([*standard_detectors(self.machine), capacity, counters, *observers], self.report_only, taps=taps)
+        timer = Timer(self.machine) if self._timing else None
+        readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
+        watch = Watch([*standard_detectors(self.machine), *readers], self.report_only, taps=taps)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
-        profile = Profile.from_observers(counters, capacity)
-        return Run(outputs, profile, watch.findings, wall, taps.snapshots if taps else {})
+        return Run(outputs, Profile(counters, capacity, timer), watch.findings, wall, taps.snapshots if taps else {})
 
     def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
         target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
