@@ -45,9 +45,8 @@ def moe_cte(
         g, u = x[t] @ Wg[e] + bg[e], x[t] @ Wu[e] + bu[e]      clamped
         out[t] += ((act(g) * u) @ Wd[e] + bd[e]) * affinity[t, e]
 
-    Launch as `moe_cte[2](...)` for the two cores of a logical NeuronCore, or `moe_cte(...)` for one.
-    `T'` is T + 1 with a zero pad row (pads have id T), or T with `skip_dma=SkipMode(skip_token=True)` (pads have
-    id -1).
+    Launch as `moe_cte[2](...)` for both cores of a logical NeuronCore, or `moe_cte(...)` for one. `T'` is T + 1 with a
+    zero pad row (pads have id T), or T with `skip_dma=SkipMode(skip_token=True)` (pads have id -1).
 
     Args:
         hidden_states: [T', H] bf16 or fp16.

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 from nkimoe.errors import RequestError
 from nkimoe.problem import Problem
+from nkimoe.quantization import ROW, down_of, gate_up_of
 from nkimoe.request import Request
 from nkimoe.shares import BlockRange, Share, block_range, half_of_each_block, whole_blocks
 from nkimoe.spec import BlockShardStrategy
 from nkimoe.targets import Target
 from nkimoe.tiling import Load, Tiling, choose_tiling
-from nkimoe.validate import ITEMSIZES, check_option_types, choose_variant, validate
+from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
 from nkimoe.variants import INTERMEDIATE, Variant
 
 RESIDENT, STREAMED = "resident", "streamed"
@@ -26,8 +27,8 @@ class Plan:
     """How a request will be carried out.
 
     Attributes:
-        weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large: loaded
-            in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
+        weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large:
+            loaded in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
         strategy: which blocks a core takes, if blocks are what cores split.
         output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, or
             in a slab a core.
@@ -118,7 +119,9 @@ def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, c
 
 def _load(request: Request, share: Share) -> Load:
     """What a core with this share has to hold."""
-    item = ITEMSIZES[str(request.compute_dtype)]
+    item = COMPUTE_DTYPES[str(request.compute_dtype)]
+    gate_up, down = gate_up_of(request), down_of(request)
+    has_row_scale = down.scale is not None and down.scale.layout == ROW
     return Load(
         inner=share.inner.size,
         gathered=share.gathered.size,
@@ -126,9 +129,9 @@ def _load(request: Request, share: Share) -> Load:
         peers=int(request.hidden_states.shape[1]) // share.written.size - 1,
         blocks=share.blocks.count,
         item=item,
-        gate_up_item=item,
-        down_item=item,
-        per_column=0 if request.down_proj_bias is None else item,
+        gate_up_item=1 if gate_up.is_fp8 else item,
+        down_item=1 if down.is_fp8 else item,
+        per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
     )
 
 

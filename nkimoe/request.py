@@ -81,6 +81,11 @@ class Request:
         return config is not None and config.expert_affinity_multiply_on_I
 
     @property
+    def quantises_activations(self) -> bool:
+        """Whether the inputs of a projection become fp8."""
+        return self.gate_up_in_scale is not None or self.down_in_scale is not None
+
+    @property
     def sum_dtype(self) -> Any:
         """Of partial sums on their way between cores."""
         return self.accumulation_dtype or "float32"

@@ -13,6 +13,7 @@ from typing import Any
 
 from nkimoe.errors import RequestError
 from nkimoe.problem import Problem
+from nkimoe.quantization import LARGEST_FP8, Matrix, down_of, gate_up_of, scale_shapes
 from nkimoe.request import Request
 from nkimoe.spec import (
     ActFnType,
@@ -29,7 +30,6 @@ from nkimoe.variants import INTERMEDIATE, VARIANTS, Variant
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
-ITEMSIZES = COMPUTE_DTYPES
 ALL_OF_ONE_DTYPE = (
     "expert_affinities_masked",
     "gate_up_proj_weight",
@@ -82,8 +82,8 @@ def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target
         tensor = getattr(request, name)
         if tensor is not None:
             actual = str(tensor.dtype)
-            fix = "Cast it." if "8" not in actual else f"{variant.name} has no fp8 path yet; dequantise the weights."
-            _require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, fix)
+            if actual not in LARGEST_FP8 or not name.endswith("_weight"):
+                _require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, "Cast it.")
     for name in ("token_position_to_id", "block_to_expert"):
         actual = str(getattr(request, name).dtype)
         _require(actual == "int32", name, "is int32", actual, "Cast it.")
@@ -204,6 +204,41 @@ _BLOCK_OPTION_TYPES: dict[str, type] = {
 }
 
 
+def _quantisation(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    _quantised(request, gate_up_of(request), "gate_up", scale_shapes(problem.E, 2 * problem.I, 2), problem, target)
+    _quantised(request, down_of(request), "down", scale_shapes(problem.E, problem.H, 1), problem, target)
+
+
+def _quantised(
+    request: Request, matrix: Matrix, which: str, shapes: tuple[tuple[int, ...], ...], problem: Problem, target: Target
+) -> None:
+    """The rules of one fp8 weight, its scale and the scale of its inputs."""
+    dtype, scale, in_scale = str(matrix.weight.dtype), f"{which}_proj_scale", f"{which}_in_scale"
+    if matrix.is_fp8:
+        _require(
+            dtype in target.fp8_dtypes, matrix.argument, f"is {' or '.join(target.fp8_dtypes)} on {target.name}", dtype,
+            "Pack the weights for this target, e.g. with nkimoe.weights.",
+        )  # fmt: skip
+        _require(
+            COMPUTE_DTYPES.get(str(request.compute_dtype)) == 2, "compute_dtype", "has 16 bits when weights are fp8",
+            str(request.compute_dtype), "Use bfloat16.",
+        )  # fmt: skip
+        _require(matrix.scale is not None, scale, "is given with fp8 weights", "None", "Pass ones if there is none.")
+    if matrix.scale is not None:
+        _check_scale(scale, matrix.scale.tensor, shapes)
+    if matrix.in_scale is not None:
+        _require(matrix.is_fp8, in_scale, "quantises activations for fp8 weights", f"{dtype} weights", "Drop it.")
+        E = problem.E
+        _check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
+
+
+def _check_scale(name: str, scale: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
+    _require(hasattr(scale, "shape"), name, "is a tensor", type(scale).__name__, "Pass an array.")
+    shape = tuple(int(n) for n in scale.shape)
+    _require(shape in shapes, name, f"has shape {' or '.join(map(str, shapes))}", shape, "Reshape it.")
+    _require(str(scale.dtype) == "float32", name, "is float32", str(scale.dtype), "Cast it.")
+
+
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     for which, (upper, lower) in (("gate", request.gate_clamp), ("up", request.up_clamp)):
         for side, limit in (("upper", upper), ("lower", lower)):
@@ -234,28 +269,12 @@ def _unused_arguments(request: Request, problem: Problem, variant: Variant, targ
         ),
         "gate_up_activations_T": ("it saves no checkpoints", "Drop it."),
         "down_activations": ("it saves no checkpoints", "Drop it."),
-        "gate_up_proj_scale": ("it has no quantised weights yet", "Dequantise the weights."),
-        "down_proj_scale": ("it has no quantised weights yet", "Dequantise the weights."),
-        "gate_up_in_scale": ("it has no quantised activations yet", "Drop it."),
-        "down_in_scale": ("it has no quantised activations yet", "Drop it."),
     }
     if variant.split != INTERMEDIATE:
         reasons["accumulation_dtype"] = ("its sums are fp32 in PSUM and the hidden dtype in HBM", "Drop it.")
     for name, (why, fix) in reasons.items():
         value = getattr(request, name)
         _require(value is None, name, f"is not given to {variant.name}, because {why}", "a value", fix)
-    config = request.quantization_config
-    if config is not None:
-        for name in ("gate_up_proj_scale", "down_proj_scale"):
-            _require(
-                getattr(config, name) is None, f"quantization_config.{name}",
-                f"is not given to {variant.name}, because it has no quantised weights yet", "a value",
-                "Dequantise the weights.",
-            )  # fmt: skip
-    _require(
-        not request.skip_gate_proj, "skip_gate_proj", f"is False for {variant.name}", "True",
-        "No implementation has an up-only MLP yet.",
-    )  # fmt: skip
 
 
 def _unused_options(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -291,5 +310,5 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 
 RULES: tuple[Rule, ...] = (
-    _targets, _dtypes, _sizes, _shapes, _clamps, _unused_arguments, _unused_options, _output,
+    _targets, _dtypes, _sizes, _shapes, _quantisation, _clamps, _unused_arguments, _unused_options, _output,
 )  # fmt: skip

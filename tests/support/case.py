@@ -33,6 +33,9 @@ class Case:
         biases: "both", "gate_up", "down" or "none".
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
+        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static".
+        shared_scales: one set of scales for all experts.
+        fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
 
     variant: str = "shard_on_block"
@@ -62,6 +65,12 @@ class Case:
     non_overlapping: bool = False
     accumulating: bool = True
     multiply_on_i: bool = False
+    up_offset: float = 0.0
+    skip_gate: bool = False
+    weights: str = "plain"
+    fp8: str = "float8_e4m3"
+    shared_scales: bool = False
+    fp8_inputs: str = "none"
     values: str = "normal"
     seed: int = 0
 
@@ -101,6 +110,8 @@ class Case:
             "gate_clamp_lower_limit": self.gate_lower,
             "up_clamp_upper_limit": self.up_upper,
             "up_clamp_lower_limit": self.up_lower,
+            "up_offset": self.up_offset,
+            "skip_gate_proj": self.skip_gate,
         }
 
 

@@ -14,6 +14,7 @@ from support.case import Case
 
 Array = npt.NDArray[Any]
 DTYPES: dict[str, Any] = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
+FP8: dict[str, Any] = {name: getattr(ml_dtypes, name) for name in ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")}
 SMALLEST_WEIGHT = 0.2  # of a routed pair before normalisation: far from underflow in fp16
 
 
@@ -38,7 +39,26 @@ def build_inputs(case: Case) -> dict[str, Any]:
         tensors["hidden_states"] = np.concatenate(
             [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
         )
+    if case.weights != "plain":
+        tensors.update(_quantised(case, tensors))
     return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+
+
+def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
+    """The weights as fp8 with scales that use the whole range, and scales of the activations that saturate some."""
+    result: dict[str, Any] = {}
+    for which, matrices in (("gate_up", 2), ("down", 1)):
+        weight = tensors[f"{which}_proj_weight"].astype(np.float32)
+        rows = weight.reshape(case.E, weight.shape[1], matrices, -1)
+        axes = (1, 3) if case.weights == "fp8-static" else (1,)
+        scale = np.abs(rows).max(axis=(0, *axes) if case.shared_scales else axes, keepdims=True)
+        scale = (scale / float(ml_dtypes.finfo(FP8[case.fp8]).max)).astype(np.float32)
+        result[f"{which}_proj_weight"] = (rows / scale).astype(FP8[case.fp8]).reshape(weight.shape)
+        shape = (-1, matrices, 1) if which == "gate_up" else (-1, 1)
+        result[f"{which}_proj_scale"] = scale.reshape(shape if case.weights == "fp8-static" else (len(scale), 1, -1))
+        if case.fp8_inputs in (which, "both"):
+            result[f"{which}_in_scale"] = np.linspace(0.01, 0.02, case.E, dtype=np.float32)[:, None]
+    return result
 
 
 def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:

@@ -66,7 +66,8 @@ def plan_of(case: Case, inputs: dict[str, Any]) -> Plan:
 def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:
     """What the definition gives."""
     options = {name: value for name, value in case.options().items() if name not in NOT_OF_THE_REFERENCE}
-    return moe_cte_reference(**inputs, **options, skip_token=case.skip_token)
+    more = {"skip_token": case.skip_token, "expert_affinity_multiply_on_I": case.multiply_on_i}
+    return moe_cte_reference(**inputs, **options, **more)
 
 
 def assert_matches_reference(outcome: Outcome) -> None:

@@ -15,6 +15,7 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     Whatever `following` needs starts loading as soon as `now` has no more use for the room.
     """
     scaling, weights = layer.scaling, layer.weights
+    weights.open(now)
     updates = layer.updates(now)
     rows = scaling.rows(layer.token_rows.of(now), now.affinities)
     tokens = transpose_tokens(rows, now.tiles.size, layer)
@@ -22,7 +23,8 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     projections = project_gate_up(tokens, weights, now, following, scaling.columns(now.affinities))
     factors = scaling.hidden(now.affinities)
     hidden = layer.activation.intermediate(projections, layer.share.inner.size, tokens.shape[2], layer, factors)
-    results = project_down(hidden, weights, now, following, scaling.bias(factors, now.tiles.size))
-    for tile, columns, result in results:
+    bias = scaling.bias(factors, now.tiles.size)
+    results = project_down(hidden, weights, now, following, bias)
+    for tile, columns, result in weights.down_finish.results(results, bias):
         updates[tile].add(columns, result)
     weights.leave(following)

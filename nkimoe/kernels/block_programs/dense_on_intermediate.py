@@ -16,6 +16,7 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     Whatever `following` needs starts loading as soon as `now` has no more use for the room.
     """
     scaling, weights = layer.scaling, layer.weights
+    weights.open(now)
     updates = layer.updates(now)
     rows = scaling.rows(layer.token_rows.of(now), now.affinities)
     tokens = share_tokens(transpose_tokens(rows, now.tiles.size, layer), layer.share.gathered)
@@ -23,7 +24,9 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     projections = project_gate_up(tokens, weights, now, following, scaling.columns(now.affinities))
     factors = scaling.hidden(now.affinities)
     hidden = layer.activation.intermediate(projections, layer.share.inner.size, tokens.shape[2], layer, factors)
-    partials = project_down(hidden, weights, now, following, scaling.bias(factors, now.tiles.size))
-    for tile, columns, result in add_across_cores(partials, layer.share.written, layer.request.sum_dtype):
+    bias = scaling.bias(factors, now.tiles.size)
+    partials = project_down(hidden, weights, now, following, bias)
+    results = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
+    for tile, columns, result in weights.down_finish.results(results, bias):
         updates[tile].add(columns, result)
     weights.leave(following)

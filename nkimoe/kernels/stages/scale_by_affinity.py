@@ -139,7 +139,10 @@ def make_scaling(request: Request) -> Scaling:
     """The scaling of a request."""
     if request.affinity_multiplies_on_i:
         return OnIntermediate(request)
-    return MODES[request.expert_affinities_scaling_mode](request)
+    mode = request.expert_affinities_scaling_mode
+    if mode is ExpertAffinityScaleMode.PRE_SCALE and request.quantises_activations:
+        mode = ExpertAffinityScaleMode.PRE_SCALE_DELAYED  # input scales are for unscaled rows; one rounding less
+    return MODES[mode](request)
 
 
 def scale_columns(data: Any, columns: Any, tokens: Span) -> Any:

@@ -12,7 +12,9 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.dense.pieces import Vector
 from nkimoe.plan import Plan
+from nkimoe.quantization import ROW, Matrix, Scale
 from nkimoe.request import Request
 from nkimoe.shares import Share
 from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
@@ -26,14 +28,15 @@ class ExpertTensors:
 
     Attributes:
         projections: GATE and UP, or UP alone.
-        dtype: of weights that are not quantised, and of the down bias, on chip.
+        gate_up, down: the weights, and how they are quantised.
     """
 
     request: Request
     plan: Plan
     share: Share
     projections: tuple[int, ...]
-    dtype: Any
+    gate_up: Matrix
+    down: Matrix
 
     @property
     def inner_tiles(self) -> int:
@@ -43,7 +46,7 @@ class ExpertTensors:
     def gate_up_tile(self, columns: int) -> Any:
         """Room for some columns of the gate and up weights."""
         shape = (PARTITIONS, self.plan.problem.H // PARTITIONS, len(self.projections), columns)
-        return nl.ndarray(shape, dtype=self.dtype, buffer=nl.sbuf)
+        return nl.ndarray(shape, dtype=self.gate_up.on_chip(self.request.compute_dtype), buffer=nl.sbuf)
 
     def load_gate_up(self, tile: Any, expert: Any, columns: Span) -> None:
         """Rows base + p*g .. base + p*g + g-1 of H go to partition p: g rows are one run of HBM."""
@@ -66,7 +69,8 @@ class ExpertTensors:
 
     def down_tile(self, columns: int) -> Any:
         """Room for some columns of the down weights."""
-        return nl.ndarray((PARTITIONS, self.inner_tiles, columns), dtype=self.dtype, buffer=nl.sbuf)
+        dtype = self.down.on_chip(self.request.compute_dtype)
+        return nl.ndarray((PARTITIONS, self.inner_tiles, columns), dtype=dtype, buffer=nl.sbuf)
 
     def load_down(self, tile: Any, expert: Any, columns: Span) -> None:
         """Whole tiles of 128 rows in one transfer, the rest in another."""
@@ -81,38 +85,68 @@ class ExpertTensors:
             dst = tile[0:rows, first : first + count, 0 : columns.size]
             nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
-    def gate_up_bias_tile(self) -> Any:
+    def gate_up_bias(self) -> Vector:
         """fp32 [128, 2, I/128]: element i of a bias on partition i % 128."""
-        return nl.ndarray((PARTITIONS, 2, self.inner_tiles), dtype=nl.float32, buffer=nl.sbuf)
+        return self._along_inner(self.request.gate_and_up_proj_bias)
 
-    def load_gate_up_bias(self, tile: Any, expert: Any) -> None:
-        """Cast to fp32 on the way."""
-        self._load_column(self.request.gate_and_up_proj_bias, tile, expert)
+    def gate_up_scale(self, scale: Scale) -> Vector:
+        """Likewise; [128, 2, 1] when one scale serves a matrix."""
+        if scale.layout == ROW:
+            return self._along_inner(scale.tensor)
+        return self._everywhere(scale.tensor, 0, 2, (PARTITIONS, 2, 1))
 
-    def _load_column(self, tensor: Any, tile: Any, expert: Any) -> None:
-        """Values along I of [E, 2, I] go to partitions."""
-        I = self.plan.problem.I
-        for first, rows, count in row_tiles(self.share.inner.size):
-            source = tensor.ap(
-                pattern=[[1, rows], [I, 2], [PARTITIONS, count]],
-                offset=self.share.inner.start + first * PARTITIONS,
-                scalar_offset=expert,
-                indirect_dim=0,
-            )
-            dst = tile[0:rows, :, first : first + count]
-            nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
+    def down_scale(self, scale: Scale) -> Vector:
+        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
+        own = self.share.written if scale.layout == ROW else Span(0, 1)
+        return self._everywhere(scale.tensor, own.start, own.size, (PARTITIONS, own.size))
 
-    def down_bias_tile(self) -> Any:
+    def in_scale(self, tensor: Any) -> Vector:
+        """fp32 [128, 1], the same on all partitions."""
+        return self._everywhere(tensor, 0, 1, (PARTITIONS, 1))
+
+    def _along_inner(self, tensor: Any) -> Vector:
+        """This core's part of rows [E, 2 x I], cast to fp32 on the way."""
+        I, start = self.plan.problem.I, self.share.inner.start
+
+        def load(tile: Any, expert: Any) -> None:
+            for first, rows, count in row_tiles(self.share.inner.size):
+                pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
+                source = _of_expert(tensor, pattern, start + first * PARTITIONS, expert)
+                dst = tile[0:rows, :, first : first + count]
+                nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
+
+        tile = nl.ndarray((PARTITIONS, 2, self.inner_tiles), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=tile, value=0)  # beyond the last row of I
+        return Vector(tile, load)
+
+    def _everywhere(self, tensor: Any, start: int, size: int, shape: tuple[int, ...]) -> Vector:
+        """Elements start .. start + size - 1 of an expert's row, on all partitions."""
+
+        def load(tile: Any, expert: Any) -> None:
+            source = _of_expert(tensor, [[0, PARTITIONS], [1, size]], start, expert)
+            nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+
+        return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
+
+    def down_bias(self) -> Vector:
         """[1, columns of H that this core writes]."""
-        return nl.ndarray((1, self.share.written.size), dtype=self.dtype, buffer=nl.sbuf)
-
-    def load_down_bias(self, tile: Any, expert: Any) -> None:
-        """One row."""
         H, own = self.plan.problem.H, self.share.written
-        source = self.request.down_proj_bias.ap(
-            pattern=[[H, 1], [1, own.size]], offset=own.start, scalar_offset=expert, indirect_dim=0
-        )
-        nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+
+        def load(tile: Any, expert: Any) -> None:
+            source = _of_expert(self.request.down_proj_bias, [[H, 1], [1, own.size]], own.start, expert)
+            nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+
+        return Vector(nl.ndarray((1, own.size), dtype=self.request.compute_dtype, buffer=nl.sbuf), load)
+
+
+def _of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> Any:
+    """A view of an expert's part of `tensor`; the first part of one that all experts share.
+
+    Sharing does not depend on E: with one expert, both are the same.
+    """
+    if int(tensor.shape[0]) == 1:
+        return tensor.ap(pattern=pattern, offset=offset)
+    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert, indirect_dim=0)
 
 
 def row_tiles(total: int) -> list[tuple[int, int, int]]:

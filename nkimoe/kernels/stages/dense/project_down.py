@@ -28,7 +28,7 @@ def project_down(
                 result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
                 weights.contract_down(result, hidden[:, :, tokens.slice], down[:, :, piece.slice])
                 here = Span(columns.start + piece.start, piece.size)
-                _add_bias(result, weights.bias_row(here), bias_factors[tile])
+                _add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 yield tile, here, result
 
 

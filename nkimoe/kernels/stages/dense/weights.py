@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import nki.language as nl
-
 from nkimoe.kernels.stages.dense.contract import contract
+from nkimoe.kernels.stages.dense.dequantise import GATE, UP, DownFinish, GateUpSteps
 from nkimoe.kernels.stages.dense.expert_tensors import ExpertTensors
-from nkimoe.kernels.stages.dense.inputs import Unquantised
+from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
 from nkimoe.kernels.stages.dense.pieces import Pieces, Vector
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.plan import Plan
+from nkimoe.quantization import Matrix, down_of, gate_up_of
 from nkimoe.request import Request
 from nkimoe.shares import Share
 from nkimoe.tiling import Span, spans
-
-GATE, UP = 0, 1
 
 
 class ExpertWeights:
@@ -27,27 +25,47 @@ class ExpertWeights:
         projections: GATE and UP, or UP alone.
         gate_up, down: the weights in pieces.
         gate_up_inputs, down_inputs: the form of the activations they are multiplied with.
+        down_finish: what follows the down matmul.
     """
 
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self.projections = (UP,) if request.skip_gate_proj else (GATE, UP)
-        self._share, self._H = share, plan.problem.H
-        tensors = ExpertTensors(request, plan, share, self.projections, request.compute_dtype)
-        t = plan.tiling
+        self._share, self._H, t = share, plan.problem.H, plan.tiling
+        gate_up, down = gate_up_of(request), down_of(request)
+        tensors = ExpertTensors(request, plan, share, self.projections, gate_up, down)
         columns = spans(share.inner.size, t.gate_up_columns)
         tiles = [tensors.gate_up_tile(span.size) for span in columns[: t.gate_up_tiles]]
         self.gate_up = Pieces(columns, tiles, tensors.load_gate_up)
         columns = down_pieces(plan.problem.H, share.written, t.down_columns)
         tiles = [tensors.down_tile(span.size) for span in columns[: t.down_tiles]]
         self.down = Pieces(columns, tiles, tensors.load_down)
-        self.gate_up_inputs = self.down_inputs = Unquantised(request.compute_dtype)
-        self._limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
-        self._gate_up_bias = self._down_bias = None
-        if request.gate_and_up_proj_bias is not None:
-            self._gate_up_bias = Vector(tensors.gate_up_bias_tile(), tensors.load_gate_up_bias)
-        if request.down_proj_bias is not None:
-            self._down_bias = Vector(tensors.down_bias_tile(), tensors.load_down_bias)
-        self._vectors = [v for v in (self._gate_up_bias, self._down_bias) if v is not None]
+        self._vectors: list[Vector] = []
+        self.gate_up_inputs = self._inputs(gate_up, tensors, request.compute_dtype)
+        self.down_inputs = self._inputs(down, tensors, request.compute_dtype)
+        limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
+        bias = request.gate_and_up_proj_bias
+        self._gate_up = GateUpSteps(
+            limits,
+            None if gate_up.scale is None else self._kept(tensors.gate_up_scale(gate_up.scale)),
+            None if bias is None else self._kept(tensors.gate_up_bias()),
+            self.gate_up_inputs,
+        )
+        self.down_finish = DownFinish(
+            share.written,
+            None if down.scale is None else self._kept(tensors.down_scale(down.scale)),
+            None if request.down_proj_bias is None else self._kept(tensors.down_bias()),
+            self.down_inputs,
+        )
+
+    def _kept(self, vector: Vector) -> Vector:
+        """A vector that is loaded with the weights."""
+        self._vectors.append(vector)
+        return vector
+
+    def _inputs(self, matrix: Matrix, tensors: ExpertTensors, dtype: Any) -> Unquantised | Quantised:
+        if matrix.in_scale is None:
+            return Unquantised(dtype)
+        return Quantised(matrix.input_dtype, self._kept(tensors.in_scale(matrix.in_scale)))
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
@@ -55,6 +73,12 @@ class ExpertWeights:
             vector.fill(part)
         self.gate_up.fill(part)
         self.down.fill(part)
+
+    def open(self, part: Part) -> None:
+        """Combine what a new block's vectors say."""
+        if part.opens_block:
+            for prepared in (self.gate_up_inputs, self.down_inputs, self._gate_up, self.down_finish):
+                prepared.open()
 
     def leave(self, following: Part | None) -> None:
         """The part is done with its expert."""
@@ -70,18 +94,8 @@ class ExpertWeights:
         contract(dst, hidden, weights, self._share.inner.size, self.down_inputs.tiles_at_once)
 
     def steps_of(self, which: int, tile: int, rows: int) -> Steps:
-        """What follows the gate or up matmul of one tile of I: bias, then limits."""
-        bias: Steps = ()
-        if self._gate_up_bias is not None:
-            bias = ((nl.add, self._gate_up_bias.tile[0:rows, which, tile : tile + 1]),)
-        return (*bias, *self._limits[which])
-
-    def bias_row(self, columns: Span) -> Any:
-        """[1, columns] of the down bias, or None: without one, or where the other core adds it."""
-        own = self._share.written
-        if self._down_bias is None or not own.start <= columns.start < own.stop:
-            return None
-        return self._down_bias.tile[:, columns.start - own.start : columns.stop - own.start]
+        """What follows the gate or up matmul of one tile of I: dequantisation, bias, limits."""
+        return self._gate_up.of(which, tile, rows)
 
 
 def down_pieces(H: int, written: Span, width: int) -> list[Span]:
