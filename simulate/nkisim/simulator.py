@@ -16,7 +16,7 @@ from nkisim.execution.late_dma import LateDma
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, ShapesOnly
-from nkisim.execution.taps import Snapshot, Taps, Wanted
+from nkisim.execution.taps import Snapshot, Taps, Wanted, save_snapshots
 from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
@@ -44,6 +44,10 @@ class Run:
     wall_s: float
     taps: dict[str, list[Snapshot]] = field(default_factory=dict)
 
+    def save_taps(self, folder: str | Path) -> None:
+        """Write every tapped array to `folder/NAME/core_0/0000.npy` and so on."""
+        save_snapshots(self.taps, Path(folder))
+
 
 class Simulator:
     """Runs kernels on a simulated NeuronCore, or a pair of them.
@@ -55,7 +59,6 @@ class Simulator:
         observers: more observers, called after each instruction.
         tap: names of tensors (`nl.ndarray(name=)`, or of arguments; `*` and `?` allowed) whose values to keep in
             `Run.taps`, or a mapping from such names to functions of the array, whose results are kept instead.
-        tap_folder: also write every tapped array to `tap_folder/NAME/core_0/0000.npy` and so on.
         dma: "eager", transfers complete at once, or "late", when the first instruction that is known to need them
             starts. Late runs simulate the kernel twice: the first time, on copies, tells the deadlines.
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
@@ -72,7 +75,6 @@ class Simulator:
         report_only: bool = False,
         observers: Sequence[Observer] = (),
         tap: Wanted = (),
-        tap_folder: str | Path | None = None,
         dma: str = "eager",
         numerics: bool = True,
         timing: bool = True,
@@ -86,7 +88,7 @@ class Simulator:
         self.machine: Machine = load_machine(target or target_from_environment())
         if isinstance(tap, str) or not all(isinstance(name, str) for name in tap):
             raise ArgumentError("tap is a list of names, or maps names to functions", f"{tap!r}", "Use [...].")
-        self._tap, self._tap_folder = tap, tap_folder
+        self._tap = tap
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
         self._numerics = COMPUTED if numerics else ShapesOnly()
         self._timing = timing
@@ -131,7 +133,7 @@ class Simulator:
     def _observed(self, kernel: Any, call: Call, observers: Sequence[Observer], late_dma: LateDma | None) -> Run:
         """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
-        taps = Taps(self._tap, self._tap_folder) if self._tap else None
+        taps = Taps(self._tap) if self._tap else None
         timer = Timer(self.machine) if self._timing else None
         readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
         watch = Watch([*standard_detectors(self.machine), *readers], self.report_only, taps=taps)

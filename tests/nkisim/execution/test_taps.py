@@ -98,8 +98,8 @@ def test_taps_go_to_a_folder(tmp_path):
         nisa.dma_copy(low, x)
         return store(low)
 
-    Simulator("trn2", tap=["rows"], tap_folder=tmp_path).run(doubles_by_rows, X)
-    Simulator("trn2", tap=["low"], tap_folder=str(tmp_path)).run(kernel, X)
+    Simulator("trn2", tap=["rows"]).run(doubles_by_rows, X).save_taps(tmp_path)
+    Simulator("trn2", tap=["low"]).run(kernel, X).save_taps(str(tmp_path))
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.npy")) == [
         "low/core_0/0000.npy", "rows/core_0/0000.npy", "rows/core_0/0001.npy", "rows/core_0/0002.npy",
     ]  # fmt: skip
