@@ -12,6 +12,7 @@ from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
+from nkimoe.kernels.stages.transpose_tokens import TokenColumns
 from nkimoe.kernels.stages.update_output import Output, Update, make_output
 from nkimoe.plan import Plan
 from nkimoe.problem import Problem
@@ -28,7 +29,8 @@ class Layer:
         request: the caller's tensors and options.
         share: what this core does.
         routing: token ids, experts and affinity rows of its blocks, on chip.
-        token_rows: the hidden rows of the part at hand.
+        token_rows: hidden rows on their way in.
+        tokens: the transposed tokens of the part at hand.
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
         activation: act(gate) * up.
@@ -40,6 +42,7 @@ class Layer:
     share: Share
     routing: Routing
     token_rows: TokenRows
+    tokens: TokenColumns
     weights: ExpertWeights
     scaling: Scaling
     activation: GatedActivation
@@ -59,13 +62,15 @@ class Layer:
         share = plan.share_of(nl.program_id(0))
         output = make_output(request, plan)
         routing = Routing(request, plan.problem, share.blocks)
+        weights = ExpertWeights(request, plan, share)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
             token_rows=TokenRows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
-            weights=ExpertWeights(request, plan, share),
+            tokens=TokenColumns(plan.problem.H, plan.tiling, share.gathered, weights.gate_up_inputs),
+            weights=weights,
             scaling=make_scaling(request),
             activation=GatedActivation.from_request(request),
             output=output,
@@ -86,10 +91,18 @@ class Layer:
             for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
         ]
 
-    def start(self, part: Part) -> None:
-        """Start loading what the first part needs."""
-        self.token_rows.gather(part)
-        self.weights.fill(part)
+    def start(self, part: Part | None) -> None:
+        """Load what the first part needs, if there is one; only then prepare the output, which is needed later."""
+        if part is not None:
+            self.token_rows.gather(part)
+            self.weights.fill(part)
+            self.take_in(part)
+        self.output.begin()
+
+    def take_in(self, part: Part | None) -> None:
+        """Turn the gathered rows of a part into columns; this ends the use of the columns before."""
+        if part is not None:
+            self.tokens.fill(self.scaling.rows(self.token_rows.of(part), part.affinities))
 
     def updates(self, part: Part) -> list[Update]:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""

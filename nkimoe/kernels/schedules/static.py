@@ -14,7 +14,6 @@ Program = Callable[[Part, Part | None, Layer], None]
 
 def run_static(layer: Layer, program: Program) -> Any:
     """Process all blocks in order and return the output."""
-    layer.output.begin()
     run_blocks(layer.blocks(layer.share.blocks.count), None, layer, program)
     return layer.output.finish()
 
@@ -23,8 +22,7 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: L
     """Process blocks in order. `afterwards` follows the last part."""
     parts = (part for block in blocks for part in layer.parts_of(block))
     now = next(parts, None)
-    if now is not None:
-        layer.start(now)
+    layer.start(now)
     while now is not None:
         following = next(parts, None)
         program(now, following or afterwards, layer)

@@ -10,6 +10,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
+from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.request import Request
 from nkimoe.spec import ActFnType
 from nkimoe.tiling import PARTITIONS, ceil_div
@@ -42,9 +43,7 @@ class GatedActivation:
         offset = float(request.up_offset)
         return cls(ACTIVATIONS[request.activation_function], ((nl.add, offset),) if offset else ())
 
-    def intermediate(
-        self, projections: Iterable[tuple[Any, ...]], I: int, tokens: int, layer: Any, factors: Any
-    ) -> Any:
+    def intermediate(self, projections: Iterable[tuple[Any, ...]], part: Part, layer: Any, factors: Any) -> Any:
         """What the down projection multiplies, [128, I/128, tokens]: row i on partition i % 128.
 
         Args:
@@ -52,7 +51,8 @@ class GatedActivation:
             factors: fp32 [128, tokens] that multiplies all rows, or None.
         """
         inputs = layer.weights.down_inputs
-        hidden = nl.ndarray((PARTITIONS, ceil_div(I, PARTITIONS), tokens), dtype=inputs.dtype, buffer=nl.sbuf)
+        shape = (PARTITIONS, ceil_div(layer.share.inner.size, PARTITIONS), part.tiles.size * PARTITIONS)
+        hidden = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
         for first, *rest in projections:
             dst = hidden[0 : first.data.shape[0], first.tile, first.tokens.slice]
             staged = inputs.stage(dst)

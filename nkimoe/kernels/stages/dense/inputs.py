@@ -28,9 +28,9 @@ class Unquantised:
     def open(self) -> None:
         """A block of another expert begins."""
 
-    def store(self, dst: Any, src: Any) -> None:
-        """dst = src, from PSUM."""
-        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar)
+    def store(self, dst: Any, src: Any, turn: int) -> None:
+        """dst = src, from PSUM; the Vector and the Scalar Engine take turns."""
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if turn % 2 else nisa.engine.vector)
 
     def stage(self, dst: Any) -> Any:
         """Where results that become `dst` are computed: `dst` itself."""
@@ -59,7 +59,7 @@ class Quantised:
         for limit, sign in ((self._high, 1.0), (self._low, -1.0)):
             nisa.tensor_scalar(dst=limit, data=scale, op0=nl.multiply, operand0=sign * self._largest)
 
-    def store(self, dst: Any, src: Any) -> None:
+    def store(self, dst: Any, src: Any, turn: int = 0) -> None:
         """dst = src quantised: limits on the Vector Engine, scale and rounding on the Scalar Engine."""
         rows = src.shape[0]
         limited = nl.ndarray(tuple(src.shape), dtype=src.dtype, buffer=nl.sbuf)

@@ -59,7 +59,6 @@ class Vector:
         """Load the first block's."""
         self._load(self.tile, part.block.expert)
 
-    def replace(self, following: Part | None) -> None:
+    def replace(self, following: Part) -> None:
         """Load the following block's, unless its expert is the same."""
-        if following is not None and following.opens_block:
-            self._load(self.tile, following.block.expert_to_load)
+        self._load(self.tile, following.block.expert_to_load)

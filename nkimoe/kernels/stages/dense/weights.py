@@ -39,51 +39,41 @@ class ExpertWeights:
         columns = down_pieces(plan.problem.H, share.written, t.down_columns)
         tiles = [tensors.down_tile(span.size) for span in columns[: t.down_tiles]]
         self.down = Pieces(columns, tiles, tensors.load_down)
-        self._vectors: list[Vector] = []
-        self.gate_up_inputs = self._inputs(gate_up, tensors, request.compute_dtype)
-        self.down_inputs = self._inputs(down, tensors, request.compute_dtype)
+        self._gate_up_vectors: list[Vector] = []
+        self._down_vectors: list[Vector] = []
+        self.gate_up_inputs = _inputs(gate_up, tensors, request.compute_dtype, self._gate_up_vectors)
+        self.down_inputs = _inputs(down, tensors, request.compute_dtype, self._down_vectors)
         limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
         bias = request.gate_and_up_proj_bias
         self._gate_up = GateUpSteps(
             limits,
-            None if gate_up.scale is None else self._kept(tensors.gate_up_scale(gate_up.scale)),
-            None if bias is None else self._kept(tensors.gate_up_bias()),
+            None if gate_up.scale is None else _kept(tensors.gate_up_scale(gate_up.scale), self._gate_up_vectors),
+            None if bias is None else _kept(tensors.gate_up_bias(), self._gate_up_vectors),
             self.gate_up_inputs,
         )
         self.down_finish = DownFinish(
             share.written,
-            None if down.scale is None else self._kept(tensors.down_scale(down.scale)),
-            None if request.down_proj_bias is None else self._kept(tensors.down_bias()),
+            None if down.scale is None else _kept(tensors.down_scale(down.scale), self._down_vectors),
+            None if request.down_proj_bias is None else _kept(tensors.down_bias(), self._down_vectors),
             self.down_inputs,
         )
 
-    def _kept(self, vector: Vector) -> Vector:
-        """A vector that is loaded with the weights."""
-        self._vectors.append(vector)
-        return vector
-
-    def _inputs(self, matrix: Matrix, tensors: ExpertTensors, dtype: Any) -> Unquantised | Quantised:
-        if matrix.in_scale is None:
-            return Unquantised(dtype)
-        return Quantised(matrix.input_dtype, self._kept(tensors.in_scale(matrix.in_scale)))
-
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
-        for vector in self._vectors:
+        for vector in (*self._gate_up_vectors, *self._down_vectors):
             vector.fill(part)
         self.gate_up.fill(part)
         self.down.fill(part)
+        for prepared in (self.gate_up_inputs, self._gate_up, self.down_inputs, self.down_finish):
+            prepared.open()
 
-    def open(self, part: Part) -> None:
-        """Combine what a new block's vectors say."""
-        if part.opens_block:
-            for prepared in (self.gate_up_inputs, self.down_inputs, self._gate_up, self.down_finish):
-                prepared.open()
+    def leave_gate_up(self, following: Part | None) -> None:
+        """The part's gate and up projections are through."""
+        _turn_to(following, self._gate_up_vectors, (self.gate_up_inputs, self._gate_up))
 
-    def leave(self, following: Part | None) -> None:
-        """The part is done with its expert."""
-        for vector in self._vectors:
-            vector.replace(following)
+    def leave_down(self, following: Part | None) -> None:
+        """The part's down projection is through."""
+        _turn_to(following, self._down_vectors, (self.down_inputs, self.down_finish))
 
     def contract_gate_up(self, dst: Any, weights: Any, tokens: Any) -> None:
         """dst [columns, tokens] = weights.T @ tokens over H."""
@@ -96,6 +86,27 @@ class ExpertWeights:
     def steps_of(self, which: int, tile: int, rows: int) -> Steps:
         """What follows the gate or up matmul of one tile of I: dequantisation, bias, limits."""
         return self._gate_up.of(which, tile, rows)
+
+
+def _kept(vector: Vector, vectors: list[Vector]) -> Vector:
+    """A vector that is loaded with the weights."""
+    vectors.append(vector)
+    return vector
+
+
+def _inputs(matrix: Matrix, tensors: ExpertTensors, dtype: Any, vectors: list[Vector]) -> Unquantised | Quantised:
+    if matrix.in_scale is None:
+        return Unquantised(dtype)
+    return Quantised(matrix.input_dtype, _kept(tensors.in_scale(matrix.in_scale), vectors))
+
+
+def _turn_to(following: Part | None, vectors: list[Vector], prepared: tuple[Any, ...]) -> None:
+    """Load the vectors of the following block, and combine what they say."""
+    if following is not None and following.opens_block:
+        for vector in vectors:
+            vector.replace(following)
+        for each in prepared:
+            each.open()
 
 
 def down_pieces(H: int, written: Span, width: int) -> list[Span]:
