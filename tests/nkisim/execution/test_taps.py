@@ -178,3 +178,16 @@ def test_breakpoint_stops_in_the_kernel_with_its_tensors_at_hand(trn2, monkeypat
     ((where, shown),) = stops
     assert where == "kernel"
     assert "[[ 1.5 -2. ]]" in shown
+
+
+def test_without_numerics_there_is_nothing_to_tap_and_nothing_to_show(refuses, capsys):
+    def kernel(x):
+        loaded = nl.load(x)
+        nl.device_print("loaded", loaded)
+        print(x)
+        return x
+
+    Simulator("trn2", numerics=False).run(kernel, np.ones((1, 2), np.float32))
+    assert capsys.readouterr().out.count("[[nan nan]]") == 2
+    with refuses(ArgumentError, "NKI101", "numerics=False"):
+        Simulator("trn2", tap=["loaded"], numerics=False)
