@@ -39,7 +39,7 @@ class Family:
         unskip: regular expression on names of cases that run although the test skips them.
         target: "trn2" or "trn3"; by default trn2 unless the test excludes it.
         bugs: known mistakes of the peer.
-        seconds: time a case gets.
+        seconds: of processor time a case gets.
         adapt: which of `adapted.ADAPTATIONS` the arguments go through.
         environment: variables that choose among behaviours nkisim has, such as `ZEROS`.
     """
