@@ -18,12 +18,14 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     layer.token_rows.gather(following)
     updates = layer.updates(now)
     projections = project_gate_up(layer.tokens.of(now), weights, now, following, scaling.columns(now.affinities))
+    projections = layer.checkpoints.gate_up(projections, now)
     factors = scaling.hidden(now.affinities)
     hidden = layer.activation.intermediate(projections, now, layer, factors)
     weights.leave_gate_up(following)
     layer.take_in(following)
     bias = scaling.bias(factors, now.tiles.size)
     results = project_down(hidden, weights, now, following, bias)
-    for tile, columns, result in weights.down_finish.results(results, bias):
+    results = weights.down_finish.results(results, bias)
+    for tile, columns, result in layer.checkpoints.down(results, now):
         updates[tile].add(columns, result)
     weights.leave_down(following)
