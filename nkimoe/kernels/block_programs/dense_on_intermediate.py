@@ -12,7 +12,7 @@ from nkimoe.kernels.stages.load_routing import Part
 def compute(now: Part, following: Part | None, layer: Layer) -> None:
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
-    Whatever `following` needs starts loading as soon as `now` has no more use for the room, and its tokens are transposed
+    Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
     between the projections of `now`, while the activation is computed.
     """
     scaling, weights = layer.scaling, layer.weights
