@@ -18,6 +18,7 @@ from nkimoe.roofline import Roofline, roofline
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.targets import TARGETS
 from nkimoe.tolerance import Distance, Tolerance, distance, tolerance
+from nkimoe.variants import HYBRID, VARIANTS
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 
@@ -90,7 +91,20 @@ class BlockCounter(Observer):
 
 def request_of(setup: Setup, data: LayerData) -> Request:
     """The request the run makes, for planning."""
-    return Request.from_arguments({**data.tensors, **options_of(setup), "compute_dtype": "bfloat16"})
+    return Request.from_arguments({**arguments_of(setup, data), "compute_dtype": "bfloat16"})
+
+
+def arguments_of(setup: Setup, data: LayerData) -> dict[str, object]:
+    """All arguments of the call."""
+    tensors = dict(data.tensors)
+    if is_hybrid(setup):
+        tensors["conditions"] = data.mapping.conditions
+    return {**tensors, **options_of(setup)}
+
+
+def is_hybrid(setup: Setup) -> bool:
+    """Whether the variant reads `conditions`."""
+    return VARIANTS[MoECTEImplementation[setup.variant]].schedule == HYBRID
 
 
 def options_of(setup: Setup) -> dict[str, object]:
@@ -112,7 +126,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     progress.start("simulate blocks", plan.problem.N)
     started = time.perf_counter()
     simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)])
-    run = simulator.run(moe_cte, **data.tensors, **options_of(setup))
+    run = simulator.run(moe_cte, **arguments_of(setup, data))
     progress.start("reference", 1)
     expected = moe_cte_reference(**data.tensors, skip_token=True)
     progress.step()

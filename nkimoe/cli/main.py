@@ -18,6 +18,7 @@ from rich.table import Table
 from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.cli.json_report import as_json, write_json
 from nkimoe.cli.layer_data import read_text
+from nkimoe.cli.matrix import matrix
 from nkimoe.cli.options import check_writable, layer_options, make_setup
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.report import show
@@ -58,8 +59,12 @@ def demo() -> None:
 
 @main.command()
 @click.option("--json", "as_text", is_flag=True, help="Print JSON.")
-def variants(as_text: bool) -> None:
+@click.option("--matrix", "as_matrix", is_flag=True, help="Print which variant honours which feature.")
+def variants(as_text: bool, as_matrix: bool) -> None:
     """The seven implementations: what the cores split, which loop, which numerics, whether it is available."""
+    if as_matrix:
+        click.echo(matrix())
+        return
     rows = [(v.name, v.split, v.schedule, v.numerics, ", ".join(v.targets), v.status) for v in VARIANTS.values()]
     columns = ("variant", "split", "schedule", "numerics", "targets", "status")
     if as_text:

@@ -79,14 +79,12 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
     [
         ("--weights", "mxfp4"),
         ("--weights", "fp8-row"),
-        ("--variant", "shard_on_i_hybrid"),
+        ("--variant", "shard_on_i_mx"),
         ("--checkpoint", "somewhere"),
         ("--layer", "3"),
         ("--trace", "t.json"),
         ("--roofline", "r.png"),
         ("--no-numerics",),
-        ("--block-size", "100"),
-        ("--block-size", "2048"),
         ("--tokens", "0"),
         ("--json", "missing/folder/out.json"),
         ("--model", "no-such-model"),
@@ -143,6 +141,27 @@ def test_variants_lists_all_seven_as_a_table_and_as_json() -> None:
     assert len(rows) == 7
     table = nkimoe("variants").output
     assert all(row["variant"] in table for row in rows)
+
+
+@pytest.mark.parametrize("variant", ["shard_on_i", "shard_on_i_hybrid"])
+def test_the_variants_that_share_blocks_run_and_explain(variant: str) -> None:
+    assert run_tiny("--variant", variant).exit_code == 0
+    output = nkimoe("explain", "--variant", variant, "--tokens", "640").output
+    assert "every block, half of I a core" in output
+    assert ("in a device loop" in output) is (variant == "shard_on_i_hybrid")
+
+
+def test_the_capacity_layout_is_refused_because_routing_drops_no_token() -> None:
+    result = run_tiny("--variant", "shard_on_i_dropping")
+    assert result.exit_code == 2
+    assert "one block an expert" in result.output
+
+
+def test_the_matrix_is_the_page_in_the_documentation() -> None:
+    printed = nkimoe("variants", "--matrix").output.strip()
+    page = (Path(__file__).parents[3] / "docs" / "variants.md").read_text(encoding="utf-8")
+    assert printed in page, "run `nkimoe variants --matrix` and replace the table of docs/variants.md"
+    assert all(name in printed for name in ("shard_on_block", "shard_on_i_dropping", "conditions", "HI_LO"))
 
 
 def test_explain_prints_the_plan_that_run_would_use() -> None:
