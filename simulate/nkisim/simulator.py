@@ -19,6 +19,7 @@ from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.summary import Profile
+from nkisim.timing import Timer
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -29,7 +30,7 @@ class Run:
 
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
-        profile: counts; no time is predicted yet.
+        profile: counts, use of memory, and the predicted time.
         findings: problems that were reported rather than raised, and notes (arguments without effect).
         wall_s: seconds the simulation took on this computer.
     """
@@ -53,6 +54,7 @@ class Simulator:
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
             large layers. Guards and detectors run as always. Floating point arguments may repeat one element
             (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
+        timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Simulator:
         observers: Sequence[Observer] = (),
         dma: str = "eager",
         numerics: bool = True,
+        timing: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
@@ -72,6 +75,7 @@ class Simulator:
         self.machine: Machine = load_machine(target or target_from_environment())
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
         self._numerics = COMPUTED if numerics else ShapesOnly()
+        self._timing = timing
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -113,11 +117,13 @@ class Simulator:
     def _observed(self, kernel: Any, call: Call, observers: Sequence[Observer], late_dma: LateDma | None) -> Run:
         """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
-        watch = Watch([*standard_detectors(self.machine), capacity, counters, *observers], self.report_only)
+        timer = Timer(self.machine) if self._timing else None
+        readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
+        watch = Watch([*standard_detectors(self.machine), *readers], self.report_only)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
-        return Run(outputs, Profile.from_observers(counters, capacity), watch.findings, wall)
+        return Run(outputs, Profile(counters, capacity, timer), watch.findings, wall)
 
     def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
         target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
