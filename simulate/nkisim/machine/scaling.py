@@ -41,7 +41,9 @@ def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
         for key in _keys(machine, name):
             value = quantities[key].value * factor
             if key in _WHOLE and value != int(value):
-                raise ValueError(f"{name}={factor}: {key} is a whole number, {machine.number(key):g} now, not {value:g}")
+                raise ValueError(
+                    f"{name}={factor}: {key} is a whole number, {machine.number(key):g} now, not {value:g}"
+                )
             quantities[key] = dataclasses.replace(quantities[key], value=value)
     return dataclasses.replace(machine, quantities=quantities)
 

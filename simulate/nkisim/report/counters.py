@@ -14,7 +14,7 @@ from nkisim.timing import Timeline
 MOST_BINS = 2000
 _LEAST_BIN = 100.0  # ns
 Point = tuple[float, float]
-Array = np.ndarray[Any, np.dtype[np.float64]]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def memory_in_use(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion) -> Iterator[Point]:

@@ -10,7 +10,10 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
-    """A temporary name beside `path` to write to; renamed to `path` at the end, removed on an error. Links stay links."""
+    """A temporary name beside `path` to write to, renamed to `path` at the end, or removed on an error.
+
+    Where `path` is a link, what it points to is replaced.
+    """
     target = Path(path).resolve()
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:

@@ -20,6 +20,7 @@ from nkisim.report.tracks import Slice, Track, tracks
 from nkisim.timing import Timeline
 from nkisim.timing.costs import Transfer
 
+
 def save_perfetto(path: str | Path, timeline: Timeline, capacity: Capacity) -> None:
     """Write the trace of a schedule. Times are predicted microseconds from the launch."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:

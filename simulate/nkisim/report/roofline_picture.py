@@ -46,9 +46,9 @@ def _roof(axes: Any, peaks: Peaks, intensities: list[float]) -> None:
     axes.set_ylim(y[0] / 3, peaks.tflops * 2.2)
     axes.annotate(f"{peaks.tflops:.0f} TFLOP/s {peaks.label}", (high, peaks.tflops), xytext=(-4, 5),
                   textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
-    at = low**0.75 * peaks.ridge**0.25
-    axes.annotate(f"{peaks.gbps:.0f} GB/s HBM", (at, at * peaks.gbps / 1e3), xytext=(8, -6),
-                  textcoords="offset points", va="top", fontsize=9)  # fmt: skip
+    at = low**0.5 * peaks.ridge**0.5
+    axes.annotate(f"{peaks.gbps:.0f} GB/s HBM", (at, at * peaks.gbps / 1e3), xytext=(-8, 4),
+                  textcoords="offset points", ha="right", fontsize=9)  # fmt: skip
 
 
 def _dot(axes: Any, work: UsefulWork, latency_us: float, peaks: Peaks, is_first: bool) -> None:

@@ -37,7 +37,7 @@ def save_timeline(path: str | Path, prediction: Prediction) -> None:
         + ("; height: share of the time an engine is busy" if is_long else ""),
         loc="left", fontsize=10,
     )  # fmt: skip
-    panels[-1].set_xlabel("us from the launch; outlined: on the critical path")
+    panels[-1].set_xlabel("us from the launch; red below: on the critical path")
     save(figure, path)
 
 
@@ -102,12 +102,10 @@ def _instructions(axes: Any, rows: list[Row], start: float, end: float, critical
         for number, lane in enumerate(shown):
             height = 0.85 / len(shown)
             low = level + number * height
-            for outlined in (False, True):
-                bars = [(s.begin / 1e3, (s.end - s.begin) / 1e3) for s in lane
-                        if (s.task in critical and not s.issues) == outlined]  # fmt: skip
-                edge = ACCENT if outlined else "white"
-                axes.broken_barh(bars, (low, height * 0.92), facecolor=COLOURS[name], edgecolor=edge,
-                                 linewidth=1.0 if outlined else 0.3, zorder=3 if outlined else 2)  # fmt: skip
+            bars = [(s.begin / 1e3, (s.end - s.begin) / 1e3) for s in lane]
+            axes.broken_barh(bars, (low, 0.92 * height), facecolor=COLOURS[name], edgecolor="white", linewidth=0.3)
+            marked = [bar for bar, s in zip(bars, lane, strict=True) if s.task in critical and not s.issues]
+            axes.broken_barh(marked, (low, 0.18 * height), facecolor=ACCENT)
     _label(axes, rows, start, end)
 
 

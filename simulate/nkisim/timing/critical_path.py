@@ -6,7 +6,6 @@ moment its task is issued to the moment the next task of the path is; it is cut 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -54,11 +53,11 @@ class CriticalPath:
     @cached_property
     def ns_by_resource(self) -> dict[str, float]:
         """Nanoseconds of the path by resource, the largest first; their sum is the latency."""
-        total: Counter[str] = Counter()
+        total = dict.fromkeys(RESOURCES, 0.0)
         for step in self.steps:
             for piece in step.pieces:
                 total[piece.resource] += piece.span.ns
-        return dict(total.most_common())
+        return {name: total[name] for name in sorted(RESOURCES, key=lambda name: -total[name]) if total[name]}
 
     @property
     def bound_by(self) -> str:
