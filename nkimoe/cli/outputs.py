@@ -11,9 +11,8 @@ import click
 
 from nkimoe.cli.experiment import Result
 from nkimoe.cli.json_report import as_json, write_json
-from nkisim.errors import ArgumentError
 from nkisim.report.files import check_writable
-from nkisim.report.pictures import check_picture
+from nkisim.report.pictures import PictureError, check_picture
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ class Outputs:
                     check_writable(path)
                     if name in ("timeline", "roofline"):
                         check_picture(path)
-            except (OSError, ArgumentError) as error:
+            except (OSError, PictureError) as error:
                 raise click.UsageError(f"--{name} {error}") from None
         return cls(**paths)  # type: ignore[arg-type] # NAMES leave `missing` out
 
@@ -67,7 +66,7 @@ class Outputs:
         pictures = {name: folder / f"{name}.png" for name in ("timeline", "roofline")}
         try:
             check_picture(pictures["roofline"])
-        except ArgumentError as error:
+        except PictureError as error:
             return replace(cls.checked(**files), missing=f"no pictures: {error}")
         return cls.checked(**files, **pictures)
 

@@ -16,7 +16,7 @@ from nkisim.execution.kernel import Kernel
 from nkisim.machine import load_machine, target_from_environment
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, replacing
-from nkisim.report.pictures import check_picture
+from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.roofline import UsefulWork
 from nkisim.report.text import describe, describe_changes
 from nkisim.simulator import Run, Simulator
@@ -125,7 +125,7 @@ def _check(files: list[Path | None], pictures: list[Path | None]) -> None:
             check_writable(path)
         for path in filter(None, pictures):
             check_picture(path)
-    except (OSError, NkiValidationError) as error:
+    except (OSError, PictureError) as error:
         raise click.UsageError(str(error)) from None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+
 ZEROS = {"NKISIM_UNWRITTEN_BYTE": "0"}  # kernels that read what they never wrote, and count on finite numbers there
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nkisim.errors import ArgumentError
 from nkisim.report.files import replacing
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
@@ -17,11 +16,15 @@ ACCENT = "#D55E00"
 FORMATS = ("png", "svg", "pdf")
 
 
+class PictureError(ValueError):
+    """A picture cannot be drawn."""
+
+
 def check_picture(path: str | Path) -> None:
     """Find out before the work whether a picture can be drawn.
 
     Raises:
-        ArgumentError: matplotlib is not installed, or the suffix is none of FORMATS.
+        PictureError: matplotlib is not installed, or the suffix is none of FORMATS.
     """
     _figure_class()
     _format(path)
@@ -31,7 +34,7 @@ def new_figure(width: float, height: float) -> Any:
     """An empty figure of so many inches, without a window.
 
     Raises:
-        ArgumentError: matplotlib is not installed.
+        PictureError: matplotlib is not installed.
     """
     return _figure_class()(figsize=(width, height), dpi=150, layout="constrained")
 
@@ -40,7 +43,7 @@ def save(figure: Any, path: str | Path) -> None:
     """Write the figure as its suffix says: png, svg or pdf.
 
     Raises:
-        ArgumentError: another suffix.
+        PictureError: another suffix.
     """
     suffix = _format(path)
     with replacing(path) as temporary:
@@ -50,7 +53,7 @@ def save(figure: Any, path: str | Path) -> None:
 def _format(path: str | Path) -> str:
     suffix = Path(path).suffix.lower().lstrip(".")
     if suffix not in FORMATS:
-        raise ArgumentError("a picture is png, svg or pdf", str(path), "Give the file one of these suffixes.")
+        raise PictureError(f"{path}: a picture is a .png, .svg or .pdf file")
     return suffix
 
 
@@ -58,7 +61,7 @@ def _figure_class() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise ArgumentError("pictures need matplotlib", str(error), "Install it: pip install 'nkimoe[viz]'.") from None
+        raise PictureError(f"pictures need matplotlib ({error}): pip install 'nkimoe[viz]'") from None
     return Figure
 
 
