@@ -15,7 +15,8 @@ from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
 from nkisim.machine import load_machine, target_from_environment
 from nkisim.named_objects import load_named
-from nkisim.report.files import replacing
+from nkisim.report.files import check_writable, replacing
+from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.roofline import UsefulWork
 from nkisim.report.text import describe, describe_changes
 from nkisim.simulator import Run, Simulator
@@ -38,6 +39,7 @@ def kernel_options(command: Command) -> Command:
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
         click.option("--target", type=click.Choice(["trn2", "trn3"]), help="By default as the environment says."),
         click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
+        click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
         click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
     )):  # fmt: skip
         command = option(command)
@@ -56,6 +58,7 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
     """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
     machine = load_machine(options["target"] or target_from_environment())
     factors = parse_factors(what_if, machine) if what_if else {}
+    _check([json_file, trace], [timeline, roofline])
     done = _simulate(options)
     profile = done.profile
     click.echo(describe(profile))
@@ -78,7 +81,9 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
 @click.option("-o", "--output", type=_FILE, help="By default KERNEL.trace.json.")
 def trace(output: Path | None, **options: Any) -> None:
     """Simulate KERNEL and write its predicted timeline for ui.perfetto.dev."""
-    _write(output or _beside(options, "trace.json"), _simulate(options).profile.save_perfetto)
+    path = output or _beside(options, "trace.json")
+    _check([path], [])
+    _write(path, _simulate(options).profile.save_perfetto)
 
 
 @click.command()
@@ -91,8 +96,10 @@ def roofline(output: Path | None, flops: float | None, nbytes: float | None, **o
     if (flops is None) != (nbytes is None):
         raise click.UsageError("--flops and --bytes go together")
     useful = UsefulWork(flops, nbytes) if flops is not None and nbytes is not None else None
+    path = output or _beside(options, "roofline.png")
+    _check([], [path])
     profile = _simulate(options).profile
-    _write(output or _beside(options, "roofline.png"), lambda path: profile.save_roofline(path, useful))
+    _write(path, lambda target: profile.save_roofline(target, useful))
 
 
 def _simulate(options: dict[str, Any]) -> Run:
@@ -101,11 +108,25 @@ def _simulate(options: dict[str, Any]) -> Run:
     positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
     require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
     lnc = int(options["lnc"]) if options["lnc"] else None
+    simulator = Simulator(
+        options["target"], lnc, report_only=options["report_only"], numerics=not options["no_numerics"]
+    )
     try:
-        return Simulator(options["target"], lnc, report_only=options["report_only"]).run(kernel, *positional, **named)
+        return simulator.run(kernel, *positional, **named)
     except NkiValidationError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+def _check(files: list[Path | None], pictures: list[Path | None]) -> None:
+    """Refuse files that could not be written, before the work starts."""
+    try:
+        for path in filter(None, [*files, *pictures]):
+            check_writable(path)
+        for path in filter(None, pictures):
+            check_picture(path)
+    except (OSError, PictureError) as error:
+        raise click.UsageError(str(error)) from None
 
 
 def _beside(options: dict[str, Any], suffix: str) -> Path:
@@ -113,10 +134,7 @@ def _beside(options: dict[str, Any], suffix: str) -> Path:
 
 
 def _write(path: Path, write: Callable[[Path], None]) -> None:
-    try:
-        write(path)
-    except (OSError, NkiValidationError) as error:
-        raise click.UsageError(f"{path}: {error}") from None
+    write(path)
     click.echo(f"wrote {path}")
 
 

@@ -49,8 +49,9 @@ def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
 
 
 def scalable(machine: Machine) -> tuple[str, ...]:
-    """All names that `scaled` takes."""
-    return *SHORT_NAMES, *(key for key in machine.quantities if key.partition(".")[0] not in _LIMITS)
+    """All names that `scaled` takes: no limits, and nothing that is zero however often it is multiplied."""
+    keys = (key for key, quantity in machine.quantities.items() if quantity.value)
+    return *SHORT_NAMES, *(key for key in keys if key.partition(".")[0] not in _LIMITS)
 
 
 def _keys(machine: Machine, name: str) -> tuple[str, ...]:

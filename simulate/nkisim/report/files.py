@@ -21,3 +21,16 @@ def replacing(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def check_writable(path: str | Path) -> None:
+    """Find out before the work whether `replacing(path)` can succeed.
+
+    Raises:
+        OSError: the folder of `path` is missing or read-only, or `path` is no file.
+    """
+    target = Path(path).resolve()
+    if target.exists() and not target.is_file():
+        raise OSError(f"{path}: is not a regular file.")
+    if not target.parent.is_dir() or not os.access(target.parent, os.W_OK):
+        raise OSError(f"{path}: its folder does not exist or cannot be written.")

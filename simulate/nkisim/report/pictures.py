@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nkisim.errors import ArgumentError
 from nkisim.report.files import replacing
 
 # Okabe and Ito's colours, which people with any colour vision tell apart.
@@ -17,30 +16,53 @@ ACCENT = "#D55E00"
 FORMATS = ("png", "svg", "pdf")
 
 
+class PictureError(ValueError):
+    """A picture cannot be drawn."""
+
+
+def check_picture(path: str | Path) -> None:
+    """Find out before the work whether a picture can be drawn.
+
+    Raises:
+        PictureError: matplotlib is not installed, or the suffix is none of FORMATS.
+    """
+    _figure_class()
+    _format(path)
+
+
 def new_figure(width: float, height: float) -> Any:
     """An empty figure of so many inches, without a window.
 
     Raises:
-        ArgumentError: matplotlib is not installed.
+        PictureError: matplotlib is not installed.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise ArgumentError("pictures need matplotlib", str(error), "Install it: pip install 'nkimoe[viz]'.") from None
-    return Figure(figsize=(width, height), dpi=150, layout="constrained")
+    return _figure_class()(figsize=(width, height), dpi=150, layout="constrained")
 
 
 def save(figure: Any, path: str | Path) -> None:
     """Write the figure as its suffix says: png, svg or pdf.
 
     Raises:
-        ArgumentError: another suffix.
+        PictureError: another suffix.
     """
-    suffix = Path(path).suffix.lower().lstrip(".")
-    if suffix not in FORMATS:
-        raise ArgumentError("a picture is png, svg or pdf", str(path), "Give the file one of these suffixes.")
+    suffix = _format(path)
     with replacing(path) as temporary:
         figure.savefig(temporary, format=suffix)
+
+
+def _format(path: str | Path) -> str:
+    suffix = Path(path).suffix.lower().lstrip(".")
+    if suffix not in FORMATS:
+        raise PictureError(f"{path}: a picture is a .png, .svg or .pdf file")
+    return suffix
+
+
+def _figure_class() -> Any:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise PictureError(f"pictures need matplotlib ({error}): pip install 'nkimoe[viz]'") from None
+    return Figure
 
 
 def plain(axes: Any) -> None:
