@@ -13,7 +13,7 @@ from nkisim.timing import Timeline, Timer
 def timeline_of(kernel: Any, *args: Any, target: str = "trn2", lnc: int = 1, **options: Any) -> Timeline:
     """When everything happens in one launch of `kernel`."""
     timer = Timer(load_machine(target))
-    Simulator(target, lnc, report_only=True, observers=[timer]).run(kernel, *args, **options)
+    Simulator(target, lnc, report_only=True, observers=[timer], numerics=False).run(kernel, *args, **options)
     return timer.timeline()
 
 

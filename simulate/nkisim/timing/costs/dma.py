@@ -40,7 +40,7 @@ def transfer(event: Event, machine: Machine) -> Transfer:
     engines = [0.0] * machine["dma.engines"]
     moving, descriptors, nbytes, hbm = Span(), 0, 0, 0
     for source, target in _pairs(event):
-        run = max(1, _common_run(source, target))
+        run = max(1, _common_run(source, target, machine["dma.packet"]))
         amount = max(source.nbytes, target.nbytes)
         pieces = -(-amount // run)
         together = min(_hbm_run(source, target, run), machine["dma.packet"])
@@ -96,8 +96,13 @@ def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
     return 1.0
 
 
-def _common_run(source: Access, target: Access) -> int:
-    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends."""
+def _common_run(source: Access, target: Access, packet: int) -> int:
+    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends.
+
+    Between HBM and HBM they are cut into packets, which are then dealt out to the engines.
+    """
+    if not source.storage.buffer.is_on_chip and not target.storage.buffer.is_on_chip:
+        return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize, packet)
     if source.shape != target.shape and source.dtype.itemsize != target.dtype.itemsize:
         return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize)
     return math.gcd(_run(source), _run(target)) * min(source.dtype.itemsize, target.dtype.itemsize)
