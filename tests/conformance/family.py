@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ZEROS = {"NKISIM_UNWRITTEN_BYTE": "0"}  # kernels that read what they never wrote, and count on finite numbers there
+OLDER_SCALES = {"NKISIM_MX_SCALE_RULE": "ocp"}  # references that compare scale codes, by the rule of OCP's example
 
 
 @dataclass(frozen=True)
