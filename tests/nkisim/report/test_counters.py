@@ -1,5 +1,7 @@
 """Quantities over time."""
 
+import itertools
+
 import numpy as np
 import pytest
 from support.timed_kernels import copy_hbm
@@ -12,7 +14,7 @@ from nkisim.report.counters import dma_rate, done_until, hbm_rate, memory_in_use
 
 def integral(points):
     """Bytes under a curve of GB/s (bytes a nanosecond) over nanoseconds."""
-    return sum(rate * (after - at) for (at, rate), (after, _) in zip(points, points[1:], strict=False))
+    return sum(rate * (after - at) for (at, rate), (after, _) in itertools.pairwise(points))
 
 
 def test_the_rate_is_bytes_over_time():
