@@ -90,14 +90,16 @@ def require_all(function: Any, positional: tuple[Any, ...], named: Mapping[str, 
 
 
 def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Generator) -> Array:
+    bounds = _RANGE.fullmatch(fill)
+    if bounds and float(bounds[1]) > float(bounds[2]):
+        raise click.UsageError(f"{fill}: the lower bound comes first")
     if dtype.kind in ("packed", "scale"):
         raise click.UsageError(f"{dtype}: random tensors of this type mean nothing; give a .npy file or --inputs")
-    bounds = _RANGE.fullmatch(fill)
     values: Array
     if bounds and dtype.kind == "float":
         values = rng.uniform(float(bounds[1]), float(bounds[2]), shape)
     elif bounds:
-        values = rng.integers(int(bounds[1]), int(bounds[2]), shape, endpoint=True)
+        values = rng.integers(int(float(bounds[1])), int(float(bounds[2])), shape, endpoint=True)
     elif fill == "normal" and dtype.kind == "float":
         values = rng.standard_normal(shape, dtype=np.float32)
     elif fill == "arange":

@@ -27,7 +27,7 @@ class HandMade:
         self, engine: str, times: tuple[float, float, float, float], cost: Cost | None = None, **more: Any
     ) -> int:
         """A task of an engine: issue, begin, end, done; `more`: core, line, because, reason, iterations, meeting."""
-        issue, begin, end, done = times
+        _, begin, end, done = times
         cost = cost or Cost(Span(documented=end - begin), Span(derived=done - begin))
         return self._add(engine, engine, times, cost, **more)
 

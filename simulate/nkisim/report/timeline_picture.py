@@ -76,22 +76,20 @@ def _window(rows: list[Row], latency: float, share: float) -> tuple[float, float
 def _overview(axes: Any, rows: list[Row], latency: float) -> None:
     edges = np.linspace(0, latency, _BINS + 1)
     for level, (_, name, lanes) in enumerate(reversed(rows)):
-        begin, end = np.array([(s.begin, s.end) for lane in lanes for s in _merged(lane, lanes)], float).T
+        begin, end = np.array(_union(lanes), float).T
         share = np.clip(np.diff(done_until(edges, begin, end, end - begin)) / np.diff(edges), 0, 1)
         axes.stairs(level + 0.85 * share, edges / 1e3, baseline=level, fill=True, color=COLOURS[name])
     _label(axes, rows, 0.0, latency)
 
 
-def _merged(lane: list[Slice], lanes: list[list[Slice]]) -> list[Slice]:
-    """The union of all lanes, told as the first lane's; nothing for the others."""
-    if lane is not lanes[0]:
-        return []
-    union: list[Slice] = []
-    for piece in sorted((s for own in lanes for s in own), key=lambda s: s.begin):
-        if union and piece.begin <= union[-1].end:
-            union[-1] = Slice(-1, union[-1].begin, max(union[-1].end, piece.end))
+def _union(lanes: list[list[Slice]]) -> list[tuple[int, int]]:
+    """Begins and ends of the time in which any lane is busy."""
+    union: list[tuple[int, int]] = []
+    for piece in sorted((s for lane in lanes for s in lane), key=lambda s: s.begin):
+        if union and piece.begin <= union[-1][1]:
+            union[-1] = union[-1][0], max(union[-1][1], piece.end)
         else:
-            union.append(Slice(-1, piece.begin, piece.end))
+            union.append((piece.begin, piece.end))
     return union
 
 
@@ -110,13 +108,13 @@ def _instructions(axes: Any, rows: list[Row], start: float, end: float, critical
 
 
 def _label(axes: Any, rows: list[Row], start: float, end: float) -> None:
-    cores = 1 + max(core for core, _, _ in rows)
+    cores = 1 + max((core for core, _, _ in rows), default=0)
     names = [name if cores == 1 else f"{name} {core}" for core, name, _ in reversed(rows)]
     axes.set_yticks([level + 0.42 for level in range(len(rows))], names, fontsize=9)
     axes.tick_params(axis="y", length=0)
     for level, (core, _, _) in enumerate(reversed(rows)):
         if level and core != rows[len(rows) - level][0]:
             axes.axhline(level - 0.07, color="0.6", linewidth=0.8)
-    axes.set_xlim(start / 1e3, end / 1e3)
-    axes.set_ylim(-0.1, len(rows))
+    axes.set_xlim(start / 1e3, max(end, start + 1) / 1e3)
+    axes.set_ylim(-0.1, max(1, len(rows)))
     plain(axes)

@@ -11,7 +11,7 @@ from nkisim.timing.task import Task
 _ENGINES = {"tensor": "Tensor", "vector": "Vector", "scalar": "Scalar", "gpsimd": "GpSimd", "sync": "Sync"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Slice:
     """A stretch of work, in whole nanoseconds; at least one of them.
 
