@@ -73,7 +73,7 @@ class Plan:
         p, t = self.problem, self.tiling
         own = self.share_of(0)
         pieces = (
-            f"{t.gate_up_tiles} x {t.gate_up_columns} of {own.inner.size} gate/up columns, "
+            f"{t.gate_up_tiles} x {t.gate_up_columns} of {own.inner.size} gate/up columns by {t.gate_up_rows} rows, "
             f"{t.down_tiles} x {t.down_columns} of {p.H} down columns on chip"
         )
         shares = ", ".join(f"core {c}: {self.blocks_of(c).count}" for c in range(p.cores))

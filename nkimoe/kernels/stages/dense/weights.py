@@ -8,7 +8,7 @@ from nkimoe.kernels.stages.dense.contract import contract
 from nkimoe.kernels.stages.dense.dequantise import GATE, UP, DownFinish, GateUpSteps
 from nkimoe.kernels.stages.dense.expert_tensors import ExpertTensors
 from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
-from nkimoe.kernels.stages.dense.pieces import Pieces, Vector
+from nkimoe.kernels.stages.dense.pieces import Piece, Pieces, Vector
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.plan import Plan
@@ -30,15 +30,15 @@ class ExpertWeights:
 
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self.projections = (UP,) if request.skip_gate_proj else (GATE, UP)
-        self._share, self._H, t = share, plan.problem.H, plan.tiling
+        t = plan.tiling
         gate_up, down = gate_up_of(request), down_of(request)
         tensors = ExpertTensors(request, plan, share, self.projections, gate_up, down)
-        columns = spans(share.inner.size, t.gate_up_columns)
-        tiles = [tensors.gate_up_tile(span.size) for span in columns[: t.gate_up_tiles]]
-        self.gate_up = Pieces(columns, tiles, tensors.load_gate_up)
-        columns = down_pieces(plan.problem.H, share.written, t.down_columns)
-        tiles = [tensors.down_tile(span.size) for span in columns[: t.down_tiles]]
-        self.down = Pieces(columns, tiles, tensors.load_down)
+        pieces = gate_up_pieces(plan.problem.H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
+        tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
+        self.gate_up = Pieces(pieces, tiles, tensors.load_gate_up)
+        pieces = down_pieces(plan.problem.H, share, t.down_columns)
+        tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
+        self.down = Pieces(pieces, tiles, tensors.load_down)
         self._gate_up_vectors: list[Vector] = []
         self._down_vectors: list[Vector] = []
         self.gate_up_inputs = _inputs(gate_up, tensors, request.compute_dtype, self._gate_up_vectors)
@@ -75,13 +75,13 @@ class ExpertWeights:
         """The part's down projection is through."""
         _turn_to(following, self._down_vectors, (self.down_inputs, self.down_finish))
 
-    def contract_gate_up(self, dst: Any, weights: Any, tokens: Any) -> None:
-        """dst [columns, tokens] = weights.T @ tokens over H."""
-        contract(dst, weights, tokens, self._H, self.gate_up_inputs.tiles_at_once)
+    def contract_gate_up(self, dst: Any, weights: Any, tokens: Any, rows: Span) -> None:
+        """dst [columns, tokens] = weights.T @ tokens over rows of H, added to those before."""
+        contract(dst, weights, tokens, rows, self.gate_up_inputs.tiles_at_once)
 
-    def contract_down(self, dst: Any, hidden: Any, weights: Any) -> None:
+    def contract_down(self, dst: Any, hidden: Any, weights: Any, rows: Span) -> None:
         """dst [tokens, columns] = hidden.T @ weights over this core's part of I."""
-        contract(dst, hidden, weights, self._share.inner.size, self.down_inputs.tiles_at_once)
+        contract(dst, hidden, weights, rows, self.down_inputs.tiles_at_once)
 
     def steps_of(self, which: int, tile: int, rows: int) -> Steps:
         """What follows the gate or up matmul of one tile of I: dequantisation, bias, limits."""
@@ -109,14 +109,26 @@ def _turn_to(following: Part | None, vectors: list[Vector], prepared: tuple[Any,
             each.open()
 
 
-def down_pieces(H: int, written: Span, width: int) -> list[Span]:
-    """Pieces of columns of H: each piece of the other core's columns before the piece of own columns it pairs with.
+def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[Piece]:
+    """Pieces of the gate and up weights, all rows of some columns before the next columns.
 
-    >>> [(s.start, s.size) for s in down_pieces(512, Span(256, 256), 128)]
+    >>> [(tuple(p.rows), tuple(p.columns)) for p in gate_up_pieces(384, 512, 256, 512)]
+    [((0, 256), (0, 512)), ((256, 128), (0, 512))]
+    """
+    return [Piece(some_rows, some_columns) for some_columns in spans(inner, columns) for some_rows in spans(H, rows)]
+
+
+def down_pieces(H: int, share: Share, width: int) -> list[Piece]:
+    """All rows of some columns of H: each piece of the other core's columns before the piece of own columns it pairs with.
+
+    >>> from nkimoe.shares import BlockRange
+    >>> share = Share(BlockRange(0, 1, 1), Span(0, 128), Span(256, 256), Span(256, 256))
+    >>> [tuple(piece.columns) for piece in down_pieces(512, share, 128)]
     [(0, 128), (256, 128), (128, 128), (384, 128)]
     """
-    own = spans(written.size, width, written.start)
-    if written.size == H:
-        return own
-    others = spans(written.size, width, written.size - written.start)
-    return [span for pair in zip(others, own, strict=True) for span in pair]
+    written = share.written
+    columns = own = spans(written.size, width, written.start)
+    if written.size < H:
+        others = spans(written.size, width, written.size - written.start)
+        columns = [span for pair in zip(others, own, strict=True) for span in pair]
+    return [Piece(Span(0, share.inner.size), span) for span in columns]
