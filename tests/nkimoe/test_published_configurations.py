@@ -25,7 +25,9 @@ EIGHT = {"gate_upper": 7.0, "up_upper": 8.0, "up_lower": -9.0}
 def scaled(case: Case) -> Case:
     """At most MOST_TOKENS tokens (or two blocks of them), and as many experts as MOST_WEIGHT_BYTES hold."""
     one_expert = 3 * case.H * case.I * (2 if case.weights == "plain" else 1)
-    return replace(case, T=min(case.T, max(MOST_TOKENS, 2 * case.B)), E=max(1, min(case.E, MOST_WEIGHT_BYTES // one_expert)))
+    return replace(
+        case, T=min(case.T, max(MOST_TOKENS, 2 * case.B)), E=max(1, min(case.E, MOST_WEIGHT_BYTES // one_expert))
+    )
 
 
 def layer(variant: str, H: int, T: int, E: int, B: int, K: int, I: int, **options: Any) -> Case:
