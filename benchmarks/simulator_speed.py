@@ -1,6 +1,7 @@
 """How fast nkisim simulates, in one run.
 
 layers          nkisim against the NumPy reference on MoE layers, and the ratio
+shapes-only     nkisim without numerics on larger layers
 profile         where nkisim's time goes on the demo layer
 equal-kernels   the same tiled matmuls on nkisim, the Triton interpreter and JAX Pallas in interpret mode
 
@@ -22,7 +23,7 @@ from rich.console import Console
 from speed.tables import show
 from speed.threads import limit_threads
 
-SECTIONS = ("layers", "profile", "equal-kernels")
+SECTIONS = ("layers", "shapes-only", "profile", "equal-kernels")
 TARGET_RATIO = 3.0
 SCHEMA_VERSION = 1
 
@@ -64,6 +65,10 @@ def measure(quick: bool, sections: tuple[str, ...], repeats: int, threads: int) 
         from speed import layers
 
         report["layers"] = [layers.measure(case, repeats, say) for case in (layers.QUICK if quick else layers.FULL)]
+    if "shapes-only" in sections:
+        from speed import shapes_only
+
+        report["shapes_only"] = [shapes_only.measure(case, repeats, say) for case in shapes_only.CASES[quick]]
     if "profile" in sections:
         report["profile"] = profile(quick)
     if "equal-kernels" in sections:
@@ -83,9 +88,9 @@ def profile(quick: bool) -> dict[str, Any]:
     name = f"{case.name}, {case.tokens} tokens, blocks of {case.block_size}"
     say(f"profile: {name}")
     data = case.draw()
-    run: Callable[[], Any] = lambda: layers.simulate(case, data, cores=1)  # noqa: E731
+    run: Callable[[], Any] = lambda: layers.simulate(case, data.tensors, cores=1)  # noqa: E731
     shapes = layers.MatmulShapes()
-    layers.simulate(case, data, 1, (shapes,))
+    layers.simulate(case, data.tensors, 1, (shapes,))
     wall, processor, _ = timed(run)
     bare = timed(shapes.multiply)[1]
     times = {"unprofiled_s": wall, "unprofiled_processor_s": processor, "bare_matmuls_processor_s": bare}

@@ -13,7 +13,7 @@ from nkimoe.spec import BlockShardStrategy
 from nkimoe.targets import Target
 from nkimoe.tiling import Load, Tiling, choose_tiling
 from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
-from nkimoe.variants import INTERMEDIATE, Variant
+from nkimoe.variants import DROPPING, HYBRID, INTERMEDIATE, Variant
 
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
@@ -30,6 +30,8 @@ class Plan:
         weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large:
             loaded in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
         strategy: which blocks a core takes, if blocks are what cores split.
+        static_blocks: blocks, from the first, that run whatever `conditions` says.
+        keeps_gate_up, keeps_down: which activations are saved for the backward pass.
         output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, or
             in a slab a core.
     """
@@ -40,6 +42,9 @@ class Plan:
     tiling: Tiling
     weights: str
     strategy: BlockShardStrategy
+    static_blocks: int
+    keeps_gate_up: bool
+    keeps_down: bool
     output: str
 
     @property
@@ -54,6 +59,14 @@ class Plan:
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
         return self.share_of(core).blocks
+
+    def _loops(self) -> str:
+        dynamic = self.problem.N - self.static_blocks
+        return f"{self.static_blocks} always and up to {dynamic} in a device loop" if dynamic else "all unrolled"
+
+    def _kept(self) -> str:
+        kept = [name for name, keeps in (("gate/up", self.keeps_gate_up), ("down", self.keeps_down)) if keeps]
+        return f"; saves {' and '.join(kept)} activations" if kept else ""
 
     def explain(self) -> str:
         """The chain request -> problem -> tiling -> plan, for people."""
@@ -73,8 +86,8 @@ class Plan:
                 f"tiling   {t.token_tiles * 128} tokens at a time; {pieces}",
                 f"         rows of H in groups of {t.row_group}; {t.transposes_per_bank} transposes a PSUM bank",
                 f"         SBUF about {t.sbuf_bytes} of {self.target.sbuf_bytes} bytes a partition",
-                f"plan     weights {self.weights}, blocks {split} ({shares})",
-                f"         output {self.output}",
+                f"plan     weights {self.weights}, blocks {split} ({shares}), {self._loops()}",
+                f"         output {self.output}{self._kept()}",
             )
         )
 
@@ -102,7 +115,13 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
         strategy = request.spec.shard_on_block.block_sharding_strategy
     share = share_of(variant, problem, strategy, 0)
     tiling = choose_tiling(problem, _load(request, share), target.sbuf_bytes)
-    return Plan(variant, problem, target, tiling, _weights(request, problem, tiling), strategy, _output(request, cores))
+    keeps = request.keeps_activations or variant.schedule == DROPPING
+    return Plan(
+        variant, problem, target, tiling, _weights(request, problem, tiling), strategy,
+        static_blocks=_static_blocks(request, problem, variant), keeps_gate_up=keeps,
+        keeps_down=keeps and not request.affinity_multiplies_on_i,
+        output=_output(request, cores),
+    )  # fmt: skip
 
 
 def halves_intermediate(variant: Variant, cores: int) -> bool:
@@ -133,6 +152,14 @@ def _load(request: Request, share: Share) -> Load:
         down_item=1 if down.is_fp8 else item,
         per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
     )
+
+
+def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
+    """All blocks but as many as there are experts, if others may be left out: at least those hold tokens."""
+    if variant.schedule != HYBRID:
+        return problem.N
+    given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
+    return max(problem.N - problem.E, 0) if given is None else given
 
 
 def _output(request: Request, cores: int) -> str:

@@ -34,8 +34,8 @@ class Problem:
 
     @property
     def tiles_per_block(self) -> int:
-        """Tiles of 128 slots in a block."""
-        return self.B // 128
+        """Tiles of 128 slots in a block, the last one perhaps partly used."""
+        return -(-self.B // 128)
 
     @classmethod
     def from_tensors(

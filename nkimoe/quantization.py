@@ -57,7 +57,7 @@ class Matrix:
 
     def on_chip(self, compute_dtype: Any) -> Any:
         """The dtype of the weights in SBUF."""
-        return str(self.weight.dtype) if self.is_fp8 else compute_dtype
+        return self.weight.dtype if self.is_fp8 else compute_dtype
 
 
 def gate_up_of(request: Request) -> Matrix:

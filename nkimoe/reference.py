@@ -237,11 +237,11 @@ def _mlp(x: Floats, affinity: Floats, expert: _Expert, layer: Layer) -> tuple[Fl
 
 def _limited(gate_up: Floats, layer: Layer) -> Floats:
     """gate_up [n, 2, I], or up alone [n, 1, I], within the limits."""
-    limits: tuple[tuple[float | None, float | None], ...] = (
+    limits = [
         (layer.gate_clamp_lower_limit, layer.gate_clamp_upper_limit),
         (layer.up_clamp_lower_limit, layer.up_clamp_upper_limit),
-    )[layer.halves]
-    return np.stack([_clamp(gate_up[:, i], *limit) for i, limit in enumerate(limits)], axis=1)
+    ]
+    return np.stack([_clamp(gate_up[:, i], *limit) for i, limit in enumerate(limits[layer.halves])], axis=1)
 
 
 def _activate(gate_up: Floats, layer: Layer) -> Floats:

@@ -117,6 +117,7 @@ class ShardOnBlockConfig:
     per_core_output: return each core's slab, [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx),
         slab 0 holding the sum and slab 1 zeros, as nkilib does, where T' = hidden_states.shape[0];
         False: [T', H]. Read by shard_on_block, shard_on_block_mx.
+    checkpoint_activation, expert_affinity_multiply_on_I: as in ShardOnIConfig. Read by shard_on_block.
     """
 
     n_block_per_iter: int = 1
@@ -130,6 +131,8 @@ class ShardOnBlockConfig:
     ep_degree: int = 1
     quantization_type: QuantizationType = QuantizationType.MX
     per_core_output: bool = False
+    checkpoint_activation: bool = False
+    expert_affinity_multiply_on_I: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,8 +140,8 @@ class ShardOnIConfig:
     """Options of the implementations that split the intermediate dimension I between the cores.
 
     checkpoint_activation: also return the activations the backward pass needs: gate/up [N, 2, I, B] and,
-        unless expert_affinity_multiply_on_I, down [N, B, H]. Read by shard_on_i; shard_on_i_dropping always
-        returns them.
+        unless expert_affinity_multiply_on_I, down [N, B, H]. Read by shard_on_i, shard_on_i_hybrid;
+        shard_on_i_dropping always returns them.
     expert_affinity_multiply_on_I: multiply act(gate) * up and the down bias by the affinity instead of the
         output, whatever the scale mode. Read by shard_on_i, shard_on_i_hybrid, shard_on_i_dropping.
     num_static_block: blocks, counted from the first, that run whatever `conditions` says; None: N - E.

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import fields
 from typing import Any
 
 from nkimoe.errors import RequestError
+from nkimoe.features import FEATURES
 from nkimoe.problem import Problem
 from nkimoe.quantization import LARGEST_FP8, Matrix, down_of, gate_up_of, scale_shapes
 from nkimoe.request import Request
@@ -26,7 +26,7 @@ from nkimoe.spec import (
     SkipMode,
 )
 from nkimoe.targets import Target
-from nkimoe.variants import INTERMEDIATE, VARIANTS, Variant
+from nkimoe.variants import DROPPING, HYBRID, VARIANTS, Variant
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -37,7 +37,7 @@ ALL_OF_ONE_DTYPE = (
     "gate_and_up_proj_bias",
     "down_proj_bias",
 )
-MAX_HIDDEN, MAX_BLOCK = 8192, 1024
+MAX_HIDDEN = 8192
 
 Rule = Callable[[Request, Problem, Variant, Target], None]
 
@@ -117,10 +117,6 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
         f"I={p.I}",
         hint,
     )
-    _require(
-        p.B % 128 == 0 and p.B <= MAX_BLOCK, "block_size", "B is a multiple of 128 from 128 to 1024", f"B={p.B}",
-        "Rebuild the blocks with build_block_mapping(..., block_size=128).",
-    )  # fmt: skip
     _require(
         p.T > 0,
         "hidden_states",
@@ -260,39 +256,78 @@ def _clamps(request: Request, problem: Problem, variant: Variant, target: Target
         )
 
 
-def _unused_arguments(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """Arguments of other implementations: refused, never dropped."""
-    reasons = {
-        "conditions": (
-            "it runs every block",
-            "Drop it: padding blocks change nothing. Hybrid variants read it.",
-        ),
-        "gate_up_activations_T": ("it saves no checkpoints", "Drop it."),
-        "down_activations": ("it saves no checkpoints", "Drop it."),
-    }
-    if variant.split != INTERMEDIATE:
-        reasons["accumulation_dtype"] = ("its sums are fp32 in PSUM and the hidden dtype in HBM", "Drop it.")
-    for name, (why, fix) in reasons.items():
-        value = getattr(request, name)
-        _require(value is None, name, f"is not given to {variant.name}, because {why}", "a value", fix)
+def _features(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """What a variant cannot honour is refused, never dropped."""
+    for feature in FEATURES:
+        refusal = feature.refused.get(variant.implementation)
+        if refusal is not None and feature.is_asked(request):
+            raise RequestError(
+                feature.argument, f"is not for {variant.name}, because {refusal.why}", "a request for it", refusal.fix
+            )
 
 
-def _unused_options(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """Fields of the option classes that the variant does not read must keep their defaults."""
-    if request.spec.shard_on_block is None:
+def _hybrid(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """`conditions` says how far the device loop goes."""
+    if variant.schedule != HYBRID:
         return
+    N, conditions = problem.N, request.conditions
     _require(
-        request.spec.shard_on_I is None, "spec.shard_on_I", f"is None for {variant.name}", "a ShardOnIConfig",
-        "Use an I-sharded implementation, or drop it.",
+        conditions is not None, "conditions", f"says which blocks {variant.name} computes", "None",
+        "Pass BlockMapping.conditions, or use shard_on_i.",
     )  # fmt: skip
-    read = {"block_sharding_strategy", "per_core_output", "non_overlapping_shards"}
-    default = ShardOnBlockConfig()
-    for field in fields(ShardOnBlockConfig):
-        value = getattr(request.spec.shard_on_block, field.name)
-        _require(
-            field.name in read or value == getattr(default, field.name), f"spec.shard_on_block.{field.name}",
-            f"keeps its default for {variant.name}, which does not read it", repr(value), "Drop it.",
-        )  # fmt: skip
+    shape = tuple(int(n) for n in conditions.shape)
+    _require(
+        shape in ((N,), (N + 1,), (N + 2,)), "conditions", f"has {N}, {N + 1} or {N + 2} elements", shape,
+        "One for each block, then zeros.",
+    )  # fmt: skip
+    _require(str(conditions.dtype) == "int32", "conditions", "is int32", str(conditions.dtype), "Cast it.")
+    given: Any = request.spec.shard_on_I and request.spec.shard_on_I.num_static_block
+    is_count = isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= N
+    _require(
+        given is None or is_count, "spec.shard_on_I.num_static_block", f"is a number of blocks from 0 to {N}",
+        repr(given), "None derives it.",
+    )  # fmt: skip
+
+
+def _dropping(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    _require(
+        variant.schedule != DROPPING or problem.N == problem.E, "block_to_expert",
+        f"has one block an expert for {variant.name}", f"{problem.N} blocks for {problem.E} experts",
+        "Use shard_on_i for blocks of any number.",
+    )  # fmt: skip
+
+
+def _checkpoints(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    p = problem
+    _require(
+        request.down_activations is None or not request.affinity_multiplies_on_i, "down_activations",
+        "is not saved with expert_affinity_multiply_on_I, where down has no results without affinity", "a buffer",
+        "Drop it.",
+    )  # fmt: skip
+    shapes = {"gate_up_activations_T": (p.N, 2, p.I, p.B), "down_activations": (p.N, p.B, p.H)}
+    for name, wanted in shapes.items():
+        buffer = getattr(request, name)
+        if buffer is not None:
+            _require(hasattr(buffer, "shape"), name, "is a tensor", type(buffer).__name__, "Pass an array.")
+            shape = tuple(int(n) for n in buffer.shape)
+            _require(shape == wanted, name, f"has shape {wanted}", shape, "Reshape it.")
+            dtype = str(buffer.dtype)
+            _require(dtype in COMPUTE_DTYPES, name, f"is {', '.join(COMPUTE_DTYPES)}", dtype, "Cast it.")
+
+
+def _sums(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    dtype = request.accumulation_dtype
+    _require(
+        dtype is None or str(dtype) in COMPUTE_DTYPES, "accumulation_dtype", f"is one of {', '.join(COMPUTE_DTYPES)}",
+        str(dtype), "Use float32.",
+    )  # fmt: skip
+
+
+def _offset(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    is_number = isinstance(request.up_offset, (int, float)) and not isinstance(request.up_offset, bool)
+    _require(
+        is_number and math.isfinite(request.up_offset), "up_offset", "is a number", repr(request.up_offset), "Fix it."
+    )
 
 
 def _output(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -310,5 +345,6 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 
 RULES: tuple[Rule, ...] = (
-    _targets, _dtypes, _sizes, _shapes, _quantisation, _clamps, _unused_arguments, _unused_options, _output,
+    _targets, _dtypes, _sizes, _shapes, _quantisation, _clamps, _offset, _features, _hybrid, _dropping,
+    _checkpoints, _sums, _output,
 )  # fmt: skip

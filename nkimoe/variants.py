@@ -52,9 +52,9 @@ VARIANTS: dict[Implementation, Variant] = {
             HYBRID,
             "dense",
             _BOTH,
-            _NOT_WRITTEN,
+            AVAILABLE,
         ),
-        Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, "dense", _BOTH, _NOT_WRITTEN),
+        Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, "dense", _BOTH, AVAILABLE),
         Variant(Implementation.shard_on_block_mx, BLOCKS, HYBRID, "mx", _TRN3, _NOT_WRITTEN),
         Variant(Implementation.shard_on_i_mx, INTERMEDIATE, STATIC, "mx", _TRN3, _NOT_WRITTEN),
         Variant(

@@ -36,6 +36,7 @@ _BY_PATH = (
     ("language/", VIEWS),
     ("observe/", OBSERVERS),
     ("execution/neuron_core.py", DISPATCH),
+    ("execution/numerics.py", DISPATCH),
     ("execution/registers.py", DISPATCH),
     ("errors.py", DISPATCH),
 )

@@ -37,9 +37,9 @@ class LayerCase:
         return make_layer(self.model, self.tp, self.tokens, self.block_size, read_text(None), lambda: None)
 
 
-_QWEN = MODELS["qwen3-30b-a3b"]
-DEMO = LayerCase("qwen3-30b-a3b", _QWEN, 4, 640, 128)
-FULL = [DEMO, LayerCase("qwen3-30b-a3b", _QWEN, 4, 4096, 128), LayerCase("qwen3-30b-a3b", _QWEN, 4, 4096, 512)]
+QWEN = MODELS["qwen3-30b-a3b"]
+DEMO = LayerCase("qwen3-30b-a3b", QWEN, 4, 640, 128)
+FULL = [DEMO, LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 128), LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 512)]
 QUICK = [LayerCase("small", Model(H=512, I=384, E=8, K=2, source="made up"), 2, 300, 128)]
 
 
@@ -64,12 +64,14 @@ class MatmulShapes(Observer):
                 np.matmul(left.T, right)
 
 
-def simulate(case: LayerCase, data: LayerData, cores: int, observers: tuple[Observer, ...] = ()) -> Run:
-    """The kernel on nkisim, with the detectors that are on by default."""
+def simulate(
+    case: LayerCase, tensors: dict[str, Any], cores: int, observers: tuple[Observer, ...] = (), numerics: bool = True
+) -> Run:
+    """The kernel on nkisim, with the detectors that are on by default and without the time model."""
     spec = MoECTESpec(MoECTEImplementation.shard_on_block)
     skip = SkipMode(skip_token=True)
-    return Simulator(TARGET, cores, observers=observers).run(
-        moe_cte, **data.tensors, spec=spec, skip_dma=skip, is_tensor_update_accumulating=True
+    return Simulator(TARGET, cores, observers=observers, numerics=numerics, timing=False).run(
+        moe_cte, **tensors, spec=spec, skip_dma=skip, is_tensor_update_accumulating=True
     )
 
 
@@ -78,7 +80,7 @@ def measure(case: LayerCase, repeats: int, say: Say) -> dict[str, Any]:
     say(f"layer {case.name}, tensor parallel {case.tp}, {case.tokens} tokens, blocks of {case.block_size}")
     data = case.draw()
     actions = {
-        "nkisim": lambda: simulate(case, data, case.cores),
+        "nkisim": lambda: simulate(case, data.tensors, case.cores),
         "reference": lambda: moe_cte_reference(**data.tensors, skip_token=True),
     }
     times, results = interleaved(actions, repeats, say)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import nki.language as nl
 
+from nkimoe.kernels.stages.checkpoints import NoCheckpoints, make_checkpoints
 from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
@@ -34,6 +36,7 @@ class Layer:
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
         activation: act(gate) * up.
+        checkpoints: activations kept for the backward pass.
         output: where results go.
     """
 
@@ -46,6 +49,7 @@ class Layer:
     weights: ExpertWeights
     scaling: Scaling
     activation: GatedActivation
+    checkpoints: NoCheckpoints
     output: Output
 
     @property
@@ -73,6 +77,7 @@ class Layer:
             weights=weights,
             scaling=make_scaling(request),
             activation=GatedActivation.from_request(request),
+            checkpoints=make_checkpoints(request, plan, share),
             output=output,
         )
 
@@ -112,4 +117,9 @@ class Layer:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""
         scales = self.scaling.output(part.affinities, part.tiles.size)
         room = self.output.fresh_rows if part.block.is_first else self.output.rows
-        return self.output.updates(part.ids, scales, room, name=f"block {part.block.number}")
+        return self.output.updates(part.ids, scales, room, name=part.block.name)
+
+    def finish(self) -> Any:
+        """The output; with checkpoints, (output, gate/up activations[, down activations])."""
+        output = self.output.finish()
+        return (output, *self.checkpoints.tensors) if self.checkpoints.tensors else output

@@ -103,7 +103,8 @@ class Checkpoint:
         ):
             if required is not None and required <= set(tensors):
                 return kind(tensors, share)
-        actual = ", ".join(sorted(tensors)[:4])
+        odd = [name for name in tensors if not _SEPARATE.fullmatch(name) and name not in _FUSED | _MXFP4]
+        actual = ", ".join(sorted(odd or tensors)[:4])
         fix = "Known forms are listed in docs/weights.md."
         raise InputError(f"{self._blocks[layer]}.experts", "are separate, fused or in MXFP4 blocks", actual, fix)
 

@@ -3,11 +3,12 @@
 With p a partition, q = 0..3 the place in a packed element, and tiles h of H and i of I:
 
     gate and up   [128, 2, H/512, I, q]          position q * (H/4) + h * 128 + p of the hidden dimension
-    down          [w, ceil(I/512), H, q]         column i * 512 + q * w + p, w = 128, or I/4 when I < 512
+    down          [w, ceil(I/512), H, q]         column i * 512 + q * w_i + p
     bias          [w, 2, ceil(I/512), q]         the same column
     scales        row r of the first dimension covers partitions 8r .. 8r+7 and q = 0..3, one block of 32
 
-H is padded to a multiple of 512 and I to one of 32, with zeros. The output of the layer has its H in natural order.
+w_i is a quarter of the columns of tile i: 128, or less in the last tile, whose other partitions hold zeros; w is the
+largest of them. H is padded to a multiple of 512 and I to one of 32, with zeros. The output has its H in natural order.
 """
 
 from __future__ import annotations
@@ -64,8 +65,10 @@ class MxLayout:
 
     @property
     def tiled_columns(self) -> Array:
-        """`columns`, with the last tile filled up: int [ceil(I'/512) * 4 * width]."""
-        return np.pad(self.columns, (0, self.I_tiles * 4 * self.width - self.padded_I), constant_values=-1)
+        """`columns` at their places [I tile, q, partition], flat; -1 where the last tile is not full."""
+        quarters = [tile.reshape(4, -1) for tile in _tiles(self.columns)]
+        filled = [np.pad(q, ((0, 0), (0, self.width - q.shape[1])), constant_values=-1) for q in quarters]
+        return np.concatenate(filled, axis=None)
 
     def arrange_gate_up(self, weight: Array) -> Array:
         """[128, 2, H'/512, I', 4] of [H, 2, I]."""
@@ -116,15 +119,10 @@ def block_layout(H: int, I: int, first_column: int = 0) -> MxLayout:
     columns = np.pad(np.arange(I), (first_column % BLOCK, 0), constant_values=-1)
     # One shape for all ranks, whatever the edge of this one cuts off.
     longest = max(len(columns), I + (BLOCK - 1 if I % BLOCK else 0))
-    tiles = ceil_div(longest, TILE)
-    whole = tiles * TILE if tiles > 1 else ceil_div(longest, BLOCK) * BLOCK
-    rows, columns = _padded(np.arange(H), TILE), np.pad(columns, (0, whole - len(columns)), constant_values=-1)
-    return MxLayout(
-        rows.reshape(len(rows) // TILE, -1, 4, RUN).transpose(2, 0, 1, 3).reshape(-1),
-        columns.reshape(tiles, -1, 4, RUN).transpose(0, 2, 1, 3).reshape(-1),
-        H,
-        I,
-    )
+    columns = np.pad(columns, (0, ceil_div(longest, BLOCK) * BLOCK - len(columns)), constant_values=-1)
+    quarters = [tile.reshape(-1, 4, RUN).swapaxes(0, 1) for tile in _tiles(columns)]
+    rows = _padded(np.arange(H), TILE).reshape(-1, PARTITIONS // RUN, 4, RUN)
+    return MxLayout(rows.transpose(2, 0, 1, 3).reshape(-1), np.concatenate(quarters, axis=None), H, I)
 
 
 def pack_scales(scale: Array) -> Array:
@@ -140,6 +138,10 @@ def pack_scales(scale: Array) -> Array:
     for k in range(n):
         packed[:, 32 * (r // 4) + 4 * (k % 4) + r % 4, k // 4] = tiles_second[:, :, k]
     return packed
+
+
+def _tiles(columns: Array) -> list[Array]:
+    return [columns[first : first + TILE] for first in range(0, len(columns), TILE)]
 
 
 def _padded(index: Array, multiple: int) -> Array:

@@ -15,6 +15,7 @@ from nkisim.execution import kernel, loops
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
+from nkisim.instructions import registers
 from nkisim.instructions import tensor_copy as copying
 from nkisim.instructions.operation import NkiInstruction
 from nkisim.language import compile_options
@@ -141,6 +142,17 @@ def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
             current_core().watch.add([Note(error)])
     done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
     return done
+
+
+@functools.wraps(registers.register_alloc)
+def register_alloc(x: Any = None) -> VirtualRegister:
+    """`nisa.register_alloc`, also with the tensor that NKI 0.3 took for the first value."""
+    if not isinstance(x, NkiTensor):
+        return registers.register_alloc(x)
+    deprecated("nisa.register_alloc(tensor)", "nisa.register_load")
+    register = registers.register_alloc()
+    registers.register_load(register, x)
+    return register
 
 
 def nc(count: int) -> int:

@@ -18,11 +18,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nkilib", type=Path, help="checkout of nki-library")
     parser.add_argument("--samples", type=Path, help="checkout of nki-samples")
     parser.add_argument("--sdk", type=Path, help="the folder nki of the SDK's documents, for its examples")
-    parser.add_argument("--cases", type=int, default=12, help="most cases a family (12)")
+    parser.add_argument("--cases", type=int, default=8, help="most cases a family (8)")
     parser.add_argument("--parallel", type=int, default=2, help="cases at a time (2)")
     parser.add_argument("--seconds", type=int, default=0, help="time for a case, instead of its family's")
     parser.add_argument("--memory", type=float, default=10.0, help="GiB a case may take (10)")
     parser.add_argument("--only", default="", help="regular expression on names of cases")
+    parser.add_argument("--full-size", action="store_true", help="no smaller sizes (hours, and 64 GiB)")
     parser.add_argument("--json", type=Path, help="write all results here")
     return parser.parse_args()
 
@@ -40,7 +41,9 @@ def main() -> int:
         return 2
     places = {"nkilib": given.nkilib, "samples": given.samples, "sdk": given.sdk}
     checkouts = {source: path.resolve() for source, path in places.items() if path}
-    settings = Settings(checkouts, given.cases, given.parallel, given.seconds, given.memory, given.only)
+    settings = Settings(
+        checkouts, given.cases, given.parallel, given.seconds, given.memory, given.only, given.full_size
+    )
     versions = {source: report.commit_of(path) for source, path in checkouts.items()}
     results: dict[str, list[dict[str, Any]]] = {}
     for family in FAMILIES:

@@ -43,6 +43,13 @@ def _shares(sizes: dict[str, int], total: int) -> dict[str, int]:
     return given
 
 
+def unskip(items: list[pytest.Item], pattern: str) -> None:
+    """Take the skip marks off the items whose names match."""
+    for item in items:
+        if pattern and re.search(pattern, name_of(item)):
+            item.own_markers = [mark for mark in item.own_markers if mark.name != "skip"]
+
+
 def spread(group: list[Any], count: int) -> list[Any]:
     """`count` of the group, at equal distances, the first one included."""
     return [group[i * len(group) // count] for i in range(count)]
@@ -51,10 +58,12 @@ def spread(group: list[Any], count: int) -> list[Any]:
 def shrink(item: pytest.Item, largest: dict[str, int]) -> dict[str, list[int]]:
     """Replace parameters that are too large; returns what was replaced."""
     params = getattr(getattr(item, "callspec", None), "params", {})
+    ranged = params.get("range_test_options")  # a case of their own generator: a dictionary of sizes for each tensor
     changed = {}
-    for name, limit in largest.items():
-        value = params.get(name)
-        if isinstance(value, int) and value > limit:
-            params[name] = limit
-            changed[name] = [value, limit]
+    for sizes in (params, *(ranged.tensors.values() if ranged else ())):
+        for name, limit in largest.items():
+            value = sizes.get(name)
+            if isinstance(value, int) and value > limit:
+                sizes[name] = limit
+                changed[name] = [value, limit]
     return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,8 @@ class KernelRaised(Exception):
 class TestManager:
     """What tests call `test_manager`: it runs each kernel they hand over, and keeps what was observed."""
 
-    def __init__(self) -> None:
+    def __init__(self, adapt: Callable[[Any, dict[str, Any]], dict[str, Any]]) -> None:
+        self._adapt = adapt
         self.findings: list[str] = []
         self.differences: dict[str, float] = {}
         self.wall_s = 0.0
@@ -71,7 +73,8 @@ class TestManager:
     def _run(self, job: Any) -> list[Array]:
         target = job.compiler_input.platform_target.get_compile_target()
         given = {name.removesuffix(_ALIAS_MARK): _copied(value) for name, value in (job.kernel_input or {}).items()}
-        return self._simulate(job.kernel_func, target, job.compiler_input.logical_nc_config, (), given)
+        adapted = self._adapt(job.kernel_func, given)
+        return self._simulate(job.kernel_func, target, job.compiler_input.logical_nc_config, (), adapted)
 
     def _simulate(
         self, kernel: Any, target: str, lnc: int | None, args: tuple[Any, ...], options: dict[str, Any]

@@ -24,9 +24,10 @@ class Settings:
         checkouts: by source: "nkilib" nki-library, "samples" nki-samples, "sdk" the folder nki of the SDK's documents.
         cases: most cases a family.
         parallel: cases at a time.
-        seconds: time a case gets; 0 for what its family says.
+        seconds: of processor time a case gets; 0 for what its family says.
         memory_gib: most memory a case may take.
         only: regular expression on names of cases.
+        full_size: parameters keep their values, whatever the family's `largest` says.
     """
 
     checkouts: dict[str, Path]
@@ -35,6 +36,7 @@ class Settings:
     seconds: int
     memory_gib: float
     only: str
+    full_size: bool = False
 
     def checkout(self, family: Family) -> Path | None:
         """Where the kernels of the family are."""
@@ -51,6 +53,7 @@ def run_family(family: Family, settings: Settings) -> Iterator[dict[str, Any]]:
         "PYTHONDONTWRITEBYTECODE": "1",
         "OMP_NUM_THREADS": "1",
         "OPENBLAS_NUM_THREADS": "1",
+        "NKI_COMPILER_FRONTEND": "custom",  # for `while register:`, which kernels of NKI 0.3 use
         **family.environment,
     }
     process = subprocess.Popen(
@@ -77,9 +80,11 @@ def _setup(family: Family, settings: Settings, writer: int) -> dict[str, Any]:
     return {
         "source": family.source,
         "checkout": str(settings.checkout(family)),
-        "largest": dict(family.largest),
+        "largest": {} if settings.full_size else dict(family.largest),
         "leave_out": family.leave_out,
+        "unskip": family.unskip,
         "target": family.target,
+        "adapt": family.adapt,
         "only": settings.only,
         "cases": settings.cases,
         "parallel": settings.parallel,
@@ -104,5 +109,5 @@ def _judged(line: dict[str, Any], family: Family) -> dict[str, Any]:
         return line
     if "language" in line and line["status"] in ("refused", "error"):
         return line | {"was": line["status"], "status": "older nki"}
-    bug = next((bug for bug in family.bugs if bug.matches(line["name"], str(line.get("message", "")))), None)
+    bug = next((bug for bug in family.bugs if bug.matches(line["name"])), None)
     return line if bug is None else line | {"was": line["status"], "status": "peer bug", "evidence": bug.evidence}

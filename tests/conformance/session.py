@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,10 +20,12 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from conformance import choice, imports, isolation
+from conformance.adapted import ADAPTATIONS
 from conformance.kernel_run import TestManager, outcome_of
 
 SETUP: dict[str, Any] = json.loads(os.environ["CONFORMANCE"])
 _ERROR = pytest.StashKey[BaseException]()
+_LATER = pytest.StashKey[bool]()  # the test skips itself on trn2
 _MANAGER = pytest.StashKey[TestManager]()
 _OPTIONS = {"platform_target": "trn2", "coverage": "singles", "output_directory": "out", "metric_output": None}
 
@@ -44,7 +47,7 @@ def _seed() -> None:
 
 @pytest.fixture
 def test_manager(request: pytest.FixtureRequest) -> TestManager:
-    manager = TestManager()
+    manager = TestManager(ADAPTATIONS[SETUP["adapt"]])
     request.node.stash[_MANAGER] = manager
     return manager
 
@@ -72,6 +75,8 @@ def _target(item: pytest.Item) -> str:
     """What the family says, else trn2, unless the test is only for later targets."""
     if SETUP["target"]:
         return str(SETUP["target"])
+    if item.stash.get(_LATER, False):
+        return "trn3"
     mark = item.get_closest_marker("platforms")
     excluded = {str(target) for target in (mark.kwargs.get("exclude") or ())} if mark else set()
     return next((target for target in ("trn2", "trn3") if target not in excluded), "trn1")
@@ -127,6 +132,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     for failure in _collection_failures(session):
         print(json.dumps(failure), file=pipe)
     chosen = choice.choose(session.items, SETUP)
+    choice.unskip(chosen, SETUP["unskip"])
     print(json.dumps({"collected": len(session.items), "chosen": len(chosen)}), file=pipe)
     cases = [(choice.name_of(item), _as_case(item)) for item in chosen]
     limits = {name: SETUP[name] for name in ("seconds", "memory_gib", "parallel")}
@@ -152,8 +158,13 @@ def _collection_failures(session: pytest.Session) -> list[dict[str, Any]]:
 def _as_case(item: pytest.Item) -> Callable[[], dict[str, Any]]:
     def case() -> dict[str, Any]:
         _seed()
-        changed = choice.shrink(item, SETUP["largest"])
+        changed: dict[str, Any] = dict(choice.shrink(item, SETUP["largest"]))
+        if SETUP["adapt"]:
+            changed["arguments"] = SETUP["adapt"]
         reports = runtestprotocol(item, log=False, nextitem=None)
+        if any(report.skipped for report in reports) and re.search("(?i)only.*trn3", str(item.stash.get(_ERROR, ""))):
+            item.stash[_LATER] = True
+            reports = runtestprotocol(item, log=False, nextitem=None)
         result: dict[str, Any] = {"target": _target(item), "changed": changed}
         if (manager := item.stash.get(_MANAGER, None)) is not None:
             result |= {"findings": manager.findings[:5], "differences": manager.differences}

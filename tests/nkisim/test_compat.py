@@ -69,6 +69,18 @@ def test_tensor_copy_converts_to_the_dtype_of_its_destination(trn2, dtype, notes
     np.testing.assert_allclose(done.outputs.astype(np.float32), given, rtol=1e-2)
 
 
+def test_a_register_may_start_with_the_value_of_a_tensor(trn2):
+    def body():
+        cell = tile((1, 1), "int32")
+        nisa.memset(cell, 7)
+        register = nisa.register_alloc(cell)
+        nisa.memset(cell, 8)
+        assert register.read() == 7
+
+    with pytest.warns(DeprecationWarning, match=r"nisa\.register_alloc\(tensor\) is deprecated NKI"):
+        trn2.attempt(body)
+
+
 def test_a_spelling_warns_once_a_process(recwarn):
     for _ in range(3):
         nl.affine_range(2)

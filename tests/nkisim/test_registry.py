@@ -24,6 +24,7 @@ TENSOR = {
     "expand_dim": "dim",
     "flatten_dims": "start_dim end_dim",
     "get_pattern": "",
+    "indirect": "index num_elem=None",
     "is_contiguous": "",
     "is_indirect": "",
     "permute": "dims",

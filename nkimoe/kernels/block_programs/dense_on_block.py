@@ -11,13 +11,14 @@ from nkimoe.kernels.stages.load_routing import Part
 def compute(now: Part, following: Part | None, after: Part | None, layer: Layer) -> None:
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
-    Whatever `following` needs starts loading as soon as `now` has no more use for the room, and its tokens are transposed
-    between the projections of `now`, while the activation is computed. Then the tokens of the part `after` it may come.
+    Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
+    between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
     """
     scaling, weights = layer.scaling, layer.weights
     layer.token_rows.gather(following)
     updates = layer.updates(now)
     projections = project_gate_up(layer.tokens.of(now), weights, now, following, scaling.columns(now.affinities))
+    projections = layer.checkpoints.gate_up(projections, now)
     factors = scaling.hidden(now.affinities)
     hidden = layer.activation.intermediate(projections, now, layer, factors)
     weights.leave_gate_up(following)
@@ -25,6 +26,7 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Layer)
     layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     results = project_down(hidden, weights, now, following, bias)
-    for tile, columns, result in weights.down_finish.results(results, bias):
+    results = weights.down_finish.results(results, bias)
+    for tile, columns, result in layer.checkpoints.down(results, now):
         updates[tile].add(columns, result)
     weights.leave_down(following)

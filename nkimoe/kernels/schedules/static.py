@@ -16,7 +16,7 @@ Program = Callable[[Part, Part | None, Part | None, Layer], None]
 def run_static(layer: Layer, program: Program) -> Any:
     """Process all blocks in order and return the output."""
     run_blocks(layer.blocks(layer.share.blocks.count), None, layer, program)
-    return layer.output.finish()
+    return layer.finish()
 
 
 def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: Layer, program: Program) -> None:

@@ -15,12 +15,15 @@ import numpy as np
 from nkisim.dtypes.table import DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
+_BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 
 
 def to_float32(values: Array) -> Array:
     """`values` as float32: exactly, but for integers above 2**24."""
     if values.dtype == np.float32:
         return values
+    if values.dtype == _BFLOAT16:
+        return values.astype(np.float32)  # moves bits, which raises no floating point exception
     with np.errstate(invalid="ignore"):  # a signaling NaN is a value like any other
         return values.astype(np.float32)
 

@@ -64,6 +64,7 @@ class Arguments:
         self._private_to, self._numerics = private_to, numerics
         self._copies: list[tuple[Array, Array, bytes]] = []
         self._from_torch = False
+        self.tensors: list[NkiTensor] = []
         self.args: tuple[Any, ...] = ()
         self.kwargs: dict[str, Any] = {}
 
@@ -122,7 +123,9 @@ class Arguments:
             ) from None
         storage, block = self._place(array, name, dtype)
         shape = array.shape or (1,)
-        return NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+        tensor = NkiTensor(storage, block, Layout(shape, row_major(shape), 0), dtype)
+        self.tensors.append(tensor)
+        return tensor
 
     def _place(self, array: np.ndarray[Any, Any], name: str, dtype: DType) -> tuple[Storage, Block]:
         if not self._numerics.needs(dtype):

@@ -55,6 +55,9 @@ def launch(
     if check_inputs is not None:
         check_inputs(**Arguments.host(function, args, kwargs))
     arguments = Arguments.wrap(function, args, kwargs, None if cores > 1 else 0, numerics)
+    if watch.taps is not None:
+        for tensor in arguments.tensors:
+            watch.taps.watch(tensor)
     rendezvous, shared, outcome = Rendezvous(cores), SharedMemory(), _Outcome()
     members = [NeuronCore(i, grid, machine, watch, rendezvous, shared) for i in range(cores)]
     if late_dma is not None:
@@ -82,6 +85,8 @@ def launch(
     _raise_first(outcome.errors)
     if late_dma is not None:
         late_dma.finish()
+    if watch.taps is not None:
+        watch.taps.finish()
     results = arguments.unwrap(outcome.results[0], watch)
     watch.finish()
     return results

@@ -13,6 +13,7 @@ from nkisim.execution.late_dma import LateDma
 from nkisim.execution.numerics import COMPUTED
 from nkisim.execution.rendezvous import Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
+from nkisim.execution.taps import Taps
 from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
@@ -24,11 +25,12 @@ _active = threading.local()
 
 @dataclass
 class Watch:
-    """The observers of a launch and what becomes of their findings."""
+    """The observers of a launch, what becomes of their findings, and what takes the values of tensors."""
 
     observers: list[Observer]
     report_only: bool
     findings: list[Finding] = field(default_factory=list)
+    taps: Taps | None = None
 
     def instruction(self, event: Event) -> None:
         for observer in self.observers:

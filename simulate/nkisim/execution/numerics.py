@@ -12,7 +12,7 @@ import numpy as np
 
 from nkisim.dtypes import DType
 from nkisim.errors import NotSimulated
-from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, is_computed, mark, read, write
+from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, first_unwritten, is_computed, mark, read, write
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _UNKNOWN_BYTE = 0xFF
@@ -44,7 +44,8 @@ class Numerics:
                 write(region, value, state)
 
     def values(self, region: Region) -> Array:
-        """A copy of what a region holds, for the host."""
+        """A copy of what a region holds, for people: unwritten bytes as their poison."""
+        first_unwritten(region)
         return read(region).copy()
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import convert
+from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
 from nkisim.instructions import checks
 from nkisim.instructions.affine_pattern import affine_values
@@ -43,8 +43,8 @@ def affine_select(
     chosen = (cmp_op.function(affine, np.int32(0)) != 0).reshape(dst.shape)
 
     def select(values: Any) -> Any:
-        result = convert(values, dst.dtype).reshape(dst.shape)
-        return np.where(chosen, result, convert(np.array([on_false_value], np.float32), dst.dtype))
+        result = values if on_true_tile.dtype == dst.dtype else to_float32(values)
+        return np.where(chosen, result.reshape(dst.shape), np.float32(on_false_value))
 
     work, details = Work(checks.free_size(dst)), {"op": cmp_op.name}
     return Operation(Engine.gpsimd, (on_true_tile,), (dst,), select, work, details, name)

@@ -65,7 +65,7 @@ def _mode(dst: NkiTensor, src: NkiTensor, asked: DgeMode) -> DgeMode:
         return asked
     hows = [t.indirection for t in (dst, src) if t.indirection is not None]
     if not hows:
-        return DgeMode.none
+        return DgeMode.hwdge if dst.dtype == src.dtype and dst.shape[0] % 16 == 0 else DgeMode.none
     return DgeMode.swdge if any(h.per_partition for h in hows) or dst.dtype != src.dtype else DgeMode.hwdge
 
 

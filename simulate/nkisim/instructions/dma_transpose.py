@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.errors import ArgumentError, DtypeError, NotSimulated, ShapeError
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.dma_copy import check_reachable
 from nkisim.instructions.enums import dge_mode as DgeMode
@@ -28,7 +28,9 @@ def dma_transpose(
 ) -> Operation:
     """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first."""
     check_reachable("src", src)
-    checks.in_sbuf(("dst", dst))
+    check_reachable("dst", dst)
+    if dst.buffer.is_hbm:
+        raise BufferRuleError("dst is in SBUF", f"{dst.buffer.value}", "Copy it to HBM afterwards.")
     checks.same_dtype("dst", dst, "src", src)
     checks.writable("dst", dst)
     order = AXES.get(src.ndim)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import convert
+from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
@@ -54,9 +54,11 @@ def nc_match_replace8(
                 f"vals[{p}, {j}] has no occurrence left",
                 "Use nc_find_index8, which marks absent values.",
             )
-        result = convert(values, dst.dtype).reshape(values.shape[0], -1).copy()
-        rows = np.broadcast_to(np.arange(len(result))[:, None], positions.shape)
-        result[rows[found], positions[found]] = convert(np.array([imm], np.float32), dst.dtype)[0]
+        flat = (values if data.dtype == dst.dtype else to_float32(values)).reshape(values.shape[0], -1)
+        replaced = np.zeros(flat.shape, np.bool_)
+        rows = np.broadcast_to(np.arange(len(flat))[:, None], positions.shape)
+        replaced[rows[found], positions[found]] = True
+        result = np.where(replaced, np.float32(imm), flat)
         return result if dst_idx is None else (result, positions.astype(dst_idx.dtype.numpy))
 
     writes = (dst,) if dst_idx is None else (dst, dst_idx)

@@ -15,7 +15,7 @@ from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
 from nkisim.instructions.remembered import remembered
-from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, resolve, state_range
+from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, grouped, resolve, state_range
 from nkisim.observe import Finding, Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
@@ -38,6 +38,7 @@ def nc_matmul(
     name: str | None = None,
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
+    perf_mode = _mode(perf_mode)
     rows = 2 if perf_mode is PerfMode.double_row else 1
     if is_transpose and (accumulate or rows == 2):
         raise ArgumentError(
@@ -55,9 +56,9 @@ def nc_matmul(
         if is_moving_onezero:
             _check_onezero("is_moving_onezero", right)
         if is_transpose:
-            return _transpose(left, right).reshape(dst.shape).astype(dst.dtype.numpy)
+            return _transpose(left, right).reshape(dst.shape)
         product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
-        return product + to_float32(old[0]) if old else product
+        return np.add(product, to_float32(old[0]), out=product) if old else product
 
     reads = (stationary, moving, dst) if accumulates else (stationary, moving)
     details = {
@@ -68,6 +69,15 @@ def nc_matmul(
     }
     work = Work(n, 0 if is_transpose else k * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
+
+
+def _mode(asked: Any) -> PerfMode:
+    """The mode; public kernels also write its name."""
+    try:
+        return PerfMode(asked)
+    except ValueError:
+        names = ", ".join(mode.name for mode in PerfMode)
+        raise ArgumentError(f"perf_mode is one of {names}", f"{asked!r}", "Use nisa.matmul_perf_mode.") from None
 
 
 @remembered
@@ -165,7 +175,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
     """
     if (asked is not None and not asked) or current_core().only_traces:
         return False
-    region = resolve(dst)
+    region = resolve(grouped(dst, 32))
     lowest = state_range(region)[0]
     if asked is None and (lowest == NEVER or not all_its_own(region)):
         return False  # part of it is new to this tensor, so this matmul starts a group

@@ -6,6 +6,7 @@ from nkisim.errors import ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.operation import Operation, instruction
+from nkisim.instructions.remembered import remembered
 from nkisim.memory import MemoryRegion, NkiTensor
 from nkisim.observe import Work
 
@@ -17,6 +18,13 @@ def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Operation:
     """dst = data.T, bit-exact; free dimensions of data are flattened. PE up to 128x128, DVE up to 32x32."""
+    unit, rows, columns = _check(dst, data, engine)
+    return Operation(unit, (data,), (dst,), lambda x: x.reshape(rows, columns).T, Work(rows), {"transpose": True}, name)
+
+
+@remembered
+def _check(dst: NkiTensor, data: NkiTensor, engine: Engine) -> tuple[Engine, int, int]:
+    """Who does it, and the rows and columns of data."""
     checks.on_chip(("dst", dst), ("data", data))
     checks.same_dtype("dst", dst, "data", data)
     checks.writable("dst", dst)
@@ -35,10 +43,7 @@ def nc_transpose(
         checks.in_sbuf(("data", data))
         checks.in_psum("dst", dst)
         checks.psum_banks("dst", dst)
-    elements = rows
-    return Operation(
-        unit, (data,), (dst,), lambda x: x.reshape(rows, columns).T, Work(elements), {"transpose": True}, name
-    )
+    return unit, rows, columns
 
 
 def _default(dst: NkiTensor, data: NkiTensor) -> Engine:

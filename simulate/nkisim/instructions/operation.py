@@ -7,6 +7,7 @@ read to what is written, and the work. Everything else (memory, bounds, shadow s
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,6 +19,8 @@ from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import (
     WRITTEN,
+    Access,
+    Columns,
     NkiTensor,
     Region,
     RegisterValue,
@@ -92,6 +95,8 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, operation = current_core(), body(*args, **kwargs)
+        if any(isinstance(t.indirection, Columns) for t in (*operation.reads, *operation.writes)):
+            operation = _admit_indirect(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)
         if core.iterations:
@@ -102,24 +107,25 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     return issue
 
 
+def _admit_indirect(opcode: str, given: dict[str, Any], operation: Operation) -> Operation:
+    from nkisim.instructions.indirect import admit
+
+    admitted: Operation = admit(opcode, given, operation)
+    return admitted
+
+
 def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
     """Carry out `operation` on `core` and emit its event."""
     reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
     writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
     indices, loads, dropped = [], [], False
-    for t, region in zip((*operation.reads, *operation.writes), (*reads, *writes), strict=True):
-        dropped = dropped or region.skipped
-        if t.indirection is not None:
-            index = t.indirection.index
-            if not isinstance(index, RegisterValue):
-                indices.append(resolve(index))
-            elif index.loaded_by is not None:
-                loads.append(index.loaded_by)
-    if dropped:
-        reads, writes = [], []
-    elif indices:
-        reads, writes = _drop_rows(reads, writes)
-    sources = [*reads, *indices]
+    hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
+    if hows:
+        indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
+        loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
+        dropped = any(region.skipped for region in (*reads, *writes))
+        reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
+    sources = [*reads, *indices] if indices else reads
     event = Event(
         index=core.position,
         core=core.identity,
@@ -131,10 +137,12 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         details=operation.details,
         location=kernel_location(),
         name=operation.name,
-        after=loads,
+        after=[load for load in loads if load is not None],
         ordered=core.in_order > 0,
-        unwritten=tuple([(r.access, at) for r in sources if (at := first_unwritten(r)) is not None]),
+        unwritten=_unwritten(sources),
     )
+    if core.watch.taps is not None:
+        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
         core.numerics.carry_out(operation.compute, reads, writes, operation.leaves, operation.hidden_input)
     loop = core.iterations[-1] if core.iterations else None
@@ -143,6 +151,12 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
     )
     core.emit(event, (*traced, *operation.constants))
     return event
+
+
+def _unwritten(sources: list[Region]) -> tuple[tuple[Access, tuple[int, ...]], ...]:
+    """The sources that nobody has written wholly, with the first element that was not."""
+    found = [(r.access, first_unwritten(r)) for r in sources if not r.block.shadow.is_complete]
+    return tuple([(access, at) for access, at in found if at is not None])
 
 
 def _is_constant(value: Any) -> bool:

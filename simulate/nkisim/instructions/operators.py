@@ -117,6 +117,14 @@ def _gelu_apprx_sigmoid_dx(x: Array) -> Array:
     return s + slope * x * s * (np.float32(1) - s)
 
 
+def _abs_max(x: Array, y: Array) -> Array:
+    return np.where(np.abs(x) > np.abs(y), x, y)
+
+
+def _abs_min(x: Array, y: Array) -> Array:
+    return np.where(np.abs(x) < np.abs(y), x, y)
+
+
 def _right_shift(x: Array, y: Array) -> Array:
     """Logical: zeros come in from the left, whatever the sign."""
     bits = np.asarray(x)
@@ -157,8 +165,8 @@ _define_all(
 )
 _define_all(
     {
-        "abs_max": lambda x, y: np.where(np.abs(x) > np.abs(y), x, y),
-        "abs_min": lambda x, y: np.where(np.abs(x) < np.abs(y), x, y),
+        "abs_max": _abs_max,
+        "abs_min": _abs_min,
     },
     2,
     since=4,

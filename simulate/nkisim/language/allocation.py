@@ -52,7 +52,10 @@ def ndarray(
         return allocate(sizes, kind, region, name, core.identity, arena, address)
 
     storage, block = _shared(core, sizes, str(kind), make) if region is MemoryRegion.shared_hbm else make()
-    return NkiTensor(storage, block, Layout(sizes, row_major(sizes), 0), kind)
+    tensor = NkiTensor(storage, block, Layout(sizes, row_major(sizes), 0), kind)
+    if name and core.watch.taps is not None:
+        core.watch.taps.watch(tensor)
+    return tensor
 
 
 def _shared(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
+from pathlib import Path
 
-from nkisim.errors import ArgumentError
+from nkisim.errors import ArgumentError, BufferRuleError
 from nkisim.execution.neuron_core import current_core
-from nkisim.memory import NkiTensor, resolve
+from nkisim.execution.taps import save
+from nkisim.memory import MemoryRegion, NkiTensor, first_unwritten, resolve
 
 
 def program_id(axis: int = 0) -> int:
@@ -50,8 +53,26 @@ def is_in_order() -> bool:
 
 
 def device_print(print_prefix: str, tensor: NkiTensor) -> None:
-    """Print a tensor's values, now."""
+    """Print the values of an SBUF or HBM tensor, now.
+
+    With NEURON_RT_DEBUG_OUTPUT_DIR they also go to a file, in the folders the runtime uses on a device:
+    `print_prefix/core_0/0/tensor.npy` for the first time, 1 for the next.
+    """
     core = current_core()
+    if not isinstance(print_prefix, str):
+        raise ArgumentError("print_prefix is a constant string", f"{print_prefix!r}", "Pass a literal.")
+    if not isinstance(tensor, NkiTensor) or tensor.buffer is MemoryRegion.psum:
+        raise BufferRuleError("device_print shows SBUF and HBM tensors", f"{tensor!r}", "Copy it to SBUF first.")
     if core.only_traces:
         return
-    print(f"{print_prefix} (core {core.identity})\n{core.numerics.values(resolve(tensor))}")
+    region = resolve(tensor)
+    first_unwritten(region)  # gives such bytes their defined value
+    values = core.numerics.values(region)
+    print(f"{print_prefix} (core {core.identity})\n{values}")
+    folder = os.environ.get("NEURON_RT_DEBUG_OUTPUT_DIR")
+    if folder:
+        printed: dict[str, int] = core.engine_state.setdefault("printed", {})
+        place = Path(folder, print_prefix, f"core_{core.identity}", str(printed.setdefault(print_prefix, 0)))
+        place.mkdir(parents=True, exist_ok=True)
+        save(place / "tensor.npy", values)
+        printed[print_prefix] += 1

@@ -41,14 +41,17 @@ def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
         for key in _keys(machine, name):
             value = quantities[key].value * factor
             if key in _WHOLE and value != int(value):
-                raise ValueError(f"{name}={factor}: {key} is a whole number, {machine.number(key):g} now, not {value:g}")
+                raise ValueError(
+                    f"{name}={factor}: {key} is a whole number, {machine.number(key):g} now, not {value:g}"
+                )
             quantities[key] = dataclasses.replace(quantities[key], value=value)
     return dataclasses.replace(machine, quantities=quantities)
 
 
 def scalable(machine: Machine) -> tuple[str, ...]:
-    """All names that `scaled` takes."""
-    return *SHORT_NAMES, *(key for key in machine.quantities if key.partition(".")[0] not in _LIMITS)
+    """All names that `scaled` takes: no limits, and nothing that is zero however often it is multiplied."""
+    keys = (key for key, quantity in machine.quantities.items() if quantity.value)
+    return *SHORT_NAMES, *(key for key in keys if key.partition(".")[0] not in _LIMITS)
 
 
 def _keys(machine: Machine, name: str) -> tuple[str, ...]:

@@ -1,17 +1,20 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access
+from nkisim.memory.columns import grouped
 from nkisim.memory.door import (
     Region,
     all_its_own,
     first_unwritten,
     is_computed,
     mark,
+    peek,
     read,
     resolve,
     state_range,
     write,
 )
+from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import MATMUL, NEVER, NOT_COMPUTED, WRITTEN, ZEROED
@@ -25,6 +28,7 @@ __all__ = [
     "WRITTEN",
     "ZEROED",
     "Access",
+    "Columns",
     "DynamicSlice",
     "MemoryRegion",
     "NkiTensor",
@@ -34,9 +38,11 @@ __all__ = [
     "all_its_own",
     "allocate",
     "first_unwritten",
+    "grouped",
     "is_computed",
     "mark",
     "outline_host_array",
+    "peek",
     "read",
     "resolve",
     "state_range",

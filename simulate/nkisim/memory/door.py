@@ -23,7 +23,9 @@ from nkisim.errors import (
     ViewError,
 )
 from nkisim.memory.access import Access
-from nkisim.memory.indirection import Indirection
+from nkisim.memory.columns import offsets
+from nkisim.memory.full_precision import is_rounded, recall, remember
+from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
 from nkisim.memory.storage import Block
@@ -40,12 +42,14 @@ class Region:
     Attributes:
         in_bounds: which rows of a gather or scatter exist (None: all); False only under `oob_mode.skip`.
         skipped: a scalar runtime index was out of bounds and the whole access is dropped.
+        columns: the access is a gather or scatter of columns, so its dimensions are exchanged.
     """
 
     access: Access
     block: Block
     in_bounds: Array | None = None
     skipped: bool = False
+    columns: bool = False
 
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
@@ -64,7 +68,20 @@ def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
     return region
 
 
+def _resolve_columns(tensor: NkiTensor, how: Columns) -> Region:
+    """Rows of the access are the columns; its second dimension is the partition."""
+    region = resolve(how.index)
+    whole = _access(tensor, Layout((tensor.shape[0], how.extent), tensor.strides, tensor.offset))
+    _check_index(region)
+    rows = offsets(how, read(region))
+    pitch, step = whole.strides
+    access = replace(whole, shape=(how.count, tensor.shape[0]), strides=(step, pitch), rows=rows)
+    return Region(access, tensor.block, columns=True)
+
+
 def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: bool) -> Region:
+    if isinstance(how, Columns):
+        return _resolve_columns(tensor, how)
     offset, rows, in_bounds, skipped = _follow(tensor, how, tensor.offset, skip_out_of_bounds)
     layout = Layout(tensor.shape, tensor.strides, offset)
     if rows is not None:
@@ -120,6 +137,12 @@ def _index_values(how: Indirection) -> Array:
     if isinstance(how.index, RegisterValue):
         return np.array([how.index.read()], np.int64)
     region = resolve(how.index)
+    _check_index(region)
+    return read(region).astype(np.int64).T.reshape(-1)
+
+
+def _check_index(region: Region) -> None:
+    """Indices hold values that somebody wrote, and that are known."""
     missing = first_unwritten(region)
     if missing is not None:
         raise UninitializedRead(
@@ -133,7 +156,6 @@ def _index_values(how: Indirection) -> Array:
             f"indices in the {region.access.storage}, which follow from floating point data",
             "Simulate with numerics=True.",
         )
-    return read(region).astype(np.int64).T.reshape(-1)
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -214,20 +236,35 @@ def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def read(region: Region) -> Array:
-    """The values, in the tensor's own dtype. Callers do not write into the result."""
+    """The values, in the tensor's own dtype (float32 under NKI_PRECISE_FP=0). Callers do not write into the result."""
     access = region.access
     values = _array(access, region.block.data, access.dtype.numpy)
-    return values if access.rows is None else values[access.rows]
+    if access.rows is not None:
+        values = values[access.rows]
+    if region.block.unrounded is not None and is_rounded(access.dtype):
+        values = recall(access, region.block.unrounded, values)
+    return np.ascontiguousarray(values.T) if region.columns else values
+
+
+def peek(tensor: NkiTensor) -> Array:
+    """A copy of what the tensor holds now, unwritten bytes as their poison, NaN without bytes. For people."""
+    region = resolve(tensor)
+    first_unwritten(region)
+    return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:
     """Store `values`, rounded and saturated to the tensor's dtype."""
     access = region.access
     mark(region, state)
+    if region.columns:
+        values = values.reshape(access.shape[::-1]).T
+    if values.shape != access.shape:
+        values = values.reshape(access.shape)
+    if region.block.unrounded is not None and is_rounded(access.dtype):
+        remember(access, region.block.unrounded, values)
     target = _array(access, region.block.data, access.dtype.numpy)
     converted = convert(values, access.dtype)
-    if converted.shape != access.shape:
-        converted = converted.reshape(access.shape)
     if access.rows is None:
         target[...] = converted
     else:

@@ -27,11 +27,27 @@ class Indirection:
     per_partition: bool
 
 
+@dataclass(frozen=True)
+class Columns(Indirection):
+    """Columns of a tile at offsets that another tile holds, on NeuronCore-v4.
+
+    Attributes:
+        group: partitions that hold one run of offsets: offset i is index[i % group, i // group]. 16 for the compute
+            engines, 32 for the Tensor Engine.
+        count: how many offsets are used.
+    """
+
+    group: int = 16
+    count: int = 0
+
+
 def checked(how: Indirection, buffer: MemoryRegion) -> Indirection:
     """`how`, which must be a legal index into a tensor in `buffer`."""
     if how.per_partition and buffer.is_on_chip:
         raise BufferRuleError("a gather or scatter addresses HBM", f"{buffer.value}", "Index the HBM side.")
     if isinstance(how.index, RegisterValue) and not how.per_partition:
+        if buffer.is_on_chip and getattr(how.index, "dtype", "int32") != "int32":
+            raise DtypeError("an offset into SBUF or PSUM is an int32 scalar", "int64", "Load it from an int32 tile.")
         return how
     if not hasattr(how.index, "storage"):
         raise ArgumentError(

@@ -17,19 +17,20 @@ Codes = np.ndarray[Any, np.dtype[np.uint8]]
 
 
 class Shadow:
-    """The state of every byte of `nbytes` bytes of memory."""
+    """The state of every byte of `nbytes` bytes of memory.
+
+    Attributes:
+        uniform: the state of all bytes, where it is kept like that; codes: else, the state of each.
+        is_complete: whether every byte has been written.
+    """
 
     def __init__(self, nbytes: int, state: int = NEVER) -> None:
         self.nbytes = nbytes
         self.uniform: int | None = state
         self.codes: Codes | None = None
         self._unwritten = nbytes if state == NEVER else 0
+        self.is_complete = state != NEVER
         self._states = 1 << state  # one bit for each state that a byte may have
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether every byte has been written."""
-        return self._unwritten == 0
 
     @property
     def highest(self) -> int:
@@ -47,15 +48,16 @@ class Shadow:
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
         self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
-        self._states = 1 << state
+        self.is_complete, self._states = state != NEVER, 1 << state
 
     def mark(self, view: Codes, state: int, rows: Codes | None = None) -> None:
         """The bytes of `view`, a view of `materialize()`, or of some of its rows, get `state`."""
-        if self._unwritten:
+        if not self.is_complete:
             touched = view if rows is None else view[np.unique(rows)]
             self._unwritten -= touched.size - int(np.count_nonzero(touched))
+            self.is_complete = self._unwritten == 0
         view[... if rows is None else rows] = state
         self._states |= 1 << state
         whole = rows is None and view.size == self.nbytes
-        if self._unwritten == 0 and (whole or self._states & ~1 == 1 << state):
+        if self.is_complete and (whole or self._states & ~1 == 1 << state):
             self.mark_all(state)

@@ -2,13 +2,14 @@
 
 An on-chip allocation is a rectangle of partitions by bytes. Without an address it owns its bytes; with one it is a
 window of the core's memory, so overlapping addresses really alias. Fresh memory holds 0xFF bytes, which read as NaN in
-every float format and as -1 in integers.
+every float format and as -1 in integers, or what NKISIM_UNWRITTEN_BYTE says.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
+import os
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,17 +17,22 @@ import numpy as np
 
 from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
+from nkisim.memory.full_precision import values_beside
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, NOT_COMPUTED, WRITTEN, Shadow
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
-_POISON = 0xFF
+UNWRITTEN = "NKISIM_UNWRITTEN_BYTE"
 _identities = itertools.count()
 
 
 def next_identity() -> int:
     """A number above the identities of all storages so far and below those of all later ones."""
     return next(_identities)
+
+
+def _unwritten_byte() -> int:
+    return int(os.environ.get(UNWRITTEN, "0xFF"), 0)
 
 
 @dataclass(eq=False)
@@ -38,16 +44,19 @@ class Block:
     Attributes:
         writers: the identity of the storage that wrote each byte last, where several may share it and a matmul has to
             know which of them did (PSUM); else None.
+        unrounded: values before rounding, where NKI_PRECISE_FP=0 asks for them (`memory/full_precision.py`).
     """
 
     data: Bytes
     pitch: int
     shadow: Shadow
     writers: np.ndarray[Any, np.dtype[np.int32]] | None = None
+    unrounded: np.ndarray[Any, Any] | None = None
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> Block:
-        return cls(np.empty(rows * pitch, np.uint8), pitch, Shadow(rows * pitch, NEVER))
+        nbytes = rows * pitch
+        return cls(np.empty(nbytes, np.uint8), pitch, Shadow(nbytes, NEVER), unrounded=values_beside(nbytes))
 
     def keep_writers(self) -> Block:
         """This block, which from now on knows who wrote each byte."""
@@ -62,9 +71,9 @@ class Block:
     def poison(self) -> None:
         """Give every byte that was never written its defined value."""
         if self.shadow.uniform == NEVER:
-            self.data.fill(_POISON)
+            self.data.fill(_unwritten_byte())
         elif self.shadow.uniform is None:
-            self.data[self.shadow.materialize() == NEVER] = _POISON
+            self.data[self.shadow.materialize() == NEVER] = _unwritten_byte()
 
 
 @dataclass(eq=False)
@@ -135,7 +144,8 @@ def wrap_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: 
         core: None for shared HBM, else the core that alone sees it.
     """
     data = array.reshape(-1).view(np.uint8)
-    return _host_storage(array, dtype, name, core, Block(data, data.size, Shadow(data.size, WRITTEN)))
+    block = Block(data, data.size, Shadow(data.size, WRITTEN), unrounded=values_beside(data.size))
+    return _host_storage(array, dtype, name, core, block)
 
 
 def outline_host_array(array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None) -> tuple[Storage, Block]:

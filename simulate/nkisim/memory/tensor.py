@@ -7,9 +7,9 @@ from typing import Any
 
 from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
-from nkisim.memory import views
+from nkisim.memory import columns, views
 from nkisim.memory.indexing import DynamicSlice, apply_index
-from nkisim.memory.indirection import Indirection, checked
+from nkisim.memory.indirection import Columns, Indirection, checked
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.storage import Block, Storage
 from nkisim.memory.views import Layout
@@ -46,6 +46,12 @@ class NkiTensor:
     def __repr__(self) -> str:
         return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
 
+    def __str__(self) -> str:
+        """With the values it holds now: for `print` and debuggers. A trace on AWS's toolchain has none to show."""
+        from nkisim.memory.door import peek
+
+        return f"{self!r}\n{peek(self)}"
+
     def __bool__(self) -> bool:
         """A tensor is a handle while the kernel is traced, so it is true whatever it holds; lint reports such tests."""
         return True
@@ -77,6 +83,9 @@ class NkiTensor:
                 f"{layout.shape} from {self.shape}",
                 "Keep a free dimension of size 1.",
             )
+        kept = layout.shape[1:] == self.shape[1:] and layout.strides == self.strides
+        if isinstance(self.indirection, Columns) and not kept:
+            raise _fixed_columns(self)
         return NkiTensor(self.storage, self.block, layout, self.dtype, self.indirection)
 
     def _axis(self, dim: int, what: str, minimum: int = 0) -> int:
@@ -278,6 +287,8 @@ class NkiTensor:
             )
         if not pattern or any(len(pair) != 2 or pair[1] < 1 for pair in pattern):
             raise ArgumentError("a pattern is [[stride, count], ...], counts at least 1", f"{pattern}", "Fix it.")
+        if isinstance(self.indirection, Columns):
+            raise _fixed_columns(self)
         axis = self._axis(indirect_dim, "indirect_dim")
         if vector_offset is not None and axis != 0:
             raise ViewError("vector_offset indexes dimension 0", f"indirect_dim={indirect_dim}", "Use indirect_dim=0.")
@@ -322,6 +333,21 @@ class NkiTensor:
         return NkiTensor(self.storage, self.block, layout, new)
 
     reinterpret_cast = view
+
+    def indirect(self, index: NkiTensor, num_elem: int | None = None) -> NkiTensor:
+        """Columns of an on-chip tile, [P, num_elem], at the free offsets in `index`, an SBUF tile [P, K] of integers.
+
+        Offset i is index[i % G, i // G]; G is 16, or 32 for operands of the Tensor Engine. NeuronCore-v4.
+        """
+        return columns.indirect(self, index, num_elem)
+
+
+def _fixed_columns(tensor: NkiTensor) -> ViewError:
+    return ViewError(
+        "the columns of an indirect view are not sliced, reshaped or indexed again",
+        f"another view of {tensor!r}",
+        "Slice the tile before .indirect(), or slice the offsets.",
+    )
 
 
 def _fixed_rows(tensor: NkiTensor) -> ViewError:

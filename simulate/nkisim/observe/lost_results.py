@@ -21,10 +21,13 @@ class Result:
 
 
 class LostResults(Observer):
-    """Follows the results of the PE in PSUM. Reading between two additions of a group is legal and counts."""
+    """Follows the results of the PE in PSUM. Reading between two additions of a group is legal and counts.
+
+    The results in one place are disjoint: a new one removes all that it overlaps.
+    """
 
     def __init__(self) -> None:
-        self._results: dict[object, list[Result]] = {}
+        self._results: dict[object, dict[object, Result]] = {}
         self._seen: set[tuple[Location, Location]] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
@@ -35,27 +38,34 @@ class LostResults(Observer):
                 adds = adds or on_pe
                 for result in self._overlapping(access):
                     result.read = not on_pe
+        if adds:
+            return []
         found: list[Finding] = []
         for access in event.writes:
-            if access.storage.buffer is MemoryRegion.psum and not adds:
+            if access.storage.buffer is MemoryRegion.psum:
                 found += self._replace(event, access, on_pe)
         return found
 
     def _replace(self, event: Event, access: Access, on_pe: bool) -> list[Finding]:
         old = self._overlapping(access)
-        kept = self._results.setdefault(_place(access), [])
+        kept = self._results.setdefault(_place(access), {})
         for result in old:
-            kept.remove(result)
+            del kept[_extent(result.access)]
         if not on_pe:
             return []
-        kept.append(Result(access, event.location))
+        kept[_extent(access)] = Result(access, event.location)
         lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
         self._seen |= {(r.location, event.location) for r in lost}
         return [Finding(_error(event, r)) for r in lost]
 
     def _overlapping(self, access: Access) -> list[Result]:
         known = self._results.get(_place(access))
-        return [r for r in known if _overlap(r.access, access)] if known else []
+        if not known:
+            return []
+        same = known.get(_extent(access))
+        if same is not None:
+            return [same]
+        return [r for r in known.values() if first_common_byte(r.access, access) is not None]
 
 
 def _place(access: Access) -> object:
@@ -63,9 +73,8 @@ def _place(access: Access) -> object:
     return storage.core if storage.address is not None else (storage.identity,)
 
 
-def _overlap(a: Access, b: Access) -> bool:
-    same = a.start == b.start and a.shape == b.shape and a.strides == b.strides
-    return same or first_common_byte(a, b) is not None
+def _extent(access: Access) -> object:
+    return access.start, access.shape, access.strides
 
 
 def _error(event: Event, result: Result) -> LostResult:

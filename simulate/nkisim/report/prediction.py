@@ -63,22 +63,17 @@ class Prediction:
     def by_core(self) -> list[dict[str, EngineSummary]]:
         """Every engine of every core."""
         use, latency = engine_use(self.timeline), self.timeline.latency_ns
-        return [
-            {
-                engine: EngineSummary(use[core, engine].busy_ns / 1e3, u, use[core, engine].instructions)
-                for engine in ENGINES
-                if (core, engine) in use
-                for u in [use[core, engine].busy_ns / latency if latency else 0.0]
-            }
-            for core in range(self.timeline.cores)
-        ]
+        cores: list[dict[str, EngineSummary]] = [{} for _ in range(self.timeline.cores)]
+        for (core, engine), u in sorted(use.items(), key=lambda entry: ENGINES.index(entry[0][1])):
+            cores[core][engine] = EngineSummary(u.busy_ns / 1e3, _share(u.busy_ns, latency), u.instructions)
+        return cores
 
     @cached_property
     def engines(self) -> dict[str, EngineSummary]:
         """Every engine, over the cores."""
         cores = self.by_core
-        return {name: _over_cores([core[name] for core in cores if name in core], len(cores)) for name in ENGINES
-                if any(name in core for core in cores)}  # fmt: skip
+        used = [name for name in ENGINES if any(name in core for core in cores)]
+        return {name: _over_cores([core[name] for core in cores if name in core], len(cores)) for name in used}
 
     @cached_property
     def dma(self) -> list[DmaUse]:
@@ -94,7 +89,7 @@ class Prediction:
     def provenance(self) -> dict[str, float]:
         """Shares of the latency that rest on documented, derived and assumed constants; they sum to 1."""
         parts = self.path.confidence
-        return {name: part / parts.ns if parts.ns else 0.0 for name, part in parts._asdict().items()}
+        return {name: _share(part, parts.ns) for name, part in parts._asdict().items()}
 
     def to_json(self) -> dict[str, Any]:
         """Numbers for scripts; the keys are stable."""
@@ -105,7 +100,7 @@ class Prediction:
             "critical_path_us": self.critical_path_us,
             "engines": {name: asdict(summary) for name, summary in self.engines.items()},
             "cores": [{name: asdict(summary) for name, summary in core.items()} for core in self.by_core],
-            "dma": [{**asdict(use), "gb_per_s": use.nbytes / latency / 1e3 if latency else 0.0} for use in self.dma],
+            "dma": [{**asdict(use), "gb_per_s": _share(use.nbytes, latency * 1e3)} for use in self.dma],
             "provenance": self.provenance,
             "lines": [
                 {
@@ -115,6 +110,10 @@ class Prediction:
                 for line in self.lines
             ],
         }  # fmt: skip
+
+
+def _share(part: float, whole: float) -> float:
+    return part / whole if whole else 0.0
 
 
 def _over_cores(summaries: list[EngineSummary], cores: int) -> EngineSummary:

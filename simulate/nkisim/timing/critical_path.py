@@ -6,7 +6,6 @@ moment its task is issued to the moment the next task of the path is; it is cut 
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +15,8 @@ from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.span import NOTHING, Span, fixed, span
 from nkisim.timing.timeline import Timeline
 
-RESOURCES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm", "dma_issue", "sync", "latency")
+COMPUTE = ("tensor", "vector", "scalar", "gpsimd")
+RESOURCES = (*COMPUTE, "dma", "hbm", "dma_issue", "sync", "latency")
 """What a piece of the path can wait for: an engine at work; the DMA engines or the HBM stack moving bytes; a queue that
 issues transfers; barriers, semaphores, registers and loops; a fixed delay (pipelines, the start of a transfer)."""
 
@@ -54,11 +54,11 @@ class CriticalPath:
     @cached_property
     def ns_by_resource(self) -> dict[str, float]:
         """Nanoseconds of the path by resource, the largest first; their sum is the latency."""
-        total: Counter[str] = Counter()
+        total = dict.fromkeys(RESOURCES, 0.0)
         for step in self.steps:
             for piece in step.pieces:
                 total[piece.resource] += piece.span.ns
-        return dict(total.most_common())
+        return {name: total[name] for name in sorted(RESOURCES, key=lambda name: -total[name]) if total[name]}
 
     @property
     def bound_by(self) -> str:
@@ -130,7 +130,7 @@ class _Cutter:
             yield "latency", done, cost.complete
             yield "latency", float("inf"), self._wake
             return
-        engine = task.engine if task.engine in RESOURCES and task.engine != "dma" else "sync"
+        engine = task.engine if task.engine in COMPUTE and task.meeting < 0 else "sync"
         yield engine, begin, self._table if cost.table else (cost.load if cost.load_ns else cost.busy)
         yield engine, end, cost.busy
         yield "latency", done, _after_busy(cost)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from nkisim.errors import Location
@@ -31,13 +31,13 @@ class SourceLine:
 def source_lines(timeline: Timeline, path: CriticalPath) -> list[SourceLine]:
     """All lines: most time on the critical path first, then most work."""
     opcodes: dict[Location, Counter[str]] = {}
-    busy: Counter[Location] = Counter()
+    busy: defaultdict[Location, float] = defaultdict(float)
     for task in timeline.tasks:
         opcodes.setdefault(task.location, Counter())[task.opcode] += 1
-        busy[task.location] += timeline.end[task.number] - timeline.begin[task.number]  # type: ignore[assignment]
-    critical: Counter[Location] = Counter()
+        busy[task.location] += timeline.end[task.number] - timeline.begin[task.number]
+    critical: defaultdict[Location, float] = defaultdict(float)
     for step in path.steps:
-        critical[timeline.tasks[step.task].location] += step.ns  # type: ignore[assignment]
+        critical[timeline.tasks[step.task].location] += step.ns
     lines = [
         SourceLine(where, kinds.most_common(1)[0][0], sum(kinds.values()), critical[where], busy[where])
         for where, kinds in opcodes.items()

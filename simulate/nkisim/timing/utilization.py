@@ -52,7 +52,8 @@ def engine_use(timeline: Timeline) -> dict[tuple[int, str], EngineUse]:
         is_transfer = isinstance(cost, Transfer)
         # A matmul is issued while the one before still streams; elsewhere a table is loaded from issue to begin.
         start = timeline.begin[n] if is_transfer or task.engine == "tensor" else timeline.issue[n]
-        intervals.setdefault((task.core, task.engine), []).append((start, timeline.end[n]))
+        end = start if task.meeting >= 0 else timeline.end[n]  # the engine only waits for the other core
+        intervals.setdefault((task.core, task.engine), []).append((start, end))
         if isinstance(cost, Transfer) and task.queue == "gpsimd":
             issued = timeline.issue[n] + cost.issue.ns
             issues.setdefault((task.core, "gpsimd"), []).append((timeline.issue[n], issued))

@@ -1,22 +1,16 @@
 """Kernels of one purpose: norms, rotary embedding, routing, top-k, reductions, indices, convolution, loss."""
 
-from conformance.family import Family, PeerBug
+from conformance.family import OLDER_SCALES, ZEROS, Family, PeerBug
 
 _CORE = "test/integration/nkilib/core"
 _NEW = "test/integration/nkilib/experimental"
 _NO_MODULE = PeerBug(r"test_topk_reduce\.py$", "the test of commit d2ad3a5 imports a kernel that commit does not have")
-_UNWRITTEN_SCALES = PeerBug(
-    "test_quantize_mx_hw|test_mxfp_load",
-    "compares all 32 rows of each quadrant of the scale tile; quantize_mx writes 4 of them, the kernel none, and the "
-    "reference expects zeros in the rest: nkisim names the read (NKI401)",
-    said="^out_scale_hbm: [^,]*$",
-)
-
 SMALL = (
     Family("rmsnorm_quant", (f"{_CORE}/rmsnorm/test_rmsnorm_quant.py",)),
     Family(
         "norms",
         tuple(f"{_CORE}/subkernels/test_{name}_tkg.py" for name in ("rmsnorm", "layernorm", "rmsnorm_mx_quantize")),
+        environment=ZEROS | OLDER_SCALES,
     ),
     Family("rope", (f"{_CORE}/embeddings/test_rope.py", f"{_CORE}/embeddings/test_rope_hf.py")),
     Family("router_topk", (f"{_CORE}/router_topk/test_router_topk.py",)),
@@ -38,8 +32,7 @@ SMALL = (
     Family(
         "mx",
         (f"{_CORE}/utils/test_quantize_to_mx.py", f"{_NEW}/mxfp_subkernels/test_mxfp_load.py"),
-        environment={"NKISIM_MX_SCALE_RULE": "ocp"},  # their references compare codes, and have the older rule
-        bugs=(_UNWRITTEN_SCALES,),
+        environment=ZEROS | OLDER_SCALES,
     ),
     Family("conv", (f"{_NEW}/conv/test_conv1d.py", f"{_NEW}/conv/test_depthwise_conv1d.py")),
     Family(

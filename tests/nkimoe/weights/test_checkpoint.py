@@ -105,6 +105,24 @@ def test_biases_of_gpt_oss_are_taken_apart(tmp_path):
     np.testing.assert_array_equal(expert.down_bias, BIASES["down_proj_bias"][1])
 
 
+def test_blocks_of_gpt_oss_are_decoded_and_taken_apart(tmp_path):
+    values = [0, 0.5, 1, 1.5, 2, 3, 4, 6, -0.0, -0.5, -1, -1.5, -2, -3, -4, -6]
+    block, tensors, real = f"{MLP}.experts", {}, {}
+    for name, (columns, K) in {"gate_up_proj": (2 * I, H), "down_proj": (H, I)}.items():
+        blocks = RNG.integers(0, 256, (E, columns, K // 32, 16)).astype(np.uint8)
+        scales = RNG.integers(120, 130, (E, columns, K // 32)).astype(np.uint8)
+        tensors |= {f"{block}.{name}_blocks": blocks, f"{block}.{name}_scales": scales}
+        low, high = np.take(values, blocks % 16), np.take(values, blocks // 16)
+        pairs = np.stack([low, high], axis=-1).reshape(E, columns, K // 32, 32) * 2.0 ** (scales[..., None] - 127.0)
+        real[name] = pairs.reshape(E, columns, K)
+    save(tmp_path, tensors)
+    for e, kept in enumerate(Checkpoint(tmp_path).experts(LAYER)):
+        expert = kept.dequantize()
+        np.testing.assert_array_equal(expert.gate_up[:, 0], real["gate_up_proj"][e, 0::2].T)
+        np.testing.assert_array_equal(expert.gate_up[:, 1], real["gate_up_proj"][e, 1::2].T)
+        np.testing.assert_array_equal(expert.down, real["down_proj"][e].T)
+
+
 @FORM
 @pytest.mark.parametrize("tp", [2, 5])
 def test_the_ranks_of_a_layer_add_up_to_it(tmp_path, form, tp):
@@ -216,6 +234,9 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     save(tmp_path / "int4", {f"{MLP}.experts.0.gate_proj.qweight": np.zeros((4, H), np.int32)})
     with pytest.raises(InputError, match=r"are separate, fused or in MXFP4 blocks; got 0\.gate_proj\.qweight"):
         Checkpoint(tmp_path / "int4").experts(LAYER)
+    save(tmp_path / "static", FORMS["mixtral"] | {f"{MLP}.experts.1.w1.input_scale": np.ones(1, np.float32)})
+    with pytest.raises(InputError, match=r"got 1\.w1\.input_scale"):
+        Checkpoint(tmp_path / "static").experts(LAYER)
     some = {name: t for name, t in FORMS["mixtral"].items() if "experts.1.w2" not in name}
     save(tmp_path / "some", some)
     with pytest.raises(InputError, match=r"experts\.1\.w2\.weight: is in the checkpoint"):

@@ -36,6 +36,13 @@ def test_larger_values_are_halved_and_only_small_odd_ones_are_rounded():
     assert np.count_nonzero(changed) == rounding.rounded
 
 
+@pytest.mark.parametrize("value", [256.0, -256.0, 448.0])
+def test_one_larger_value_is_enough(value):
+    legacy, scale, rounding = to_legacy_e4m3(np.array([[value]], ml_dtypes.float8_e4m3fn), np.ones((1, 1), np.float32))
+    assert real(legacy, scale) == value
+    assert rounding == Rounding(1, 0, 0.0, 1, 1)
+
+
 def test_each_column_decides_for_itself():
     values = np.array([[1.0, 448.0], [240.0, -0.009765625]], ml_dtypes.float8_e4m3fn)
     legacy, scale, rounding = to_legacy_e4m3(values, np.array([[2.0, 3.0]], np.float32))

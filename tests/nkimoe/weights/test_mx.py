@@ -38,13 +38,9 @@ def blocks_of(columns, K, rng):
 
 
 def decoded(blocks, scales):
-    """[columns, K] float64, one byte at a time."""
-    values = np.zeros((*scales.shape, 32))
-    for place in np.ndindex(blocks.shape):
-        factor = 2.0 ** (int(scales[place[:2]]) - 127)
-        values[(*place[:2], 2 * place[2])] = FP4[blocks[place] % 16] * factor
-        values[(*place[:2], 2 * place[2] + 1)] = FP4[blocks[place] // 16] * factor
-    return values.reshape(len(blocks), -1)
+    """[columns, K] float64 of blocks and scales."""
+    values = np.stack([np.take(FP4, blocks % 16), np.take(FP4, blocks // 16)], axis=-1)
+    return (values.reshape(*scales.shape, 32) * 2.0 ** (scales[..., None] - 127.0)).reshape(len(blocks), -1)
 
 
 def gpt_oss_expert(H, I, seed=0):
@@ -148,6 +144,15 @@ def test_ranks_that_cut_blocks_keep_them_too(tp):
         np.testing.assert_array_equal(real.gate_up[:, :, : min(own, I - rank * own)], gate_up[:, :, columns])
         np.testing.assert_array_equal(real.down, down[columns])
         np.testing.assert_array_equal(part.down_bias, expert.down_bias if rank == 0 else 0 * expert.down_bias)
+
+
+def test_a_share_of_a_share_is_the_smaller_share():
+    expert, _, _ = gpt_oss_expert(64, 96)
+    twice, once = expert.shard(Shard(2, 1)).shard(Shard(2, 1)), expert.shard(Shard(4, 3))
+    assert twice.first_column == once.first_column == 72
+    np.testing.assert_array_equal(twice.gate_up, once.gate_up)
+    np.testing.assert_array_equal(twice.down_scale, once.down_scale)
+    np.testing.assert_array_equal(twice.gate_up_bias, once.gate_up_bias)
 
 
 def test_kept_blocks_compute_the_layer_when_the_hidden_states_follow():

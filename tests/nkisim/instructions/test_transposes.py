@@ -133,6 +133,17 @@ def turn(shape=(16, 8), dtype="bfloat16", source=hbm, dst=None, **options):
     nisa.dma_transpose(nl.ndarray(target, dtype), source(shape, dtype), **options)
 
 
+def test_a_dma_transpose_writes_to_any_partition(trn2):
+    def kernel(given):
+        target = nl.ndarray((24, 16), given.dtype)
+        for start in (0, 8, 16):
+            nisa.dma_transpose(target[start : start + 8], given)
+        return store(target)
+
+    given = random_values((16, 8), ml_dtypes.bfloat16)
+    np.testing.assert_array_equal(trn2.outputs(kernel, given), np.tile(given.T, (3, 1)))
+
+
 @pytest.mark.parametrize(("shape", "axes"), [((16, 8), (0, 1)), ((4, 4, 8), (1, 2, 0)), ((2, 2, 2, 2), (3, 2, 1, 0))])
 def test_refuses_other_axes(trn2, refuses, shape, axes):
     trn2.attempt(lambda: turn(shape))
@@ -191,6 +202,7 @@ def gather(rows=16, columns=8, indices=(16, 1), kind="uint32", dtype="bfloat16",
         ({"kind": "int32"}, "int32"),
         ({"indices": (24, 1)}, "(24, 1)"),
         ({"rows": 32, "indices": (16, 2)}, "(16, 2)"),
+        ({"rows": 128, "indices": (128, 1, 1)}, "(128, 1, 1)"),
     ],
 )
 def test_refuses_a_gather_of_another_layout(trn2, refuses, arguments, actual):

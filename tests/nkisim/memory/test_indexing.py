@@ -104,6 +104,18 @@ def test_refuses_an_index_that_is_not_one(trn2, refuses, key, actual):
         trn2.attempt(lambda: tile((16, 8))[key])
 
 
+@pytest.mark.parametrize("key", [1.0, slice(1.0, 2), slice(0, 2.0)])
+def test_a_float_is_no_index_though_an_equal_integer_was_one(trn2, refuses, key):
+    def body():
+        t = tile((16, 8))
+        for number in (1, slice(1, 2), slice(0, 2)):
+            assert t[:, number].storage is t.storage
+        t[:, key]
+
+    with refuses(ArgumentError, "NKI101"):
+        trn2.attempt(body)
+
+
 def test_refuses_assignment_to_an_index(trn2, refuses):
     def body():
         tile((16, 8))[:, 0] = 1.0

@@ -2,11 +2,23 @@
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.device import tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.memory import MATMUL, NEVER, WRITTEN, ZEROED, all_its_own, first_unwritten, resolve, state_range
+from nkisim.memory import (
+    MATMUL,
+    NEVER,
+    NOT_COMPUTED,
+    WRITTEN,
+    ZEROED,
+    all_its_own,
+    first_unwritten,
+    resolve,
+    state_range,
+)
 from nkisim.memory.shadow import Shadow
 
 
@@ -28,6 +40,30 @@ def test_matmul_results_and_other_writes_are_told_apart():
     assert shadow.materialize().tolist() == [MATMUL] * 4 + [WRITTEN] * 4
     shadow.mark(shadow.materialize(), MATMUL)
     assert shadow.uniform == MATMUL
+
+
+MARKS = st.tuples(
+    st.lists(st.integers(0, 3), min_size=1, max_size=5) | st.tuples(st.integers(0, 3), st.integers(1, 4)),
+    st.sampled_from([WRITTEN, NOT_COMPUTED, ZEROED, MATMUL]),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(MARKS, max_size=12))
+def test_a_shadow_holds_the_last_state_of_every_byte_whatever_was_marked_when(marks):
+    shadow, expected = Shadow(12), np.full((4, 3), NEVER)
+    for where, state in marks:
+        if shadow.uniform != state:  # as the door does
+            view = shadow.materialize().reshape(4, 3)
+            if isinstance(where, list):
+                shadow.mark(view, state, np.array(where))
+            else:
+                shadow.mark(view[where[0] : where[0] + where[1]], state)
+        expected[where if isinstance(where, list) else slice(where[0], where[0] + where[1])] = state
+        assert shadow.is_complete == (NEVER not in expected)
+        assert shadow.highest >= expected.max()
+        assert shadow.uniform in (None, *(set(expected.flat) if len(set(expected.flat)) == 1 else ()))
+    assert shadow.materialize().tolist() == expected.reshape(-1).tolist()
 
 
 def test_psum_knows_which_of_the_tensors_at_an_address_wrote_last(trn2):
@@ -112,17 +148,25 @@ def test_a_scatter_writes_each_of_its_rows(trn2):
     trn2.attempt(body)
 
 
-def test_unwritten_memory_has_a_defined_value(trn2):
+@pytest.mark.parametrize(
+    ("byte", "number", "integer"), [(None, np.nan, -1), ("0", 0, 0), ("0x3F", 0.747059, 0x3F3F3F3F)]
+)
+def test_unwritten_memory_has_a_defined_value(trn2, monkeypatch, byte, number, integer):
+    if byte is not None:
+        monkeypatch.setenv("NKISIM_UNWRITTEN_BYTE", byte)
+
     def kernel():
         out = nl.ndarray((4, 6), nl.float32, buffer=nl.shared_hbm)
         whole = nl.ndarray((4, 6), nl.int32, buffer=nl.shared_hbm)
         nisa.dma_copy(out[:, 0:3], tile((4, 3)))
         return out, whole
 
-    out, whole = trn2.run(kernel, report_only=True).outputs
-    assert np.isnan(out[:, 3:]).all()
+    run = trn2.run(kernel, report_only=True)
+    out, whole = run.outputs
+    np.testing.assert_allclose(out[:, 3:], number, rtol=1e-6)
     assert not out[:, :3].any()
-    assert (whole == -1).all()
+    assert (whole == integer).all()
+    assert {finding.error.code for finding in run.findings} == {"NKI401"}
 
 
 def test_a_partly_accumulated_region_shows_its_lowest_and_highest_state(trn2):

@@ -47,7 +47,7 @@ class Quantised:
     # in_scale: fp32 [128, 1] of the expert at hand
 
     def __init__(self, dtype: str, in_scale: Vector) -> None:
-        self.dtype, self.in_scale, self._largest = dtype, in_scale.tile, LARGEST_FP8[dtype]
+        self.dtype, self.in_scale, self._largest = getattr(nl, dtype), in_scale.tile, LARGEST_FP8[dtype]
         self._factor, self._high, self._low = (
             nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(3)
         )

@@ -1,6 +1,6 @@
 """The names of `nki.isa`."""
 
-from nkisim.compat import tensor_copy
+from nkisim.compat import register_alloc, tensor_copy
 from nkisim.errors import NkiValidationError
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
@@ -44,7 +44,7 @@ from nkisim.instructions.rand_get_state import rand_get_state
 from nkisim.instructions.rand_set_state import rand_set_state
 from nkisim.instructions.range_select import range_select
 from nkisim.instructions.reciprocal import reciprocal
-from nkisim.instructions.registers import register_alloc, register_load, register_move, register_store
+from nkisim.instructions.registers import register_load, register_move, register_store
 from nkisim.instructions.rng import rng
 from nkisim.instructions.scalar_tensor_tensor import scalar_tensor_tensor
 from nkisim.instructions.select_reduce import select_reduce

@@ -1,0 +1,13 @@
+"""Hugging Face transformers 5: experts run by `moe_cte`.
+
+    import nkimoe.hf
+    nkimoe.hf.register()
+    model.set_experts_implementation("nkimoe")
+
+Needs the extra `hf`.
+"""
+
+from nkimoe.hf.forward import NAME, register
+from nkimoe.pytorch.options import Options, options
+
+__all__ = ["NAME", "Options", "options", "register"]

@@ -1,0 +1,72 @@
+"""The forward of an experts module, and its registration with transformers."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+from weakref import WeakKeyDictionary
+
+from torch import Tensor
+
+from nkimoe.errors import RequestError
+from nkimoe.hf.packed import packed_weights
+from nkimoe.hf.recognise import limits_of, recognise_gate
+from nkimoe.pytorch.experts import expert_outputs, moe_experts
+from nkimoe.pytorch.gate import Gate
+from nkimoe.pytorch.options import current_options
+
+NAME = "nkimoe"
+_GATES: WeakKeyDictionary[Any, tuple[Any, Gate]] = WeakKeyDictionary()
+
+
+def register(name: str = NAME) -> None:
+    """Add `name` to the experts implementations of transformers; calling it again changes nothing.
+
+    `model.set_experts_implementation("nkimoe")`, or `experts_implementation="nkimoe"` when loading, then runs the
+    experts of every family with transformers' `use_experts_implementation` through `moe_cte`, as `nkimoe.hf.options`
+    says.
+
+    Raises:
+        ImportError: transformers has no experts interface (it came with version 5).
+    """
+    from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+    ALL_EXPERTS_FUNCTIONS.register(name, experts_forward)
+
+
+def experts_forward(module: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
+    """The weighted sum of each token's experts: [T, H].
+
+    hidden_states [T, H]; top_k_index, top_k_weights [T, K]. Ids from E on (experts of another rank) are ignored.
+
+    Raises:
+        RequestError: the module is not what the kernel computes; with `options(strict=False)` it runs in torch.
+    """
+    try:
+        return _through_kernel(module, hidden_states, top_k_index, top_k_weights)
+    except RequestError as error:
+        if current_options().strict:
+            raise
+        warnings.warn(f"{type(module).__name__} runs in torch: {error}", RuntimeWarning, stacklevel=2)
+    eager = type(module).forward.__wrapped__  # what the class itself defines
+    result: Tensor = eager(module, hidden_states, top_k_index, top_k_weights)
+    return result
+
+
+def _through_kernel(module: Any, hidden_states: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+    gate = _gate_of(module)
+    experts = packed_weights(module, hidden_states, current_options())
+    if not module.has_post_expert_norm:
+        return moe_experts(hidden_states, ids, weights, experts, gate)
+    outputs = module.post_expert_norm(expert_outputs(hidden_states, ids, experts, gate))
+    is_local = (ids >= 0) & (ids < experts.n_experts)
+    return (outputs * weights.masked_fill(~is_local, 0)[:, :, None]).sum(dim=1).to(hidden_states.dtype)
+
+
+def _gate_of(module: Any) -> Gate:
+    """Recognised once for a module, and again if its activation or limits were replaced."""
+    key = (getattr(module, "act_fn", None), *limits_of(module))
+    kept: tuple[Any, Gate] | None = _GATES.get(module)
+    if kept is None or kept[0] != key:
+        kept = _GATES[module] = (key, recognise_gate(module))
+    return kept[1]

@@ -1,0 +1,66 @@
+"""The experts of one layer, called with what a router gives: `moe_experts(hidden, ids, weights, experts)`."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import pad
+
+from nkimoe.pytorch.gate import Gate
+from nkimoe.pytorch.mapping import build_blocks, merge_repeated, scatter_weights
+from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.options import Options, current_options
+from nkimoe.pytorch.weights import ExpertWeights
+
+SIXTEEN_BITS = (torch.bfloat16, torch.float16)
+
+
+def compute_dtype(tensor: Tensor, options: Options) -> torch.dtype:
+    """What the kernel computes in: the tensor's own dtype if it has 16 bits, else the one the options name."""
+    named: torch.dtype = getattr(torch, options.dtype)
+    return tensor.dtype if tensor.dtype in SIXTEEN_BITS else named
+
+
+def moe_experts(
+    hidden_states: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: ExpertWeights, gate: Gate = Gate()
+) -> Tensor:
+    """Sum over each token's experts, weighted: [T, H], dtype of hidden_states.
+
+    hidden_states [T, H]; expert_ids [T, K] integers, of which those outside 0..E-1 are ignored; expert_weights [T, K];
+    experts: prepared for the options in force. Sizes the kernel does not take are padded, float32 is computed in 16
+    bits. Differentiable in hidden_states, expert_weights and plain experts.
+
+    Raises:
+        RequestError, InputError: as `nkimoe.moe_cte`.
+    """
+    return _call(hidden_states, expert_ids, expert_weights, experts, gate, accumulate=expert_ids.shape[1] > 1)
+
+
+def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWeights, gate: Gate = Gate()) -> Tensor:
+    """Every expert's own output, unweighted: [T, K, H], for layers that do something to it before adding up.
+
+    Pairs with an id outside 0..E-1 are zero.
+    """
+    n_tokens, top_k = expert_ids.shape
+    rows = hidden_states.repeat_interleave(top_k, dim=0)
+    ones = torch.ones_like(rows[:, :1])
+    return _call(rows, expert_ids.reshape(-1, 1), ones, experts, gate, accumulate=False).reshape(n_tokens, top_k, -1)
+
+
+def _call(
+    hidden_states: Tensor, expert_ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate, accumulate: bool
+) -> Tensor:
+    if expert_ids.numel() == 0:
+        return torch.zeros_like(hidden_states)
+    options = current_options()
+    dtype, H, E = compute_dtype(hidden_states, options), hidden_states.shape[1], experts.n_experts
+    ids, weights = merge_repeated(expert_ids, weights, E)
+    blocks = build_blocks(ids, E, options.block_size)
+    output: Tensor = moe_cte_operator(
+        pad(hidden_states, (0, experts.down.shape[2] - H)).to(dtype),
+        scatter_weights(ids, weights, E).to(dtype),
+        experts.gate_up, experts.down, *blocks, experts.gate_up_bias, experts.down_bias, experts.gate_up_scale,
+        experts.down_scale, options.block_size, accumulate, options.variant, options.target, options.cores,
+        gate.activation, gate.gate_upper, gate.gate_lower, gate.up_upper, gate.up_lower, gate.up_offset, gate.has_gate,
+    )  # fmt: skip
+    return output[:, :H].to(hidden_states.dtype)

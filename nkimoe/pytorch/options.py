@@ -1,0 +1,83 @@
+"""How layers called from torch are run: a value, and the one in force."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from typing import Any
+
+from nkimoe.errors import RequestError
+from nkimoe.spec import MoECTEImplementation
+from nkimoe.targets import TARGETS
+
+WEIGHT_FORMATS = ("plain", "fp8-row", "fp8-static")
+DTYPES = ("bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Options:
+    """How `moe_cte` is called.
+
+    Attributes:
+        variant: name of a `MoECTEImplementation`.
+        target: machine to simulate, "trn2" or "trn3"; on a Neuron device, what it is.
+        cores: NeuronCores of a launch, 1 or 2.
+        block_size: B, slots a block.
+        weights: "plain", as the model has them, or quantised when packed: "fp8-row", "fp8-static" (inference only).
+        dtype: what float32 models are computed in, since the kernel takes 16 bits; other models keep theirs.
+        strict: refuse what the kernel cannot do; False: let the model do it in torch, with a warning. Read by
+            `nkimoe.hf`.
+
+    Raises:
+        RequestError: a name that does not exist.
+    """
+
+    variant: str = "shard_on_block"
+    target: str = "trn2"
+    cores: int = 2
+    block_size: int = 128
+    weights: str = "plain"
+    dtype: str = "bfloat16"
+    strict: bool = True
+
+    def __post_init__(self) -> None:
+        for name, known in (
+            ("variant", tuple(MoECTEImplementation.__members__)),
+            ("target", tuple(TARGETS)),
+            ("cores", (1, 2)),
+            ("weights", WEIGHT_FORMATS),
+            ("dtype", DTYPES),
+        ):
+            value = getattr(self, name)
+            if value not in known:
+                raise RequestError(
+                    name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these."
+                )
+
+
+_CURRENT: ContextVar[Options] = ContextVar("nkimoe_options", default=Options())
+
+
+def current_options() -> Options:
+    """The options in force."""
+    return _CURRENT.get()
+
+
+@contextmanager
+def options(base: Options | None = None, **changes: Any) -> Iterator[Options]:
+    """Within the block, layers run with `base` (by default the options in force) and `changes`.
+
+    Raises:
+        RequestError: a value that does not exist. TypeError: no such option.
+
+    >>> with options(variant="shard_on_i", cores=1):
+    ...     current_options().variant
+    'shard_on_i'
+    """
+    token = _CURRENT.set(replace(base or _CURRENT.get(), **changes))
+    try:
+        yield _CURRENT.get()
+    finally:
+        _CURRENT.reset(token)
