@@ -166,20 +166,24 @@ def _candidates(problem: Problem, load: Load) -> Iterator[_Cut]:
         rows, gate_up = min(problem.H, PIECE_ROWS), even_width(load.inner, summed_columns(tokens))
         yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, load, rows, gate_up, down))
     for tokens in range(min(tiles, STREAMED_TILES), 0, -1):
-        for rows, columns in _streamed_pieces(problem, load, tokens):
-            for width, ahead in ((1024, 3), (1024, 2), (512, 3), (512, 2), (256, 2), (128, 1)):
-                cut = (rows, columns, min(width, load.written))
-                gate_up, down = _pieces(problem, load, *cut)
-                yield _Cut(tokens, *cut, min(2 * ahead, gate_up), min(ahead, down))
+        for rows, columns, width, ahead in _streamed_pieces(problem, summed_columns(tokens)):
+            sizes = (rows, even_width(load.inner, columns), min(width, load.written))
+            gate_up, down = _pieces(problem, load, *sizes)
+            yield _Cut(tokens, *sizes, min(2 * ahead, gate_up), min(ahead, down))
 
 
-def _streamed_pieces(problem: Problem, load: Load, tokens: int) -> list[tuple[int, int]]:
-    """(rows, columns) of pieces of gate/up weights, the best first. With many tokens all rows come in one piece."""
-    most = summed_columns(tokens)
-    if most:
-        cuts = [(PIECE_ROWS, most), (512, most), (256, most), (256, 512), (256, 256), (256, 128)]
-        return [(min(problem.H, rows), even_width(load.inner, min(most, columns))) for rows, columns in cuts]
-    return [(problem.H, min(columns, load.inner)) for columns in (512, 384, 256, 128)]
+def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, int]]:
+    """Rows and columns of pieces of gate/up weights, columns of down weights, how many of these: the best first.
+
+    Where not even one tile of sums fits (`most` is 0), all rows come in one piece.
+    """
+    if not most:
+        return [(problem.H, c, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
+    long = [(1024, 1024, 3), (1024, 1024, 2), (512, 1024, 2), (512, 512, 3), (512, 512, 2), (256, 512, 2), (256, 256, 2)]
+    wide = [(rows, most, width, ahead) for rows, width, ahead in long]
+    narrow = [(256, columns, width, 2) for columns, width in ((512, 256), (256, 256), (128, 256), (128, 128))]
+    cuts = [*wide, *narrow, (256, 128, 128, 1)]
+    return [(min(problem.H, rows), min(most, columns), width, ahead) for rows, columns, width, ahead in cuts]
 
 
 def summed_columns(tokens: int) -> int:

@@ -96,12 +96,16 @@ class Layer:
             for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
         ]
 
-    def start(self, part: Part | None) -> None:
-        """Load what the first part needs, if there is one; only then prepare the output, which is needed later."""
-        if part is not None:
+    def start(self, part: Part) -> None:
+        """Load what the first part needs."""
+        self.token_rows.gather(part)
+        self.weights.fill(part)
+        self.take_in(part)
+
+    def prepare_output(self, following: list[Part]) -> None:
+        """Make the output ready for results, behind the first loads of the following parts: those are needed earlier."""
+        for part in following:
             self.token_rows.gather(part)
-            self.weights.fill(part)
-            self.take_in(part)
         self.output.begin()
 
     def take_in(self, part: Part | None) -> None:
@@ -112,7 +116,8 @@ class Layer:
     def updates(self, part: Part) -> list[Update]:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""
         scales = self.scaling.output(part.affinities, part.tiles.size)
-        return self.output.updates(part.ids, scales, name=part.block.name)
+        room = self.output.fresh_rows if part.block.is_first else self.output.rows
+        return self.output.updates(part.ids, scales, room, name=part.block.name)
 
     def finish(self) -> Any:
         """The output; with checkpoints, (output, gate/up activations[, down activations])."""

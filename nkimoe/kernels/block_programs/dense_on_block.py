@@ -8,11 +8,11 @@ from nkimoe.kernels.stages.dense.project_gate_up import project_gate_up
 from nkimoe.kernels.stages.load_routing import Part
 
 
-def compute(now: Part, following: Part | None, layer: Layer) -> None:
+def compute(now: Part, following: Part | None, after: Part | None, layer: Layer) -> None:
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
     Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
-    between the projections of `now`, while the activation is computed.
+    between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
     """
     scaling, weights = layer.scaling, layer.weights
     layer.token_rows.gather(following)
@@ -23,6 +23,7 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     hidden = layer.activation.intermediate(projections, now, layer, factors)
     weights.leave_gate_up(following)
     layer.take_in(following)
+    layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     results = project_down(hidden, weights, now, following, bias)
     results = weights.down_finish.results(results, bias)

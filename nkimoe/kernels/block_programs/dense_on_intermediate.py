@@ -9,11 +9,11 @@ from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.load_routing import Part
 
 
-def compute(now: Part, following: Part | None, layer: Layer) -> None:
+def compute(now: Part, following: Part | None, after: Part | None, layer: Layer) -> None:
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
     Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
-    between the projections of `now`, while the activation is computed.
+    between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
     """
     scaling, weights = layer.scaling, layer.weights
     layer.token_rows.gather(following)
@@ -24,6 +24,7 @@ def compute(now: Part, following: Part | None, layer: Layer) -> None:
     hidden = layer.activation.intermediate(projections, now, layer, factors)
     weights.leave_gate_up(following)
     layer.take_in(following)
+    layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     partials = project_down(hidden, weights, now, following, bias)
     results = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
 from typing import Any
 
 import nki.language as nl
@@ -31,13 +30,14 @@ def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
         run_blocks(layer.blocks(first), entry, layer, program)
     else:
         layer.start(entry)
+        layer.prepare_output([])
 
     def body(_: Any) -> None:
         layer.output.rewind()
         following.load_after(now)
         parts = [*layer.parts_of(now.block), layer.parts_of(following.block)[0]]
-        for part, next_part in pairwise(parts):
-            program(part, next_part, layer)
+        for part, next_part, after in zip(parts, parts[1:], [*parts[2:], None], strict=False):
+            program(part, next_part, after, layer)
         now.take(following)
 
     nl.fori_loop(first, count_blocks(layer.request.conditions, p.N), body)

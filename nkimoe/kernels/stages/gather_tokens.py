@@ -52,10 +52,12 @@ class TokenRows:
         shape, prepare = (PARTITIONS, columns.size), PREPARE[request.skip_dma.skip_token]
         ring = TileRing(tiles, shape, request.compute_dtype, prepare)
         self._tiles = [ring.take() for _ in range(tiles)]
+        self._part: Part | None = None
 
     def gather(self, part: Part | None) -> None:
-        """Start loading a part's rows."""
-        if part is not None:
+        """Start loading a part's rows, unless they are on their way."""
+        if part is not None and part is not self._part:
+            self._part = part
             H, size = self._source.shape[1], self._columns.size
             for tile, ids in zip(self._tiles, part.ids, strict=False):
                 rows = self._source.ap(

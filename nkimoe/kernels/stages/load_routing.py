@@ -26,6 +26,7 @@ class BlockRouting:
         expert: int32 [1, 1].
         expert_to_load: int32 [1, 1], the same, or E when the block before used this expert too.
         affinities: fp32 [128, tiles], or None when no stage reads them.
+        is_first: the core has written no results yet.
     """
 
     number: Any
@@ -34,6 +35,7 @@ class BlockRouting:
     expert: Any
     expert_to_load: Any
     affinities: Any = None
+    is_first: bool = False
 
     @property
     def name(self) -> str:
@@ -115,6 +117,7 @@ class Routing:
             rows=window.rows[:, start : start + tiles],
             expert=self.experts[:, j : j + 1],
             expert_to_load=self._to_load[:, j : j + 1],
+            is_first=j == 0,
         )
 
     def _load(self, first: int, n: int) -> _Window:

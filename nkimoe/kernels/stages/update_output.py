@@ -6,6 +6,7 @@ rows, add, write. With two cores each accumulates its own slab; one pass at the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import nki.isa as nisa
@@ -15,6 +16,10 @@ from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.request import Request
 from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+
+
+Room = Callable[[Any], tuple[Any, Any]]
+"""From an index tile to a tile for those rows, and how results go into it."""
 
 
 class Slab:
@@ -49,9 +54,9 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: Any, scale: Any, name: str) -> None:
+    def __init__(self, output: Output, ids: Any, scale: Any, room: Room, name: str) -> None:
         self._output, self._ids, self._scale, self._name = output, ids, scale, name
-        self._rows, self._combine = output.rows(ids)
+        self._rows, self._combine = room(ids)
 
     def add(self, columns: Span, result: Any) -> None:
         """new = result * scale (+ old), rounded once. Columns come in order; the last ones write."""
@@ -93,15 +98,19 @@ class Output:
 
     def rows(self, ids: Any) -> tuple[Any, Any]:
         """A tile [128, columns] for rows `ids`, and how results go into it."""
+        return self.fresh_rows(ids)
+
+    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+        """The same for rows that hold nothing yet."""
         tile = nl.ndarray((PARTITIONS, self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
         return tile, _replace
 
     def rewind(self) -> None:
         """A device loop begins its body."""
 
-    def updates(self, ids: list[Any], scales: list[Any], name: str) -> list[Update]:
-        """One update for each index tile, results multiplied by the matching scale."""
-        return [Update(self, i, scale, name) for i, scale in zip(ids, scales, strict=True)]
+    def updates(self, ids: list[Any], scales: list[Any], room: Room, name: str) -> list[Update]:
+        """One update for each index tile, results multiplied by the matching scale; `room` is `rows` or `fresh_rows`."""
+        return [Update(self, i, scale, room, name) for i, scale in zip(ids, scales, strict=True)]
 
     def finish(self) -> Any:
         """The finished output."""
@@ -133,6 +142,9 @@ class Accumulate(Output):
 
     def begin(self) -> None:
         _clear(self.slab, spans(self.slab.rows, PARTITIONS))
+
+    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+        return self._ring.take(), _replace
 
     def rows(self, ids: Any) -> tuple[Any, Any]:
         old = self._ring.take()
