@@ -229,6 +229,8 @@ def _check_hbm(
 
 def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
     """`data` seen through the access, as `dtype`; all rows for a gather."""
+    if access.size == 0:
+        return np.empty(access.shape, dtype)  # storage may have no bytes, and NumPy looks at offset and strides
     if access.rows is None:
         return np.ndarray(access.shape, dtype, data.data, access.start, access.strides)
     count = int(access.rows.max()) + 1 if access.rows.size else 0
