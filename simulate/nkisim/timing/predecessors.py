@@ -1,4 +1,4 @@
-"""Which transfer another one had to wait for: the one before it in its queue, if it came to the DMA engines too early."""
+"""Which transfer another one had to wait for: the one before it in its queue, if that was still moving."""
 
 from __future__ import annotations
 
