@@ -200,3 +200,16 @@ def test_late_transfers_need_values():
         nkisim.Simulator("trn2", dma="late", numerics=False)
     with pytest.raises(ArgumentError, match="comparing results needs their values"):
         nkisim.Simulator("trn2", numerics=False).compare_dma_orders(both, TABLE, ROWS)
+
+
+def test_a_gather_that_drops_every_row_needs_no_bytes_wherever_it_starts() -> None:
+    def right_half(table, rows):
+        tile = nl.zeros((4, 8), nl.float32)
+        source = table.ap([[16, 4], [1, 8]], offset=8, vector_offset=nl.load(rows))
+        nisa.dma_copy(tile, source, oob_mode=nisa.oob_mode.skip)
+        return store(tile)
+
+    repeated = np.broadcast_to(np.ones((), np.float32), (8, 16))
+    nothing = np.full((4, 1), -1, np.int32)
+    run = nkisim.Simulator("trn2", 1, numerics=False).run(right_half, repeated, nothing)
+    assert run.outputs.shape == (4, 8)
