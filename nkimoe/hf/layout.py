@@ -39,8 +39,9 @@ def weights_of(module: Any) -> ExpertWeights:
     first, down, *biases = tensors
     if not module.is_transposed:
         first, down = first.transpose(1, 2), down.transpose(1, 2)
-    gate_up_bias = _split(module, biases[0]) if biases else None
-    return ExpertWeights(_split(module, first), down, gate_up_bias, biases[1] if biases else None)
+    if biases:
+        biases[0] = _split(module, biases[0])
+    return ExpertWeights(_split(module, first), down, biases)
 
 
 def _split(module: Any, columns: Tensor) -> Tensor:

@@ -47,4 +47,4 @@ def _identity(tensor: Tensor) -> tuple[Any, ...]:
     counted = (tensor.data_ptr(), tensor._version, tensor.dtype, tuple(tensor.shape))
     if tensor.device.type != "cpu" or not tensor.is_contiguous():
         return counted
-    return (*counted, zlib.crc32(tensor.detach().view(-1).view(torch.uint8).numpy()))
+    return (*counted, zlib.crc32(tensor.detach().view(-1).view(torch.uint8).numpy().data))

@@ -1,4 +1,4 @@
-"""Which `Gate` an experts module has. It is not read from names but tried: a family says what its gate does by doing it.
+"""Which `Gate` an experts module has: not read from names but tried, since a family says what it does by doing it.
 
 `_apply_gate` (or `act_fn` without a gate) is evaluated on a grid that lies on both sides of every limit, and compared
 with each gate `moe_cte` has. What agrees with none is refused, so a new family is never computed wrongly in silence.
@@ -95,8 +95,10 @@ def _evaluate(gate: Gate, g: Floats, u: Floats) -> Floats:
     act = ACTIVATIONS[ActFnType[gate.activation]]
     if not gate.has_gate:
         return act(u)
-    g, u = (
-        np.clip(x, *(np.float32(v) if v is not None else None for v in limits))
-        for x, limits in ((g, (gate.gate_lower, gate.gate_upper)), (u, (gate.up_lower, gate.up_upper)))
-    )
+    g, u = _clip(g, gate.gate_lower, gate.gate_upper), _clip(u, gate.up_lower, gate.up_upper)
     return act(g) * (u + np.float32(gate.up_offset))
+
+
+def _clip(x: Floats, lower: float | None, upper: float | None) -> Floats:
+    clipped: Floats = np.clip(x, -np.inf if lower is None else lower, np.inf if upper is None else upper)
+    return clipped.astype(np.float32)

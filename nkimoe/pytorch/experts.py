@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from nkimoe.pytorch.gate import Gate
+from nkimoe.pytorch.call import Call
+from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, merge_repeated, scatter_weights
 from nkimoe.pytorch.operator import moe_cte_operator
 from nkimoe.pytorch.options import Options, current_options
@@ -22,7 +23,7 @@ def compute_dtype(tensor: Tensor, options: Options) -> torch.dtype:
 
 
 def moe_experts(
-    hidden_states: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: ExpertWeights, gate: Gate = Gate()
+    hidden_states: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: ExpertWeights, gate: Gate = SILU
 ) -> Tensor:
     """Sum over each token's experts, weighted: [T, H], dtype of hidden_states.
 
@@ -36,7 +37,7 @@ def moe_experts(
     return _call(hidden_states, expert_ids, expert_weights, experts, gate, accumulate=expert_ids.shape[1] > 1)
 
 
-def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWeights, gate: Gate = Gate()) -> Tensor:
+def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWeights, gate: Gate = SILU) -> Tensor:
     """Every expert's own output, unweighted: [T, K, H], for layers that do something to it before adding up.
 
     Pairs with an id outside 0..E-1 are zero.
@@ -59,8 +60,11 @@ def _call(
     output: Tensor = moe_cte_operator(
         pad(hidden_states, (0, experts.down.shape[2] - H)).to(dtype),
         scatter_weights(ids, weights, E).to(dtype),
-        experts.gate_up, experts.down, *blocks, experts.gate_up_bias, experts.down_bias, experts.gate_up_scale,
-        experts.down_scale, options.block_size, accumulate, options.variant, options.target, options.cores,
-        gate.activation, gate.gate_upper, gate.gate_lower, gate.up_upper, gate.up_lower, gate.up_offset, gate.has_gate,
-    )  # fmt: skip
+        experts.gate_up,
+        experts.down,
+        experts.biases,
+        experts.scales,
+        [*blocks],
+        Call(options, gate, accumulate).to_text(),
+    )
     return output[:, :H].to(hidden_states.dtype)

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
-
-from nkimoe.spec import ActFnType
 
 
 @dataclass(frozen=True)
@@ -13,7 +10,7 @@ class Gate:
     """act(clamp(g)) * (clamp(u) + up_offset); without a gate act(u).
 
     Attributes:
-        activation: name of an `ActFnType`.
+        activation: name of a `nkimoe.ActFnType`.
         gate_upper, gate_lower, up_upper, up_lower: limits; None is none, 0.0 is a limit.
         up_offset: added to up after its limits.
         has_gate: False for up-only experts.
@@ -27,14 +24,5 @@ class Gate:
     up_offset: float = 0.0
     has_gate: bool = True
 
-    def arguments(self) -> dict[str, Any]:
-        """Arguments of `moe_cte`."""
-        return {
-            "activation_function": ActFnType[self.activation],
-            "gate_clamp_upper_limit": self.gate_upper,
-            "gate_clamp_lower_limit": self.gate_lower,
-            "up_clamp_upper_limit": self.up_upper,
-            "up_clamp_lower_limit": self.up_lower,
-            "up_offset": self.up_offset,
-            "skip_gate_proj": not self.has_gate,
-        }
+
+SILU = Gate()

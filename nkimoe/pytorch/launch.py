@@ -10,6 +10,7 @@ from torch import Tensor
 from nkimoe import TOOLCHAIN
 from nkimoe.errors import RequestError
 from nkimoe.moe_cte import moe_cte
+from nkimoe.pytorch.call import Call
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.variants import HYBRID, VARIANTS
@@ -17,7 +18,7 @@ from nkimoe.weights import FP8_OF_TARGET
 from nkimoe.weights.host_array import host_array
 
 
-def launch_moe_cte(variant: str, target: str, cores: int, tensors: dict[str, Any], **options: Any) -> Tensor:
+def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> Tensor:
     """The output [T, H] of one launch; pads have id -1.
 
     fp8 weights come as their bytes, uint8, since torch has no type for Trn2's.
@@ -25,13 +26,14 @@ def launch_moe_cte(variant: str, target: str, cores: int, tensors: dict[str, Any
     Raises:
         RequestError, InputError: what `moe_cte` refuses; or tensors of a device that nothing here can launch on.
     """
-    implementation = MoECTEImplementation[variant]
+    options = call.options
+    implementation = MoECTEImplementation[options.variant]
     if VARIANTS[implementation].schedule != HYBRID:
-        tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}
+        tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
     launch = _on_neuron if TOOLCHAIN == NEURON else _simulated
     result: Tensor = launch(
-        target, cores, {n: t for n, t in tensors.items() if t is not None}, spec=MoECTESpec(implementation),
-        skip_dma=SkipMode(skip_token=True), **options,
+        options.target, options.cores, tensors, spec=MoECTESpec(implementation), skip_dma=SkipMode(skip_token=True),
+        **call.arguments(),
     )  # fmt: skip
     return result
 

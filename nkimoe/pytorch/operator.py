@@ -1,7 +1,7 @@
 """`torch.ops.nkimoe.moe_cte`: the kernel as a torch operator, with a fake kernel for tracing.
 
-Tensors are in the kernel's layouts (see `nkimoe.moe_cte`), options are numbers and names, so that a graph can hold
-them. `nkimoe.pytorch.experts` is the comfortable door.
+Tensors are in the kernel's layouts (see `nkimoe.moe_cte`), all else is the text of a `Call`, so that a graph can hold
+it. `nkimoe.pytorch.moe_experts` is the comfortable door.
 """
 
 from __future__ import annotations
@@ -9,44 +9,37 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nkimoe.pytorch.gate import Gate
+from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.launch import launch_moe_cte
+
+BLOCKS = ("token_position_to_id", "block_to_expert", "conditions")
+BIASES = ("gate_and_up_proj_bias", "down_proj_bias")
+SCALES = ("gate_up_proj_scale", "down_proj_scale")
 
 
 @torch.library.custom_op("nkimoe::moe_cte", mutates_args=())
 def moe_cte_operator(
-    hidden_states: Tensor, expert_affinities_masked: Tensor, gate_up_proj_weight: Tensor, down_proj_weight: Tensor,
-    token_position_to_id: Tensor, block_to_expert: Tensor, conditions: Tensor,
-    gate_and_up_proj_bias: Tensor | None, down_proj_bias: Tensor | None,
-    gate_up_proj_scale: Tensor | None, down_proj_scale: Tensor | None,
-    block_size: int, accumulate: bool, variant: str, target: str, cores: int,
-    activation: str, gate_upper: float | None, gate_lower: float | None, up_upper: float | None,
-    up_lower: float | None, up_offset: float, has_gate: bool,
+    hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
+    biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor], call: str,
 ) -> Tensor:  # fmt: skip
     """[T, H] of the dtype of hidden_states [T, H]; pads have id -1.
+
+    biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert, conditions.
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.
     """
-    gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, up_offset, has_gate)
     tensors = {
         "hidden_states": hidden_states,
-        "expert_affinities_masked": expert_affinities_masked,
-        "gate_up_proj_weight": gate_up_proj_weight,
-        "down_proj_weight": down_proj_weight,
-        "token_position_to_id": token_position_to_id,
-        "block_to_expert": block_to_expert,
-        "conditions": conditions,
-        "gate_and_up_proj_bias": gate_and_up_proj_bias,
-        "down_proj_bias": down_proj_bias,
-        "gate_up_proj_scale": gate_up_proj_scale,
-        "down_proj_scale": down_proj_scale,
+        "expert_affinities_masked": affinities,
+        "gate_up_proj_weight": gate_up,
+        "down_proj_weight": down,
+        **dict(zip(BLOCKS, blocks, strict=True)),
+        **dict(zip(BIASES, biases, strict=bool(biases))),
+        **dict(zip(SCALES, scales, strict=bool(scales))),
     }
-    contiguous = {name: t if t is None else t.contiguous() for name, t in tensors.items()}
-    return launch_moe_cte(
-        variant, target, cores, contiguous, block_size=block_size, is_tensor_update_accumulating=accumulate,
-        **gate.arguments(),
-    )  # fmt: skip
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return launch_moe_cte(Call.from_text(call), contiguous)
 
 
 @moe_cte_operator.register_fake

@@ -52,12 +52,11 @@ class Options:
         ):
             value = getattr(self, name)
             if value not in known:
-                raise RequestError(
-                    name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these."
-                )
+                raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
 
 
-_CURRENT: ContextVar[Options] = ContextVar("nkimoe_options", default=Options())
+DEFAULTS = Options()
+_CURRENT: ContextVar[Options] = ContextVar("nkimoe_options", default=DEFAULTS)
 
 
 def current_options() -> Options:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from nkimoe.errors import RequestError
+from nkimoe.pytorch.operator import BIASES, SCALES
 from nkimoe.weights import experts_of, pack, packing_named
 from nkimoe.weights.expert import H_MULTIPLE, I_MULTIPLE
 
@@ -21,16 +22,14 @@ class ExpertWeights:
     Attributes:
         gate_up: [E, H, 2, I], gate first; bytes (uint8) of fp8 if scaled. Up-only experts have a gate of zeros.
         down: [E, I, H].
-        gate_up_bias, down_bias: [E, 2, I], [E, H] or None.
-        gate_up_scale, down_scale: float32 as `moe_cte` takes them, or None.
+        biases: of gate/up [E, 2, I] and of down [E, H], or empty.
+        scales: of gate/up and of down, float32 as `moe_cte` takes them, or empty.
     """
 
     gate_up: Tensor
     down: Tensor
-    gate_up_bias: Tensor | None = None
-    down_bias: Tensor | None = None
-    gate_up_scale: Tensor | None = None
-    down_scale: Tensor | None = None
+    biases: list[Tensor] = field(default_factory=list)
+    scales: list[Tensor] = field(default_factory=list)
 
     @property
     def n_experts(self) -> int:
@@ -39,7 +38,7 @@ class ExpertWeights:
     @property
     def requires_grad(self) -> bool:
         """Whether autograd follows any of the tensors."""
-        return any(getattr(self, f.name) is not None and getattr(self, f.name).requires_grad for f in fields(self))
+        return any(tensor.requires_grad for tensor in (self.gate_up, self.down, *self.biases))
 
     def prepare(self, dtype: torch.dtype, packing: str, target: str) -> ExpertWeights:
         """Padded to the kernel's multiples of H and I, and in `dtype` or the named fp8 format.
@@ -52,12 +51,11 @@ class ExpertWeights:
         if packing != "plain":
             return self._quantise(dtype, packing, target)
         H, I = -self.down.shape[2] % H_MULTIPLE, -self.down.shape[1] % I_MULTIPLE
-        bias, down_bias = self.gate_up_bias, self.down_bias
+        columns = ((0, I), (0, H))  # of the bias of gate/up, and of down
         return ExpertWeights(
             pad(self.gate_up, (0, I, 0, 0, 0, H)).to(dtype).contiguous(),
             pad(self.down, (0, H, 0, I)).to(dtype).contiguous(),
-            None if bias is None else pad(bias, (0, I)).to(dtype).contiguous(),
-            None if down_bias is None else pad(down_bias, (0, H)).to(dtype).contiguous(),
+            [pad(bias, more).to(dtype).contiguous() for bias, more in zip(self.biases, columns, strict=False)],
         )
 
     def _quantise(self, dtype: torch.dtype, packing: str, target: str) -> ExpertWeights:
@@ -65,22 +63,16 @@ class ExpertWeights:
             raise RequestError(
                 "weights", "is 'plain' when weights are trained", repr(packing), "Use torch.no_grad() for inference."
             )
-        named = (self.gate_up, self.down, self.gate_up_bias, self.down_bias)
-        packed = pack(
-            experts_of(*(None if t is None else t.detach().float().cpu() for t in named)),
-            packing_named(packing, target),
-        )
+        plain = (t.detach().float().cpu() for t in (self.gate_up, self.down, *self.biases))
+        packed = pack(experts_of(*plain), packing_named(packing, target))
         device = self.down.device
 
-        def torch_of(name: str, view: str | None = None) -> Tensor:
-            array = packed[name]
-            return torch.from_numpy(np.ascontiguousarray(array if view is None else array.view(view))).to(device)
+        def tensor(name: str, view: str) -> Tensor:
+            return torch.from_numpy(np.ascontiguousarray(packed[name].view(view))).to(device)
 
         return ExpertWeights(
-            torch_of("gate_up_proj_weight", "uint8"),
-            torch_of("down_proj_weight", "uint8"),
-            torch_of("gate_and_up_proj_bias").to(dtype) if self.gate_up_bias is not None else None,
-            torch_of("down_proj_bias").to(dtype) if self.down_bias is not None else None,
-            torch_of("gate_up_proj_scale"),
-            torch_of("down_proj_scale"),
+            tensor("gate_up_proj_weight", "uint8"),
+            tensor("down_proj_weight", "uint8"),
+            [tensor(name, "float32").to(dtype) for name in BIASES if name in packed],
+            [tensor(name, "float32") for name in SCALES],
         )

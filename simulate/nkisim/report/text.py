@@ -79,6 +79,7 @@ def _totals(profile: Profile) -> Iterator[str]:
     read, written = profile.hbm_read, profile.hbm_written
     rate = (read + written) / profile.latency_us / 1e3 if profile.latency_us else 0.0
     yield f"HBM: {read / 1e6:,.2f} MB read, {written / 1e6:,.2f} MB written, {rate:.0f} GB/s"
-    tflops = 2 * profile.macs / profile.latency_us / 1e6 if profile.latency_us else 0.0
-    yield f"PE: {2 * profile.macs / 1e9:,.3f} GFLOP executed, {tflops:.3g} TFLOP/s"
+    if profile.macs:
+        tflops = 2 * profile.macs / profile.latency_us / 1e6
+        yield f"PE: {2 * profile.macs / 1e9:,.3f} GFLOP executed, {tflops:.3g} TFLOP/s"
     yield f"on chip: SBUF peak {profile.sbuf_peak_bytes:,} bytes a partition, PSUM peak {profile.psum_peak_banks} banks"

@@ -1,7 +1,8 @@
 """What the latency is made of: from the last task back over what each one waited for last.
 
 The steps of the path follow each other without a gap, so their durations add up to the latency. A step lasts from the
-moment its task is issued to the moment the next task of the path is; it is cut into what happened meanwhile.
+moment its task is issued to the moment the next task of the path is; it is cut into what happened meanwhile. A transfer
+that waits for DMA engines or the HBM stack takes over when the transfer before it is through with them.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.predecessors import Predecessors
 from nkisim.timing.span import NOTHING, Span, fixed, span
 from nkisim.timing.timeline import Timeline
 
@@ -76,18 +78,18 @@ def critical_path(timeline: Timeline) -> CriticalPath:
     """The critical path of a schedule."""
     if not timeline.tasks:
         return CriticalPath([])
-    chain = [max(range(len(timeline.tasks)), key=timeline.done.__getitem__)]
-    while timeline.because[chain[-1]] >= 0:
-        chain.append(timeline.because[chain[-1]])
-    chain.reverse()
-    cutter = _Cutter(timeline)
-    ends = [timeline.issue[number] for number in chain[1:]] + [timeline.latency_ns]
+    cutter, servers = _Cutter(timeline), Predecessors(timeline)
     steps: list[Step] = []
-    at = 0.0
-    for number, following, end in zip(chain, [*chain[1:], None], ends, strict=True):
-        steps.append(Step(number, at, end, tuple(cutter.pieces(number, at, end, following))))
-        at = end
-    return CriticalPath(steps)
+    number = max(range(len(timeline.tasks)), key=timeline.done.__getitem__)
+    end, iterations = timeline.latency_ns, 0
+    while number >= 0:
+        server = servers.before(number, end)
+        before = server if server is not None else timeline.because[number]
+        start = timeline.end[before] if server is not None else timeline.issue[number] if before >= 0 else 0.0
+        steps.append(Step(number, start, end, tuple(cutter.pieces(number, start, end, iterations))))
+        iterations = timeline.tasks[number].iterations if server is None else 0
+        number, end = before, start
+    return CriticalPath(steps[::-1])
 
 
 class _Cutter:
@@ -101,12 +103,9 @@ class _Cutter:
         self._table = fixed(machine, "act_time.table_load")
         self._stack = span(machine, 1.0, "hbm.stack_rate")
 
-    def pieces(self, number: int, start: float, end: float, following: int | None) -> Iterator[Piece]:
-        """What happened from `start` to `end` while `number` was the task waited for by `following`."""
-        iterations = 0.0
-        if following is not None:
-            iterations = self._timeline.tasks[following].iterations * self._iteration.ns
-        at, limit = start, max(start, end - iterations)
+    def pieces(self, number: int, start: float, end: float, iterations: int) -> Iterator[Piece]:
+        """What happened from `start` to `end`, when `number` was waited for; loop iterations began at the end of it."""
+        at, limit = start, max(start, end - iterations * self._iteration.ns)
         for resource, until, basis in self._marks(number):
             until = min(until, limit)
             if until > at:

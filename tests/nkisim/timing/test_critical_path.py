@@ -72,6 +72,38 @@ def test_the_time_of_a_transfer_that_the_stack_delays_is_of_the_stack():
     assert "dma" not in critical_path(made.timeline).ns_by_resource
 
 
+@pytest.mark.parametrize(("reason", "core", "resource"), [("dma", 0, "dma"), ("hbm", 0, "hbm"), ("hbm", 1, "hbm")])
+def test_a_transfer_that_waits_behind_another_passes_the_blame_on(reason, core, resource):
+    made = HandMade()
+    big = made.transfer("dge sync", (0, 1050, 3050, 3060), transfer_cost(moving=2000, nbytes=100), core=core)
+    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), because=-1, reason=reason)
+    path = critical_path(made.timeline)
+    assert [(step.task, step.start, step.end) for step in path.steps] == [(big, 0, 3050), (small, 3050, 3160)]
+    assert path.ns_by_resource["latency"] == 1000 + 10
+    assert path.ns_by_resource[resource] >= 100
+    assert path.ns_by_resource["dma"] >= 2000
+
+
+@pytest.mark.parametrize(
+    ("reason", "core", "engines"), [("dma", 1, (2000.0, 0.0)), ("dma", 0, (0.0, 2000.0)), ("operand", 0, (2000.0, 0.0))]
+)
+def test_no_blame_for_a_transfer_on_other_engines_or_another_core_or_without_a_wait(reason, core, engines):
+    made = HandMade()
+    cost = transfer_cost(moving=2000)
+    cost.engines = engines
+    made.transfer("dge sync", (0, 1050, 3050, 3060), cost, core=core)
+    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), because=-1, reason=reason)
+    assert [step.task for step in critical_path(made.timeline).steps] == [small]
+
+
+def test_a_transfer_that_is_only_waited_for_until_its_issue_blames_nobody():
+    made = HandMade()
+    made.transfer("dge sync", (0, 1050, 3050, 3060), transfer_cost(moving=2000))
+    second = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), because=-1, reason="dma")
+    third = made.transfer("dge sync", (100, 5000, 5100, 5110), transfer_cost(), because=second, reason="queue")
+    assert [step.task for step in critical_path(made.timeline).steps] == [second, third]
+
+
 def test_descriptors_that_software_makes_are_work_of_the_gpsimd_engine():
     made = HandMade()
     first = made.transfer("gpsimd", (0, 900, 950, 960), transfer_cost(issue=900, start=0))

@@ -1,0 +1,1 @@
+"""Every transformers family with an experts interface, at a tiny size."""

@@ -1,0 +1,134 @@
+"""One family: eager against nkimoe, and how much the experts matter to the result at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
+
+from benchmarks.hf.families import Family
+from benchmarks.hf.tiny import VOCABULARY, tiny_model
+from nkimoe.errors import RequestError
+from nkimoe.hf.forward import experts_forward
+
+TOKENS, PROMPTS, LARGEST_ERROR, SMALLEST_EFFECT = 8, 32, 2e-2, 0.05
+DISTURBANCE, TRIALS, TRIED = 0.02, 3, "tried"
+AGREES, REFUSED, DIFFERS, INCONCLUSIVE, NOT_RUN = "agrees", "refused", "DIFFERS", "INCONCLUSIVE", "not run"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What became of one family.
+
+    Attributes:
+        error: largest difference from eager, over the range of eager's logits.
+        effect: the same, if the experts were left out; an error is only meaningful if this is large.
+        argmax: share of positions with the same best logit.
+        calls: times the kernel ran.
+        status: "agrees", "refused", "DIFFERS", "INCONCLUSIVE", or "not run": the model fails with eager experts too.
+        reason: of a refusal or failure.
+    """
+
+    family: Family
+    status: str
+    error: float = float("nan")
+    effect: float = float("nan")
+    argmax: float = float("nan")
+    calls: int = 0
+    reason: str = ""
+
+
+def compare(family: Family) -> Comparison:
+    """Run a prompt three times: eager, without experts, and with nkimoe."""
+    try:
+        model = tiny_model(family.model_class(), family.name, family.experts)
+        prompt = decided_prompt(model)
+        expected = _logits(model, prompt, quiet := Recorder(_eager))
+        without = _logits(model, prompt, Recorder(lambda module, x, ids, weights: torch.zeros_like(x)))
+    except Exception as error:
+        return Comparison(family, NOT_RUN, reason=f"eager fails: {type(error).__name__}: {str(error)[:200]}")
+    kernel = Recorder(experts_forward)
+    try:
+        actual = _logits(model, prompt, kernel)
+    except RequestError as error:
+        return Comparison(family, REFUSED, effect=_error(without, expected), reason=str(error))
+    error, effect = _error(actual, expected), _error(without, expected)
+    argmax = (actual.argmax(-1) == expected.argmax(-1)).float().mean().item()
+    elsewhere = sum(int((a != b).sum()) for a, b in zip(quiet.ids, kernel.ids, strict=True))
+    reason = f"{elsewhere} choices of the routers differ" if elsewhere else ""
+    return Comparison(
+        family, _status(error, effect, argmax, len(kernel.ids)), error, effect, argmax, len(kernel.ids), reason
+    )
+
+
+class Recorder:
+    """Experts that note which ids they were called with."""
+
+    def __init__(self, experts: Callable[..., Tensor]) -> None:
+        self.experts = experts
+        self.ids: list[Tensor] = []
+
+    def __call__(self, module: Any, x: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
+        self.ids.append(ids.sort(dim=-1).values)
+        return self.experts(module, x, ids, weights)
+
+
+def _eager(module: Any, *arguments: Tensor) -> Tensor:
+    result: Tensor = type(module).forward.__wrapped__(module, *arguments)
+    return result
+
+
+def _disturbed(module: Any, *arguments: Tensor) -> Tensor:
+    result = _eager(module, *arguments)
+    return result + DISTURBANCE * result.std() * torch.randn(result.shape)
+
+
+def decided_prompt(model: Any) -> Tensor:
+    """Of some random prompts one that rounding does not tip over.
+
+    A random model often has two nearly equal routing scores or best logits, which any rounding may swap. Prompts where
+    a disturbance of the experts, larger than the kernel's rounding, makes the routers of eager choose otherwise are
+    left out; of the rest the one is taken whose best logits lead the most. Neither looks at nkimoe.
+    """
+    prompts = torch.randint(1, VOCABULARY, (PROMPTS, TOKENS), generator=torch.Generator().manual_seed(0))
+    leads = [_lead(model, prompt[None]) for prompt in prompts]
+    return prompts[max(range(PROMPTS), key=leads.__getitem__)][None]
+
+
+def _lead(model: Any, prompt: Tensor) -> float:
+    """How far the best logit leads where it leads least; -1 if a disturbance changes the routing."""
+    quiet = Recorder(_eager)
+    best = _logits(model, prompt, quiet).topk(2).values
+    for trial in range(TRIALS):
+        torch.manual_seed(trial)
+        disturbed = Recorder(_disturbed)
+        _logits(model, prompt, disturbed)
+        if not all(map(torch.equal, quiet.ids, disturbed.ids)):
+            return -1.0
+    return float((best[..., 0] - best[..., 1]).min())
+
+
+def _logits(model: Any, prompt: Tensor, experts: Recorder) -> Tensor:
+    ALL_EXPERTS_FUNCTIONS.register(TRIED, experts)
+    model.set_experts_implementation(TRIED)
+    embed = getattr(model, "codec_embedding", None)  # a model of sound tokens
+    inputs = {"input_ids": prompt} if embed is None else {"inputs_embeds": embed(prompt)}
+    with torch.no_grad():
+        output = model(**inputs, use_cache=False)
+    logits: Tensor = output.logits if "logits" in output else output.last_hidden_state
+    return logits.float()
+
+
+def _error(actual: Tensor, expected: Tensor) -> float:
+    spread = expected.max() - expected.min()
+    return float((actual - expected).abs().max() / spread)
+
+
+def _status(error: float, effect: float, argmax: float, calls: int) -> str:
+    if not (calls and effect >= SMALLEST_EFFECT):
+        return INCONCLUSIVE
+    return AGREES if error <= min(LARGEST_ERROR, effect / 5) and argmax == 1 else DIFFERS
