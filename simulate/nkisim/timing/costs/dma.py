@@ -120,12 +120,17 @@ def _run(access: Access) -> int:
 
 
 def _spread(count: int, access: Access, machine: Machine) -> list[float]:
-    """Descriptors of each engine. HBM to HBM is spread evenly."""
+    """Pieces of each engine: even between HBM and HBM, for gathers, and where the engines divide the partitions.
+
+    Any other number of partitions goes to the engines that serve them, eight partitions each.
+    """
     engines = machine["dma.engines"]
-    if not access.storage.buffer.is_on_chip or not access.shape or access.rows is not None:
+    rows = access.shape[0] if access.shape else 1
+    if not access.storage.buffer.is_on_chip or access.rows is not None:
         return [-(-count // engines) if e * -(-count // engines) < count else 0.0 for e in range(engines)]
-    first = access.start // access.storage.pitch
-    rows, lanes = access.shape[0], machine.partitions // engines
+    if rows % engines == 0:
+        return [count / engines] * engines
+    first, lanes = access.start // access.storage.pitch, machine.partitions // engines
     loads = [0.0] * engines
     for p in range(first, first + rows):
         loads[p // lanes % engines] += count / rows
