@@ -25,6 +25,7 @@ class LayerInputs:
         pairs: routed (token, local expert) pairs.
         touched: local experts with at least one token.
         blocks, real_blocks: N, and blocks with a token.
+        conditions: 1 for a block with tokens, then 0; [N + 1].
     """
 
     shape: LayerShape
@@ -33,6 +34,7 @@ class LayerInputs:
     touched: int
     blocks: int
     real_blocks: int
+    conditions: Array
 
 
 def draw(shape: LayerShape, with_values: bool) -> LayerInputs:
@@ -62,7 +64,7 @@ def draw(shape: LayerShape, with_values: bool) -> LayerInputs:
         tensors["gate_and_up_proj_bias"] = make((E, 2, I), 1.0)
         tensors["down_proj_bias"] = make((E, H), 1.0)
     touched = int(np.unique(mapping.block_to_expert[: mapping.n_real_blocks]).size)
-    return LayerInputs(shape, tensors, mapping.n_real_slots, touched, blocks, mapping.n_real_blocks)
+    return LayerInputs(shape, tensors, mapping.n_real_slots, touched, blocks, mapping.n_real_blocks, mapping.conditions)
 
 
 def reduced(shape: LayerShape) -> LayerShape:

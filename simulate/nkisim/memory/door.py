@@ -233,7 +233,9 @@ def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
         return np.empty(access.shape, dtype)  # storage may have no bytes, and NumPy looks at offset and strides
     if access.rows is None:
         return np.ndarray(access.shape, dtype, data.data, access.start, access.strides)
-    count = int(access.rows.max()) + 1 if access.rows.size else 0
+    if not access.rows.size:  # there may be no bytes at all behind the access
+        return np.empty((0, *access.shape[1:]), dtype)
+    count = int(access.rows.max()) + 1
     return np.ndarray((count, *access.shape[1:]), dtype, data.data, access.start, access.strides)
 
 
