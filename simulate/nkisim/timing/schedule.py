@@ -93,7 +93,15 @@ class _Scheduler:
             )
 
     def _window(self, queue: _Queue) -> int:
-        return 1
+        """How many instructions of a queue may wait at a time; the first that can start does.
+
+        One, but for transfers with descriptors made in hardware: a compiler moves their triggers ahead of those that
+        must wait, unless the kernel forbids it.
+        """
+        tasks = [self.tasks[number] for number in queue.tasks]
+        if not tasks[0].queue.startswith("dge") or any(task.ordered for task in tasks):
+            return 1
+        return self.machine["dma.moved_ahead"]
 
     def _admit(self, queue: _Queue) -> None:
         """Let the next instruction of the queue wait for its operands."""
