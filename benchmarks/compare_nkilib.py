@@ -24,10 +24,11 @@ from comparison.measure import predict, values
 from comparison.nkilib import NkiLibrary
 from comparison.tables import show
 from comparison.variants import CASES, VariantCase
+from shapes import SHAPES, LayerShape
+
 from nkimoe.reference import moe_cte_reference
 from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS
 from nkimoe.tolerance import distance
-from shapes import SHAPES, LayerShape
 
 SCHEMA_VERSION = 1
 TARGET, CORES = "trn2", 2

@@ -21,6 +21,7 @@ PIECE_ROWS = 1024  # rows of H of gate/up weights loaded together: the PE needs 
 DOWN_PIECE = 1024  # columns of down weights loaded together
 SUM_BANKS = 4  # PSUM banks in which gate/up sums wait for the rest of the rows of H
 STREAMED_TILES = 16  # tiles of 128 slots that share one pass of weights too large to stay
+EXCHANGES = 3  # tiles of partial sums on their way to the other core
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
 
 
@@ -87,6 +88,7 @@ class Tiling:
         row_group: consecutive rows of H that share a partition, so that weight DMAs have long rows.
         gate_up_rows, gate_up_columns, down_columns: sizes of the pieces that gate/up and down weights are loaded in.
         gate_up_tiles, down_tiles: pieces on chip at a time.
+        sent_ahead: pieces of the other core's columns that are computed before the first piece of own columns.
         weights_fit: whether all pieces of an expert are on chip at once.
         transposes_per_bank: 128x128 transposes that share a PSUM bank and one eviction.
         sbuf_bytes: estimated SBUF use, bytes a partition.
@@ -99,6 +101,7 @@ class Tiling:
     down_columns: int
     gate_up_tiles: int
     down_tiles: int
+    sent_ahead: int
     weights_fit: bool
     transposes_per_bank: int
     sbuf_bytes: int
@@ -106,7 +109,7 @@ class Tiling:
 
 @dataclass(frozen=True)
 class _Cut:
-    """A candidate: token tiles, sizes of pieces, and how many pieces are on chip."""
+    """A candidate: token tiles, sizes of pieces, how many are on chip, and how many are sent ahead."""
 
     tokens: int
     rows: int
@@ -114,6 +117,7 @@ class _Cut:
     down: int
     gate_up_tiles: int
     down_tiles: int
+    sent_ahead: int
 
 
 def choose_tiling(problem: Problem, load: Load, sbuf_capacity: int) -> Tiling:
@@ -144,6 +148,7 @@ def _tiling(problem: Problem, load: Load, cut: _Cut, needed: int) -> Tiling:
         down_columns=cut.down,
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
+        sent_ahead=cut.sent_ahead,
         weights_fit=_is_whole(problem, load, cut),
         transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
         sbuf_bytes=needed,
@@ -164,12 +169,18 @@ def _candidates(problem: Problem, load: Load) -> Iterator[_Cut]:
     tiles, down = problem.tiles_per_block, min(load.written, DOWN_PIECE)
     for tokens in range(min(tiles, PSUM_COLUMNS // PARTITIONS), 0, -1):
         rows, gate_up = min(problem.H, PIECE_ROWS), even_width(load.inner, summed_columns(tokens))
-        yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, load, rows, gate_up, down))
+        for sent_ahead in _sent_ahead(load, down):
+            yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, load, rows, gate_up, down), sent_ahead)
     for tokens in range(min(tiles, STREAMED_TILES), 0, -1):
         for rows, columns, width, ahead in _streamed_pieces(problem, summed_columns(tokens)):
             sizes = (rows, even_width(load.inner, columns), min(width, load.written))
             gate_up, down = _pieces(problem, load, *sizes)
-            yield _Cut(tokens, *sizes, min(2 * ahead, gate_up), min(ahead, down))
+            yield _Cut(tokens, *sizes, min(2 * ahead, gate_up), min(ahead, down), 1)
+
+
+def _sent_ahead(load: Load, down: int) -> list[int]:
+    """All of the other core's pieces first, so that sums have time to travel; or one."""
+    return [ceil_div(load.written, down), 1] if load.peers else [1]
 
 
 def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, int]]:
@@ -179,8 +190,8 @@ def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, i
     """
     if not most:
         return [(problem.H, c, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
-    long = [(1024, 1024, 3), (1024, 1024, 2), (512, 1024, 2), (512, 512, 3), (512, 512, 2), (256, 512, 2), (256, 256, 2)]
-    wide = [(rows, most, width, ahead) for rows, width, ahead in long]
+    wide = [(1024, most, 1024, 3), (1024, most, 1024, 2), (512, most, 1024, 2), (512, most, 512, 3)]
+    wide += [(512, most, 512, 2), (256, most, 512, 2), (256, most, 256, 2)]
     narrow = [(256, columns, width, 2) for columns, width in ((512, 256), (256, 256), (128, 256), (128, 128))]
     cuts = [*wide, *narrow, (256, 128, 128, 1)]
     return [(min(problem.H, rows), min(most, columns), width, ahead) for rows, columns, width, ahead in cuts]
@@ -216,7 +227,8 @@ def _sbuf_bytes(problem: Problem, load: Load, cut: _Cut) -> int:
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = h_tiles * columns * load.item
     inner = i_tiles * columns * load.item + 6 * at_once * 4
-    exchange = 2 * load.peers * cut.tokens * cut.down * 4
+    waiting = min(cut.sent_ahead * cut.down, load.written) * cut.tokens
+    exchange = load.peers * (waiting + EXCHANGES * cut.down) * 4
     piece = cut.rows // PARTITIONS * min(cut.gate_up, load.inner)
     weights = 2 * min(cut.gate_up_tiles * piece, h_tiles * load.inner) * load.gate_up_item
     weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * load.down_item

@@ -20,14 +20,48 @@ from calibrate.cases import Case, Predictions, Published
 from calibrate.measure import timeline_of
 
 _FOLDER = "test.integration.nkilib.core.mlp"
-_CTE = (
-    "lnc batch seqlen hidden intermediate cycles rtol norm_type quant_type fused_add store_add skip_gate act_fn_type "
-    "gate_bias up_bias down_bias norm_bias"
-).split()
-_TKG = (
-    "lnc batch seqlen hidden intermediate dtype quant_dtype quant_type cycles norm_type fused_add store_add act_fn_type "
-    "skip_gate gate_bias up_bias down_bias norm_bias gate_up_columns down_columns down_layout"
-).split()
+_CTE = [
+    "lnc",
+    "batch",
+    "seqlen",
+    "hidden",
+    "intermediate",
+    "cycles",
+    "rtol",
+    "norm_type",
+    "quant_type",
+    "fused_add",
+    "store_add",
+    "skip_gate",
+    "act_fn_type",
+    "gate_bias",
+    "up_bias",
+    "down_bias",
+    "norm_bias",
+]
+_TKG = [
+    "lnc",
+    "batch",
+    "seqlen",
+    "hidden",
+    "intermediate",
+    "dtype",
+    "quant_dtype",
+    "quant_type",
+    "cycles",
+    "norm_type",
+    "fused_add",
+    "store_add",
+    "act_fn_type",
+    "skip_gate",
+    "gate_bias",
+    "up_bias",
+    "down_bias",
+    "norm_bias",
+    "gate_up_columns",
+    "down_columns",
+    "down_layout",
+]
 _ROUNDED = 4  # a number with at most so many digits was not measured as it stands
 
 

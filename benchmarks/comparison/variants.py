@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from shapes import LayerShape
+
 from comparison.layer_inputs import LayerInputs
 from comparison.nkilib import NkiLibrary
 from nkimoe import (
@@ -16,7 +18,6 @@ from nkimoe import (
     SkipMode,
     moe_cte,
 )
-from shapes import LayerShape
 
 LARGEST_I_KEPT = 1024  # nki-library keeps an expert's weights (skip_weight) only where I is at most this
 Arguments = dict[str, Any]

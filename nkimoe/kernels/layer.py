@@ -103,7 +103,7 @@ class Layer:
         self.take_in(part)
 
     def prepare_output(self, following: list[Part]) -> None:
-        """Make the output ready for results, behind the first loads of the following parts: those are needed earlier."""
+        """Make the output ready for results, behind the first loads of the following parts: they are needed earlier."""
         for part in following:
             self.token_rows.gather(part)
         self.output.begin()

@@ -17,7 +17,6 @@ from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.request import Request
 from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
 
-
 Room = Callable[[Any], tuple[Any, Any]]
 """From an index tile to a tile for those rows, and how results go into it."""
 
@@ -109,7 +108,7 @@ class Output:
         """A device loop begins its body."""
 
     def updates(self, ids: list[Any], scales: list[Any], room: Room, name: str) -> list[Update]:
-        """One update for each index tile, results multiplied by the matching scale; `room` is `rows` or `fresh_rows`."""
+        """One update for each index tile, its results multiplied by a scale; `room` is `rows` or `fresh_rows`."""
         return [Update(self, i, scale, room, name) for i, scale in zip(ids, scales, strict=True)]
 
     def finish(self) -> Any:

@@ -229,10 +229,12 @@ def _check_hbm(
 
 def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
     """`data` seen through the access, as `dtype`; all rows for a gather."""
+    if access.rows is not None and not access.rows.size:  # there may be no bytes at all behind the access
+        return np.empty((0, *access.shape[1:]), dtype)
+    if access.size == 0:
+        return np.empty(access.shape, dtype)  # storage may have no bytes, and NumPy looks at offset and strides
     if access.rows is None:
         return np.ndarray(access.shape, dtype, data.data, access.start, access.strides)
-    if not access.rows.size:  # there may be no bytes at all behind the access
-        return np.empty((0, *access.shape[1:]), dtype)
     count = int(access.rows.max()) + 1
     return np.ndarray((count, *access.shape[1:]), dtype, data.data, access.start, access.strides)
 

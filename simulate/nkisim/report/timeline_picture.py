@@ -11,6 +11,8 @@ from nkisim.report.counters import done_until
 from nkisim.report.pictures import ACCENT, COLOURS, duration, new_figure, plain, save
 from nkisim.report.prediction import Prediction
 from nkisim.report.tracks import Slice, Track, tracks
+from nkisim.timing import Timeline
+from nkisim.timing.costs import Transfer
 
 FEW_SLICES = 300  # a window shows about so many; a run of twice as many has an overview, too
 _BINS = 400
@@ -28,13 +30,13 @@ def save_timeline(path: str | Path, prediction: Prediction) -> None:
     latency = prediction.timeline.latency_ns
     start, end = _window(rows, latency, FEW_SLICES / count) if is_long else (0.0, latency)
     if is_long:
-        _overview(panels[0], rows, latency)
+        _overview(panels[0], rows, prediction.timeline)
         panels[0].axvspan(start / 1e3, end / 1e3, color=ACCENT, alpha=0.25, linewidth=0)
         panels[1].set_title("The marked window, instruction by instruction", loc="left", fontsize=10)
     _instructions(panels[-1], rows, start, end, {step.task for step in prediction.path.steps})
     panels[0].set_title(
         f"{duration(latency / 1e3)} on {prediction.timeline.machine.name}, predicted by nkisim"
-        + ("; height: share of the time an engine is busy" if is_long else ""),
+        + ("; height: share of the time an engine is busy, of DMA the mean of its engines" if is_long else ""),
         loc="left", fontsize=10,
     )  # fmt: skip
     panels[-1].set_xlabel("us from the launch; red below: on the critical path")
@@ -73,24 +75,32 @@ def _window(rows: list[Row], latency: float, share: float) -> tuple[float, float
     return start, min(latency, start + width)
 
 
-def _overview(axes: Any, rows: list[Row], latency: float) -> None:
+def _overview(axes: Any, rows: list[Row], timeline: Timeline) -> None:
+    latency = timeline.latency_ns
     edges = np.linspace(0, latency, _BINS + 1)
     for level, (_, name, lanes) in enumerate(reversed(rows)):
-        begin, end = np.array(_union(lanes), float).T
-        share = np.clip(np.diff(done_until(edges, begin, end, end - begin)) / np.diff(edges), 0, 1)
+        work = _transfers(timeline, lanes) if name == "DMA" else _union(lanes)
+        begin, end, busy = np.array(work, float).T
+        share = np.clip(np.diff(done_until(edges, begin, end, busy)) / np.diff(edges), 0, 1)
         axes.stairs(level + 0.85 * share, edges / 1e3, baseline=level, fill=True, color=COLOURS[name])
     _label(axes, rows, 0.0, latency)
 
 
-def _union(lanes: list[list[Slice]]) -> list[tuple[int, int]]:
-    """Begins and ends of the time in which any lane is busy."""
+def _transfers(timeline: Timeline, lanes: list[list[Slice]]) -> list[tuple[int, int, float]]:
+    """Begin, end, and time of work of each transfer, the mean over the DMA engines."""
+    costs = [(s, timeline.costs[timeline.tasks[s.task].work]) for lane in lanes for s in lane]
+    return [(s.begin, s.end, sum(c.engines) / len(c.engines)) for s, c in costs if isinstance(c, Transfer)]
+
+
+def _union(lanes: list[list[Slice]]) -> list[tuple[int, int, int]]:
+    """Begin, end, and length of each stretch in which any lane is busy."""
     union: list[tuple[int, int]] = []
     for piece in sorted((s for lane in lanes for s in lane), key=lambda s: s.begin):
         if union and piece.begin <= union[-1][1]:
             union[-1] = union[-1][0], max(union[-1][1], piece.end)
         else:
             union.append((piece.begin, piece.end))
-    return union
+    return [(begin, end, end - begin) for begin, end in union]
 
 
 def _instructions(axes: Any, rows: list[Row], start: float, end: float, critical: set[int]) -> None:

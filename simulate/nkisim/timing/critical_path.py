@@ -2,7 +2,7 @@
 
 The steps of the path follow each other without a gap, so their durations add up to the latency. A step lasts from the
 moment its task is issued to the moment the next task of the path is; it is cut into what happened meanwhile. A transfer
-that waits for DMA engines or the HBM stack takes over when the transfer before it is through with them.
+that waits on the DMA engines behind another one of its queue takes over at the end of that.
 """
 
 from __future__ import annotations

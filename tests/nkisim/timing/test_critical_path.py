@@ -72,11 +72,11 @@ def test_the_time_of_a_transfer_that_the_stack_delays_is_of_the_stack():
     assert "dma" not in critical_path(made.timeline).ns_by_resource
 
 
-@pytest.mark.parametrize(("reason", "core", "resource"), [("dma", 0, "dma"), ("hbm", 0, "hbm"), ("hbm", 1, "hbm")])
-def test_a_transfer_that_waits_behind_another_passes_the_blame_on(reason, core, resource):
+@pytest.mark.parametrize(("reason", "resource"), [("dma", "dma"), ("hbm", "hbm")])
+def test_a_transfer_that_waits_behind_another_passes_the_blame_on(reason, resource):
     made = HandMade()
-    big = made.transfer("dge sync", (0, 1050, 3050, 3060), transfer_cost(moving=2000, nbytes=100), core=core)
-    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), because=-1, reason=reason)
+    big = made.transfer("dge sync", (0, 1050, 3050, 3060), transfer_cost(moving=2000))
+    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), reason=reason)
     path = critical_path(made.timeline)
     assert [(step.task, step.start, step.end) for step in path.steps] == [(big, 0, 3050), (small, 3050, 3160)]
     assert path.ns_by_resource["latency"] == 1000 + 10
@@ -85,14 +85,21 @@ def test_a_transfer_that_waits_behind_another_passes_the_blame_on(reason, core, 
 
 
 @pytest.mark.parametrize(
-    ("reason", "core", "engines"), [("dma", 1, (2000.0, 0.0)), ("dma", 0, (0.0, 2000.0)), ("operand", 0, (2000.0, 0.0))]
+    ("reason", "core", "queue", "engines"),
+    [
+        ("dma", 1, "dge sync", (2000.0, 0.0)),
+        ("dma", 0, "dge scalar", (2000.0, 0.0)),
+        ("dma", 0, "dge sync", (0.0, 2000.0)),
+        ("operand", 0, "dge sync", (2000.0, 0.0)),
+    ],
+    ids=["another core", "another queue", "other engines", "no wait"],
 )
-def test_no_blame_for_a_transfer_on_other_engines_or_another_core_or_without_a_wait(reason, core, engines):
+def test_a_transfer_that_does_not_wait_behind_another_blames_nobody(reason, core, queue, engines):
     made = HandMade()
     cost = transfer_cost(moving=2000)
     cost.engines = engines
-    made.transfer("dge sync", (0, 1050, 3050, 3060), cost, core=core)
-    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), because=-1, reason=reason)
+    made.transfer(queue, (0, 1050, 3050, 3060), cost, core=core)
+    small = made.transfer("dge sync", (50, 3050, 3150, 3160), transfer_cost(), reason=reason)
     assert [step.task for step in critical_path(made.timeline).steps] == [small]
 
 

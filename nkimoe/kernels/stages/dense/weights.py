@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 from typing import Any
 
 from nkimoe.kernels.stages.dense.contract import contract
@@ -36,7 +37,7 @@ class ExpertWeights:
         pieces = gate_up_pieces(plan.problem.H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
         tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
         self.gate_up = Pieces(pieces, tiles, tensors.load_gate_up)
-        pieces = down_pieces(plan.problem.H, share, t.down_columns)
+        pieces = down_pieces(plan.problem.H, share, t.down_columns, t.sent_ahead)
         tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
         self.down = Pieces(pieces, tiles, tensors.load_down)
         self._gate_up_vectors: list[Vector] = []
@@ -118,17 +119,20 @@ def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[Piece]:
     return [Piece(some_rows, some_columns) for some_columns in spans(inner, columns) for some_rows in spans(H, rows)]
 
 
-def down_pieces(H: int, share: Share, width: int) -> list[Piece]:
-    """All rows of some columns of H: each piece of the other core's columns before the piece of own columns it pairs with.
+def down_pieces(H: int, share: Share, width: int, ahead: int) -> list[Piece]:
+    """All rows of some columns of H; the other core's columns run `ahead` of the own ones they are swapped for.
 
     >>> from nkimoe.shares import BlockRange
     >>> share = Share(BlockRange(0, 1, 1), Span(0, 128), Span(256, 256), Span(256, 256))
-    >>> [tuple(piece.columns) for piece in down_pieces(512, share, 128)]
+    >>> [tuple(piece.columns) for piece in down_pieces(512, share, 128, 1)]
     [(0, 128), (256, 128), (128, 128), (384, 128)]
+    >>> [tuple(piece.columns) for piece in down_pieces(512, share, 128, 2)]
+    [(0, 128), (128, 128), (256, 128), (384, 128)]
     """
     written = share.written
     columns = own = spans(written.size, width, written.start)
     if written.size < H:
         others = spans(written.size, width, written.size - written.start)
-        columns = [span for pair in zip(others, own, strict=True) for span in pair]
+        pairs = zip_longest(own, others[ahead:])
+        columns = [*others[:ahead], *(span for pair in pairs for span in pair if span is not None)]
     return [Piece(Span(0, share.inner.size), span) for span in columns]

@@ -1,0 +1,36 @@
+"""Whole models of transformers: eager against nkimoe."""
+
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers", minversion="5")
+sys.path.append(str(Path(__file__).resolve().parents[3]))  # `benchmarks` lies at the root
+
+from benchmarks.hf.compare import AGREES, REFUSED, compare  # noqa: E402
+from benchmarks.hf.families import families  # noqa: E402
+
+QUICK = ("GptOssExperts", "NemotronHExperts", "MuseSparkExperts", "Qwen3MoeExperts")
+
+
+def outcome(family):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compare(family)
+
+
+@pytest.mark.parametrize("family", [f for f in families() if f.experts in QUICK], ids=lambda f: f.name)
+def test_a_model_with_nkimoe_gives_the_logits_of_eager(family):
+    result = outcome(family)
+    assert result.status == AGREES, result
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [f for f in families() if f.experts not in QUICK], ids=lambda f: f.experts)
+def test_every_family_agrees_or_is_refused_by_name(family):
+    result = outcome(family)
+    assert result.status in (AGREES, REFUSED), result
+    assert result.status == AGREES or "_apply_gate, which is another" in result.reason
