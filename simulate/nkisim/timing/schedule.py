@@ -204,8 +204,8 @@ class _Scheduler:
             after = self.tasks[other]
             when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
             if after.core == task.core and after.engine == task.engine and not is_dma:
-                if task.engine == "tensor":
-                    when = t.end[number]
+                if task.engine == "tensor":  # in order; the next weights load while this one streams into the same PSUM
+                    when = t.begin[number]
             else:
                 when += self.wake if is_dma else self.semaphore
             if when > self.ready[other] or t.because[other] < 0:
