@@ -35,9 +35,7 @@ def test_every_layout_computes_what_torch_computes(flags, variant):
 
 @pytest.mark.parametrize("is_concatenated", [True, False])
 def test_gpt_oss_limits_and_offset_in_both_column_orders(is_concatenated):
-    module = experts(
-        gate=clamped_gate, limit=0.5, has_bias=True, is_transposed=True, is_concatenated=is_concatenated
-    )
+    module = experts(gate=clamped_gate, limit=0.5, has_bias=True, is_transposed=True, is_concatenated=is_concatenated)
     arguments = tokens()
     with torch.no_grad():
         expected = one_by_one(module, *arguments)

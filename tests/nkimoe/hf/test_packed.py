@@ -61,7 +61,11 @@ def test_a_change_is_noticed(change):
 def test_formats_and_targets_are_kept_apart():
     module = experts()
     with torch.no_grad():
-        plain, trn2, trn3 = packed(module), packed(module, weights="fp8-row"), packed(module, weights="fp8-row", target="trn3")
+        plain, trn2, trn3 = (
+            packed(module),
+            packed(module, weights="fp8-row"),
+            packed(module, weights="fp8-row", target="trn3"),
+        )
     assert plain.gate_up.dtype == torch.bfloat16
     assert not torch.equal(trn2.gate_up, trn3.gate_up), "e4m3 of 240 and of 448"
 

@@ -71,9 +71,7 @@ def softcapped_far_out(self, gate_up):
 
 
 def test_limits_without_offset():
-    assert recognise_gate(experts(gate=deepseek_v4, limit=10.0)) == Gate(
-        gate_upper=10.0, up_upper=10.0, up_lower=-10.0
-    )
+    assert recognise_gate(experts(gate=deepseek_v4, limit=10.0)) == Gate(gate_upper=10.0, up_upper=10.0, up_lower=-10.0)
 
 
 @pytest.mark.parametrize(
