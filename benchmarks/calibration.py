@@ -30,7 +30,7 @@ GROUPS = ("instructions", "transfers", "matmul", "nkilib")
 @click.option("--seconds", default=600, show_default=True, help="Time a simulation gets.")
 @click.option("--memory", default=12.0, show_default=True, help="GiB a simulation may take.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows.")
-@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Write the page of the documentation.")
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Renew the tables of this page.")
 def main(
     nkilib: Path | None, only: tuple[str, ...], match: str, largest: float, parallel: int, seconds: int, memory: float,
     json_file: Path | None, page: Path | None,
@@ -54,7 +54,7 @@ def main(
     if json_file is not None:
         json_file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     if page is not None:
-        page.write_text(pages.page(rows), encoding="utf-8")
+        page.write_text(pages.page(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
 
 
 def _child(case: Any) -> Any:
