@@ -21,7 +21,7 @@ PIECE_ROWS = 1024  # rows of H of gate/up weights loaded together: the PE needs 
 DOWN_PIECE = 1024  # columns of down weights loaded together
 SUM_BANKS = 4  # PSUM banks in which gate/up sums wait for the rest of the rows of H
 STREAMED_TILES = 16  # tiles of 128 slots that share one pass of weights too large to stay
-EXCHANGES = 3  # tiles of partial sums on their way to the other core
+EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
 
 
@@ -232,7 +232,7 @@ def _sbuf_bytes(problem: Problem, load: Load, cut: _Cut) -> int:
     tokens = h_tiles * columns * load.item
     inner = i_tiles * columns * load.item + 6 * at_once * 4 + load.scaled_row
     waiting = min(cut.sent_ahead * cut.down, load.written) * cut.tokens
-    exchange = load.peers * (waiting + EXCHANGES * cut.down) * 4
+    exchange = load.peers * (waiting + EXCHANGES * PSUM_COLUMNS) * 4
     piece = cut.rows // PARTITIONS * min(cut.gate_up, load.inner)
     weights = 2 * min(cut.gate_up_tiles * piece, h_tiles * load.inner) * load.gate_up_item
     weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * load.down_item

@@ -7,6 +7,7 @@ from nkimoe.pytorch.experts import expert_outputs, moe_experts
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.mapping import Blocks, build_blocks, merge_repeated, scatter_weights
 from nkimoe.pytorch.options import Options, current_options, options
+from nkimoe.pytorch.router import route
 from nkimoe.pytorch.weights import ExpertWeights
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "merge_repeated",
     "moe_experts",
     "options",
+    "route",
     "scatter_weights",
 ]

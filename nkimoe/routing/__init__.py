@@ -1,11 +1,21 @@
 """Routing: which experts a token goes to, and which block each routed token sits in."""
 
 from nkimoe.routing.mapping import BlockMapping, build_block_mapping, scatter_affinities, static_block_count
-from nkimoe.routing.router import route_softmax_top_k
+from nkimoe.routing.router import route, route_softmax_top_k
+from nkimoe.routing.rule import GroupScore, RoutingRule, Score
+from nkimoe.routing.sorted_pairs import AlignedIds, SortedTokens, moe_align_block_size, moe_sorting
 
 __all__ = [
+    "AlignedIds",
     "BlockMapping",
+    "GroupScore",
+    "RoutingRule",
+    "Score",
+    "SortedTokens",
     "build_block_mapping",
+    "moe_align_block_size",
+    "moe_sorting",
+    "route",
     "route_softmax_top_k",
     "scatter_affinities",
     "static_block_count",

@@ -80,7 +80,7 @@ def build_block_mapping(
     >>> mapping.block_to_expert.tolist(), mapping.conditions.tolist(), mapping.fill
     ([0, 1, 1, 1], [1, 1, 1, 0, 0], 0.5)
     """
-    tokens, _, experts = _routed_pairs(expert_ids, n_experts)
+    tokens, _, experts = routed_pairs(expert_ids, n_experts)
     n_tokens, top_k = expert_ids.shape
     sufficient = static_block_count(n_tokens, top_k, n_experts, block_size)
     available = sufficient if n_blocks is None else n_blocks
@@ -132,13 +132,13 @@ def scatter_affinities(
         raise ValueError(
             f"weights and expert_ids must have one shape [T, K], got {weights.shape} and {expert_ids.shape}"
         )
-    tokens, choices, experts = _routed_pairs(expert_ids, n_experts)
+    tokens, choices, experts = routed_pairs(expert_ids, n_experts)
     affinities = np.zeros((len(weights) + (0 if skip_token else 1), n_experts), dtype)
     affinities[tokens, experts] = weights[tokens, choices].astype(dtype)
     return affinities.reshape(-1, 1)
 
 
-def _routed_pairs(expert_ids: npt.NDArray[Any], n_experts: int) -> tuple[npt.NDArray[np.intp], ...]:
+def routed_pairs(expert_ids: npt.NDArray[Any], n_experts: int) -> tuple[npt.NDArray[np.intp], ...]:
     """(token, column of expert_ids, expert) of each pair with a local expert, by expert, then token."""
     if expert_ids.ndim != 2 or not np.issubdtype(expert_ids.dtype, np.integer):
         raise ValueError(

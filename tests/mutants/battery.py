@@ -43,6 +43,8 @@ CASES = (
     Case(variant="shard_on_i_hybrid", T=500, E=3, B=128, checkpoints=True, padding_blocks=2),
     Case(variant="shard_on_i_hybrid", T=700, E=2, K=1, B=640, static_blocks=0, weights="fp8-row", padding_blocks=1),
     Case(variant="shard_on_i_hybrid", T=500, E=2, static_blocks=2, routing="one_expert", K=1, padding_blocks=0),
+    Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128, shuffled=True),
+    Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
 

@@ -7,7 +7,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "piece.start // PARTITIONS",
             "streamed pieces land on the first tiles",
         ),
-        ("tokens[:, :, batch.slice]", "tokens[:, :, 0 : batch.size]", "every batch of tokens the first"),
+        (
+            "_contraction_tiles(tokens, rows)[:, :, batch.slice]",
+            "_contraction_tiles(tokens, rows)[:, :, 0 : batch.size]",
+            "every batch of tokens the first",
+        ),
     ),
     "kernels/stages/gated_activation.py": (
         ("ActFnType.Swish: (nl.gelu_apprx_sigmoid,)", "ActFnType.Swish: (nl.silu,)", "Swish without 1.702"),
@@ -56,8 +60,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("bias_factors[tile])", "bias_factors[0])", "bias scaled by the affinities of the first tile"),
     ),
     "kernels/stages/dense/contract.py": (
-        ("accumulate=n > 0", "accumulate=False", "only the last tile of a contraction counts"),
-        ("accumulate=n > 0", "accumulate=True", "accumulates onto an unstarted bank"),
+        ("accumulate=rows.start + n > 0", "accumulate=False", "only the last tile of a contraction counts"),
+        ("accumulate=rows.start + n > 0", "accumulate=True", "accumulates onto an unstarted bank"),
         (
             "moving=moving[0 : step.rows, step.tiles, :]",
             "moving=moving[0 : step.rows, 0, :]",

@@ -61,8 +61,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "accumulation starts from garbage",
         ),
         (
-            "spans(self.slab.rows, PARTITIONS))\n\n    def rows",
-            "spans(self.slab.rows, PARTITIONS)[:-1])\n\n    def rows",
+            "spans(self.slab.rows, PARTITIONS))\n\n    def fresh",
+            "spans(self.slab.rows, PARTITIONS)[:-1])\n\n    def fresh",
             "the last rows are not cleared",
         ),
         (

@@ -128,11 +128,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the loop computes one block again and again",
         ),
         ("op1=nl.minimum", "op1=nl.maximum", "the block behind the last one is loaded"),
-        (
-            "unless_equal(self.block.expert_to_load, self.block.expert, other.block.expert, self._problem.E)",
-            "pass",
-            "weights of a repeated expert loaded again",
-        ),
         ("(b.ids, o.ids), ", "", "the loop keeps its first token ids"),
         ("(b.expert, o.expert)]", "]", "the loop compares with its first expert"),
         ("pairs.append((b.affinities, o.affinities))", "pass", "the loop keeps its first affinities"),
@@ -154,8 +149,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/schedules/static.py": (
         (
-            "program(now, following or afterwards, layer)",
-            "program(now, following, layer)",
+            "(*window, afterwards, None)[:3]",
+            "(*window, None, None)[:3]",
             "the loop's first block never starts loading",
         ),
     ),

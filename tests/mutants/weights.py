@@ -12,8 +12,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores load the first half of gate and up",
         ),
         ("self.projections[0] * p.I +", "0 * p.I +", "gate weights in place of up without a gate"),
-        ("[PARTITIONS * g * per_row, rows.size // g]", "[g * per_row, rows.size // g]", "groups of H overlap"),
-        ("first + rows.start * PARTITIONS * per_row", "first", "every transfer the first rows of H"),
+        ("[PARTITIONS * g * per_row, piece.tiles // g]", "[g * per_row, piece.tiles // g]", "groups of H overlap"),
+        ("columns.start + rows.start * per_row", "columns.start", "every transfer the first rows of H"),
         ("[PARTITIONS * H, count], [1, columns.size]]", "[H, count], [1, columns.size]]", "tiles of down overlap"),
         (
             "(self.share.inner.start + first * PARTITIONS) * H + columns.start",
@@ -52,18 +52,18 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/dense/pieces.py": (
         (
-            "self._load(tile, now.block.expert, self.spans[ahead])",
-            "self._load(tile, now.block.expert, self.spans[ahead - 1])",
+            "self._load(tile, now.block.expert, self.pieces[ahead])",
+            "self._load(tile, now.block.expert, self.pieces[ahead - 1])",
             "a streamed piece loaded again in place of the next",
         ),
         (
-            "following.block.expert, self.spans[i % len(self._tiles)]",
-            "now.block.expert, self.spans[i % len(self._tiles)]",
+            "following.block.expert, self.pieces[i % room]",
+            "now.block.expert, self.pieces[i % room]",
             "the next block streams this one's expert",
         ),
         (
-            "self._load(tile, following.block.expert_to_load, self.spans[i])",
-            "self._load(tile, now.block.expert, self.spans[i])",
+            "self._load(tile, following.block.expert_to_load, self.pieces[i])",
+            "self._load(tile, now.block.expert, self.pieces[i])",
             "the next block finds this one's weights",
         ),
         (
@@ -72,14 +72,18 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "every piece in the first tile",
         ),
         (
-            "            yield span, tile\n            self._refill(i, tile, now, following)",
-            "            self._refill(i, tile, now, following)\n            yield span, tile",
+            "            yield piece, tile\n            self._refill(i, tile, now, following)",
+            "            self._refill(i, tile, now, following)\n            yield piece, tile",
             "weights replaced before they are used",
         ),
         ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
     ),
     "kernels/stages/dense/weights.py": (
         ("(UP,) if request.skip_gate_proj", "(GATE,) if request.skip_gate_proj", "the gate in place of up"),
-        ("zip(others, own, strict=True)", "zip(own, others, strict=True)", "own columns before the other core's"),
+        (
+            "zip_longest(own, others[ahead:])",
+            "zip_longest(own, others[: len(own) - ahead])",
+            "own columns before the other core's",
+        ),
     ),
 }

@@ -35,6 +35,7 @@ class Case:
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
         weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static".
         shared_scales: one set of scales for all experts.
+        shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
         static_blocks: num_static_block of a hybrid; conditions: how many more of them than blocks.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
@@ -74,6 +75,7 @@ class Case:
     shared_scales: bool = False
     fp8_inputs: str = "none"
     checkpoints: bool = False
+    shuffled: bool = False
     static_blocks: int | None = None
     conditions: int = 1
     values: str = "normal"

@@ -71,10 +71,13 @@ def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
     if case.padding_blocks is not None:
         n = mapping.n_real_blocks + case.padding_blocks
         mapping = build_block_mapping(expert_ids, case.E, case.B, n_blocks=n, **options)
+    order = np.arange(mapping.block_to_expert.size)
+    if case.shuffled:
+        order[: mapping.n_real_blocks] = np.random.default_rng(case.seed).permutation(mapping.n_real_blocks)
     routing = {
         "expert_affinities_masked": affinities,
-        "token_position_to_id": mapping.token_position_to_id,
-        "block_to_expert": mapping.block_to_expert,
+        "token_position_to_id": mapping.token_position_to_id.reshape(-1, case.B)[order].reshape(-1),
+        "block_to_expert": mapping.block_to_expert[order],
     }
     if case.variant == "shard_on_i_hybrid":
         blocks = mapping.block_to_expert.size

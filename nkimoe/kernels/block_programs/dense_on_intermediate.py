@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.stages.dense.project_down import project_down
 from nkimoe.kernels.stages.dense.project_gate_up import project_gate_up
-from nkimoe.kernels.stages.exchange import PartialSums
+from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.load_routing import Part
 
 
@@ -27,8 +27,8 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Layer)
     layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     partials = project_down(hidden, weights, now, following, bias)
-    sums = PartialSums(layer.share.written, layer.tiling.down_columns, layer.request.sum_dtype)
-    results = weights.down_finish.results(sums.add(partials), bias)
+    sums = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
+    results = weights.down_finish.results(sums, bias)
     for tile, columns, result in layer.checkpoints.down(results, now):
         updates[tile].add(columns, result)
     weights.leave_down(following)

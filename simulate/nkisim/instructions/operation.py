@@ -138,6 +138,7 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         location=kernel_location(),
         name=operation.name,
         after=[load for load in loads if load is not None],
+        ordered=core.in_order > 0,
         unwritten=_unwritten(sources),
     )
     if core.watch.taps is not None:

@@ -40,6 +40,7 @@ class Event:
         name: the `name=` argument, or None.
         unwritten: operands read before anything wrote them, with the first such element.
         after: indices of same-core events it must follow (`depends_on`, and the loads of its registers).
+        ordered: inside `nl.no_reorder`.
     """
 
     index: int
@@ -54,6 +55,7 @@ class Event:
     name: str | None = None
     unwritten: tuple[tuple[Access, tuple[int, ...]], ...] = ()
     after: list[int] = field(default_factory=list)
+    ordered: bool = False
 
 
 class LoopMark(enum.Enum):

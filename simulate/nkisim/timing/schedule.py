@@ -32,9 +32,9 @@ def schedule(program: Program, machine: Machine) -> Timeline:
 
 
 class _Queue:
-    """Instructions of one stream, in program order: the first that has not started waits for its operands."""
+    """Instructions of one stream, in program order. At most `window` of them wait to start."""
 
-    __slots__ = ("admitted", "free", "last", "tasks")
+    __slots__ = ("admitted", "free", "last", "tasks", "window")
 
     def __init__(self) -> None:
         self.tasks: list[int] = []
@@ -75,7 +75,8 @@ class _Scheduler:
 
     def run(self) -> None:
         for queue in self.queues.values():
-            self._admit(queue)
+            for _ in range(self._window(queue)):
+                self._admit(queue)
         left = len(self.tasks)
         heap = self.heap
         while heap:
@@ -90,6 +91,17 @@ class _Scheduler:
                 f"{left} wait for each other",
                 "Look for a depends_on against the program order of an engine.",
             )
+
+    def _window(self, queue: _Queue) -> int:
+        """How many instructions of a queue may wait at a time; the first that can start does.
+
+        One, but for transfers with descriptors made in hardware: a compiler moves their triggers ahead of those that
+        must wait, unless the kernel forbids it.
+        """
+        tasks = [self.tasks[number] for number in queue.tasks]
+        if not tasks[0].queue.startswith("dge") or any(task.ordered for task in tasks):
+            return 1
+        return self.machine["dma.moved_ahead"]
 
     def _admit(self, queue: _Queue) -> None:
         """Let the next instruction of the queue wait for its operands."""

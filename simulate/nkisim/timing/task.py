@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nkisim.errors import Location
 
@@ -18,12 +18,14 @@ class Task:
         number: position in the list of tasks of a run, both cores together.
         core, index: the core and the position in its program.
         opcode, engine, location, name: as in the event.
-        queue: the stream that starts it; its instructions start in program order.
+        queue: the stream that starts it. Instructions of a stream start in program order, but for the few that the
+            scheduler may move.
         work: number of its work, which says what it costs.
         named: indices in its core's program of tasks it must follow (`depends_on`, registers).
         after: what it waits for, as number of a task * 2 + AFTER_RESULT or AFTER_ISSUE.
         iterations: device-loop iterations that begin on its queue before it.
         meeting: number of the barrier or exchange it is part of, or -1.
+        ordered: inside `nl.no_reorder`.
     """
 
     number: int
@@ -39,3 +41,4 @@ class Task:
     after: tuple[int, ...] = ()
     iterations: int = 0
     meeting: int = -1
+    ordered: bool = field(default=False)

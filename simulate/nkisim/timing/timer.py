@@ -61,7 +61,7 @@ class Timer(Observer):
         queue = _queue(event)
         task = Task(
             number, core, event.index, event.opcode, event.engine, event.location, event.name, queue,
-            self.program.works.number(event), event.after,
+            self.program.works.number(event), event.after, ordered=event.ordered,
             iterations=self._loops[core].entered(queue),
         )  # fmt: skip
         if event.opcode in _MEETINGS:

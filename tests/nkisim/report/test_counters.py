@@ -4,8 +4,8 @@ import itertools
 
 import numpy as np
 import pytest
+from support.hand_made import HandMade, transfer_cost
 from support.timed_kernels import copy_hbm
-from support.timelines import HandMade, transfer_cost
 
 from nkisim import Simulator
 from nkisim.memory import MemoryRegion

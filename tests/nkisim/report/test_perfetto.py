@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 
 import pytest
-from support.timelines import HandMade, transfer_cost
+from support.hand_made import HandMade, transfer_cost
 
 from nkisim.machine import load_machine
 from nkisim.observe import Capacity

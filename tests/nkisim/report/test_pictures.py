@@ -1,7 +1,7 @@
 """Pictures are written in every format, and what is in them is right."""
 
 import pytest
-from support.timelines import HandMade
+from support.hand_made import HandMade
 
 from nkisim.report import pictures, roofline_picture, timeline_picture
 from nkisim.report.pictures import PictureError, check_picture, duration

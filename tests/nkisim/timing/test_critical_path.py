@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
+from support.hand_made import HandMade, transfer_cost
 from support.timed_kernels import copy_hbm, every_engine, many_matmuls, many_vector_instructions
-from support.timelines import HandMade, transfer_cost
 
 from nkisim import Simulator
 from nkisim.timing.costs import Cost

@@ -1,7 +1,7 @@
 """Kernel lines by what they cost."""
 
 import pytest
-from support.timelines import HandMade
+from support.hand_made import HandMade
 
 from nkisim.timing.critical_path import critical_path
 from nkisim.timing.source_lines import source_lines

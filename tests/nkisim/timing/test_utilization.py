@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.hand_made import HandMade, transfer_cost
 from support.timed_kernels import copy_hbm, every_engine
-from support.timelines import HandMade, transfer_cost
 
 from nkisim import Simulator
 from nkisim.timing.utilization import EngineUse, dma_use, engine_use, union_ns
