@@ -195,10 +195,9 @@ def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, i
     wide = [(1024, 4, 1024, 4), (1024, 4, 1024, 3), (512, 4, 1024, 3), (512, 4, 512, 4), (512, 4, 512, 3)]
     wide += [(256, 6, 512, 3), (512, 4, 512, 2), (256, 6, 512, 2), (256, 4, 256, 2)]
     narrow = [(512, 4, 256, 2), (256, 4, 256, 2), (128, 4, 256, 2), (128, 4, 128, 2), (128, 2, 128, 1)]
-    cuts = [(rows, most, *rest) for rows, *rest in wide] + [
-        (256, min(most, columns), *rest) for columns, *rest in narrow
-    ]
-    return [(min(problem.H, rows), *rest) for rows, *rest in cuts]
+    cuts = [(rows, most, tiles, width, down_tiles) for rows, tiles, width, down_tiles in wide]
+    cuts += [(256, min(most, columns), tiles, width, down_tiles) for columns, tiles, width, down_tiles in narrow]
+    return [(min(problem.H, rows), columns, tiles, width, n) for rows, columns, tiles, width, n in cuts]
 
 
 def summed_columns(tokens: int) -> int:
