@@ -9,7 +9,7 @@ from nkimoe.problem import Problem
 from nkimoe.quantization import ROW, down_of, gate_up_of
 from nkimoe.request import Request
 from nkimoe.shares import BlockRange, Share, block_range, half_of_each_block, whole_blocks
-from nkimoe.spec import BlockShardStrategy
+from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.targets import Target
 from nkimoe.tiling import Load, Tiling, choose_tiling
 from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
@@ -140,6 +140,7 @@ def _load(request: Request, share: Share) -> Load:
     """What a core with this share has to hold."""
     item = COMPUTE_DTYPES[str(request.compute_dtype)]
     gate_up, down = gate_up_of(request), down_of(request)
+    scales_rows = request.expert_affinities_scaling_mode is ExpertAffinityScaleMode.PRE_SCALE
     has_row_scale = down.scale is not None and down.scale.layout == ROW
     return Load(
         inner=share.inner.size,
@@ -151,6 +152,7 @@ def _load(request: Request, share: Share) -> Load:
         gate_up_item=1 if gate_up.is_fp8 else item,
         down_item=1 if down.is_fp8 else item,
         per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
+        scaled_row=share.gathered.size * item if scales_rows else 0,
     )
 
 

@@ -66,6 +66,7 @@ class Load:
         item: bytes of the compute dtype.
         gate_up_item, down_item: bytes of a weight on chip.
         per_column: bytes of bias and scales for each column of H that is written.
+        scaled_row: bytes of token rows that are scaled before they are transposed.
     """
 
     inner: int
@@ -77,6 +78,7 @@ class Load:
     gate_up_item: int
     down_item: int
     per_column: int
+    scaled_row: int
 
 
 @dataclass(frozen=True)
@@ -172,10 +174,10 @@ def _candidates(problem: Problem, load: Load) -> Iterator[_Cut]:
         for sent_ahead in _sent_ahead(load, down):
             yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, load, rows, gate_up, down), sent_ahead)
     for tokens in range(min(tiles, STREAMED_TILES), 0, -1):
-        for rows, columns, width, ahead in _streamed_pieces(problem, summed_columns(tokens)):
+        for rows, columns, gate_up_tiles, width, down_tiles in _streamed_pieces(problem, summed_columns(tokens)):
             sizes = (rows, even_width(load.inner, columns), min(width, load.written))
             gate_up, down = _pieces(problem, load, *sizes)
-            yield _Cut(tokens, *sizes, min(2 * ahead, gate_up), min(ahead, down), 1)
+            yield _Cut(tokens, *sizes, min(gate_up_tiles, gate_up), min(down_tiles, down), 1)
 
 
 def _sent_ahead(load: Load, down: int) -> list[int]:
@@ -183,18 +185,19 @@ def _sent_ahead(load: Load, down: int) -> list[int]:
     return [ceil_div(load.written, down), 1] if load.peers else [1]
 
 
-def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, int]]:
-    """Rows and columns of pieces of gate/up weights, columns of down weights, how many of these: the best first.
+def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, int, int]]:
+    """Rows and columns of pieces of gate/up weights and how many, columns of down weights and how many: the best first.
 
     Where not even one tile of sums fits (`most` is 0), all rows come in one piece.
     """
     if not most:
-        return [(problem.H, c, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
-    wide = [(1024, most, 1024, 3), (1024, most, 1024, 2), (512, most, 1024, 2), (512, most, 512, 3)]
-    wide += [(512, most, 512, 2), (256, most, 512, 2), (256, most, 256, 2)]
-    narrow = [(256, columns, width, 2) for columns, width in ((512, 256), (256, 256), (128, 256), (128, 128))]
-    cuts = [*wide, *narrow, (256, 128, 128, 1)]
-    return [(min(problem.H, rows), min(most, columns), width, ahead) for rows, columns, width, ahead in cuts]
+        return [(problem.H, c, 2, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
+    wide = [(1024, 4, 1024, 4), (1024, 4, 1024, 3), (512, 4, 1024, 3), (512, 4, 512, 4), (512, 4, 512, 3)]
+    wide += [(256, 6, 512, 3), (512, 4, 512, 2), (256, 6, 512, 2), (256, 4, 256, 2)]
+    narrow = [(512, 4, 256, 2), (256, 4, 256, 2), (128, 4, 256, 2), (128, 4, 128, 2), (128, 2, 128, 1)]
+    cuts = [(rows, most, tiles, width, down_tiles) for rows, tiles, width, down_tiles in wide]
+    cuts += [(256, min(most, columns), tiles, width, down_tiles) for columns, tiles, width, down_tiles in narrow]
+    return [(min(problem.H, rows), columns, tiles, width, n) for rows, columns, tiles, width, n in cuts]
 
 
 def summed_columns(tokens: int) -> int:
@@ -224,9 +227,9 @@ def _sbuf_bytes(problem: Problem, load: Load, cut: _Cut) -> int:
     columns = cut.tokens * PARTITIONS
     at_once = min(columns, PSUM_COLUMNS)
     gathered, written = load.gathered * load.item, load.written * OUTPUT_BYTES
-    rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
+    rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written
     tokens = h_tiles * columns * load.item
-    inner = i_tiles * columns * load.item + 6 * at_once * 4
+    inner = i_tiles * columns * load.item + 6 * at_once * 4 + load.scaled_row
     waiting = min(cut.sent_ahead * cut.down, load.written) * cut.tokens
     exchange = load.peers * (waiting + EXCHANGES * PSUM_COLUMNS) * 4
     piece = cut.rows // PARTITIONS * min(cut.gate_up, load.inner)

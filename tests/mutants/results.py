@@ -32,8 +32,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "rows overwritten before the other core has cleared them",
         ),
         (
-            "nisa.dma_copy(dst=other, src=second.part(span))",
-            "nisa.dma_copy(dst=other, src=first.part(span))",
+            "nisa.dma_copy(dst=tile, src=slab.part(span))",
+            "nisa.dma_copy(dst=tile, src=self.slabs[0].part(span))",
             "slab 0 added to itself",
         ),
         (

@@ -149,8 +149,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/schedules/static.py": (
         (
-            "(*window, afterwards, None)[:3]",
-            "(*window, None, None)[:3]",
+            "(*window, afterwards, None)[:2]",
+            "(*window, None, None)[:2]",
             "the loop's first block never starts loading",
         ),
     ),

@@ -56,7 +56,7 @@ LARGE = (
 def load_of(H: int, I: int, item: int = 2, peers: int = 0) -> Load:
     """Of a core that has all of H and I to itself, or half of both."""
     cores = peers + 1
-    return Load(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item)
+    return Load(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item, item * H // cores)
 
 
 @cases(*SWEEP, slow=LARGE)

@@ -29,6 +29,6 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: L
     layer.prepare_output(window[1:])
     while window:
         window += islice(parts, 3 - len(window))
-        now, following, after = (*window, afterwards, None)[:3]
+        now = window.pop(0)
+        following, after = (*window, afterwards, None)[:2]
         program(now, following, after, layer)
-        del window[0]

@@ -21,6 +21,10 @@ Room = Callable[[Any], tuple[Any, Any]]
 """From an index tile to a tile for those rows, and how results go into it."""
 
 
+ZERO_COLUMNS = 1024  # of the tile that output is cleared from
+SUMS_AHEAD = 2  # tiles of both slabs that are loaded ahead of their sum
+
+
 class Slab:
     """Columns `columns` of rows [rows, H] in an HBM tensor; rows are `pitch` elements apart, the first at `offset`."""
 
@@ -179,16 +183,24 @@ class AccumulateSlabs(Accumulate):
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
-        first, second = self.slabs
-        for span in _my_share(first.rows):
-            total = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
-            other = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
-            nisa.dma_copy(dst=total, src=first.part(span))
-            nisa.dma_copy(dst=other, src=second.part(span))
+        shares = _my_share(self.slabs[0].rows)
+        loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
+        for i, span in enumerate(shares):
+            loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
+            total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
-            nisa.dma_copy(dst=first.part(span), src=total)
-            self._leftover(second, span)
+            _store(self.slabs[0].part(span), total)
+            self._leftover(self.slabs[1], span)
         return self.tensor
+
+    def _load(self, span: Span) -> list[Any]:
+        """Some rows of both slabs."""
+        tiles = []
+        for slab in self.slabs:
+            tile = nl.ndarray((span.size, slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
+            nisa.dma_copy(dst=tile, src=slab.part(span))
+            tiles.append(tile)
+        return tiles
 
 
 def _my_share(rows: int) -> list[Span]:
@@ -197,16 +209,18 @@ def _my_share(rows: int) -> list[Span]:
 
 
 def _clear(slab: Slab, parts: list[Span]) -> None:
-    """Zero these rows of the slab."""
-    zeros = _zeros(slab)
+    """Zero these rows of the slab, from a narrow tile that is read again and again."""
+    size = slab.columns.size
+    width = next(size // n for n in range(1, size + 1) if size % n == 0 and size // n <= ZERO_COLUMNS)
+    zeros = nl.ndarray((min(PARTITIONS, slab.rows), width), dtype=slab.tensor.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=zeros, value=0)
     for span in parts:
-        nisa.dma_copy(dst=slab.part(span), src=zeros[0 : span.size, :])
+        _store(slab.part(span), zeros.ap(pattern=[[width, span.size], [0, size // width], [1, width]]))
 
 
-def _zeros(slab: Slab) -> Any:
-    tile = nl.ndarray((min(PARTITIONS, slab.rows), slab.columns.size), dtype=slab.tensor.dtype, buffer=nl.sbuf)
-    nisa.memset(dst=tile, value=0)
-    return tile
+def _store(dst: Any, src: Any) -> None:
+    """dst = src in the queue of gathers and scatters, so that no load of weights waits behind it."""
+    nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
 
 
 def _leave(slab: Slab, span: Span) -> None:
