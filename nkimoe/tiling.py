@@ -179,7 +179,15 @@ def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, i
     """
     if not most:
         return [(problem.H, c, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
-    long = [(1024, 1024, 3), (1024, 1024, 2), (512, 1024, 2), (512, 512, 3), (512, 512, 2), (256, 512, 2), (256, 256, 2)]
+    long = [
+        (1024, 1024, 3),
+        (1024, 1024, 2),
+        (512, 1024, 2),
+        (512, 512, 3),
+        (512, 512, 2),
+        (256, 512, 2),
+        (256, 256, 2),
+    ]
     wide = [(rows, most, width, ahead) for rows, width, ahead in long]
     narrow = [(256, columns, width, 2) for columns, width in ((512, 256), (256, 256), (128, 256), (128, 128))]
     cuts = [*wide, *narrow, (256, 128, 128, 1)]

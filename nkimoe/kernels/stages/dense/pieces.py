@@ -9,7 +9,6 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.tiling import PARTITIONS, Span, ceil_div
 
 
-
 class Piece(NamedTuple):
     """A rectangle of a matrix: rows are contracted over, columns are of the result. Row 0 of it is on partition 0."""
 
