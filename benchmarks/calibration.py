@@ -20,7 +20,9 @@ GROUPS = ("instructions", "transfers", "matmul", "nkilib")
 
 
 @click.command(help=__doc__)
-@click.option("--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library.")
+@click.option(
+    "--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library."
+)
 @click.option("--only", type=click.Choice(GROUPS), multiple=True, help="Leave the other groups out.")
 @click.option("--match", default="", help="Only cases whose group and name contain this.")
 @click.option("--largest", default=2000.0, show_default=True, help="Leave out simulations of more GFLOP.")
@@ -36,7 +38,11 @@ def main(
     from calibrate import page as pages
     from conformance.isolation import run_all
 
-    chosen = [case for case in _cases(only or GROUPS, nkilib) if match in f"{case.group} {case.name}" and case.gflop <= largest]
+    chosen = [
+        case
+        for case in _cases(only or GROUPS, nkilib)
+        if match in f"{case.group} {case.name}" and case.gflop <= largest
+    ]
     by_number = {str(number): case for number, case in enumerate(chosen)}
     work = [(number, _child(case)) for number, case in by_number.items()]
     results: dict[str, list[dict[str, Any]]] = {}

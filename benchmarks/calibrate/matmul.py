@@ -12,7 +12,11 @@ from calibrate.measure import dma_active_percent, dma_busy_ns, pe_active_percent
 
 SOURCE = "nki/guides/tutorials/kernel-optimization, profile pictures"
 M, K, N = 4096, 8192, 8192
-_RATE, _AHEAD, _PE = ("dma.rate", "dma.descriptor"), ("dma.moved_ahead", "descriptors in hardware"), ("pe_time.overhead",)
+_RATE, _AHEAD, _PE = (
+    ("dma.rate", "dma.descriptor"),
+    ("dma.moved_ahead", "descriptors in hardware"),
+    ("pe_time.overhead",),
+)
 _STAGGERED = "on hardware the sixteen engines start one after the other, here together: theirs is the longer union"
 _TRAFFIC = "implies twice the bytes that this tiling moves"
 _SPILL = "the tiles of this kernel exceed SBUF by a tenth: the compiler's spills are in the number, not in the kernel"

@@ -20,14 +20,15 @@ from calibrate.cases import Case, Predictions, Published
 from calibrate.measure import timeline_of
 
 _FOLDER = "test.integration.nkilib.core.mlp"
-_CTE = (
-    "lnc batch seqlen hidden intermediate cycles rtol norm_type quant_type fused_add store_add skip_gate act_fn_type "
-    "gate_bias up_bias down_bias norm_bias"
-).split()
-_TKG = (
-    "lnc batch seqlen hidden intermediate dtype quant_dtype quant_type cycles norm_type fused_add store_add act_fn_type "
-    "skip_gate gate_bias up_bias down_bias norm_bias gate_up_columns down_columns down_layout"
-).split()
+_CTE = [
+    "lnc", "batch", "seqlen", "hidden", "intermediate", "cycles", "rtol", "norm_type", "quant_type", "fused_add",
+    "store_add", "skip_gate", "act_fn_type", "gate_bias", "up_bias", "down_bias", "norm_bias",
+]  # fmt: skip
+_TKG = [
+    "lnc", "batch", "seqlen", "hidden", "intermediate", "dtype", "quant_dtype", "quant_type", "cycles", "norm_type",
+    "fused_add", "store_add", "act_fn_type", "skip_gate", "gate_bias", "up_bias", "down_bias", "norm_bias",
+    "gate_up_columns", "down_columns", "down_layout",
+]  # fmt: skip
 _STRIDED, _LAUNCH = ("stores on chip wait for each other",), ("launch",)
 _FITTED = {  # what each row was used for: a constant, or the choice of a rule
     "LNC1 1x1 H16384 I416 columns 11": (*_LAUNCH, "dma.packet", "one static queue", "partitions dealt out"),

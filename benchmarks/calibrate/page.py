@@ -68,7 +68,10 @@ def page(text: str, rows: list[Row]) -> str:
 
 
 def _quality(rows: list[Row]) -> list[str]:
-    lines = ["| rows that count | number | median error | median ratio | worst | beyond 1.5 |", "|---|--:|--:|--:|--:|--:|"]
+    lines = [
+        "| rows that count | number | median error | median ratio | worst | beyond 1.5 |",
+        "|---|--:|--:|--:|--:|--:|",
+    ]
     for name, own in _groups(rows):
         errors = [abs(math.log(row["ratio"])) for row in own]
         ratio = math.exp(median(math.log(row["ratio"]) for row in own))
