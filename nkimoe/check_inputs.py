@@ -11,11 +11,11 @@ import numpy as np
 
 from nkimoe.errors import InputError
 from nkimoe.shares import block_range
-from nkimoe.spec import ShardOnBlockConfig, SkipMode
+from nkimoe.spec import MoECTEImplementation, ShardOnBlockConfig, SkipMode
 
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
-    "down_proj_bias",
+    "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
 )  # fmt: skip
 
 
@@ -28,6 +28,7 @@ def check_inputs(**arguments: Any) -> None:
         InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
             pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
     """
+    _check_int32(arguments)
     if not _is_well_formed(arguments):
         return
     skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
@@ -35,15 +36,25 @@ def check_inputs(**arguments: Any) -> None:
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
     _check_finite(arguments)
+    _check_block_scales(arguments)
     _check_fits_fp16(arguments)
     _check_ids(ids, tokens, skip_token)
     _check_range("block_to_expert", block_to_expert, 0, experts - 1)
     _check_unique_in_blocks(ids, arguments["block_size"], tokens)
     _check_one_writer(arguments, ids, tokens)
+    _check_own_blocks(arguments, block_to_expert)
+    _check_positive(arguments)
     if arguments.get("conditions") is not None:
         _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
     if not skip_token:
         _check_pad_row(arguments, experts)
+
+
+def _check_int32(arguments: dict[str, Any]) -> None:
+    for name in ("token_position_to_id", "block_to_expert", "conditions"):
+        dtype = str(getattr(arguments.get(name), "dtype", "int32"))
+        if dtype != "int32":
+            raise InputError(name, "is int32", dtype, "Cast it.")
 
 
 def _is_well_formed(arguments: dict[str, Any]) -> bool:
@@ -51,11 +62,11 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
     hidden, weight, block_size = (arguments[n] for n in ("hidden_states", "gate_up_proj_weight", "block_size"))
     ids, experts = arguments["token_position_to_id"], arguments["block_to_expert"]
     tensors = (hidden, weight, ids, experts, arguments["expert_affinities_masked"])
-    return (
+    return bool(
         all(hasattr(tensor, "shape") and hasattr(tensor, "dtype") for tensor in tensors)
         and isinstance(arguments.get("skip_dma"), SkipMode | None)
         and isinstance(getattr(arguments.get("spec"), "shard_on_block", None), ShardOnBlockConfig | None)
-        and isinstance(block_size, int)
+        and isinstance(block_size, (int, np.integer))
         and block_size > 0
         and len(hidden.shape) == 2
         and len(weight.shape) > 0
@@ -65,8 +76,11 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
     )
 
 
-_INFINITE_BITS = {"bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000}
-"""Bit pattern of +infinity; every larger positive pattern is a NaN."""
+_INFINITE_BITS = {
+    "bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000, "float8_e4m3": 0x78, "float8_e5m2": 0x7C,
+    "float8_e4m3fn": 0x7F,
+}  # fmt: skip
+"""Bit pattern of +infinity (of NaN in a type without it); every larger positive pattern is a NaN."""
 
 
 def _check_finite(arguments: dict[str, Any]) -> None:
@@ -89,6 +103,17 @@ def _is_finite(values: Any) -> bool:
     return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
 
 
+def _check_block_scales(arguments: dict[str, Any]) -> None:
+    """The scale code 255 is NaN."""
+    for name in ("gate_up_proj_scale", "down_proj_scale"):
+        scale = arguments.get(name)
+        if scale is not None and str(scale.dtype) in ("uint8", "float8_e8m0fnu") and scale.size:
+            bad = np.flatnonzero(scale.view(np.uint8) == 255)
+            if bad.size:
+                place = tuple(int(i) for i in np.unravel_index(int(bad[0]), scale.shape))
+                raise InputError(name, "is finite", f"a code of 255 at {place}", "Quantise the weights again.")
+
+
 def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     """Tensors that are cast to fp16 on chip must not overflow there."""
     if str(arguments.get("compute_dtype")) != "float16":
@@ -96,7 +121,7 @@ def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     largest = float(np.finfo(np.float16).max)
     for name in FINITE:
         values = arguments.get(name)
-        if values is not None and str(values.dtype) != "float16" and values.size:
+        if values is not None and str(values.dtype) in _INFINITE_BITS and values.dtype != np.float16 and values.size:
             found = max(float(values.max()), -float(values.min()))
             if found > largest:
                 raise InputError(
@@ -157,6 +182,26 @@ def _check_one_writer(arguments: dict[str, Any], ids: Any, tokens: int) -> None:
                 "spec.shard_on_block.non_overlapping_shards", "promises that no token has blocks on both cores",
                 f"token {int(both[0])} has", "Drop the promise.",
             )  # fmt: skip
+
+
+def _check_own_blocks(arguments: dict[str, Any], block_to_expert: Any) -> None:
+    """In the capacity layout block b belongs to expert b."""
+    implementation = getattr(arguments.get("spec"), "implementation", None)
+    if implementation is MoECTEImplementation.shard_on_i_dropping:
+        wrong = np.flatnonzero(block_to_expert != np.arange(block_to_expert.size))
+        if wrong.size:
+            raise InputError(
+                "block_to_expert", "gives block b to expert b in shard_on_i_dropping",
+                f"{int(block_to_expert[wrong[0]])} at {int(wrong[0])}", "Reorder the blocks, or use shard_on_i.",
+            )  # fmt: skip
+
+
+def _check_positive(arguments: dict[str, Any]) -> None:
+    """Activations are divided by their scale."""
+    for name in ("gate_up_in_scale", "down_in_scale"):
+        scale = arguments.get(name)
+        if hasattr(scale, "dtype") and not np.all(np.asarray(scale) > 0):
+            raise InputError(name, "is positive", f"{float(np.asarray(scale).min()):g}", "Calibrate the activations.")
 
 
 def _check_conditions(conditions: Any) -> None:

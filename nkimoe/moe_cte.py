@@ -52,15 +52,15 @@ def moe_cte(
         hidden_states: [T', H] bf16 or fp16.
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
         gate_up_proj_weight: [E, H, 2, I], index 0 gate, 1 up.
-        down_proj_weight: [E, I, H].
+        down_proj_weight: [E, I, H]. Both also fp8, with gate_up_proj_scale and down_proj_scale.
         token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
-        block_size: B, slots a block: 128 to 1024, a multiple of 128.
+        block_size: B, slots a block; whole tiles of 128 use the cores best.
         spec: which implementation, its options.
-        conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid and MX implementations.
+        conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid implementations.
         gate_and_up_proj_bias: [E, 2, I].
         down_proj_bias: [E, H].
         quantization_config, gate_up_proj_scale, down_proj_scale, gate_up_in_scale, down_in_scale: dequantisation.
-        gate_up_activations_T, down_activations: caller's checkpoint buffers.
+        gate_up_activations_T, down_activations: caller's checkpoint buffers, [N, 2, I, B] and [N, B, H].
         activation_function: of the gate.
         skip_dma: pad convention, and whether weights stay on chip between blocks of one expert; None is SkipMode().
         compute_dtype: dtype of the matmul operands on chip.
@@ -73,8 +73,8 @@ def moe_cte(
         up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
 
     Returns:
-        [T', H], dtype of hidden_states. Rows that no slot names are zero. With
-        `ShardOnBlockConfig(per_core_output=True)`: [T', cores, H], slab 0 the sum, the others zero.
+        [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up
+        activations[, down activations]). With `per_core_output`: [T', cores, H], slab 0 the sum, the others zero.
 
     Raises:
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.

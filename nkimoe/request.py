@@ -5,19 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+import numpy as np
+
 from nkimoe.spec import (
     ActFnType,
     ExpertAffinityScaleMode,
     MoECTESpec,
     QuantizationConfig,
     ShardOnBlockConfig,
+    ShardOnIConfig,
     SkipMode,
 )
+from nkimoe.variants import VARIANTS
 
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`."""
+    """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`, and NumPy's numbers and types plain
+    numbers and names of types.
+    """
 
     hidden_states: Any
     expert_affinities_masked: Any
@@ -56,7 +62,7 @@ class Request:
         own = {f.name: arguments[f.name] for f in fields(cls) if f.name in arguments}
         if own.get("skip_dma") is None:
             own["skip_dma"] = SkipMode()
-        return cls(**own)
+        return cls(**{name: _plain(value) for name, value in own.items()})
 
     @property
     def gate_clamp(self) -> tuple[float | None, float | None]:
@@ -75,17 +81,44 @@ class Request:
         return self.spec.shard_on_block
 
     @property
+    def mx_options(self) -> ShardOnBlockConfig | ShardOnIConfig:
+        """Where an MX implementation finds how its weights are stored."""
+        config = self.spec.shard_on_block or self.spec.shard_on_I
+        assert config is not None, "MoECTESpec fills in the matching one"
+        return config
+
+    @property
     def affinity_multiplies_on_i(self) -> bool:
         """Whether the affinity multiplies act(gate) * up instead of what the scale mode says."""
-        config = self.spec.shard_on_I
+        config = self.spec.shard_on_I or self.spec.shard_on_block
         return config is not None and config.expert_affinity_multiply_on_I
+
+    @property
+    def keeps_activations(self) -> bool:
+        """Whether checkpoints are asked for, by option or by passing a buffer."""
+        config = self.spec.shard_on_I or self.spec.shard_on_block
+        asked = config is not None and config.checkpoint_activation
+        return asked or self.gate_up_activations_T is not None or self.down_activations is not None
 
     @property
     def quantises_activations(self) -> bool:
         """Whether the inputs of a projection become fp8."""
-        return self.gate_up_in_scale is not None or self.down_in_scale is not None
+        return (
+            VARIANTS[self.spec.implementation].is_mx
+            or self.gate_up_in_scale is not None
+            or self.down_in_scale is not None
+        )
 
     @property
     def sum_dtype(self) -> Any:
         """Of partial sums on their way between cores."""
         return self.accumulation_dtype or "float32"
+
+
+def _plain(value: Any) -> Any:
+    """A NumPy scalar as a Python number, a NumPy type as its name; everything else as it is."""
+    if isinstance(value, (np.integer, np.floating)):
+        return value.item()
+    if isinstance(value, np.dtype):
+        return value.name
+    return np.dtype(value).name if isinstance(value, type) and issubclass(value, np.generic) else value

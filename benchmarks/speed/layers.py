@@ -67,10 +67,10 @@ class MatmulShapes(Observer):
 def simulate(
     case: LayerCase, tensors: dict[str, Any], cores: int, observers: tuple[Observer, ...] = (), numerics: bool = True
 ) -> Run:
-    """The kernel on nkisim, with the detectors that are on by default."""
+    """The kernel on nkisim, with the detectors that are on by default and without the time model."""
     spec = MoECTESpec(MoECTEImplementation.shard_on_block)
     skip = SkipMode(skip_token=True)
-    return Simulator(TARGET, cores, observers=observers, numerics=numerics).run(
+    return Simulator(TARGET, cores, observers=observers, numerics=numerics, timing=False).run(
         moe_cte, **tensors, spec=spec, skip_dma=skip, is_tensor_update_accumulating=True
     )
 

@@ -10,7 +10,7 @@ from nkisim import Run
 from speed.layers import QUICK, QWEN, LayerCase, simulate
 from speed.timing import Say, interleaved
 
-FULL = [LayerCase("qwen3-30b-a3b", QWEN, 4, tokens, 128) for tokens in (4096, 8192)]
+FULL = [LayerCase("qwen3-30b-a3b", QWEN, 4, tokens, 128) for tokens in (640, 4096, 8192)]
 CASES = {True: QUICK, False: FULL}
 
 

@@ -8,25 +8,31 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from nkimoe.cli.layer_data import LayerData, make_layer
+from nkimoe.cli.layer_data import LayerData, expert_weights, make_layer, repeated_weights
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.plan import Plan, make_plan
 from nkimoe.reference import moe_cte_reference
 from nkimoe.request import Request
-from nkimoe.roofline import Roofline, roofline
+from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, Roofline, roofline
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.targets import TARGETS
 from nkimoe.tolerance import Distance, Tolerance, distance, tolerance
+from nkimoe.variants import HYBRID, VARIANTS
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
+from nkisim.report.roofline import Peaks, UsefulWork
 
 WEIGHT_DTYPES = {"bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What to run, as the command line gives it."""
+    """What to run, as the command line gives it.
+
+    Attributes:
+        numerics: False: shapes, integers and time only; no result, nothing compared.
+    """
 
     model: str
     tp: int
@@ -37,6 +43,7 @@ class Setup:
     block_size: int
     weights: str
     text: str
+    numerics: bool = True
 
     @property
     def layer_model(self) -> Model:
@@ -48,7 +55,7 @@ class Result:
     """What came out.
 
     Attributes:
-        distance: of the simulated output from the fp32 reference.
+        distance: of the simulated output from the fp32 reference; None without numerics.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
 
@@ -56,14 +63,41 @@ class Result:
     data: LayerData
     plan: Plan
     run: Run
-    distance: Distance
+    distance: Distance | None
     tolerance: Tolerance
     roofline: Roofline
     wall_s: float
 
     @property
-    def passed(self) -> bool:
-        return self.distance.within(self.tolerance)
+    def passed(self) -> bool | None:
+        """Whether the output is close enough; None without numerics."""
+        return self.distance.within(self.tolerance) if self.distance is not None else None
+
+    @property
+    def fraction_of_roofline(self) -> float:
+        """The least time the layer can take, over the predicted one."""
+        return self.roofline.latency_us / self.run.profile.latency_us
+
+    @property
+    def tflops(self) -> float:
+        """Useful 1e12 operations a second, predicted."""
+        return self.roofline.flops / self.run.profile.latency_us / 1e6
+
+    @property
+    def mfu(self) -> float:
+        """That over the peak of the cores."""
+        return self.tflops / self.peaks.tflops
+
+    @property
+    def peaks(self) -> Peaks:
+        """The roofline's peaks for the cores of the run."""
+        cores, target = self.setup.lnc, self.setup.target
+        return Peaks(PEAK_TFLOPS[target]["bf16"] * cores, HBM_GBPS[target] * cores)
+
+    @property
+    def useful(self) -> UsefulWork:
+        """What the layer is for."""
+        return UsefulWork(self.roofline.flops, self.roofline.bytes)
 
 
 @dataclass(frozen=True)
@@ -90,7 +124,20 @@ class BlockCounter(Observer):
 
 def request_of(setup: Setup, data: LayerData) -> Request:
     """The request the run makes, for planning."""
-    return Request.from_arguments({**data.tensors, **options_of(setup), "compute_dtype": "bfloat16"})
+    return Request.from_arguments({**arguments_of(setup, data), "compute_dtype": "bfloat16"})
+
+
+def arguments_of(setup: Setup, data: LayerData) -> dict[str, object]:
+    """All arguments of the call."""
+    tensors = dict(data.tensors)
+    if is_hybrid(setup):
+        tensors["conditions"] = data.mapping.conditions
+    return {**tensors, **options_of(setup)}
+
+
+def is_hybrid(setup: Setup) -> bool:
+    """Whether the variant reads `conditions`."""
+    return VARIANTS[MoECTEImplementation[setup.variant]].schedule == HYBRID
 
 
 def options_of(setup: Setup) -> dict[str, object]:
@@ -107,15 +154,14 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         NkiValidationError: the kernel breaks a rule of the hardware.
     """
     progress.start("weights", setup.layer_model.E)
-    data = make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step)
+    weights = expert_weights if setup.numerics else repeated_weights
+    data = make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step, weights)
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate blocks", plan.problem.N)
     started = time.perf_counter()
-    simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)])
-    run = simulator.run(moe_cte, **data.tensors, **options_of(setup))
-    progress.start("reference", 1)
-    expected = moe_cte_reference(**data.tensors, skip_token=True)
-    progress.step()
+    simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)], numerics=setup.numerics)
+    run = simulator.run(moe_cte, **arguments_of(setup, data))
+    found = _compare(run, data, progress) if setup.numerics else None
     touched = int(np.unique(data.experts_of_tokens).size)
     p = plan.problem
     bound = roofline(p.T, setup.layer_model.K, p.H, p.I, touched, setup.lnc, setup.target)
@@ -124,8 +170,16 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         data=data,
         plan=plan,
         run=run,
-        distance=distance(run.outputs, expected),
+        distance=found,
         tolerance=tolerance("bfloat16", WEIGHT_DTYPES[setup.weights], setup.layer_model.K),
         roofline=bound,
         wall_s=time.perf_counter() - started,
     )
+
+
+def _compare(run: Run, data: LayerData, progress: Progress) -> Distance:
+    """Compute the reference, and how far the simulated output is from it."""
+    progress.start("reference", 1)
+    expected = moe_cte_reference(**data.tensors, skip_token=True)
+    progress.step()
+    return distance(run.outputs, expected)

@@ -1,21 +1,27 @@
-"""A result for scripts. Keys are stable; what the time model will fill in is null until it exists."""
+"""A result for scripts. Keys are stable."""
 
 from __future__ import annotations
 
 import json
-import os
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from nkimoe import TOOLCHAIN
 from nkimoe.cli.experiment import Result
+from nkisim.report.files import replacing
 
 SCHEMA_VERSION = 1
 
 
-def as_json(result: Result) -> dict[str, Any]:
-    """The documented keys. Sizes in bytes, times in microseconds unless the key says otherwise."""
-    setup, p, profile = result.setup, result.plan.problem, result.run.profile
+def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
+    """The documented keys. Sizes in bytes, times in microseconds unless the key says otherwise.
+
+    Args:
+        changes: predicted latency by what-if.
+    """
+    setup, p, profile, error = result.setup, result.plan.problem, result.run.profile, result.distance
     return {
         "schema_version": SCHEMA_VERSION,
         "toolchain": TOOLCHAIN,
@@ -25,27 +31,25 @@ def as_json(result: Result) -> dict[str, Any]:
         "problem": {"T": p.T, "H": p.H, "E": p.E, "I": p.I, "K": setup.layer_model.K, "B": p.B, "N": p.N},
         "weights": setup.weights,
         "correct": {
-            "rel_l2": result.distance.rel_l2,
-            "max_abs": result.distance.max_abs,
+            "rel_l2": error.rel_l2 if error else None,
+            "max_abs": error.max_abs if error else None,
             "tolerance": result.tolerance.rel_l2,
             "passed": result.passed,
         },
         "predicted": {
-            "latency_us": None,
+            "latency_us": profile.latency_us,
             "roofline_us": result.roofline.latency_us,
-            "fraction_of_roofline": None,
-            "bound_by": None,
-            "tflops": None,
-            "mfu": None,
+            "fraction_of_roofline": result.fraction_of_roofline,
+            "bound_by": profile.bound_by,
+            "tflops": result.tflops,
+            "mfu": result.mfu,
             "hbm_bytes": {"read": profile.hbm_read, "written": profile.hbm_written},
-            "engines": {
-                name: {"busy_us": None, "utilization": None, "instructions": count}
-                for name, count in sorted(profile.instructions.items())
-            },
+            "engines": {name: asdict(use) for name, use in sorted(profile.engines.items())},
             "sbuf_peak_bytes_per_partition": profile.sbuf_peak_bytes,
             "psum_peak_banks": profile.psum_peak_banks,
-            "provenance": {"documented": None, "derived": None, "assumed": None},
+            "provenance": profile.provenance,
         },
+        "what_if_us": dict(changes),
         "findings": [str(finding) for finding in result.run.findings],
         "wall_s": result.wall_s,
     }
@@ -53,10 +57,5 @@ def as_json(result: Result) -> dict[str, Any]:
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write under a temporary name, then rename: a killed run leaves no half file. Links stay links."""
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(path) as temporary:
         temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -25,8 +25,8 @@ from nkimoe.tiling import ceil_div
 
 SEED = 20240701
 LONGEST_TEXT = 1 << 22  # characters: far more than a layer takes tokens
-CONTEXT = 4  # tokens before this one that colour its hidden state
 Array = np.ndarray[Any, np.dtype[Any]]
+CONTEXT = 4  # tokens before this one that colour its hidden state
 
 
 @dataclass(frozen=True)
@@ -71,40 +71,7 @@ def tokenize(text: str, count: int) -> tuple[Array, int]:
     return np.array([vocabulary[word] for word in words]), len(vocabulary)
 
 
-def make_layer(model: Model, tp: int, tokens: int, block_size: int, text: str, step: Callable[[], None]) -> LayerData:
-    """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while weights are drawn."""
-    rng = np.random.default_rng(SEED)
-    H, I = model.padded_sizes(tp)
-    ids, vocabulary = tokenize(text, tokens)
-    hidden = _hidden_states(ids, vocabulary, model.H, rng)
-    router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
-    weights, experts = route_softmax_top_k(hidden @ router, model.K, renormalize=model.renormalize)
-    blocks = static_block_count(tokens, model.K, model.E, block_size)
-    mapping = build_block_mapping(experts, model.E, block_size, n_blocks=blocks)
-    padded = np.zeros((tokens, H), np.float32)
-    padded[:, : model.H] = hidden
-    tensors = {
-        "hidden_states": padded.astype(ml_dtypes.bfloat16),
-        "expert_affinities_masked": scatter_affinities(weights, experts, model.E, dtype=ml_dtypes.bfloat16),
-        "token_position_to_id": mapping.token_position_to_id,
-        "block_to_expert": mapping.block_to_expert,
-        "block_size": block_size,
-        **_expert_weights(model, H, model.own_columns(tp), I, rng, step),
-        **_activation(model),
-    }
-    return LayerData(tensors, mapping, experts, vocabulary, H, I)
-
-
-def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator) -> Array:
-    """Unit-RMS rows: the token's own vector, coloured by the tokens before it. Equal words route alike."""
-    embedding = rng.standard_normal((vocabulary, H), dtype=np.float32)
-    rows = embedding[ids]
-    context = sum(np.concatenate([np.zeros((n, H), np.float32), rows[: len(rows) - n]]) for n in range(1, CONTEXT + 1))
-    mixed = rows + np.float32(0.5 / CONTEXT) * context
-    return mixed / np.sqrt(np.mean(np.square(mixed), axis=1, keepdims=True))
-
-
-def _expert_weights(
+def expert_weights(
     model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
 ) -> dict[str, Array]:
     """Normal weights that keep the variance, zero in the padding; drawn an expert at a time to bound memory."""
@@ -126,6 +93,65 @@ def _expert_weights(
         weights["gate_and_up_proj_bias"] = bias.astype(ml_dtypes.bfloat16)
         weights["down_proj_bias"] = down_bias.astype(ml_dtypes.bfloat16)
     return weights
+
+
+def repeated_weights(
+    model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
+) -> dict[str, Array]:
+    """Weights of the same shapes that take no memory: one zero, seen everywhere. For runs that compute shapes only."""
+    shapes: dict[str, tuple[int, ...]] = {
+        "gate_up_proj_weight": (model.E, H, 2, I),
+        "down_proj_weight": (model.E, I, H),
+    }
+    if model.biases:
+        shapes |= {"gate_and_up_proj_bias": (model.E, 2, I), "down_proj_bias": (model.E, H)}
+    for _ in range(model.E):
+        step()
+    return {name: np.broadcast_to(np.zeros((), ml_dtypes.bfloat16), shape) for name, shape in shapes.items()}
+
+
+Weights = Callable[[Model, int, int, int, np.random.Generator, Callable[[], None]], dict[str, Array]]
+
+
+def make_layer(
+    model: Model,
+    tp: int,
+    tokens: int,
+    block_size: int,
+    text: str,
+    step: Callable[[], None],
+    weights: Weights = expert_weights,
+) -> LayerData:
+    """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while `weights` are made."""
+    rng = np.random.default_rng(SEED)
+    H, I = model.padded_sizes(tp)
+    ids, vocabulary = tokenize(text, tokens)
+    hidden = _hidden_states(ids, vocabulary, model.H, rng)
+    router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
+    gates, experts = route_softmax_top_k(hidden @ router, model.K, renormalize=model.renormalize)
+    blocks = static_block_count(tokens, model.K, model.E, block_size)
+    mapping = build_block_mapping(experts, model.E, block_size, n_blocks=blocks)
+    padded = np.zeros((tokens, H), np.float32)
+    padded[:, : model.H] = hidden
+    tensors = {
+        "hidden_states": padded.astype(ml_dtypes.bfloat16),
+        "expert_affinities_masked": scatter_affinities(gates, experts, model.E, dtype=ml_dtypes.bfloat16),
+        "token_position_to_id": mapping.token_position_to_id,
+        "block_to_expert": mapping.block_to_expert,
+        "block_size": block_size,
+        **weights(model, H, model.own_columns(tp), I, rng, step),
+        **_activation(model),
+    }
+    return LayerData(tensors, mapping, experts, vocabulary, H, I)
+
+
+def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator) -> Array:
+    """Unit-RMS rows: the token's own vector, coloured by the tokens before it. Equal words route alike."""
+    embedding = rng.standard_normal((vocabulary, H), dtype=np.float32)
+    rows = embedding[ids]
+    context = sum(np.concatenate([np.zeros((n, H), np.float32), rows[: len(rows) - n]]) for n in range(1, CONTEXT + 1))
+    mixed = rows + np.float32(0.5 / CONTEXT) * context
+    return mixed / np.sqrt(np.mean(np.square(mixed), axis=1, keepdims=True))
 
 
 def _activation(model: Model) -> dict[str, Any]:

@@ -16,16 +16,20 @@ from rich.progress import Progress as Bar
 from rich.table import Table
 
 from nkimoe.cli.experiment import Progress, Setup, run_experiment
-from nkimoe.cli.json_report import as_json, write_json
 from nkimoe.cli.layer_data import read_text
-from nkimoe.cli.options import check_writable, layer_options, make_setup
+from nkimoe.cli.matrix import matrix
+from nkimoe.cli.options import layer_options, make_setup
+from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.report import show
 from nkimoe.errors import RequestError
 from nkimoe.variants import VARIANTS
+from nkisim.machine import load_machine
+from nkisim.report.text import describe_changes
+from nkisim.what_if import parse_factors, predict_changes
 
 REFUSED = 2
-NOT_YET = {"trace": "traces need the time model", "roofline": "roofline pictures need the time model"}
+FILE = click.Path(path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -35,31 +39,37 @@ def main() -> None:
 
 @main.command()
 @layer_options
-@click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write the result for scripts.")
-@click.option("--trace", type=click.Path(path_type=Path), help="Write a Perfetto trace.")
-@click.option("--roofline", type=click.Path(path_type=Path), help="Draw the roofline.")
-@click.option("--no-numerics", is_flag=True, help="Shapes only.")
-def run(json_file: Path | None, **options: Any) -> None:
-    """Simulate one MoE layer, compare it with the reference, report."""
-    for name, why in NOT_YET.items():
-        if options[name] is not None:
-            raise click.UsageError(f"--{name}: not available yet, {why}.")
-    if options["no_numerics"]:
-        raise click.UsageError("--no-numerics: not available yet, it serves the time model.")
-    check_writable(json_file, "--json")
-    _run(make_setup(options), json_file)
+@click.option("--json", "json", type=FILE, help="Write the result for scripts.")
+@click.option("--trace", type=FILE, help="Write the predicted timeline for ui.perfetto.dev.")
+@click.option("--timeline", type=FILE, help="Draw what each engine does when (png, svg, pdf).")
+@click.option("--roofline", type=FILE, help="Draw the roofline (png, svg, pdf).")
+@click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+@click.option("--no-numerics", is_flag=True, help="Shapes, integers and time only: for large layers.")
+def run(what_if: str | None, **options: Any) -> None:
+    """Simulate one MoE layer, compare it with the reference, predict its time, report."""
+    setup = make_setup(options)
+    _run(setup, Outputs.checked(**{name: options[name] for name in Outputs.NAMES}), _factors(what_if, setup))
 
 
 @main.command()
-def demo() -> None:
-    """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores."""
-    _run(Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None)), None)
+@click.option("--out", type=FILE, default="nkimoe-demo", show_default=True, help="Folder for trace and pictures.")
+def demo(out: Path) -> None:
+    """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores.
+
+    Checks the result, predicts the time, and writes JSON, a trace for ui.perfetto.dev and two pictures.
+    """
+    setup = Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None))
+    _run(setup, Outputs.in_folder(out), {})
 
 
 @main.command()
 @click.option("--json", "as_text", is_flag=True, help="Print JSON.")
-def variants(as_text: bool) -> None:
+@click.option("--matrix", "as_matrix", is_flag=True, help="Print which variant honours which feature.")
+def variants(as_text: bool, as_matrix: bool) -> None:
     """The seven implementations: what the cores split, which loop, which numerics, whether it is available."""
+    if as_matrix:
+        click.echo(matrix())
+        return
     rows = [(v.name, v.split, v.schedule, v.numerics, ", ".join(v.targets), v.status) for v in VARIANTS.values()]
     columns = ("variant", "split", "schedule", "numerics", "targets", "status")
     if as_text:
@@ -81,16 +91,22 @@ def explain(**options: Any) -> None:
         click.echo(plan_only(make_setup(options)).explain())
 
 
-def _run(setup: Setup, json_file: Path | None) -> None:
+def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
+    return parse_factors(what_if, load_machine(setup.target)) if what_if else {}
+
+
+def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> None:
     console = _console()
     with _refusals():
         with _progress() as progress:
             result = run_experiment(setup, progress)
         show(result, console)
-        if json_file is not None:
-            write_json(json_file, as_json(result))
-            console.print(f"wrote {json_file}")
-    if not result.passed:
+        changes = predict_changes(result.run.profile, factors)
+        if changes:
+            console.print(describe_changes(result.run.profile.latency_us, changes), highlight=False)
+        for line in outputs.write(result, changes):
+            console.print(line, soft_wrap=True, highlight=False)
+    if result.passed is False:
         sys.exit(1)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -65,6 +64,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         block_size=options["block_size"],
         weights=options["weights"],
         text=read_text(options["text"]),
+        numerics=not options.get("no_numerics", False),
     )
 
 
@@ -76,17 +76,3 @@ def _variant(name: str) -> str:
         status = next(v.status for v in VARIANTS.values() if v.name == name)
         raise click.UsageError(f"--variant {name}: {status}; available: {', '.join(available)}.")
     return name
-
-
-def check_writable(path: Path | None, option: str) -> None:
-    """Refuse an output file that cannot be written, before the work starts.
-
-    Raises:
-        click.UsageError: its folder is missing or read-only, or it is a folder or a device.
-    """
-    if path is None:
-        return
-    if path.exists() and not path.is_file():
-        raise click.UsageError(f"{option} {path}: is not a regular file.")
-    if not path.resolve().parent.is_dir() or not os.access(path.resolve().parent, os.W_OK):
-        raise click.UsageError(f"{option} {path}: its folder does not exist or cannot be written.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nkimoe.cli.experiment import Setup, options_of
+from nkimoe.cli.experiment import Setup, is_hybrid, options_of
 from nkimoe.plan import Plan, make_plan
 from nkimoe.request import Request
 from nkimoe.routing import static_block_count
@@ -36,5 +36,7 @@ def plan_only(setup: Setup) -> Plan:
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
+    if is_hybrid(setup):
+        tensors["conditions"] = Shape((N + 1,), "int32")
     arguments = {**tensors, **options_of(setup), "block_size": B, "compute_dtype": "bfloat16"}
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])

@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nkimoe.cli.experiment import Result
+from nkisim.report.text import describe_constants, describe_path
 
 
 def show(result: Result, console: Console) -> None:
@@ -21,20 +22,15 @@ def show(result: Result, console: Console) -> None:
 
 def _rows(result: Result) -> list[tuple[str, str]]:
     setup, p, profile = result.setup, result.plan.problem, result.run.profile
-    error, tolerance, bound = result.distance, result.tolerance, result.roofline
-    verdict = "passed" if result.passed else "FAILED"
+    bound = result.roofline
     engines = ", ".join(f"{name} {count:,}" for name, count in sorted(profile.instructions.items()))
+    busy = ", ".join(f"{name} {100 * use.utilization:.0f}%" for name, use in profile.engines.items())
     return [
         ("layer", f"{setup.model}, tensor parallel {setup.tp}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
         ("tokens", f"{p.T}, {result.data.vocabulary} distinct; {_skew(result)}"),
         ("kernel", f"moe_cte {setup.variant} on {setup.lnc} simulated {setup.target} core(s), weights {setup.weights}"),
         ("blocks", _blocks(result)),
-        (
-            "error",
-            f"{verdict}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.1e}), worst row "
-            f"{error.worst_row:.2e} (at most {tolerance.worst_row:.1e}), "
-            f"max {error.max_abs:.3g}, all against the fp32 reference",
-        ),
+        ("error", _error(result)),
         ("instructions", engines),
         ("HBM", f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.bytes)}"),
         ("PE", f"{profile.macs * 2 / 1e9:.1f} GFLOP issued, {bound.flops / 1e9:.1f} useful"),
@@ -47,9 +43,27 @@ def _rows(result: Result) -> list[tuple[str, str]]:
             "roofline",
             f"{bound.latency_us:.0f} us, bound by {bound.bound_by}: the least the layer can take on {_cores(result)}",
         ),
-        ("latency", "not predicted yet: this version counts work, it does not model time"),
+        (
+            "predicted",
+            f"{profile.latency_us:.0f} us, {100 * result.fraction_of_roofline:.0f}% of the roofline; "
+            f"{result.tflops:.1f} useful TFLOP/s, {100 * result.mfu:.0f}% of the peak. A model's word, not measured",
+        ),
+        ("busy", f"{busy} (predicted, mean of the cores)"),
+        ("critical path", describe_path(profile)),
+        ("constants", f"{describe_constants(profile)}: what the predicted time rests on"),
         ("wall time", f"{result.wall_s:.1f} s on this computer ({result.run.wall_s:.1f} s simulating)"),
     ]
+
+
+def _error(result: Result) -> str:
+    error, tolerance = result.distance, result.tolerance
+    if error is None:
+        return "not computed: shapes and time only"
+    return (
+        f"{'passed' if result.passed else 'FAILED'}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.1e}), "
+        f"worst row {error.worst_row:.2e} (at most {tolerance.worst_row:.1e}), "
+        f"max {error.max_abs:.3g}, all against the fp32 reference"
+    )
 
 
 def _cores(result: Result) -> str:

@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import nki.language as nl
 
+from nkimoe.kernels.stages.checkpoints import NoCheckpoints, make_checkpoints
 from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
+from nkimoe.kernels.stages.mx import gather_tokens as mx_gather
+from nkimoe.kernels.stages.mx import transpose_tokens as mx_transpose
+from nkimoe.kernels.stages.mx import weights as mx_weights
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
+from nkimoe.kernels.stages.transpose_tokens import TokenColumns
 from nkimoe.kernels.stages.update_output import Output, Update, make_output
 from nkimoe.plan import Plan
 from nkimoe.problem import Problem
 from nkimoe.request import Request
 from nkimoe.shares import Share
 from nkimoe.tiling import PARTITIONS, Tiling, spans
+
+
+class _Stages(NamedTuple):
+    """The stages that differ between numerics and outlive a block."""
+
+    rows: type[TokenRows]
+    columns: Any
+    weights: type[ExpertWeights]
+
+
+_DENSE = _Stages(TokenRows, TokenColumns, ExpertWeights)
+_MX = _Stages(mx_gather.QuarterRows, mx_transpose.TokenColumns, mx_weights.ExpertWeights)
 
 
 @dataclass(frozen=True)
@@ -28,10 +46,12 @@ class Layer:
         request: the caller's tensors and options.
         share: what this core does.
         routing: token ids, experts and affinity rows of its blocks, on chip.
-        token_rows: the hidden rows of the part at hand.
+        token_rows: hidden rows on their way in.
+        tokens: the transposed tokens of the part at hand.
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
         activation: act(gate) * up.
+        checkpoints: activations kept for the backward pass.
         output: where results go.
     """
 
@@ -40,9 +60,11 @@ class Layer:
     share: Share
     routing: Routing
     token_rows: TokenRows
+    tokens: TokenColumns | mx_transpose.TokenColumns
     weights: ExpertWeights
     scaling: Scaling
     activation: GatedActivation
+    checkpoints: NoCheckpoints
     output: Output
 
     @property
@@ -59,15 +81,19 @@ class Layer:
         share = plan.share_of(nl.program_id(0))
         output = make_output(request, plan)
         routing = Routing(request, plan.problem, share.blocks)
+        stages = _MX if plan.variant.is_mx else _DENSE
+        weights = stages.weights(request, plan, share)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
-            token_rows=TokenRows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
-            weights=ExpertWeights(request, plan, share),
+            token_rows=stages.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
+            tokens=stages.columns(plan.problem.H, plan.tiling, share.gathered, weights.gate_up_inputs),
+            weights=weights,
             scaling=make_scaling(request),
             activation=GatedActivation.from_request(request),
+            checkpoints=make_checkpoints(request, plan, share),
             output=output,
         )
 
@@ -87,11 +113,29 @@ class Layer:
         ]
 
     def start(self, part: Part) -> None:
-        """Start loading what the first part needs."""
+        """Load what the first part needs."""
         self.token_rows.gather(part)
         self.weights.fill(part)
+        self.take_in(part)
+
+    def prepare_output(self, following: list[Part]) -> None:
+        """Make the output ready for results, behind the first loads of the following parts: they are needed earlier."""
+        for part in following:
+            self.token_rows.gather(part)
+        self.output.begin()
+
+    def take_in(self, part: Part | None) -> None:
+        """Turn the gathered rows of a part into columns; this ends the use of the columns before."""
+        if part is not None:
+            self.tokens.fill(self.scaling.rows(self.token_rows.of(part), part.affinities))
 
     def updates(self, part: Part) -> list[Update]:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""
         scales = self.scaling.output(part.affinities, part.tiles.size)
-        return self.output.updates(part.ids, scales, name=f"block {part.block.number}")
+        room = self.output.fresh_rows if part.block.is_first else self.output.rows
+        return self.output.updates(part.ids, scales, room, name=part.block.name)
+
+    def finish(self) -> Any:
+        """The output; with checkpoints, (output, gate/up activations[, down activations])."""
+        output = self.output.finish()
+        return (output, *self.checkpoints.tensors) if self.checkpoints.tensors else output

@@ -1,16 +1,15 @@
-"""`python -m nkisim`: lint kernels, write the coverage page."""
+"""`python -m nkisim`: run, trace, draw and lint kernels."""
 
 from __future__ import annotations
 
-import importlib
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
-from nkisim.install import install
 from nkisim.lint import Problem, lint_kernel, lint_source
+from nkisim.named_objects import load_named
+from nkisim.run_commands import roofline, run, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -41,25 +40,11 @@ def _lint(target: str) -> list[Problem]:
             return lint_source(path.read_text("utf-8"), target)
         except SyntaxError as error:
             raise click.UsageError(f"{target}: not Python: {error}") from None
-    return lint_kernel(load_kernel(target))
+    return lint_kernel(load_named(target))
 
 
-def load_kernel(target: str) -> Any:
-    """The kernel named `module:name`, imported with `nki` meaning the simulator.
-
-    Raises:
-        click.UsageError: there is no such module or name.
-    """
-    module_name, _, name = target.partition(":")
-    if not name:
-        raise click.UsageError(f"{target}: give a file.py or module:kernel")
-    install()
-    sys.path.insert(0, "")
-    try:
-        return getattr(importlib.import_module(module_name), name)
-    except (ImportError, AttributeError) as error:
-        raise click.UsageError(f"{target}: {error}") from None
-
+for command in (run, trace, roofline):
+    main.add_command(command)
 
 if __name__ == "__main__":
     main(prog_name="python -m nkisim")

@@ -16,11 +16,12 @@ from nkisim.execution.late_dma import LateDma
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, ShapesOnly
-from nkisim.execution.taps import Snapshot, Taps, Wanted
+from nkisim.execution.taps import Snapshot, Taps, Wanted, save_snapshots
 from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.summary import Profile
+from nkisim.timing import Timer
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -31,7 +32,7 @@ class Run:
 
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
-        profile: counts; no time is predicted yet.
+        profile: counts, use of memory, and the predicted time.
         findings: problems that were reported rather than raised, and notes (arguments without effect).
         wall_s: seconds the simulation took on this computer.
         taps: by tensor name, what each tapped tensor held whenever something was about to read it.
@@ -42,6 +43,10 @@ class Run:
     findings: list[Finding]
     wall_s: float
     taps: dict[str, list[Snapshot]] = field(default_factory=dict)
+
+    def save_taps(self, folder: str | Path) -> None:
+        """Write every tapped array to `folder/NAME/core_0/0000.npy` and so on."""
+        save_snapshots(self.taps, Path(folder))
 
 
 class Simulator:
@@ -54,12 +59,12 @@ class Simulator:
         observers: more observers, called after each instruction.
         tap: names of tensors (`nl.ndarray(name=)`, or of arguments; `*` and `?` allowed) whose values to keep in
             `Run.taps`, or a mapping from such names to functions of the array, whose results are kept instead.
-        tap_folder: also write every tapped array to `tap_folder/NAME/core_0/0000.npy` and so on.
         dma: "eager", transfers complete at once, or "late", when the first instruction that is known to need them
             starts. Late runs simulate the kernel twice: the first time, on copies, tells the deadlines.
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
             large layers. Guards and detectors run as always. Floating point arguments may repeat one element
             (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
+        timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 
     def __init__(
@@ -70,9 +75,9 @@ class Simulator:
         report_only: bool = False,
         observers: Sequence[Observer] = (),
         tap: Wanted = (),
-        tap_folder: str | Path | None = None,
         dma: str = "eager",
         numerics: bool = True,
+        timing: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
@@ -83,9 +88,10 @@ class Simulator:
         self.machine: Machine = load_machine(target or target_from_environment())
         if isinstance(tap, str) or not all(isinstance(name, str) for name in tap):
             raise ArgumentError("tap is a list of names, or maps names to functions", f"{tap!r}", "Use [...].")
-        self._tap, self._tap_folder = tap, tap_folder
+        self._tap = tap
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
         self._numerics = COMPUTED if numerics else ShapesOnly()
+        self._timing = timing
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -127,13 +133,14 @@ class Simulator:
     def _observed(self, kernel: Any, call: Call, observers: Sequence[Observer], late_dma: LateDma | None) -> Run:
         """One launch with all detectors."""
         capacity, counters = Capacity(self.machine), Counters()
-        taps = Taps(self._tap, self._tap_folder) if self._tap else None
-        watch = Watch([*standard_detectors(self.machine), capacity, counters, *observers], self.report_only, taps=taps)
+        taps = Taps(self._tap) if self._tap else None
+        timer = Timer(self.machine) if self._timing else None
+        readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
+        watch = Watch([*standard_detectors(self.machine), *readers], self.report_only, taps=taps)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
-        profile = Profile.from_observers(counters, capacity)
-        return Run(outputs, profile, watch.findings, wall, taps.snapshots if taps else {})
+        return Run(outputs, Profile(counters, capacity, timer), watch.findings, wall, taps.snapshots if taps else {})
 
     def _launch(self, kernel: Any, call: Call, watch: Watch, late_dma: LateDma | None = None) -> Any:
         target = kernel if isinstance(kernel, Kernel) else Kernel(kernel)

@@ -18,7 +18,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nkilib", type=Path, help="checkout of nki-library")
     parser.add_argument("--samples", type=Path, help="checkout of nki-samples")
     parser.add_argument("--sdk", type=Path, help="the folder nki of the SDK's documents, for its examples")
-    parser.add_argument("--cases", type=int, default=12, help="most cases a family (12)")
+    parser.add_argument("--cases", type=int, default=8, help="most cases a family (8)")
     parser.add_argument("--parallel", type=int, default=2, help="cases at a time (2)")
     parser.add_argument("--seconds", type=int, default=0, help="time for a case, instead of its family's")
     parser.add_argument("--memory", type=float, default=10.0, help="GiB a case may take (10)")

@@ -58,10 +58,12 @@ def spread(group: list[Any], count: int) -> list[Any]:
 def shrink(item: pytest.Item, largest: dict[str, int]) -> dict[str, list[int]]:
     """Replace parameters that are too large; returns what was replaced."""
     params = getattr(getattr(item, "callspec", None), "params", {})
+    ranged = params.get("range_test_options")  # a case of their own generator: a dictionary of sizes for each tensor
     changed = {}
-    for name, limit in largest.items():
-        value = params.get(name)
-        if isinstance(value, int) and value > limit:
-            params[name] = limit
-            changed[name] = [value, limit]
+    for sizes in (params, *(ranged.tensors.values() if ranged else ())):
+        for name, limit in largest.items():
+            value = sizes.get(name)
+            if isinstance(value, int) and value > limit:
+                sizes[name] = limit
+                changed[name] = [value, limit]
     return changed

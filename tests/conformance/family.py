@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 ZEROS = {"NKISIM_UNWRITTEN_BYTE": "0"}  # kernels that read what they never wrote, and count on finite numbers there
+OLDER_SCALES = {"NKISIM_MX_SCALE_RULE": "ocp"}  # references that compare scale codes, by the rule of OCP's example
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Family:
         unskip: regular expression on names of cases that run although the test skips them.
         target: "trn2" or "trn3"; by default trn2 unless the test excludes it.
         bugs: known mistakes of the peer.
-        seconds: time a case gets.
+        seconds: of processor time a case gets.
         adapt: which of `adapted.ADAPTATIONS` the arguments go through.
         environment: variables that choose among behaviours nkisim has, such as `ZEROS`.
     """

@@ -24,7 +24,7 @@ class Settings:
         checkouts: by source: "nkilib" nki-library, "samples" nki-samples, "sdk" the folder nki of the SDK's documents.
         cases: most cases a family.
         parallel: cases at a time.
-        seconds: time a case gets; 0 for what its family says.
+        seconds: of processor time a case gets; 0 for what its family says.
         memory_gib: most memory a case may take.
         only: regular expression on names of cases.
         full_size: parameters keep their values, whatever the family's `largest` says.

@@ -9,6 +9,7 @@ import json
 import sys
 
 from support.case import Case
+from support.checkpoints import check_checkpoints
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
@@ -32,6 +33,19 @@ CASES = (
     Case(T=60, gate_upper=0.0, biases="gate_up", I=320, dtype="float16", routing="some_tokens_nowhere"),
     Case(T=1100, H=128, I=128, E=2, K=2, B=1024, biases="none"),
     Case(T=200, H=8192, I=512, E=2, K=1, B=256, biases="down"),
+    Case(variant="shard_on_i", T=150, H=384, I=337, gate_lower=-0.3, up_upper=0.4, up_offset=1.0),
+    Case(variant="shard_on_i", T=300, H=4096, I=3200, E=2, K=1, B=256, skip_token=False),
+    Case(variant="shard_on_i", T=600, H=1280, I=208, B=512, E=2, K=1, checkpoints=True, scaling=Mode.PRE_SCALE),
+    Case(variant="shard_on_i", T=200, H=2304, weights="fp8-row", fp8_inputs="both", I=600, B=256),
+    Case(variant="shard_on_i", T=150, K=1, accumulating=False, multiply_on_i=True, B=256, checkpoints=True),
+    Case(T=150, weights="fp8-static", multiply_on_i=True, skip_gate=True, up_lower=-0.2, fp8_inputs="gate_up"),
+    Case(T=150, weights="fp8-static", checkpoints=True, gate_upper=0.3, I=320, fp8_inputs="down", biases="down"),
+    Case(variant="shard_on_i_hybrid", T=500, E=3, B=128, checkpoints=True, padding_blocks=2),
+    Case(variant="shard_on_i_hybrid", T=700, E=2, K=1, B=640, static_blocks=0, weights="fp8-row", padding_blocks=1),
+    Case(variant="shard_on_i_hybrid", T=500, E=2, static_blocks=2, routing="one_expert", K=1, padding_blocks=0),
+    Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128, shuffled=True),
+    Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128),
+    Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
 
 
@@ -39,7 +53,9 @@ def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
     for case in CASES:
         try:
-            check(case)
+            outcome = check(case)
+            if outcome.checkpoints:
+                check_checkpoints(outcome)
         except SimulationError as error:
             return error.code
         except AssertionError:

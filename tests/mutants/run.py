@@ -33,11 +33,10 @@ def mutate(source: str, mutant: Mutant) -> str:
     Raises:
         LookupError: the piece to replace is not there as often as the catalogue says.
     """
-    parts = source.split(mutant.old)
-    if len(parts) <= mutant.occurrence or (mutant.occurrence == 1 and len(parts) != 2):
-        raise LookupError(f"{mutant.file}: {mutant.old!r} occurs {len(parts) - 1} times")
-    at = mutant.occurrence
-    return mutant.old.join(parts[:at]) + mutant.new + mutant.old.join(parts[at:])
+    count = source.count(mutant.old)
+    if count != 1:
+        raise LookupError(f"{mutant.file}: {mutant.old!r} occurs {count} times")
+    return source.replace(mutant.old, mutant.new)
 
 
 def run_battery(library: Path | None) -> str:

@@ -61,6 +61,8 @@ def test_an_expert_out_of_range_is_found_even_in_a_padding_block(value: int, pos
 @pytest.mark.parametrize("name", FINITE)
 def test_a_value_that_is_not_finite_is_found_in_every_tensor(name: str, value: float, dtype: str) -> None:
     case = replace(SKIP, dtype=dtype)
+    if name.endswith("_scale"):
+        case = replace(case, weights="fp8-row", fp8_inputs="both")
     last = tuple(n - 1 for n in build_inputs(case)[name].shape)
     error = refused(case, put(name, last, value))
     assert error.argument == name
@@ -76,6 +78,30 @@ def test_the_largest_and_smallest_finite_values_are_fine(dtype: str) -> None:
     values = [limits.max, limits.min, limits.smallest_subnormal, -limits.smallest_subnormal, -0.0]
     inputs["down_proj_bias"][0, : len(values)] = values
     check_inputs(**inputs, **SKIP.options())
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3", "float8_e5m2"])
+@pytest.mark.parametrize("name", ["gate_up_proj_weight", "down_proj_weight"])
+def test_codes_that_are_not_numbers_are_found(name: str, dtype: str) -> None:
+    case = replace(SKIP, weights="fp8-static", fp8=dtype)
+    check_inputs(**build_inputs(case), **case.options())
+    assert refused(case, put(name, (0, 1), np.nan)).argument == name
+
+
+@pytest.mark.parametrize("value", [0.0, -1.0])
+@pytest.mark.parametrize("name", ["gate_up_in_scale", "down_in_scale"])
+def test_activations_are_divided_by_a_positive_scale(name: str, value: float) -> None:
+    case = replace(SKIP, weights="fp8-static", fp8_inputs="both")
+    assert refused(case, put(name, (1, 0), value)).argument == name
+
+
+@pytest.mark.parametrize("name", ["token_position_to_id", "block_to_expert"])
+def test_integers_of_another_width_are_named(name: str) -> None:
+    def widen(inputs: dict[str, Any]) -> None:
+        inputs[name] = inputs[name].astype(np.int64)
+
+    error = refused(SKIP, widen)
+    assert str(error) == f"{name}: is int32; got int64. Cast it."
 
 
 @pytest.mark.parametrize("name", ["hidden_states", "expert_affinities_masked"])

@@ -139,3 +139,28 @@ def test_torch_in_gives_torch_out() -> None:
     assert output.dtype == torch.bfloat16
     expected = run(CASE).output
     assert_same_bits(output.view(torch.int16).numpy().view(expected.dtype), expected)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_size": np.int64(128)},
+        {"gate_clamp_upper_limit": np.float32(0.5), "up_clamp_lower_limit": np.int32(-1), "up_offset": np.float64(1)},
+        {"compute_dtype": np.float32},
+        {"compute_dtype": np.dtype("float32")},
+        {"compute_dtype": nl.float32},
+    ],
+    ids=str,
+)
+def test_numpy_numbers_and_types_are_as_good_as_plain_ones(changes: dict[str, Any]) -> None:
+    plain = {
+        name: str(np.dtype("float32")) if name == "compute_dtype" else getattr(value, "item", lambda v=value: v)()
+        for name, value in changes.items()
+    }
+    given, expected = (moe_cte[2](**{**arguments(), **options}) for options in (changes, plain))
+    assert_same_bits(given, expected)
+
+
+def test_a_grid_is_a_number_of_cores() -> None:
+    with pytest.raises(nkisim.SimulationError, match=r"NKI303.*\[2\.0\]"):
+        moe_cte[2.0]

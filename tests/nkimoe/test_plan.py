@@ -127,7 +127,7 @@ def test_a_plan_explains_itself() -> None:
         "shard_on_block on trn2, 2 core",
         "T=200 H=256 I=192 E=4 B=128 N=5",
         "128 tokens at a time",
-        "1 x 192 of 192 gate/up columns, 1 x 256 of 256 down columns",
+        "1 x 192 of 192 gate/up columns by 256 rows, 1 x 256 of 256 down columns",
         f"{tiling.sbuf_bytes} of 212984 bytes",
         RESIDENT,
         "PING_PONG (core 0: 3, core 1: 2)",

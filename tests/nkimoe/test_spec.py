@@ -57,6 +57,8 @@ def test_shard_on_block_defaults() -> None:
         "ep_degree": 1,
         "quantization_type": QuantizationType.MX,
         "per_core_output": False,
+        "checkpoint_activation": False,
+        "expert_affinity_multiply_on_I": False,
     }
 
 

@@ -56,7 +56,7 @@ LARGE = (
 def load_of(H: int, I: int, item: int = 2, peers: int = 0) -> Load:
     """Of a core that has all of H and I to itself, or half of both."""
     cores = peers + 1
-    return Load(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item)
+    return Load(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item, item * H // cores)
 
 
 @cases(*SWEEP, slow=LARGE)
@@ -84,8 +84,10 @@ def test_pieces_fit_and_cover(H: int, I: int, B: int, itemsize: int, peers: int)
     assert tiling.gate_up_columns == load.inner or tiling.gate_up_columns % 128 == 0
     assert tiling.down_columns <= load.written
     assert (load.gathered // 128) % tiling.row_group == 0
-    pieces = (ceil_div(load.inner, tiling.gate_up_columns), (peers + 1) * ceil_div(load.written, tiling.down_columns))
-    assert tiling.weights_fit is ((tiling.gate_up_tiles, tiling.down_tiles) == pieces)
+    gate_up = ceil_div(load.inner, tiling.gate_up_columns) * ceil_div(H, tiling.gate_up_rows)
+    down = (peers + 1) * ceil_div(load.written, tiling.down_columns)
+    assert tiling.weights_fit is ((tiling.gate_up_tiles, tiling.down_tiles) == (gate_up, down))
+    assert tiling.gate_up_rows == H or tiling.gate_up_rows % (128 * tiling.row_group) == 0
     assert tiling.transposes_per_bank * 128 * itemsize == 2048
 
 

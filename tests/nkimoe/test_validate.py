@@ -79,8 +79,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("hidden_states", {"hidden_states": zeros(1, 40, 128)}),
     ("gate_up_proj_weight", {"gate_up_proj_weight": zeros(2, 128, 64)}),
     ("down_proj_weight", {"down_proj_weight": zeros(64, 128)}),
-    *[("block_size", {"block_size": b}) for b in (0, -128, None, "128", 128.0, True, 1, 64, 96, 192)],
-    ("block_size", {"block_size": 1152, "token_position_to_id": slots(1152), "block_to_expert": np.zeros(1, np.int32)}),
+    *[("block_size", {"block_size": b}) for b in (0, -128, None, "128", 128.0, True)],
     # data types
     ("hidden_states", {"hidden_states": zeros(40, 128, dtype=np.float32)}),
     ("expert_affinities_masked", {"expert_affinities_masked": zeros(80, 1, dtype=np.float32)}),
@@ -125,8 +124,11 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("up_clamp_lower_limit", {"up_clamp_lower_limit": 0.0, "up_clamp_upper_limit": -0.5}),
     # arguments and options of other implementations
     ("conditions", {"conditions": np.ones(3, np.int32)}),
-    ("gate_up_activations_T", {"gate_up_activations_T": zeros(2, 2, 32, 128)}),
-    ("down_activations", {"down_activations": zeros(2, 128, 128)}),
+    ("gate_up_activations_T", {"gate_up_activations_T": zeros(2, 2, 32, 127)}),
+    ("gate_up_activations_T", {"gate_up_activations_T": zeros(2, 2, 32, 128, dtype=np.int32)}),
+    ("gate_up_activations_T", {"gate_up_activations_T": 3}),
+    ("down_activations", {"down_activations": zeros(2, 128, 256)}),
+    ("down_activations", {"down_activations": zeros(2, 128, 128), "spec": spec(expert_affinity_multiply_on_I=True)}),
     *[(name, {name: zeros(2, 1, 65, dtype=np.float32)}) for name in ("gate_up_proj_scale", "down_proj_scale")],
     *[(name, {name: zeros(2, 1)}) for name in ("gate_up_proj_scale", "down_proj_scale")],
     *[(name, {name: zeros(2, 1, dtype=np.float32)}) for name in ("gate_up_in_scale", "down_in_scale")],

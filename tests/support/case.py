@@ -35,6 +35,9 @@ class Case:
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
         weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static".
         shared_scales: one set of scales for all experts.
+        shuffled: blocks with tokens in random order instead of by expert.
+        checkpoints: ask for activation checkpoints.
+        static_blocks: num_static_block of a hybrid; conditions: how many more of them than blocks.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
 
@@ -71,6 +74,10 @@ class Case:
     fp8: str = "float8_e4m3"
     shared_scales: bool = False
     fp8_inputs: str = "none"
+    checkpoints: bool = False
+    shuffled: bool = False
+    static_blocks: int | None = None
+    conditions: int = 1
     values: str = "normal"
     seed: int = 0
 
@@ -91,9 +98,11 @@ class Case:
                 block_sharding_strategy=self.strategy,
                 per_core_output=self.per_core_output,
                 non_overlapping_shards=self.non_overlapping,
+                checkpoint_activation=self.checkpoints,
+                expert_affinity_multiply_on_I=self.multiply_on_i,
             )
             return MoECTESpec(implementation, shard_on_block=on_block)
-        on_i = ShardOnIConfig(expert_affinity_multiply_on_I=self.multiply_on_i)
+        on_i = ShardOnIConfig(self.checkpoints, self.multiply_on_i, self.static_blocks)
         return MoECTESpec(implementation, shard_on_I=on_i)
 
     def options(self) -> dict[str, Any]:

@@ -64,15 +64,40 @@ def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
 def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
     """The three routing tensors for experts [T, K] with weights [T, K]."""
     options: dict[str, Any] = {"skip_token": case.skip_token}
+    if case.variant == "shard_on_i_dropping":
+        return _one_block_an_expert(case, expert_ids, weights)
     affinities = scatter_affinities(weights, expert_ids, case.E, dtype=DTYPES[case.dtype], **options)
     mapping = build_block_mapping(expert_ids, case.E, case.B, **options)
     if case.padding_blocks is not None:
         n = mapping.n_real_blocks + case.padding_blocks
         mapping = build_block_mapping(expert_ids, case.E, case.B, n_blocks=n, **options)
-    return {
+    order = np.arange(mapping.block_to_expert.size)
+    if case.shuffled:
+        order[: mapping.n_real_blocks] = np.random.default_rng(case.seed).permutation(mapping.n_real_blocks)
+    routing = {
         "expert_affinities_masked": affinities,
-        "token_position_to_id": mapping.token_position_to_id,
-        "block_to_expert": mapping.block_to_expert,
+        "token_position_to_id": mapping.token_position_to_id.reshape(-1, case.B)[order].reshape(-1),
+        "block_to_expert": mapping.block_to_expert[order],
+    }
+    if case.variant == "shard_on_i_hybrid":
+        blocks = mapping.block_to_expert.size
+        routing["conditions"] = (np.arange(blocks + case.conditions) < mapping.n_real_blocks).astype(np.int32)
+    return routing
+
+
+def _one_block_an_expert(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
+    """The capacity layout: block e holds the first B tokens of expert e; later ones are dropped."""
+    pad = -1 if case.skip_token else case.T
+    ids = np.full((case.E, case.B), pad, np.int32)
+    for e in range(case.E):
+        tokens = np.flatnonzero((expert_ids == e).any(axis=1))[: case.B]
+        ids[e, : tokens.size] = tokens
+    return {
+        "expert_affinities_masked": scatter_affinities(
+            weights, expert_ids, case.E, dtype=DTYPES[case.dtype], skip_token=case.skip_token
+        ),
+        "token_position_to_id": ids.reshape(-1),
+        "block_to_expert": np.arange(case.E, dtype=np.int32),
     }
 
 

@@ -12,7 +12,7 @@ import numpy.typing as npt
 import nkisim
 from nkimoe import moe_cte
 from nkimoe.plan import Plan, make_plan
-from nkimoe.reference import moe_cte_reference
+from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
 from nkimoe.request import Request
 from nkimoe.targets import TARGETS
 from nkimoe.tolerance import tolerance
@@ -31,12 +31,14 @@ class Outcome:
 
     Attributes:
         output: [T', H], as the kernel returned it (slab 0 of a per-core output).
+        checkpoints: gate/up and down activations, as far as they were returned.
         run: the simulation.
     """
 
     case: Case
     inputs: dict[str, Any]
     output: Array
+    checkpoints: list[Array]
     run: nkisim.Run
 
 
@@ -47,14 +49,14 @@ def run(
     tensors = build_inputs(case) if inputs is None else inputs
     simulator = nkisim.Simulator(case.target, lnc=case.cores, observers=observers)
     done = simulator.run(moe_cte, **{**tensors, **case.options(), **changes})
-    output = done.outputs
+    output, *checkpoints = done.outputs if isinstance(done.outputs, tuple) else (done.outputs,)
     if case.per_core_output:
         rows, H = tensors["hidden_states"].shape
         assert output.shape == (rows, case.cores, H)
         assert not output[:, 1:].astype(np.float32).any(), "slabs after the first are zero"
         output = output[:, 0]
     assert output.dtype == tensors["hidden_states"].dtype
-    return Outcome(case, tensors, output, done)
+    return Outcome(case, tensors, output, checkpoints, done)
 
 
 def plan_of(case: Case, inputs: dict[str, Any]) -> Plan:
@@ -65,9 +67,19 @@ def plan_of(case: Case, inputs: dict[str, Any]) -> Plan:
 
 def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:
     """What the definition gives."""
+    return moe_cte_reference(**inputs, **_reference_options(case))
+
+
+def reference_checkpoints(case: Case, inputs: dict[str, Any]) -> tuple[npt.NDArray[np.float32], ...]:
+    """Gate/up and down activations, by the definition."""
+    options = _reference_options(case)
+    del options["is_tensor_update_accumulating"]
+    return moe_cte_checkpoints_reference(**inputs, **options)
+
+
+def _reference_options(case: Case) -> dict[str, Any]:
     options = {name: value for name, value in case.options().items() if name not in NOT_OF_THE_REFERENCE}
-    more = {"skip_token": case.skip_token, "expert_affinity_multiply_on_I": case.multiply_on_i}
-    return moe_cte_reference(**inputs, **options, **more)
+    return {**options, "skip_token": case.skip_token, "expert_affinity_multiply_on_I": case.multiply_on_i}
 
 
 def assert_matches_reference(outcome: Outcome) -> None:

@@ -5,28 +5,30 @@ from __future__ import annotations
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.stages.dense.project_down import project_down
 from nkimoe.kernels.stages.dense.project_gate_up import project_gate_up
-from nkimoe.kernels.stages.exchange import add_across_cores, share_tokens
+from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.transpose_tokens import transpose_tokens
 
 
-def compute(now: Part, following: Part | None, layer: Layer) -> None:
+def compute(now: Part, following: Part | None, after: Part | None, layer: Layer) -> None:
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
-    Whatever `following` needs starts loading as soon as `now` has no more use for the room.
+    Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
+    between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
     """
     scaling, weights = layer.scaling, layer.weights
-    weights.open(now)
-    updates = layer.updates(now)
-    rows = scaling.rows(layer.token_rows.of(now), now.affinities)
-    tokens = share_tokens(transpose_tokens(rows, now.tiles.size, layer), layer.share.gathered)
     layer.token_rows.gather(following)
-    projections = project_gate_up(tokens, weights, now, following, scaling.columns(now.affinities))
+    updates = layer.updates(now)
+    projections = project_gate_up(layer.tokens.of(now), weights, now, following, scaling.columns(now.affinities))
+    projections = layer.checkpoints.gate_up(projections, now)
     factors = scaling.hidden(now.affinities)
-    hidden = layer.activation.intermediate(projections, layer.share.inner.size, tokens.shape[2], layer, factors)
+    hidden = layer.activation.intermediate(projections, now, layer, factors)
+    weights.leave_gate_up(following)
+    layer.take_in(following)
+    layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     partials = project_down(hidden, weights, now, following, bias)
-    results = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
-    for tile, columns, result in weights.down_finish.results(results, bias):
+    sums = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
+    results = weights.down_finish.results(sums, bias)
+    for tile, columns, result in layer.checkpoints.down(results, now):
         updates[tile].add(columns, result)
-    weights.leave(following)
+    weights.leave_down(following)

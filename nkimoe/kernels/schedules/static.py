@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 
-Program = Callable[[Part, Part | None, Layer], None]
-"""Processes a part of a block, and starts the loads of the part that follows it."""
+Program = Callable[[Part, Part | None, Part | None, Layer], None]
+"""Processes a part of a block, and starts loads of the two parts that follow it, as far as they are known."""
 
 
 def run_static(layer: Layer, program: Program) -> Any:
     """Process all blocks in order and return the output."""
-    layer.output.begin()
     run_blocks(layer.blocks(layer.share.blocks.count), None, layer, program)
-    return layer.output.finish()
+    return layer.finish()
 
 
 def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: Layer, program: Program) -> None:
     """Process blocks in order. `afterwards` follows the last part."""
     parts = (part for block in blocks for part in layer.parts_of(block))
-    now = next(parts, None)
-    if now is not None:
-        layer.start(now)
-    while now is not None:
-        following = next(parts, None)
-        program(now, following or afterwards, layer)
-        now = following
+    window = list(islice(parts, 1))
+    for first in window:
+        layer.start(first)
+    window += islice(parts, 1)
+    layer.prepare_output(window[1:])
+    while window:
+        window += islice(parts, 3 - len(window))
+        now = window.pop(0)
+        following, after = (*window, afterwards, None)[:2]
+        program(now, following, after, layer)

@@ -29,8 +29,10 @@ def share_tokens(tokens: Any, gathered: Span) -> Any:
 def add_across_cores(partials: Iterator[Result], written: Span, dtype: Any) -> Iterator[Result]:
     """Yield the sums over both cores of this core's columns of H.
 
+    Each bank of the other core's columns is swapped for the same bank of own columns as soon as it is there.
+
     Args:
-        partials: this core's share of the contraction over I, for all columns: each piece of the other core's columns
+        partials: this core's share of the contraction over I, for all columns; a piece of the other core's columns
             comes before the piece of own columns it is swapped for.
         dtype: of partial sums on their way.
     """

@@ -52,19 +52,25 @@ class TokenRows:
         shape, prepare = (PARTITIONS, columns.size), PREPARE[request.skip_dma.skip_token]
         ring = TileRing(tiles, shape, request.compute_dtype, prepare)
         self._tiles = [ring.take() for _ in range(tiles)]
+        self._part: Part | None = None
 
     def gather(self, part: Part | None) -> None:
-        """Start loading a part's rows."""
-        if part is not None:
+        """Start loading a part's rows, unless they are on their way."""
+        if part is not None and part is not self._part:
+            self._part = part
             H, size = self._source.shape[1], self._columns.size
             for tile, ids in zip(self._tiles, part.ids, strict=False):
                 rows = self._source.ap(
-                    pattern=[[H, PARTITIONS], [1, size]],
+                    pattern=self.pattern(H, size),
                     offset=self._columns.start,
                     vector_offset=ids,
                     indirect_dim=0,
                 )
                 nisa.dma_copy(dst=tile, src=rows, oob_mode=self._out_of_bounds)
+
+    def pattern(self, H: int, size: int) -> list[list[int]]:
+        """The columns of 128 rows, as steps and counts."""
+        return [[H, PARTITIONS], [1, size]]
 
     def of(self, part: Part) -> list[Any]:
         """The tiles of the part gathered last."""

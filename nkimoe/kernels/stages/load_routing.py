@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,7 @@ class BlockRouting:
         expert: int32 [1, 1].
         expert_to_load: int32 [1, 1], the same, or E when the block before used this expert too.
         affinities: fp32 [128, tiles], or None when no stage reads them.
+        is_first: the core has written no results yet.
     """
 
     number: Any
@@ -34,6 +35,12 @@ class BlockRouting:
     expert: Any
     expert_to_load: Any
     affinities: Any = None
+    is_first: bool = False
+
+    @property
+    def name(self) -> str:
+        """For people who watch a run."""
+        return f"block {self.number}" if isinstance(self.number, int) else "block of the loop"
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ class Routing:
             rows=window.rows[:, start : start + tiles],
             expert=self.experts[:, j : j + 1],
             expert_to_load=self._to_load[:, j : j + 1],
+            is_first=j == 0,
         )
 
     def _load(self, first: int, n: int) -> _Window:
@@ -117,13 +125,32 @@ class Routing:
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
         ids = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf, name=f"token_ids_{first}")
-        pattern = [[1, 128], [step * p.B, n], [128, tiles]]
-        nisa.dma_copy(dst=ids, src=self._request.token_position_to_id.ap(pattern=pattern, offset=at * p.B))
+        source = self._request.token_position_to_id
+        load_ids(
+            ids.reshape((PARTITIONS, n, tiles)), p,
+            lambda pattern, offset: source.ap(
+                pattern=[pattern[0], [step * p.B, n], pattern[1]], offset=at * p.B + offset
+            ),
+        )  # fmt: skip
         everywhere = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name=f"experts_everywhere_{first}")
         experts = self._request.block_to_expert.ap(pattern=[[0, 128], [step, n]], offset=at)
         nisa.dma_copy(dst=everywhere, src=experts)
         rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
         return _Window(first, ids, affinity_rows(rows, ids, everywhere, p.E))
+
+
+def load_ids(ids: Any, problem: Problem, view: Callable[[list[list[int]], int], Any]) -> None:
+    """Fill ids [128, blocks, tiles]; slots beyond the end of a block that is not whole tiles long are pads.
+
+    Args:
+        view: from a pattern [[step, partitions], [step, tiles]] and an offset within a block to its part of HBM.
+    """
+    whole, rest = divmod(problem.B, PARTITIONS)
+    if whole:
+        nisa.dma_copy(dst=ids[:, :, 0:whole], src=view([[1, PARTITIONS], [PARTITIONS, whole]], 0))
+    if rest:
+        nisa.memset(dst=ids[:, :, whole : whole + 1], value=problem.T)
+        nisa.dma_copy(dst=ids[0:rest, :, whole : whole + 1], src=view([[1, rest], [PARTITIONS, 1]], whole * PARTITIONS))
 
 
 def affinity_rows(rows: Any, ids: Any, experts: Any, E: int) -> Any:

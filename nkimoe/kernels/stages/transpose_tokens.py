@@ -8,7 +8,12 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import PARTITIONS, Span, spans
+from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
+from nkimoe.kernels.stages.exchange import share_tokens
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.tiling import PARTITIONS, Span, Tiling, spans
+
+Inputs = Unquantised | Quantised
 
 
 def hidden_rows(tile: int, group: int) -> slice:
@@ -21,22 +26,35 @@ def hidden_rows(tile: int, group: int) -> slice:
     return slice(start, start + (PARTITIONS - 1) * group + 1, group)
 
 
-def transpose_tokens(rows: Iterable[Any], count: int, layer: Any) -> Any:
-    """[128, H/128, tokens] from `count` tiles of rows; partition and tile together name the row of H.
+class TokenColumns:
+    """The tokens of one part as columns: [128, H/128, tokens]; partition and tile together name the row of H.
 
-    Only the core's gathered columns of H are filled in; rows are tiles [128 tokens, gathered columns].
+    There is one tile: the next part's tokens move in as soon as this part's gate and up projections are through, and
+    are transposed while the activation is computed.
     """
-    own, tiling, inputs = layer.share.gathered, layer.tiling, layer.weights.gate_up_inputs
-    tokens = nl.ndarray(
-        (PARTITIONS, layer.problem.H // PARTITIONS, count * PARTITIONS), dtype=inputs.dtype, buffer=nl.sbuf
-    )
-    first = own.start // PARTITIONS
-    for t, row in enumerate(rows):
-        for bank in spans(own.size // PARTITIONS, tiling.transposes_per_bank):
+
+    def __init__(self, hidden: int, tiling: Tiling, own: Span, inputs: Inputs) -> None:
+        self._tiling, self._own, self._inputs = tiling, own, inputs
+        shape = (PARTITIONS, hidden // PARTITIONS, tiling.token_tiles * PARTITIONS)
+        self._tile = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
+
+    def fill(self, rows: Iterable[Any]) -> None:
+        """Transpose tiles [128 tokens, own columns of H]; what only the other core gathered comes from there."""
+        count = 0
+        for t, row in enumerate(rows):
+            self._transpose(row, self._tile[:, :, t * PARTITIONS : (t + 1) * PARTITIONS])
+            count = t + 1
+        share_tokens(self._tile[:, :, 0 : count * PARTITIONS], self._own)
+
+    def of(self, part: Part) -> Any:
+        """The columns of the part that was transposed last."""
+        return self._tile[:, :, 0 : part.tiles.size * PARTITIONS]
+
+    def _transpose(self, row: Any, columns: Any) -> None:
+        first = self._own.start // PARTITIONS
+        for turn, bank in enumerate(spans(self._own.size // PARTITIONS, self._tiling.transposes_per_bank)):
             turned = nl.ndarray((PARTITIONS, bank.size, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
-                columns = row[:, hidden_rows(bank.start + k, tiling.row_group)]
-                nisa.nc_transpose(dst=turned[:, k, :], data=columns, engine=nisa.engine.tensor)
-            here = Span(first + bank.start, bank.size)
-            inputs.store(tokens[:, here.slice, t * PARTITIONS : (t + 1) * PARTITIONS], turned)
-    return tokens
+                source = row[:, hidden_rows(bank.start + k, self._tiling.row_group)]
+                nisa.nc_transpose(dst=turned[:, k, :], data=source, engine=nisa.engine.tensor)
+            self._inputs.store(columns[:, Span(first + bank.start, bank.size).slice, :], turned, turn)

@@ -6,6 +6,7 @@ rows, add, write. With two cores each accumulates its own slab; one pass at the 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import nki.isa as nisa
@@ -13,8 +14,17 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.problem import Problem
 from nkimoe.request import Request
 from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+from nkimoe.variants import DENSE, MX
+
+Room = Callable[[Any], tuple[Any, Any]]
+"""From an index tile to a tile for those rows, and how results go into it."""
+
+
+ZERO_COLUMNS = 1024  # of the tile that output is cleared from
+SUMS_AHEAD = 2  # tiles of both slabs that are loaded ahead of their sum
 
 
 class Slab:
@@ -49,9 +59,9 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: Any, scale: Any, name: str) -> None:
+    def __init__(self, output: Output, ids: Any, scale: Any, room: Room, name: str) -> None:
         self._output, self._ids, self._scale, self._name = output, ids, scale, name
-        self._rows, self._combine = output.rows(ids)
+        self._rows, self._combine = room(ids)
 
     def add(self, columns: Span, result: Any) -> None:
         """new = result * scale (+ old), rounded once. Columns come in order; the last ones write."""
@@ -93,15 +103,19 @@ class Output:
 
     def rows(self, ids: Any) -> tuple[Any, Any]:
         """A tile [128, columns] for rows `ids`, and how results go into it."""
+        return self.fresh_rows(ids)
+
+    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+        """The same for rows that hold nothing yet."""
         tile = nl.ndarray((PARTITIONS, self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
         return tile, _replace
 
     def rewind(self) -> None:
         """A device loop begins its body."""
 
-    def updates(self, ids: list[Any], scales: list[Any], name: str) -> list[Update]:
-        """One update for each index tile, results multiplied by the matching scale."""
-        return [Update(self, i, scale, name) for i, scale in zip(ids, scales, strict=True)]
+    def updates(self, ids: list[Any], scales: list[Any], room: Room, name: str) -> list[Update]:
+        """One update for each index tile, its results multiplied by a scale; `room` is `rows` or `fresh_rows`."""
+        return [Update(self, i, scale, room, name) for i, scale in zip(ids, scales, strict=True)]
 
     def finish(self) -> Any:
         """The finished output."""
@@ -133,6 +147,9 @@ class Accumulate(Output):
 
     def begin(self) -> None:
         _clear(self.slab, spans(self.slab.rows, PARTITIONS))
+
+    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+        return self._ring.take(), _replace
 
     def rows(self, ids: Any) -> tuple[Any, Any]:
         old = self._ring.take()
@@ -168,16 +185,24 @@ class AccumulateSlabs(Accumulate):
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
-        first, second = self.slabs
-        for span in _my_share(first.rows):
-            total = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
-            other = nl.ndarray((span.size, first.columns.size), dtype=self.dtype, buffer=nl.sbuf)
-            nisa.dma_copy(dst=total, src=first.part(span))
-            nisa.dma_copy(dst=other, src=second.part(span))
+        shares = _my_share(self.slabs[0].rows)
+        loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
+        for i, span in enumerate(shares):
+            loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
+            total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
-            nisa.dma_copy(dst=first.part(span), src=total)
-            self._leftover(second, span)
+            _store(self.slabs[0].part(span), total)
+            self._leftover(self.slabs[1], span)
         return self.tensor
+
+    def _load(self, span: Span) -> list[Any]:
+        """Some rows of both slabs."""
+        tiles = []
+        for slab in self.slabs:
+            tile = nl.ndarray((span.size, slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
+            nisa.dma_copy(dst=tile, src=slab.part(span))
+            tiles.append(tile)
+        return tiles
 
 
 def _my_share(rows: int) -> list[Span]:
@@ -186,16 +211,18 @@ def _my_share(rows: int) -> list[Span]:
 
 
 def _clear(slab: Slab, parts: list[Span]) -> None:
-    """Zero these rows of the slab."""
-    zeros = _zeros(slab)
+    """Zero these rows of the slab, from a narrow tile that is read again and again."""
+    size = slab.columns.size
+    width = next(size // n for n in range(1, size + 1) if size % n == 0 and size // n <= ZERO_COLUMNS)
+    zeros = nl.ndarray((min(PARTITIONS, slab.rows), width), dtype=slab.tensor.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=zeros, value=0)
     for span in parts:
-        nisa.dma_copy(dst=slab.part(span), src=zeros[0 : span.size, :])
+        _store(slab.part(span), zeros.ap(pattern=[[width, span.size], [0, size // width], [1, width]]))
 
 
-def _zeros(slab: Slab) -> Any:
-    tile = nl.ndarray((min(PARTITIONS, slab.rows), slab.columns.size), dtype=slab.tensor.dtype, buffer=nl.sbuf)
-    nisa.memset(dst=tile, value=0)
-    return tile
+def _store(dst: Any, src: Any) -> None:
+    """dst = src in the queue of gathers and scatters, so that no load of weights waits behind it."""
+    nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
 
 
 def _leave(slab: Slab, span: Span) -> None:
@@ -206,13 +233,27 @@ def _clear_rows(slab: Slab, span: Span) -> None:
     _clear(slab, [span])
 
 
+def _slabs_in_rows(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+    """[T', cores, H]."""
+    tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
+
+
+def _slabs_one_after_another(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+    """[cores, T', H]."""
+    tensor = nl.ndarray((p.cores, p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
+
+
+_SLABS_OF = {DENSE: _slabs_in_rows, MX: _slabs_one_after_another}  # as in nkilib
+
+
 def make_output(request: Request, plan: Plan) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
     p, dtype, buffers = plan.problem, request.hidden_states.dtype, OLD_ROW_SETS * plan.tiling.token_tiles
     everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
-        tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
-        slabs = [Slab(tensor, p.rows, everything, p.cores * p.H, c * p.H) for c in range(p.cores)]
+        tensor, slabs = _SLABS_OF[plan.variant.numerics](p, dtype)
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)

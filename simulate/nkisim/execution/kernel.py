@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from nkisim.errors import ArgumentError, LaunchError
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch, is_running
@@ -22,7 +24,10 @@ class Kernel:
         self.function, self.grid = function, grid
 
     def __getitem__(self, grid: int | tuple[int, ...]) -> Kernel:
-        return Kernel(self.function, grid if isinstance(grid, tuple) else (grid,))
+        sizes = grid if isinstance(grid, tuple) else (grid,)
+        if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
+            raise LaunchError("a launch grid counts cores", f"[{grid!r}]", "Use kernel[2], or kernel[1].")
+        return Kernel(self.function, tuple(int(n) for n in sizes))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not is_running():

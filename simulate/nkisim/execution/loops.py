@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nkisim.errors import ArgumentError, LoopError, kernel_location
+from nkisim.errors import ArgumentError, DtypeError, LoopError, kernel_location
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.traced import Iteration, difference
@@ -74,6 +74,8 @@ def device_range(lower: Any, upper: Any, step: int = 1) -> Iterator[VirtualRegis
 
 
 def _bound(value: Any) -> int:
+    if getattr(value, "dtype", None) == "int64":
+        raise DtypeError("a loop is bounded by ints and 32-bit scalars", "int64", "Load the bound from an int32 tile.")
     if isinstance(value, RegisterValue):
         return value.read()
     if isinstance(value, int):

@@ -42,13 +42,11 @@ class Taps:
 
     Args:
         wanted: names, `*` and `?` allowed; or names with a function of the array, whose result is kept instead.
-        folder: also write each array to `folder/name/core_0/0000.npy` and so on.
     """
 
-    def __init__(self, wanted: Wanted, folder: str | Path | None = None) -> None:
+    def __init__(self, wanted: Wanted) -> None:
         functions = dict(wanted) if isinstance(wanted, Mapping) else dict.fromkeys(wanted, lambda values: values)
         self._functions: dict[str, Callable[[Array], Any]] = functions
-        self._folder = None if folder is None else Path(folder)
         self.snapshots: dict[str, list[Snapshot]] = {}
         self._watched: dict[int, NkiTensor] = {}
         self._written: dict[int, int] = {}
@@ -76,12 +74,18 @@ class Taps:
         tensor = self._watched[identity]
         values = peek(tensor)
         taken = self.snapshots.setdefault(tensor.name, [])
-        if self._folder is not None:
-            place = self._folder / tensor.name / f"core_{core}"
-            place.mkdir(parents=True, exist_ok=True)
-            save(place / f"{sum(s.core == core for s in taken):04}.npy", values)
         function = next(f for pattern, f in self._functions.items() if fnmatch.fnmatchcase(tensor.name, pattern))
         taken.append(Snapshot(function(values), core, where))
+
+
+def save_snapshots(snapshots: Mapping[str, Sequence[Snapshot]], folder: Path) -> None:
+    """Write each array to `folder/name/core_0/0000.npy` and so on, counted by core."""
+    for name, taken in snapshots.items():
+        for core in sorted({s.core for s in taken}):
+            place = folder / name / f"core_{core}"
+            place.mkdir(parents=True, exist_ok=True)
+            for number, values in enumerate(s.values for s in taken if s.core == core):
+                save(place / f"{number:04}.npy", np.asarray(values))
 
 
 def save(path: Path, values: Array) -> None:

@@ -67,10 +67,11 @@ def access_pattern(operand: str, t: NkiTensor) -> None:
     """What one instruction of a compute engine can address within a partition: elements, dimensions, steps.
 
     The access-pattern guide allows four dimensions a partition. Neighbouring dimensions that one step describes count
-    as one, as a compiler would merge them.
+    as one, as a compiler would merge them. Elements that a broadcast repeats count once: public kernels repeat more.
     """
     machine = current_core().machine
-    most, count = machine[f"access.{t.buffer.value}_elements"], free_size(t)
+    most = machine[f"access.{t.buffer.value}_elements"]
+    count = math.prod([n for n, step in zip(t.shape[1:], t.strides[1:], strict=True) if step])
     if count > most:
         raise ShapeError(
             f"one instruction addresses at most {most} elements a partition of {t.buffer.name}",

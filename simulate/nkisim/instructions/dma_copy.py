@@ -51,6 +51,9 @@ def dma_copy(
     )  # fmt: skip
 
 
+_RINGS = 16
+
+
 def check_reachable(operand: str, t: Any) -> None:
     """DMA engines reach HBM and SBUF."""
     if checks.tensor(t, operand).buffer is MemoryRegion.psum:
@@ -60,11 +63,15 @@ def check_reachable(operand: str, t: Any) -> None:
 
 
 def _mode(dst: NkiTensor, src: NkiTensor, asked: DgeMode) -> DgeMode:
-    """The descriptor generation a compiler would pick: software for gathers and casts at runtime addresses."""
+    """The descriptor generation a compiler would pick.
+
+    On the device where the sixteen rings divide the partitions: in hardware, but in software for gathers and casts.
+    """
     if asked is not DgeMode.unknown:
         return asked
     hows = [t.indirection for t in (dst, src) if t.indirection is not None]
-    if not hows:
+    on_chip = dst if dst.buffer is MemoryRegion.sbuf else src
+    if not hows and on_chip.shape[0] % _RINGS:
         return DgeMode.none
     return DgeMode.swdge if any(h.per_partition for h in hows) or dst.dtype != src.dtype else DgeMode.hwdge
 

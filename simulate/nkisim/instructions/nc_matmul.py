@@ -38,6 +38,7 @@ def nc_matmul(
     name: str | None = None,
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
+    perf_mode = _mode(perf_mode)
     rows = 2 if perf_mode is PerfMode.double_row else 1
     if is_transpose and (accumulate or rows == 2):
         raise ArgumentError(
@@ -68,6 +69,15 @@ def nc_matmul(
     }
     work = Work(n, 0 if is_transpose else k * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
+
+
+def _mode(asked: Any) -> PerfMode:
+    """The mode; public kernels also write its name."""
+    try:
+        return PerfMode(asked)
+    except ValueError:
+        names = ", ".join(mode.name for mode in PerfMode)
+        raise ArgumentError(f"perf_mode is one of {names}", f"{asked!r}", "Use nisa.matmul_perf_mode.") from None
 
 
 @remembered

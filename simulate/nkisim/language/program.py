@@ -10,7 +10,7 @@ from pathlib import Path
 from nkisim.errors import ArgumentError, BufferRuleError
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.taps import save
-from nkisim.memory import MemoryRegion, NkiTensor, resolve
+from nkisim.memory import MemoryRegion, NkiTensor, first_unwritten, resolve
 
 
 def program_id(axis: int = 0) -> int:
@@ -65,7 +65,9 @@ def device_print(print_prefix: str, tensor: NkiTensor) -> None:
         raise BufferRuleError("device_print shows SBUF and HBM tensors", f"{tensor!r}", "Copy it to SBUF first.")
     if core.only_traces:
         return
-    values = core.numerics.values(resolve(tensor))
+    region = resolve(tensor)
+    first_unwritten(region)  # gives such bytes their defined value
+    values = core.numerics.values(region)
     print(f"{print_prefix} (core {core.identity})\n{values}")
     folder = os.environ.get("NEURON_RT_DEBUG_OUTPUT_DIR")
     if folder:

@@ -22,6 +22,8 @@ def scalar_load(src: NkiTensor) -> NkiScalar:
         ShapeError, BufferRuleError, DtypeError: src is not such a tensor.
     """
     _one_integer("src", src)
+    if current_core().only_traces:
+        return NkiScalar(0, src.dtype)
     loaded: list[int] = []
 
     def load(values: Any) -> tuple[()]:
@@ -41,6 +43,8 @@ def scalar_store(dst: NkiTensor, value: NkiScalar) -> None:
         raise ArgumentError("scalar_store stores an NkiScalar", f"{value!r}", "Use nisa.memset for a constant.")
     if value.dtype != dst.dtype:
         raise DtypeError("dst has the width of the scalar", f"{value.dtype} into {dst.dtype}", "Store, then convert.")
+    if current_core().only_traces:
+        return
     number = value.read()
     write = Operation(engine.sync, (), (dst,), lambda: np.full(dst.shape, number, np.int64))
     execute(current_core(), "scalar_store", write)

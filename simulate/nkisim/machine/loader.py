@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -47,6 +48,12 @@ class Machine:
     def number(self, key: str) -> float:
         """The value of a quantity that need not be whole."""
         return self.quantities[key].value
+
+    def scaled(self, factors: Mapping[str, float]) -> Machine:
+        """This machine with constants of its time model multiplied, by name: see `machine.scaling`."""
+        from nkisim.machine.scaling import scaled
+
+        return scaled(self, factors)
 
     @property
     def partitions(self) -> int:

@@ -72,8 +72,7 @@ def _resolve_columns(tensor: NkiTensor, how: Columns) -> Region:
     """Rows of the access are the columns; its second dimension is the partition."""
     region = resolve(how.index)
     whole = _access(tensor, Layout((tensor.shape[0], how.extent), tensor.strides, tensor.offset))
-    if first_unwritten(region) is not None:
-        raise _unwritten_index(region)
+    _check_index(region)
     rows = offsets(how, read(region))
     pitch, step = whole.strides
     access = replace(whole, shape=(how.count, tensor.shape[0]), strides=(step, pitch), rows=rows)
@@ -138,24 +137,25 @@ def _index_values(how: Indirection) -> Array:
     if isinstance(how.index, RegisterValue):
         return np.array([how.index.read()], np.int64)
     region = resolve(how.index)
-    if first_unwritten(region) is not None:
-        raise _unwritten_index(region)
+    _check_index(region)
+    return read(region).astype(np.int64).T.reshape(-1)
+
+
+def _check_index(region: Region) -> None:
+    """Indices hold values that somebody wrote, and that are known."""
+    missing = first_unwritten(region)
+    if missing is not None:
+        raise UninitializedRead(
+            "a runtime index is written before it is used",
+            f"element {missing} of shape {region.access.shape} in the {region.access.storage} was never written",
+            "Load or compute the indices first.",
+        )
     if not is_computed(region):
         raise NotSimulated(
             "without numerics, runtime indices depend on integer arguments and constants only",
             f"indices in the {region.access.storage}, which follow from floating point data",
             "Simulate with numerics=True.",
         )
-    return read(region).astype(np.int64).T.reshape(-1)
-
-
-def _unwritten_index(region: Region) -> UninitializedRead:
-    return UninitializedRead(
-        "a runtime index is written before it is used",
-        f"element {first_unwritten(region)} of shape {region.access.shape} in the {region.access.storage} was never "
-        "written",
-        "Load or compute the indices first.",
-    )
 
 
 @functools.lru_cache(maxsize=1 << 16)
@@ -229,9 +229,13 @@ def _check_hbm(
 
 def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
     """`data` seen through the access, as `dtype`; all rows for a gather."""
+    if access.rows is not None and not access.rows.size:  # there may be no bytes at all behind the access
+        return np.empty((0, *access.shape[1:]), dtype)
+    if access.size == 0:
+        return np.empty(access.shape, dtype)  # storage may have no bytes, and NumPy looks at offset and strides
     if access.rows is None:
         return np.ndarray(access.shape, dtype, data.data, access.start, access.strides)
-    count = int(access.rows.max()) + 1 if access.rows.size else 0
+    count = int(access.rows.max()) + 1
     return np.ndarray((count, *access.shape[1:]), dtype, data.data, access.start, access.strides)
 
 
@@ -247,10 +251,10 @@ def read(region: Region) -> Array:
 
 
 def peek(tensor: NkiTensor) -> Array:
-    """A copy of what the tensor holds now, unwritten bytes as their poison. For people: no instruction reads it."""
+    """A copy of what the tensor holds now, unwritten bytes as their poison, NaN without bytes. For people."""
     region = resolve(tensor)
     first_unwritten(region)
-    return read(region).copy()
+    return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:

@@ -46,6 +46,8 @@ def checked(how: Indirection, buffer: MemoryRegion) -> Indirection:
     if how.per_partition and buffer.is_on_chip:
         raise BufferRuleError("a gather or scatter addresses HBM", f"{buffer.value}", "Index the HBM side.")
     if isinstance(how.index, RegisterValue) and not how.per_partition:
+        if buffer.is_on_chip and getattr(how.index, "dtype", "int32") != "int32":
+            raise DtypeError("an offset into SBUF or PSUM is an int32 scalar", "int64", "Load it from an int32 tile.")
         return how
     if not hasattr(how.index, "storage"):
         raise ArgumentError(

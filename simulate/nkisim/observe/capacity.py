@@ -65,10 +65,14 @@ class Capacity(Observer):
         """Most PSUM banks in use at once, over the cores."""
         return max((o.banks for o in self.occupancy.values()), default=0)
 
+    def lifetimes(self, core: int, buffer: MemoryRegion) -> list[Lifetime]:
+        """The tensors of one memory in the order of first use; placed, after `on_finish`."""
+        own = [t for (c, _), t in self._lifetimes.items() if c == core and t.storage.buffer is buffer]
+        return sorted(own, key=lambda t: t.first)
+
     def on_finish(self) -> list[Finding]:
         for core, buffer in sorted({(c, t.storage.buffer) for (c, _), t in self._lifetimes.items()}, key=str):
-            own = [t for (c, _), t in self._lifetimes.items() if c == core and t.storage.buffer is buffer]
-            self.occupancy[core, buffer] = self._occupy(sorted(own, key=lambda t: t.first), buffer)
+            self.occupancy[core, buffer] = self._occupy(self.lifetimes(core, buffer), buffer)
         return [Finding(_error(key, o)) for key, o in self.occupancy.items() if o.peak > o.capacity or o.homeless]
 
     def _occupy(self, lifetimes: list[Lifetime], buffer: MemoryRegion) -> Occupancy:

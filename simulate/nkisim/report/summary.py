@@ -1,43 +1,158 @@
-"""Counts of a run."""
+"""All that is known of a run: counts, memory, and what the time model predicts."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+from nkisim.errors import ArgumentError
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity, Counters
+from nkisim.report.perfetto import save_perfetto
+from nkisim.report.prediction import EngineSummary, Prediction
+from nkisim.report.roofline import Peaks, UsefulWork, machine_peaks
+from nkisim.timing import Timer
+from nkisim.timing.source_lines import SourceLine
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Profile:
-    """What a kernel did, summed over its cores.
+    """What a kernel did, summed over its cores, and how long the time model says it takes.
+
+    Times are predicted when they are first asked for.
 
     Attributes:
-        instructions: by engine.
-        opcodes: by instruction.
-        hbm_read, hbm_written: bytes.
-        macs: multiply-accumulates on the PE, padding included.
-        sbuf_peak_bytes: SBUF in use at once, bytes a partition, on the fuller core.
-        psum_peak_banks: PSUM banks in use at once, likewise.
+        counters: instructions, bytes and multiply-accumulates.
+        capacity: use of on-chip memory.
+        timer: what the schedule depends on; None without the time model.
     """
 
-    instructions: dict[str, int]
-    opcodes: dict[str, int]
-    hbm_read: int
-    hbm_written: int
-    macs: int
-    sbuf_peak_bytes: int
-    psum_peak_banks: int
+    counters: Counters
+    capacity: Capacity
+    timer: Timer | None = None
 
-    @classmethod
-    def from_observers(cls, counters: Counters, capacity: Capacity) -> Profile:
-        """The counts two observers gathered."""
-        return cls(
-            dict(counters.instructions),
-            dict(counters.opcodes),
-            counters.hbm_read,
-            counters.hbm_written,
-            counters.macs,
-            capacity.peak(MemoryRegion.sbuf),
-            capacity.peak_banks(),
-        )
+    @property
+    def instructions(self) -> dict[str, int]:
+        """Instructions by engine."""
+        return dict(self.counters.instructions)
+
+    @property
+    def opcodes(self) -> dict[str, int]:
+        """Instructions by name."""
+        return dict(self.counters.opcodes)
+
+    @property
+    def hbm_read(self) -> int:
+        """Bytes."""
+        return self.counters.hbm_read
+
+    @property
+    def hbm_written(self) -> int:
+        """Bytes."""
+        return self.counters.hbm_written
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates on the PE, padding included."""
+        return self.counters.macs
+
+    @cached_property
+    def sbuf_peak_bytes(self) -> int:
+        """SBUF in use at once, bytes a partition, on the fuller core."""
+        return self.capacity.peak(MemoryRegion.sbuf)
+
+    @cached_property
+    def psum_peak_banks(self) -> int:
+        """PSUM banks in use at once, likewise."""
+        return self.capacity.peak_banks()
+
+    @cached_property
+    def prediction(self) -> Prediction:
+        """The predicted schedule, summed up.
+
+        Raises:
+            ArgumentError: the simulator ran without the time model.
+        """
+        return Prediction(self._need_timer().timeline())
+
+    @property
+    def latency_us(self) -> float:
+        """Predicted microseconds from the launch to the last result."""
+        return self.prediction.latency_us
+
+    @property
+    def bound_by(self) -> str:
+        """What the critical path spends most of its time on: one of `timing.critical_path.RESOURCES`."""
+        return self.prediction.bound_by
+
+    @property
+    def engines(self) -> dict[str, EngineSummary]:
+        """Predicted use of each engine, over the cores."""
+        return self.prediction.engines
+
+    @property
+    def provenance(self) -> dict[str, float]:
+        """Shares of the latency that rest on documented, derived and assumed constants."""
+        return self.prediction.provenance
+
+    @property
+    def lines(self) -> list[SourceLine]:
+        """The ten kernel lines that cost most."""
+        return self.prediction.lines
+
+    def what_if(self, factors: Mapping[str, float]) -> Prediction:
+        """The same program on a machine with constants multiplied: {"hbm": 1.2, "pe_clock": 1.1}.
+
+        Raises:
+            ValueError: a name or factor that `Machine.scaled` does not take.
+        """
+        timer = self._need_timer()
+        return Prediction(timer.timeline(timer.machine.scaled(factors)))
+
+    @property
+    def executed(self) -> UsefulWork:
+        """What ran: all multiply-accumulates and all bytes, padding and repeats included."""
+        return UsefulWork(2.0 * self.macs, self.hbm_read + self.hbm_written, "executed")
+
+    def save_perfetto(self, path: str | Path) -> None:
+        """Write a trace for ui.perfetto.dev."""
+        save_perfetto(path, self.prediction.timeline, self.capacity)
+
+    def save_roofline(self, path: str | Path, useful: UsefulWork | None = None, peaks: Peaks | None = None) -> None:
+        """Draw where the run lies under the roofline; needs matplotlib. The suffix of `path` says png, svg or pdf.
+
+        Args:
+            useful: what the kernel is for; by default only what it executed is drawn.
+            peaks: by default those of the machine.
+        """
+        from nkisim.report.roofline_picture import save_roofline
+
+        timeline = self.prediction.timeline
+        works = [self.executed] if useful is None else [useful, self.executed]
+        save_roofline(path, works, self.latency_us, peaks or machine_peaks(timeline.machine, timeline.cores),
+                      f"{timeline.cores} {timeline.machine.name} core(s)")  # fmt: skip
+
+    def save_timeline(self, path: str | Path) -> None:
+        """Draw what each engine does when; needs matplotlib."""
+        from nkisim.report.timeline_picture import save_timeline
+
+        save_timeline(path, self.prediction)
+
+    def to_json(self) -> dict[str, Any]:
+        """Numbers for scripts; the keys are stable."""
+        return {
+            **self.prediction.to_json(),
+            "hbm_bytes": {"read": self.hbm_read, "written": self.hbm_written},
+            "macs": self.macs,
+            "opcodes": self.opcodes,
+            "sbuf_peak_bytes_per_partition": self.sbuf_peak_bytes,
+            "psum_peak_banks": self.psum_peak_banks,
+        }
+
+    def _need_timer(self) -> Timer:
+        if self.timer is None:
+            raise ArgumentError("a prediction needs the time model", "timing=False", "Use Simulator(timing=True).")
+        return self.timer

@@ -1,11 +1,11 @@
-"""State of the hardware while a program is scheduled: who is free when."""
+"""The PE while a program is scheduled: which part is free when."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
-from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.costs import Cost
 
 _QUARTERS = 4
 
@@ -52,38 +52,3 @@ def _cells(tile: tuple[int, int, int, int] | None) -> tuple[int, ...]:
         return _ALL_CELLS
     row, rows, column, columns = tile
     return tuple(r * _QUARTERS + c for r in range(row, row + rows) for c in range(column, column + columns))
-
-
-@dataclass
-class DmaEngines:
-    """The DMA engines of one core, and the HBM stack both cores of a pair share. First come, first served."""
-
-    engines: list[float]
-    stack: HbmStack
-
-    def run(self, trigger: float, transfer: Transfer) -> tuple[float, float, str]:
-        """First and last byte of a transfer, and what it waited for last: its engines or the stack."""
-        begin = trigger + transfer.start.ns
-        first, last = float("inf"), begin
-        for e, work in enumerate(transfer.engines):
-            if work:
-                start = max(self.engines[e], begin)
-                first = min(first, start)
-                self.engines[e] = start + work
-                last = max(last, start + work)
-        supplied = self.stack.supply(begin, transfer.hbm_bytes)
-        return min(first, last), max(last, supplied), "hbm" if supplied > last else "dma"
-
-
-@dataclass
-class HbmStack:
-    """A queue of bytes at the rate of the stack."""
-
-    rate: float
-    free: float = 0.0
-
-    def supply(self, begin: float, nbytes: int) -> float:
-        """When the last of `nbytes` has moved that are wanted from `begin` on."""
-        if nbytes:
-            self.free = max(self.free, begin) + nbytes / self.rate
-        return self.free if nbytes else begin

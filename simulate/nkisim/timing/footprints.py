@@ -11,7 +11,8 @@ class Box(NamedTuple):
     """Partitions [p0, p1), bytes [b0, b1) of each; and of these, with a period, only [phase, phase + run) of each one.
 
     For HBM the only partition is 0. An indirect access may touch anything in its tensor: addresses that are known at
-    run time only are not told apart.
+    run time only are not told apart. Only HBM has periods: on chip, instructions that write the gaps of each other wait
+    for each other. That is what published latencies of kernels that store transposed tiles say of the compiler.
     """
 
     p0: int
@@ -52,7 +53,8 @@ def box(access: Access, indirect: bool) -> Box:
         p1, shape, strides = p0 + shape[0], shape[1:], strides[1:]
     else:
         p0, p1, at = 0, 1, start - origin
-    return _free_box(p0, p1, at, access.dtype.itemsize, [(s, n) for s, n in zip(strides, shape, strict=True) if n > 1])
+    found = _free_box(p0, p1, at, access.dtype.itemsize, [(s, n) for s, n in zip(strides, shape, strict=True) if n > 1])
+    return Box(*found[:4]) if storage.buffer.is_on_chip else found
 
 
 def _free_box(p0: int, p1: int, at: int, item: int, dims: list[tuple[int, int]]) -> Box:

@@ -12,12 +12,16 @@ from typing import TYPE_CHECKING
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
 from nkisim.timing.costs import Cost, Transfer
-from nkisim.timing.engines import DmaEngines, HbmStack, Pe
+from nkisim.timing.dma_engines import DmaEngines
+from nkisim.timing.engines import Pe
 from nkisim.timing.task import AFTER_ISSUE, Task
 from nkisim.timing.timeline import Timeline
 
 if TYPE_CHECKING:
     from nkisim.timing.timer import Program
+
+# What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
+_DMA, _ARRIVES = -1, -2
 
 
 def schedule(program: Program, machine: Machine) -> Timeline:
@@ -61,10 +65,10 @@ class _Scheduler:
         number = machine.number
         self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
         self.table_load, self.iteration = number("act_time.table_load"), number("sync.loop_iteration")
-        stack = HbmStack(number("hbm.stack_rate"))
-        cores = {task.core for task in self.tasks}
+        cores = sorted({task.core for task in self.tasks})
         self.pes = {core: Pe(machine) for core in cores}
-        self.dma = {core: DmaEngines([0.0] * machine["dma.engines"], stack) for core in cores}
+        self.dma = DmaEngines(cores, machine["dma.engines"], number("hbm.stack_rate"))
+        self.dma_due = float("inf")
         self.tables: dict[int, str | None] = {}
         self.waiting: dict[int, tuple[float, int]] = {}
         self.heap: list[tuple[float, int]] = []
@@ -77,7 +81,10 @@ class _Scheduler:
         heap = self.heap
         while heap:
             at, number = heapq.heappop(heap)
-            left -= self._start(at, number)
+            if number >= 0:
+                left -= self._start(at, number)
+            else:
+                self._move(at, number)
         if left:
             raise SimulationError(
                 "every instruction can start some day",
@@ -86,7 +93,15 @@ class _Scheduler:
             )
 
     def _window(self, queue: _Queue) -> int:
-        return 1
+        """How many instructions of a queue may wait at a time; the first that can start does.
+
+        One, but for transfers with descriptors made in hardware: a compiler moves their triggers ahead of those that
+        must wait, unless the kernel forbids it.
+        """
+        tasks = [self.tasks[number] for number in queue.tasks]
+        if not tasks[0].queue.startswith("dge") or any(task.ordered for task in tasks):
+            return 1
+        return self.machine["dma.moved_ahead"]
 
     def _admit(self, queue: _Queue) -> None:
         """Let the next instruction of the queue wait for its operands."""
@@ -125,14 +140,11 @@ class _Scheduler:
         elif queue.last >= 0 and queue.free >= self.ready[number]:
             t.because[number], t.reason[number] = queue.last, "queue"
         if isinstance(cost, Transfer):
-            issued = at + cost.issue.ns
-            begin, end, reason = self.dma[task.core].run(issued, cost)
-            done = end + cost.complete.ns
-            if begin > issued + cost.start.ns and reason == "dma":
-                t.reason[number] = "dma"
-            elif reason == "hbm":
-                t.reason[number] = "hbm"
-        elif task.engine == "tensor":
+            queue.free, queue.last, t.issue[number] = at + cost.issue.ns, number, at
+            heapq.heappush(self.heap, (queue.free + cost.start.ns, _ARRIVES - number))
+            self._admit(queue)
+            return
+        if task.engine == "tensor":
             begin, end = self.pes[task.core].run(at, cost)
             issued, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
         else:
@@ -143,6 +155,38 @@ class _Scheduler:
         t.issue[number], t.begin[number], t.end[number], t.done[number] = at, begin, end, max(done, end)
         self._release(number, task)
         self._admit(queue)
+
+    def _move(self, now: float, event: int) -> None:
+        """A transfer joins its queues at the DMA engines, or some may have moved their last bytes."""
+        if event == _DMA:
+            if now != self.dma_due:
+                return
+            self.dma_due = float("inf")
+        else:
+            number = _ARRIVES - event
+            task = self.tasks[number]
+            transfer = self.costs[task.work]
+            assert isinstance(transfer, Transfer)
+            if any(transfer.engines):
+                self.dma.arrive(now, number, task.core, task.queue, transfer)
+            else:
+                self._arrived(now, now, number)
+        for number in self.dma.finished(now):
+            self._arrived(self.dma.begins.pop(number), now, number)
+        due = self.dma.next_end()
+        if due < self.dma_due:
+            self.dma_due = due
+            heapq.heappush(self.heap, (due, _DMA))
+
+    def _arrived(self, begin: float, end: float, number: int) -> None:
+        """The last byte of a transfer has moved."""
+        task, t = self.tasks[number], self.timeline
+        cost = self.costs[task.work]
+        assert isinstance(cost, Transfer)
+        t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete.ns
+        if end - t.issue[number] > cost.issue.ns + cost.start.ns + 1.01 * max(cost.engines):
+            t.reason[number] = "hbm" if self.dma.starved else "dma"
+        self._release(number, task)
 
     def _table_load(self, task: Task, cost: Cost) -> float:
         """Time to load a function table, where the Scalar Engine holds another one."""
@@ -160,8 +204,8 @@ class _Scheduler:
             after = self.tasks[other]
             when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
             if after.core == task.core and after.engine == task.engine and not is_dma:
-                if task.engine == "tensor":
-                    when = t.end[number]
+                if task.engine == "tensor":  # it adds to a bank in order, and loads weights meanwhile
+                    when = t.begin[number]
             else:
                 when += self.wake if is_dma else self.semaphore
             if when > self.ready[other] or t.because[other] < 0:

@@ -144,7 +144,7 @@ def _queue(event: Event) -> str:
     """The stream that starts an instruction.
 
     A DMA whose descriptors software generates starts on the GpSimd Engine, one that hardware generates on the sequencer
-    asked for. Others have one queue a kernel line: nothing published says how a compiler assigns them.
+    asked for. All others share a queue: the documentation ties queues to the trigger and to how descriptors are made.
     """
     if event.engine != "dma" or "barrier" in event.details:
         return event.engine
@@ -154,4 +154,4 @@ def _queue(event: Event) -> str:
     if mode == "hwdge":
         asked = event.details.get("queue")
         return f"dge {asked}" if asked in ("sync", "scalar") else "dge sync"
-    return f"dma {event.location.line}"
+    return "dma"

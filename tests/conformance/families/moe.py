@@ -6,8 +6,8 @@ _FOLDER = "test/integration/nkilib/core/moe"
 _DIRECT = (f"{_FOLDER}/moe_cte/test_moe_cte.py",)
 _MX = (f"{_FOLDER}/moe_cte/test_moe_bwmm_mx_cte.py",)
 _ENTRY = (f"{_FOLDER}/moe_cte/test_moe_cte_unified.py",)
-_TOKENS = {"tokens": 1024}  # of 10240; experts, blocks and the rest stay as they are
-_FEW = _TOKENS | {"expert": 16}  # of 128: the generator of MX data of the tests takes minutes for so many
+_TOKENS = {"tokens": 1024, "tok": 1024}  # of 10240; experts, blocks and the rest stay as they are
+_FEW = _TOKENS | {"expert": 16, "exp": 16}  # of 128: the generator of MX data of the tests takes minutes for so many
 
 MOE = (
     Family("moe_cte", _DIRECT, largest=_TOKENS, leave_out="MODEL_WIP|DROPPING", seconds=400),
@@ -27,6 +27,7 @@ MOE = (
     Family(
         "moe_cte-entry-mx",
         _ENTRY,
+        largest=_FEW,
         leave_out="impl-[^4]",
         target="trn3",
         adapt="scales_in_a_config",

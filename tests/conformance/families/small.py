@@ -1,6 +1,6 @@
 """Kernels of one purpose: norms, rotary embedding, routing, top-k, reductions, indices, convolution, loss."""
 
-from conformance.family import ZEROS, Family, PeerBug
+from conformance.family import OLDER_SCALES, ZEROS, Family, PeerBug
 
 _CORE = "test/integration/nkilib/core"
 _NEW = "test/integration/nkilib/experimental"
@@ -10,6 +10,7 @@ SMALL = (
     Family(
         "norms",
         tuple(f"{_CORE}/subkernels/test_{name}_tkg.py" for name in ("rmsnorm", "layernorm", "rmsnorm_mx_quantize")),
+        environment=ZEROS | OLDER_SCALES,
     ),
     Family("rope", (f"{_CORE}/embeddings/test_rope.py", f"{_CORE}/embeddings/test_rope_hf.py")),
     Family("router_topk", (f"{_CORE}/router_topk/test_router_topk.py",)),
@@ -31,7 +32,7 @@ SMALL = (
     Family(
         "mx",
         (f"{_CORE}/utils/test_quantize_to_mx.py", f"{_NEW}/mxfp_subkernels/test_mxfp_load.py"),
-        environment=ZEROS | {"NKISIM_MX_SCALE_RULE": "ocp"},  # the references compare codes by the older rule
+        environment=ZEROS | OLDER_SCALES,
     ),
     Family("conv", (f"{_NEW}/conv/test_conv1d.py", f"{_NEW}/conv/test_depthwise_conv1d.py")),
     Family(

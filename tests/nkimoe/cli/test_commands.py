@@ -1,6 +1,7 @@
 """The command line: keys and names that people script, refusals, files never half written."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from nkimoe.models import MODELS, Model
 
 TINY = Model(H=256, I=192, E=8, K=2, source="made up")
 KEYS = {
-    "schema_version", "toolchain", "target", "lnc", "variant", "problem", "weights", "correct", "predicted", "findings",
-    "wall_s",
+    "schema_version", "toolchain", "target", "lnc", "variant", "problem", "weights", "correct", "predicted",
+    "what_if_us", "findings", "wall_s",
 }  # fmt: skip
 PREDICTED = {
     "latency_us", "roofline_us", "fraction_of_roofline", "bound_by", "tflops", "mfu", "hbm_bytes", "engines",
@@ -39,7 +40,7 @@ def run_tiny(*arguments: str) -> Result:
 def test_run_reports_shape_blocks_error_and_counts() -> None:
     result = run_tiny()
     assert result.exit_code == 0, result.output
-    for word in ("H=256 I=96 E=8 top-2", "blocks", "passed", "instructions", "HBM", "SBUF peak", "not predicted yet"):
+    for word in ("H=256 I=96 E=8 top-2", "blocks", "passed", "instructions", "HBM", "SBUF peak", "of the roofline"):
         assert word in " ".join(result.output.split()), word
 
 
@@ -52,8 +53,16 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert document["problem"] == {"T": 100, "H": 256, "E": 8, "I": 96, "K": 2, "B": 128, "N": 9}
     assert document["correct"]["passed"] is True
     assert document["correct"]["rel_l2"] <= document["correct"]["tolerance"]
-    assert document["predicted"]["latency_us"] is None
-    assert document["predicted"]["hbm_bytes"]["read"] > 0
+    assert document["what_if_us"] == {}
+    predicted = document["predicted"]
+    assert predicted["hbm_bytes"]["read"] > 0
+    assert predicted["fraction_of_roofline"] == pytest.approx(predicted["roofline_us"] / predicted["latency_us"])
+    assert 0 < predicted["fraction_of_roofline"] < 1
+    useful = 6 * 100 * 2 * 256 * 96
+    assert predicted["tflops"] == pytest.approx(useful / predicted["latency_us"] / 1e6)
+    assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 78.6))
+    assert set(predicted["engines"]["tensor"]) == {"busy_us", "utilization", "instructions"}
+    assert sum(predicted["provenance"].values()) == pytest.approx(1)
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -79,14 +88,16 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
     [
         ("--weights", "mxfp4"),
         ("--weights", "fp8-row"),
-        ("--variant", "shard_on_i_hybrid"),
+        ("--variant", "shard_on_i_mx"),
         ("--checkpoint", "somewhere"),
         ("--layer", "3"),
-        ("--trace", "t.json"),
-        ("--roofline", "r.png"),
-        ("--no-numerics",),
-        ("--block-size", "100"),
-        ("--block-size", "2048"),
+        ("--trace", "missing/folder/t.json"),
+        ("--timeline", "missing/folder/t.png"),
+        ("--roofline", "r.bmp"),
+        ("--what-if", "hbn=1.2"),
+        ("--what-if", "hbm=fast"),
+        ("--what-if", "hbm=-1"),
+        ("--block-size", "0"),
         ("--tokens", "0"),
         ("--json", "missing/folder/out.json"),
         ("--model", "no-such-model"),
@@ -99,6 +110,66 @@ def test_run_refuses_what_it_cannot_do_with_status_2_and_says_why(arguments: tup
     assert result.exit_code == 2
     assert "Error: " in result.output
     assert arguments[0].lstrip("-").replace("-", "") in result.output.replace("-", "").replace("_", "")
+
+
+def test_run_writes_a_trace_and_pictures(tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.{suffix}" for name, suffix in (
+        ("trace", "json"), ("timeline", "png"), ("roofline", "svg"),
+    )}  # fmt: skip
+    result = run_tiny(*[word for name, path in files.items() for word in (f"--{name}", str(path))])
+    assert result.exit_code == 0, result.output
+    assert json.loads(files["trace"].read_text())["traceEvents"]
+    assert files["timeline"].read_bytes().startswith(b"\x89PNG")
+    assert files["roofline"].read_text().startswith("<?xml")
+    assert sorted(tmp_path.iterdir()) == sorted(files.values())
+    assert all(f"wrote {path}" in result.output for path in files.values())
+
+
+def test_what_if_predicts_each_change_and_all_together(tmp_path: Path) -> None:
+    target = tmp_path / "out.json"
+    result = run_tiny("--what-if", "hbm=0.1,dma_latency=3", "--json", str(target))
+    assert result.exit_code == 0, result.output
+    document = json.loads(target.read_text())
+    assert list(document["what_if_us"]) == ["hbm x 0.1", "dma_latency x 3", "all of these"]
+    assert all(us > document["predicted"]["latency_us"] for us in document["what_if_us"].values())
+    assert all(name in result.output for name in document["what_if_us"])
+
+
+def test_shapes_only_predicts_the_same_time_and_compares_nothing(tmp_path: Path) -> None:
+    documents = {}
+    for name, options in (("full", ()), ("shapes", ("--no-numerics",))):
+        target = tmp_path / f"{name}.json"
+        result = run_tiny("--json", str(target), *options)
+        assert result.exit_code == 0, result.output
+        documents[name] = json.loads(target.read_text())
+    assert documents["shapes"]["predicted"] == documents["full"]["predicted"]
+    assert documents["shapes"]["correct"] == {
+        "rel_l2": None, "max_abs": None, "passed": None, "tolerance": documents["full"]["correct"]["tolerance"],
+    }  # fmt: skip
+
+
+def test_demo_leaves_its_files_in_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "qwen3-30b-a3b", TINY)
+    folder = tmp_path / "new" / "demo"
+    result = nkimoe("demo", "--out", str(folder))
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in folder.iterdir()} == {"result.json", "trace.json", "timeline.png", "roofline.png"}
+
+
+def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(MODELS, "qwen3-30b-a3b", TINY)
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    result = nkimoe("demo", "--out", str(tmp_path))
+    assert result.exit_code == 0, result.output
+    assert "no pictures" in result.output
+    assert {path.name for path in tmp_path.iterdir()} == {"result.json", "trace.json"}
+
+
+def test_demo_refuses_a_folder_it_cannot_make(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    result = nkimoe("demo", "--out", str(tmp_path / "file"))
+    assert result.exit_code == 2
+    assert "file" in result.output
 
 
 def test_run_takes_its_own_text(tmp_path: Path) -> None:
@@ -131,7 +202,7 @@ def test_a_failed_write_leaves_no_file(tmp_path: Path, monkeypatch: pytest.Monke
     def full_disk(*_: Any) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(json_report.os, "replace", full_disk)
+    monkeypatch.setattr("nkisim.report.files.os.replace", full_disk)
     with pytest.raises(OSError, match="disk full"):
         json_report.write_json(tmp_path / "out.json", {})
     assert list(tmp_path.iterdir()) == []
@@ -143,6 +214,27 @@ def test_variants_lists_all_seven_as_a_table_and_as_json() -> None:
     assert len(rows) == 7
     table = nkimoe("variants").output
     assert all(row["variant"] in table for row in rows)
+
+
+@pytest.mark.parametrize("variant", ["shard_on_i", "shard_on_i_hybrid"])
+def test_the_variants_that_share_blocks_run_and_explain(variant: str) -> None:
+    assert run_tiny("--variant", variant).exit_code == 0
+    output = nkimoe("explain", "--variant", variant, "--tokens", "640").output
+    assert "every block, half of I a core" in output
+    assert ("in a device loop" in output) is (variant == "shard_on_i_hybrid")
+
+
+def test_the_capacity_layout_is_refused_because_routing_drops_no_token() -> None:
+    result = run_tiny("--variant", "shard_on_i_dropping")
+    assert result.exit_code == 2
+    assert "one block an expert" in result.output
+
+
+def test_the_matrix_is_the_page_in_the_documentation() -> None:
+    printed = nkimoe("variants", "--matrix").output.strip()
+    page = (Path(__file__).parents[3] / "docs" / "variants.md").read_text(encoding="utf-8")
+    assert printed in page, "run `nkimoe variants --matrix` and replace the table of docs/variants.md"
+    assert all(name in printed for name in ("shard_on_block", "shard_on_i_dropping", "conditions", "HI_LO"))
 
 
 def test_explain_prints_the_plan_that_run_would_use() -> None:

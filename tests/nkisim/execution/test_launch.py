@@ -53,6 +53,16 @@ def test_refuses_a_grid_no_logical_core_has(refuses, grid):
         who[grid]()
 
 
+@pytest.mark.parametrize("grid", [2.0, "2", True, None])
+def test_refuses_a_grid_that_is_not_a_number(refuses, grid):
+    with refuses(LaunchError, "NKI303", repr(grid)):
+        who[grid]
+
+
+def test_a_grid_may_be_a_numpy_integer():
+    assert who[np.int64(2)].grid == (2,)
+
+
 def test_the_environment_chooses_the_cores(monkeypatch):
     monkeypatch.setenv("NEURON_LOGICAL_NC_CONFIG", "2")
     np.testing.assert_array_equal(who(), [[0, 2, 1], [1, 2, 1]])

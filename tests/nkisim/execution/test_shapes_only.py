@@ -200,3 +200,18 @@ def test_late_transfers_need_values():
         nkisim.Simulator("trn2", dma="late", numerics=False)
     with pytest.raises(ArgumentError, match="comparing results needs their values"):
         nkisim.Simulator("trn2", numerics=False).compare_dma_orders(both, TABLE, ROWS)
+
+
+def test_a_gather_whose_rows_are_all_skipped_touches_nothing():
+    """Also where its columns start behind the first, in an argument that has no memory."""
+
+    def kernel(table, rows):
+        tile = nl.zeros((4, 8), nl.float32)
+        source = table.ap([[16, 4], [1, 8]], offset=8, vector_offset=nl.load(rows), indirect_dim=0)
+        nisa.dma_copy(tile, source, oob_mode=nisa.oob_mode.skip)
+        return store(tile)
+
+    nowhere = np.full((4, 1), -1, np.int32)
+    for numerics in (True, False):
+        out = nkisim.Simulator("trn2", numerics=numerics).run(kernel, TABLE, nowhere).outputs
+        assert not out.any()

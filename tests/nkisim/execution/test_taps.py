@@ -98,8 +98,8 @@ def test_taps_go_to_a_folder(tmp_path):
         nisa.dma_copy(low, x)
         return store(low)
 
-    Simulator("trn2", tap=["rows"], tap_folder=tmp_path).run(doubles_by_rows, X)
-    Simulator("trn2", tap=["low"], tap_folder=str(tmp_path)).run(kernel, X)
+    Simulator("trn2", tap=["rows"]).run(doubles_by_rows, X).save_taps(tmp_path)
+    Simulator("trn2", tap=["low"]).run(kernel, X).save_taps(str(tmp_path))
     assert sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*.npy")) == [
         "low/core_0/0000.npy", "rows/core_0/0000.npy", "rows/core_0/0001.npy", "rows/core_0/0002.npy",
     ]  # fmt: skip
@@ -178,3 +178,16 @@ def test_breakpoint_stops_in_the_kernel_with_its_tensors_at_hand(trn2, monkeypat
     ((where, shown),) = stops
     assert where == "kernel"
     assert "[[ 1.5 -2. ]]" in shown
+
+
+def test_without_numerics_there_is_nothing_to_tap_and_nothing_to_show(refuses, capsys):
+    def kernel(x):
+        loaded = nl.load(x)
+        nl.device_print("loaded", loaded)
+        print(x)
+        return x
+
+    Simulator("trn2", numerics=False).run(kernel, np.ones((1, 2), np.float32))
+    assert capsys.readouterr().out.count("[[nan nan]]") == 2
+    with refuses(ArgumentError, "NKI101", "numerics=False"):
+        Simulator("trn2", tap=["loaded"], numerics=False)

@@ -6,7 +6,7 @@ from support.device import hbm, psum, store, tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.errors import LaunchError, LoopError, ShapeError
+from nkisim.errors import DtypeError, LaunchError, LoopError, ShapeError
 
 LOOPS = {
     "fori_loop": lambda body: nl.fori_loop(0, 0, body),
@@ -39,6 +39,7 @@ def test_a_body_that_never_runs_changes_nothing(trn2, loop):
             nisa.activation(kept, nl.copy, kept, reduce_op=nl.add, reduce_cmd=nisa.reduce_cmd.reduce)
             nisa.dma_copy(x[nl.ds(i, 1), :], kept[0:1])
             nl.device_print("never", kept)
+            nisa.scalar_store(number, nisa.scalar_load(number) + 1)
             nisa.register_store(number, i)
 
         LOOPS[loop](body)
@@ -126,3 +127,14 @@ def test_a_shared_constant_is_the_same_on_both_cores(trn2, refuses, differs):
         return
     with refuses(LaunchError, "NKI303", "core 1", "float32(2, 4)"):
         trn2.outputs(kernel, cores=2)
+
+
+def test_a_64_bit_scalar_addresses_hbm_only_and_bounds_no_loop(trn2, refuses):
+    def wide():
+        return nisa.NkiScalar(1, "int64")
+
+    trn2.attempt(lambda: nl.load(hbm((4, 8)).ap([[8, 1], [1, 8]], scalar_offset=wide())))
+    with refuses(DtypeError, "NKI103", "int64"):
+        trn2.attempt(lambda: tile((4, 8)).ap([[8, 4], [1, 1]], scalar_offset=wide(), indirect_dim=1))
+    with refuses(DtypeError, "NKI103", "int64"):
+        trn2.attempt(lambda: nl.fori_loop(0, wide(), lambda i: None))

@@ -28,13 +28,16 @@ def test_an_instruction_addresses_4_ki_elements_of_psum_before_trn3(trn2, trn3, 
         trn3.attempt(lambda: fill((1, 8200), "int8", nl.psum))
 
 
-def test_a_broadcast_counts_what_it_repeats(trn2, refuses):
-    def copy(times):
-        nisa.tensor_copy(nl.ndarray((1, 2, times), nl.int8), tile((1, 2, 1), "int8").broadcast(2, times))
+def test_what_a_broadcast_repeats_counts_once(trn2, refuses):
+    """As public kernels read a PSUM column 6144 times."""
 
-    trn2.attempt(lambda: copy(32768))
-    with refuses(ShapeError, "NKI102", "65538"):
-        trn2.attempt(lambda: copy(32769))
+    def copy(columns, times):
+        source = psum((1, columns, 1)).broadcast(2, times)
+        nisa.tensor_copy(nl.ndarray((1, columns, times), nl.int8), source)
+
+    trn2.attempt(lambda: copy(2, 6144))
+    with refuses(ShapeError, "NKI102", "dst has 65538"):
+        trn2.attempt(lambda: copy(2, 32769))
 
 
 def test_an_access_has_four_free_dimensions(trn2, refuses):

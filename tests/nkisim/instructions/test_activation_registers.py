@@ -219,6 +219,8 @@ def test_activate2_refuses_other_pairs_and_useless_arguments(trn3, refuses):
         trn3.attempt(lambda: two(relu_param=0.5))
     with refuses(ArgumentError, "NKI101", "nl.multiply"):
         trn3.attempt(lambda: two(reduce_op=nl.multiply, reduce_cmd=CMD.reset_reduce))
+    with refuses(ArgumentError, "NKI101", "idle"):
+        trn3.attempt(lambda: two(reduce_op=nl.add))
     with refuses(ArgumentError, "NKI101", "None"):
         trn3.attempt(lambda: two(reduce_cmd=CMD.reset))
     with refuses(ArgumentError, "NKI101", "nl.add"):

@@ -280,3 +280,14 @@ def test_operands_with_addresses_start_where_their_offsets_do(trn3, refuses):
     trn3.attempt(lambda: nisa.tensor_copy(placed(0, 64), at(64)))
     with refuses(PartitionError, "NKI202", "64 and 32"):
         trn3.attempt(lambda: nisa.tensor_copy(placed(0, 64), at(32)))
+
+
+def test_offsets_with_an_address_start_at_a_quadrant(trn3, refuses):
+    def gather(partition):
+        offsets = nl.ndarray((32, 1), nl.int32, address=(partition, 0))
+        nisa.memset(offsets[32 - partition % 32 :] if partition % 32 else offsets, 0)
+        take(tile((32, 8)).indirect(offsets, 1))
+
+    trn3.attempt(lambda: gather(32))
+    with refuses(PartitionError, "NKI202", "partition 16"):
+        trn3.attempt(lambda: gather(16))

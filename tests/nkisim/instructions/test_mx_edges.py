@@ -10,6 +10,7 @@ from support.device import random_values, store, tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.errors import PartitionError
 from nkisim.instructions import mx
 
 # name: exponent bits, fraction bits, largest exponent, largest finite value
@@ -144,3 +145,15 @@ def test_every_scale_multiplies_every_element(trn3, name):
         got = trn3.outputs(kernel, packed, one, np.full((4, 62), code, np.uint8))
         expected = exact[numbers].reshape(62, 4).T * math.ldexp(1, code - 127)
         np.testing.assert_array_equal(got, expected.astype(np.float32))
+
+
+def test_scales_with_an_address_are_in_the_quadrants_of_their_data(trn3, refuses):
+    def quantise(partition):
+        src = nl.ndarray((32, 4), nl.bfloat16, address=(32, 0))
+        nisa.memset(src, 1)
+        scale = nl.ndarray((4, 1), nl.uint8, address=(partition, 64))
+        nisa.quantize_mx(nl.ndarray((32, 1), nl.float8_e4m3fn_x4, address=(32, 128)), src, scale)
+
+    trn3.attempt(lambda: quantise(32))
+    with refuses(PartitionError, "NKI202", "partition 64"):
+        trn3.attempt(lambda: quantise(64))

@@ -66,6 +66,18 @@ def test_double_row_contracts_over_two_rows_a_partition(trn2):
     np.testing.assert_allclose(got, a.T @ b, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("mode", ["double_row", DOUBLE])
+def test_a_mode_may_be_named(trn2, refuses, mode):
+    event = trn2.attempt(
+        lambda: nisa.nc_matmul(
+            psum((4, 6)), tile((8, 2, 4), "float8_e4m3"), tile((8, 2, 6), "float8_e4m3"), perf_mode=mode
+        )
+    )[-1]
+    assert event.details["double_row"]
+    with refuses(ArgumentError, "NKI101", "'double_column'"):
+        trn2.attempt(lambda: matmul(perf_mode="double_column"))
+
+
 @pytest.mark.parametrize("flags", [(None, None, None), (False, True, True), (False, None, True), (None, True, None)])
 def test_accumulates_from_the_second_matmul_on(trn2, flags):
     left, right = random_values((3, 8, 5)), random_values((3, 8, 6), seed=1)

@@ -202,6 +202,7 @@ def gather(rows=16, columns=8, indices=(16, 1), kind="uint32", dtype="bfloat16",
         ({"kind": "int32"}, "int32"),
         ({"indices": (24, 1)}, "(24, 1)"),
         ({"rows": 32, "indices": (16, 2)}, "(16, 2)"),
+        ({"rows": 128, "indices": (128, 1, 1)}, "(128, 1, 1)"),
     ],
 )
 def test_refuses_a_gather_of_another_layout(trn2, refuses, arguments, actual):

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import nki.isa as nisa
 
-from nkimoe.tiling import PARTITIONS, spans
+from nkimoe.tiling import PARTITIONS, Span, spans
 
 
 class Step(NamedTuple):
@@ -17,18 +17,19 @@ class Step(NamedTuple):
     mode: Any
 
 
-def contract(dst: Any, stationary: Any, moving: Any, rows: int, tiles_at_once: int) -> None:
-    """dst [M, N] = sum over `rows` rows of stationary.T @ moving, from [128, tiles, M] and [128, tiles, N].
+def contract(dst: Any, stationary: Any, moving: Any, rows: Span, tiles_at_once: int) -> None:
+    """dst [M, N] = sum over rows of stationary.T @ moving, from [128, tiles, M] and [128, tiles, N].
 
     Args:
+        rows: the rows the operands hold; what comes before them is in dst already.
         tiles_at_once: 1, or 2 for fp8 operands: the PE takes two rows a partition in the time of one.
     """
-    for n, step in enumerate(steps(rows, tiles_at_once)):
+    for n, step in enumerate(steps(rows.size, tiles_at_once)):
         nisa.nc_matmul(
             dst=dst,
             stationary=stationary[0 : step.rows, step.tiles, :],
             moving=moving[0 : step.rows, step.tiles, :],
-            accumulate=n > 0,
+            accumulate=rows.start + n > 0,
             perf_mode=step.mode,
         )
 

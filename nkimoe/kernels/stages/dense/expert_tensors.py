@@ -12,14 +12,12 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.pieces import Vector
+from nkimoe.kernels.stages.dense.pieces import Piece, Vector
 from nkimoe.plan import Plan
 from nkimoe.quantization import ROW, Matrix, Scale
 from nkimoe.request import Request
 from nkimoe.shares import Share
-from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
-
-HIDDEN_ROWS_AT_ONCE = 1024  # rows of gate/up weights a transfer: the first matmuls need not wait for all of them
+from nkimoe.tiling import PARTITIONS, Span, ceil_div
 
 
 @dataclass(frozen=True)
@@ -43,38 +41,38 @@ class ExpertTensors:
         """Tiles of 128 rows of this core's part of I."""
         return ceil_div(self.share.inner.size, PARTITIONS)
 
-    def gate_up_tile(self, columns: int) -> Any:
-        """Room for some columns of the gate and up weights."""
-        shape = (PARTITIONS, self.plan.problem.H // PARTITIONS, len(self.projections), columns)
+    def gate_up_tile(self, piece: Piece) -> Any:
+        """Room for a piece of the gate and up weights."""
+        shape = (PARTITIONS, piece.tiles, len(self.projections), piece.columns.size)
         return nl.ndarray(shape, dtype=self.gate_up.on_chip(self.request.compute_dtype), buffer=nl.sbuf)
 
-    def load_gate_up(self, tile: Any, expert: Any, columns: Span) -> None:
+    def load_gate_up(self, tile: Any, expert: Any, piece: Piece) -> None:
         """Rows base + p*g .. base + p*g + g-1 of H go to partition p: g rows are one run of HBM."""
         p, g = self.plan.problem, self.plan.tiling.row_group
-        per_row, first = 2 * p.I, self.projections[0] * p.I + self.share.inner.start + columns.start
-        for rows in spans(p.H // PARTITIONS, max(HIDDEN_ROWS_AT_ONCE // PARTITIONS // g, 1) * g):
-            source = self.request.gate_up_proj_weight.ap(
-                pattern=[
-                    [g * per_row, PARTITIONS],
-                    [PARTITIONS * g * per_row, rows.size // g],
-                    [per_row, g],
-                    [p.I, len(self.projections)],
-                    [1, columns.size],
-                ],
-                offset=first + rows.start * PARTITIONS * per_row,
-                scalar_offset=expert,
-                indirect_dim=0,
-            )
-            nisa.dma_copy(dst=tile[:, rows.slice, :, 0 : columns.size], src=source, oob_mode=nisa.oob_mode.skip)
+        (rows, columns), per_row = piece, 2 * p.I
+        source = self.request.gate_up_proj_weight.ap(
+            pattern=[
+                [g * per_row, PARTITIONS],
+                [PARTITIONS * g * per_row, piece.tiles // g],
+                [per_row, g],
+                [p.I, len(self.projections)],
+                [1, columns.size],
+            ],
+            offset=self.projections[0] * p.I + self.share.inner.start + columns.start + rows.start * per_row,
+            scalar_offset=expert,
+            indirect_dim=0,
+        )
+        dst = tile[:, 0 : piece.tiles, :, 0 : columns.size]
+        nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
-    def down_tile(self, columns: int) -> Any:
-        """Room for some columns of the down weights."""
+    def down_tile(self, piece: Piece) -> Any:
+        """Room for a piece of the down weights."""
         dtype = self.down.on_chip(self.request.compute_dtype)
-        return nl.ndarray((PARTITIONS, self.inner_tiles, columns), dtype=dtype, buffer=nl.sbuf)
+        return nl.ndarray((PARTITIONS, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
 
-    def load_down(self, tile: Any, expert: Any, columns: Span) -> None:
+    def load_down(self, tile: Any, expert: Any, piece: Piece) -> None:
         """Whole tiles of 128 rows in one transfer, the rest in another."""
-        H = self.plan.problem.H
+        H, columns = self.plan.problem.H, piece.columns
         for first, rows, count in row_tiles(self.share.inner.size):
             source = self.request.down_proj_weight.ap(
                 pattern=[[H, rows], [PARTITIONS * H, count], [1, columns.size]],
@@ -111,7 +109,7 @@ class ExpertTensors:
         def load(tile: Any, expert: Any) -> None:
             for first, rows, count in row_tiles(self.share.inner.size):
                 pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
-                source = _of_expert(tensor, pattern, start + first * PARTITIONS, expert)
+                source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
                 dst = tile[0:rows, :, first : first + count]
                 nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
@@ -123,7 +121,7 @@ class ExpertTensors:
         """Elements start .. start + size - 1 of an expert's row, on all partitions."""
 
         def load(tile: Any, expert: Any) -> None:
-            source = _of_expert(tensor, [[0, PARTITIONS], [1, size]], start, expert)
+            source = of_expert(tensor, [[0, PARTITIONS], [1, size]], start, expert)
             nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
 
         return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
@@ -133,13 +131,13 @@ class ExpertTensors:
         H, own = self.plan.problem.H, self.share.written
 
         def load(tile: Any, expert: Any) -> None:
-            source = _of_expert(self.request.down_proj_bias, [[H, 1], [1, own.size]], own.start, expert)
+            source = of_expert(self.request.down_proj_bias, [[H, 1], [1, own.size]], own.start, expert)
             nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
 
         return Vector(nl.ndarray((1, own.size), dtype=self.request.compute_dtype, buffer=nl.sbuf), load)
 
 
-def _of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> Any:
+def of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> Any:
     """A view of an expert's part of `tensor`; the first part of one that all experts share.
 
     Sharing does not depend on E: with one expert, both are the same.

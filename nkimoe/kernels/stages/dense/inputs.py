@@ -28,9 +28,9 @@ class Unquantised:
     def open(self) -> None:
         """A block of another expert begins."""
 
-    def store(self, dst: Any, src: Any) -> None:
-        """dst = src, from PSUM."""
-        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar)
+    def store(self, dst: Any, src: Any, turn: int) -> None:
+        """dst = src, from PSUM; the Vector and the Scalar Engine take turns."""
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if turn % 2 else nisa.engine.vector)
 
     def stage(self, dst: Any) -> Any:
         """Where results that become `dst` are computed: `dst` itself."""
@@ -47,7 +47,7 @@ class Quantised:
     # in_scale: fp32 [128, 1] of the expert at hand
 
     def __init__(self, dtype: str, in_scale: Vector) -> None:
-        self.dtype, self.in_scale, self._largest = dtype, in_scale.tile, LARGEST_FP8[dtype]
+        self.dtype, self.in_scale, self._largest = getattr(nl, dtype), in_scale.tile, LARGEST_FP8[dtype]
         self._factor, self._high, self._low = (
             nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(3)
         )
@@ -59,7 +59,7 @@ class Quantised:
         for limit, sign in ((self._high, 1.0), (self._low, -1.0)):
             nisa.tensor_scalar(dst=limit, data=scale, op0=nl.multiply, operand0=sign * self._largest)
 
-    def store(self, dst: Any, src: Any) -> None:
+    def store(self, dst: Any, src: Any, turn: int = 0) -> None:
         """dst = src quantised: limits on the Vector Engine, scale and rounding on the Scalar Engine."""
         rows = src.shape[0]
         limited = nl.ndarray(tuple(src.shape), dtype=src.dtype, buffer=nl.sbuf)

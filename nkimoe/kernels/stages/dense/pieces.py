@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.tiling import Span
+from nkimoe.tiling import PARTITIONS, Span, ceil_div
 
-Load = Callable[[Any, Any, Span], None]
-"""(tile, [1, 1] index tile of the expert, columns): start a transfer; an index of E transfers nothing."""
+
+class Piece(NamedTuple):
+    """A rectangle of a matrix: rows are contracted over, columns are of the result. Row 0 of it is on partition 0."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of 128 rows."""
+        return ceil_div(self.rows.size, PARTITIONS)
+
+
+Load = Callable[[Any, Any, Piece], None]
+"""(tile, [1, 1] index tile of the expert, piece): start a transfer; an index of E transfers nothing."""
 
 
 class Pieces:
-    """Pieces of columns that take turns in a number of tiles.
+    """Pieces that take turns in a number of tiles.
 
     With a tile for each piece the expert stays: a following part of the same expert finds its weights in place, and a
     following block loads them under `expert_to_load`, which skips an expert that is there already. With fewer tiles
@@ -21,32 +34,35 @@ class Pieces:
     so that it runs while the rest of the part computes.
 
     Attributes:
-        spans: the columns of each piece, in the order of use.
+        pieces: in the order of use.
     """
 
-    def __init__(self, spans: list[Span], tiles: list[Any], load: Load) -> None:
-        self.spans, self._tiles, self._load = spans, tiles, load
+    def __init__(self, pieces: list[Piece], tiles: list[Any], load: Load) -> None:
+        self.pieces, self._tiles, self._load = pieces, tiles, load
 
     def fill(self, part: Part) -> None:
         """Load the pieces that the first part uses first."""
-        for tile, span in zip(self._tiles, self.spans, strict=False):
-            self._load(tile, part.block.expert, span)
+        for tile, piece in zip(self._tiles, self.pieces, strict=False):
+            self._load(tile, part.block.expert, piece)
 
-    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Span, Any]]:
-        """Give (columns, tile) for each piece, and refill tiles behind the visitor."""
-        for i, span in enumerate(self.spans):
+    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Piece, Any]]:
+        """Give (piece, tile) for each piece, and refill tiles behind the visitor."""
+        for i, piece in enumerate(self.pieces):
             tile = self._tiles[i % len(self._tiles)]
-            yield span, tile
+            yield piece, tile
             self._refill(i, tile, now, following)
 
     def _refill(self, i: int, tile: Any, now: Part, following: Part | None) -> None:
-        ahead = i + len(self._tiles)
-        if ahead < len(self.spans):
-            self._load(tile, now.block.expert, self.spans[ahead])
-        elif following is not None and len(self._tiles) < len(self.spans):
-            self._load(tile, following.block.expert, self.spans[i % len(self._tiles)])
-        elif following is not None and following.opens_block:
-            self._load(tile, following.block.expert_to_load, self.spans[i])
+        room, ahead = len(self._tiles), i + len(self._tiles)
+        if ahead < len(self.pieces):
+            self._load(tile, now.block.expert, self.pieces[ahead])
+        elif following is None:
+            return
+        elif room == len(self.pieces):
+            if following.opens_block:
+                self._load(tile, following.block.expert_to_load, self.pieces[i])
+        else:
+            self._load(tile, following.block.expert, self.pieces[i % room])
 
 
 class Vector:
@@ -59,7 +75,6 @@ class Vector:
         """Load the first block's."""
         self._load(self.tile, part.block.expert)
 
-    def replace(self, following: Part | None) -> None:
+    def replace(self, following: Part) -> None:
         """Load the following block's, unless its expert is the same."""
-        if following is not None and following.opens_block:
-            self._load(self.tile, following.block.expert_to_load)
+        self._load(self.tile, following.block.expert_to_load)

@@ -22,17 +22,17 @@ def project_down(
         hidden: [128, I/128, tokens], row i on partition i % 128.
         bias_factors: for each token tile, [1, 128], what the bias is multiplied by.
     """
-    for columns, down in weights.down.visit(now, following):
+    for (rows, columns), down in weights.down.visit(now, following):
         for tile, tokens in enumerate(spans(hidden.shape[2], PARTITIONS)):
             for piece in spans(columns.size, PSUM_COLUMNS):
                 result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
-                weights.contract_down(result, hidden[:, :, tokens.slice], down[:, :, piece.slice])
+                weights.contract_down(result, hidden[:, :, tokens.slice], down[:, :, piece.slice], rows)
                 here = Span(columns.start + piece.start, piece.size)
-                _add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
+                add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 yield tile, here, result
 
 
-def _add_bias(result: Any, bias: Any, factors: Any) -> None:
+def add_bias(result: Any, bias: Any, factors: Any) -> None:
     """result += factors x bias: the bias as one more row of the contraction, so that no engine makes a pass for it."""
     if bias is not None:
         nisa.nc_matmul(dst=result, stationary=factors, moving=bias, accumulate=True)

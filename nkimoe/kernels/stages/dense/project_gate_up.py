@@ -42,22 +42,28 @@ def project_gate_up(
         tokens: [128, H/128, tokens].
         affinity_columns: [128, tokens] fp32 that multiplies both projections before their bias, or None.
     """
-    for columns, tile in weights.gate_up.visit(now, following):
+    sums: dict[tuple[int, int, int], Any] = {}
+    for (rows, columns), tile in weights.gate_up.visit(now, following):
         for piece in spans(columns.size, PARTITIONS):
             at = (columns.start + piece.start) // PARTITIONS
             for batch in spans(tokens.shape[2], PSUM_COLUMNS):
-                yield tuple(
-                    Projection(
-                        which, at, batch,
-                        scale_columns(_project(tokens, tile, n, piece, batch, weights), affinity_columns, batch),
-                        weights.steps_of(which, at, piece.size),
-                    )
-                    for n, which in enumerate(weights.projections)
-                )  # fmt: skip
+                group = [(which, at, batch.start) for which in weights.projections]
+                for n, place in enumerate(group):
+                    if rows.start == 0:
+                        sums[place] = nl.ndarray((piece.size, batch.size), dtype=nl.float32, buffer=nl.psum)
+                    operands = tile[:, :, n, piece.slice], _contraction_tiles(tokens, rows)[:, :, batch.slice]
+                    weights.contract_gate_up(sums[place], *operands, rows)
+                if rows.stop == PARTITIONS * tokens.shape[1]:
+                    yield tuple(
+                        Projection(
+                            which, at, batch,
+                            scale_columns(sums.pop((which, at, batch.start)), affinity_columns, batch),
+                            weights.steps_of(which, at, piece.size),
+                        )
+                        for which in weights.projections
+                    )  # fmt: skip
 
 
-def _project(tokens: Any, tile: Any, which: int, columns: Span, batch: Span, weights: ExpertWeights) -> Any:
-    """PSUM [columns, tokens], accumulated over H."""
-    result = nl.ndarray((columns.size, batch.size), dtype=nl.float32, buffer=nl.psum)
-    weights.contract_gate_up(result, tile[:, :, which, columns.slice], tokens[:, :, batch.slice])
-    return result
+def _contraction_tiles(tokens: Any, rows: Span) -> Any:
+    """The tiles of tokens [128, H/128, tokens] that meet these rows of weights."""
+    return tokens[:, rows.start // PARTITIONS : rows.stop // PARTITIONS, :]

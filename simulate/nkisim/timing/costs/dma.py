@@ -36,25 +36,21 @@ class Transfer:
 
 
 def transfer(event: Event, machine: Machine) -> Transfer:
-    """The work of a DMA instruction.
-
-    A descriptor moves one run of bytes that is contiguous on both sides, at most a packet; an engine needs
-    max(7, 5 + bytes/rate) ns for it. Partitions 8e to 8e+7 belong to engine e.
-    """
-    pairs = _pairs(event)
+    """The work of a DMA instruction. Partitions 8e to 8e+7 belong to engine e."""
     engines = [0.0] * machine["dma.engines"]
     moving, descriptors, nbytes, hbm = Span(), 0, 0, 0
-    for source, target in pairs:
-        run = _common_run(source, target)
-        each = _descriptor(machine, min(run, machine["dma.packet"]))
+    for source, target in _pairs(event):
+        run = max(1, _common_run(source, target, machine["dma.packet"]))
         amount = max(source.nbytes, target.nbytes)
-        count = -(-amount // max(1, run)) * -(-run // machine["dma.packet"])
+        pieces = -(-amount // run)
+        together = min(_hbm_run(source, target, run), machine["dma.packet"])
         share = _share_of_rate(event, source, machine)
-        loads = _spread(count, target if target.storage.buffer.is_on_chip else source, machine)
+        loads = _spread(pieces, target if target.storage.buffer.is_on_chip else source, machine)
+        each = {n: _engine_time(machine, n, n * run, together).times(1 / share) for n in set(loads)}
         for e, n in enumerate(loads):
-            engines[e] += n * each.ns / share
-        moving = moving.plus(each.times(max(loads) / share))
-        descriptors, nbytes = descriptors + count, nbytes + amount
+            engines[e] += each[n].ns
+        moving = moving.plus(each[max(loads)])
+        descriptors, nbytes = descriptors + max(pieces, -(-amount // together)), nbytes + amount
         hbm += sum(a.nbytes for a in (source, target) if not a.storage.buffer.is_on_chip)
     mode = event.details.get("dge", "none")
     issue = f"dma.issue_{mode}" if mode in ("hwdge", "swdge") else "dma.issue_static"
@@ -73,11 +69,23 @@ def _pairs(event: Event) -> list[tuple[Access, Access]]:
     return [(source, target) for source in event.reads if source.size == target.size]
 
 
-def _descriptor(machine: Machine, nbytes: int) -> Span:
+def _engine_time(machine: Machine, pieces: float, nbytes: float, together: int) -> Span:
+    """One engine's part of a transfer.
+
+    What lies together in HBM, up to a packet, is one access there: a start, and its bytes at the rate of the engine.
+    Each piece that lies together on both sides needs a descriptor, and these have a rate of their own.
+    """
+    starts = math.ceil(nbytes / together)
     moved = span(machine, nbytes / machine.number("dma.rate"), "dma.rate")
-    total = moved.plus(fixed(machine, "dma.descriptor"))
-    least = fixed(machine, "dma.least")
+    total = moved.plus(fixed(machine, "dma.descriptor").times(starts))
+    least = fixed(machine, "dma.least").times(pieces)
     return total if total.ns >= least.ns else least
+
+
+def _hbm_run(source: Access, target: Access, run: int) -> int:
+    """Bytes that lie together in HBM, on the side where they are fewer; `run` between tensors on chip."""
+    sides = [_run(a) * a.dtype.itemsize for a in (source, target) if not a.storage.buffer.is_on_chip]
+    return max(run, min(sides, default=run))
 
 
 def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
@@ -88,8 +96,13 @@ def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
     return 1.0
 
 
-def _common_run(source: Access, target: Access) -> int:
-    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends."""
+def _common_run(source: Access, target: Access, packet: int) -> int:
+    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends.
+
+    Between HBM and HBM they are cut into packets, which are then dealt out to the engines.
+    """
+    if not source.storage.buffer.is_on_chip and not target.storage.buffer.is_on_chip:
+        return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize, packet)
     if source.shape != target.shape and source.dtype.itemsize != target.dtype.itemsize:
         return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize)
     return math.gcd(_run(source), _run(target)) * min(source.dtype.itemsize, target.dtype.itemsize)
@@ -107,12 +120,17 @@ def _run(access: Access) -> int:
 
 
 def _spread(count: int, access: Access, machine: Machine) -> list[float]:
-    """Descriptors of each engine. HBM to HBM is spread evenly."""
+    """Pieces of each engine: even between HBM and HBM, for gathers, and where the engines divide the partitions.
+
+    Any other number of partitions goes to the engines that serve them, eight partitions each.
+    """
     engines = machine["dma.engines"]
-    if not access.storage.buffer.is_on_chip or not access.shape or access.rows is not None:
+    rows = access.shape[0] if access.shape else 1
+    if not access.storage.buffer.is_on_chip or access.rows is not None:
         return [-(-count // engines) if e * -(-count // engines) < count else 0.0 for e in range(engines)]
-    first = access.start // access.storage.pitch
-    rows, lanes = access.shape[0], machine.partitions // engines
+    if rows % engines == 0:
+        return [count / engines] * engines
+    first, lanes = access.start // access.storage.pitch, machine.partitions // engines
     loads = [0.0] * engines
     for p in range(first, first + rows):
         loads[p // lanes % engines] += count / rows

@@ -1,0 +1,1 @@
+"""Predictions of the time model beside published measurements of the same work."""

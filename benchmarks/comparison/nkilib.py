@@ -1,0 +1,49 @@
+"""nki-library's `moe_cte`, imported from a checkout and called with the arguments nkimoe's takes."""
+
+from __future__ import annotations
+
+import enum
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import nkisim
+from nkimoe.spec import SkipMode
+
+PACKAGE = "nkilib_src.nkilib.core.moe.moe_cte"
+
+
+class NkiLibrary:
+    """A checkout of nki-library on nkisim.
+
+    Args:
+        checkout: its folder.
+
+    Raises:
+        FileNotFoundError: there is no nki-library.
+    """
+
+    def __init__(self, checkout: Path) -> None:
+        if not (checkout / "src" / "nkilib_src").is_dir():
+            raise FileNotFoundError(f"{checkout} is no checkout of nki-library: it has no src/nkilib_src")
+        nkisim.install()
+        sys.path.insert(0, str(checkout / "src"))
+        self._package = importlib.import_module(PACKAGE)
+        self._types = importlib.import_module("nkilib_src.nkilib.core.utils.common_types")
+
+    def moe_cte(self, **arguments: Any) -> Any:
+        """The kernel."""
+        return self._package.moe_cte.function(**{name: self._own(value) for name, value in arguments.items()})
+
+    def spec(self, implementation: str) -> Any:
+        """The MoECTESpec with default options."""
+        return self._package.MoECTESpec(self._package.MoECTEImplementation[implementation])
+
+    def _own(self, value: Any) -> Any:
+        """An option class or enum member of nkimoe as nki-library's; anything else as it is."""
+        if isinstance(value, SkipMode):
+            return self._package.SkipMode(value.skip_token, value.skip_weight)
+        if isinstance(value, enum.Enum) and hasattr(self._types, type(value).__name__):
+            return getattr(self._types, type(value).__name__)[value.name]
+        return value

@@ -1,0 +1,136 @@
+"""Activations kept for the backward pass: gate and up before the activation, results before their affinity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.element_steps import apply_steps
+from nkimoe.kernels.stages.exchange import Result
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.plan import Plan
+from nkimoe.request import Request
+from nkimoe.shares import Share
+from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+
+Projections = Iterator[tuple[Any, ...]]
+
+
+class NoCheckpoints:
+    """Nothing is kept."""
+
+    tensors: tuple[Any, ...] = ()
+
+    def clear(self, blocks: Span) -> None:
+        """Zero the checkpoints of blocks that may never be computed."""
+
+    def gate_up(self, projections: Projections, part: Part) -> Projections:
+        """The projections, saved after their steps."""
+        return projections
+
+    def down(self, results: Iterator[Result], part: Part) -> Iterator[Result]:
+        """The results, saved."""
+        return results
+
+
+class Checkpoints(NoCheckpoints):
+    """Gate and up as [N, 2, I, B], a gate that is skipped as zeros; results, if kept, as [N, B, H].
+
+    Attributes:
+        tensors: what the kernel returns after its output.
+    """
+
+    def __init__(self, share: Share, gate_up: Any, down: Any) -> None:
+        self._share, self._gate_up, self._down = share, gate_up, down
+        self.tensors = (gate_up,) if down is None else (gate_up, down)
+
+    def clear(self, blocks: Span) -> None:
+        for block in range(blocks.start, blocks.stop):
+            for which in range(2):
+                for rows in spans(self._share.inner.size, PARTITIONS):
+                    for slots in spans(self._gate_up.shape[3], PSUM_COLUMNS):
+                        _zero(self._gate_up_at(block, which, rows, slots))
+            if self._down is not None:
+                for slots in spans(self._down.shape[1], PARTITIONS):
+                    for columns in spans(self._share.written.size, PSUM_COLUMNS, self._share.written.start):
+                        _zero(self._down_at(block, slots, columns))
+
+    def gate_up(self, projections: Projections, part: Part) -> Projections:
+        for group in projections:
+            yield tuple(self._saved(p, part) for p in group)
+            if len(group) == 1:
+                rows, slots = self._place(group[0], part)
+                _zero(self._gate_up_at(part.block.number, 0, rows, slots))
+
+    def _saved(self, p: Any, part: Part) -> Any:
+        data = apply_steps(p.data, p.steps)
+        rows, slots = self._place(p, part)
+        _store(self._gate_up_at(part.block.number, p.which, rows, slots), data[:, 0 : slots.size])
+        return replace(p, data=data, steps=())
+
+    def _place(self, p: Any, part: Part) -> tuple[Span, Span]:
+        """Rows of this core's part of I, and slots of the block."""
+        first = part.tiles.start * PARTITIONS + p.tokens.start
+        size = min(p.tokens.size, part.slots - p.tokens.start)
+        return Span(p.tile * PARTITIONS, p.data.shape[0]), Span(first, size)
+
+    def down(self, results: Iterator[Result], part: Part) -> Iterator[Result]:
+        for tile, columns, result in results:
+            if self._down is not None:
+                first = tile * PARTITIONS
+                slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
+                _store(self._down_at(part.block.number, slots, columns), result[0 : slots.size, :])
+            yield tile, columns, result
+
+    def _gate_up_at(self, block: Any, which: int, rows: Span, slots: Span) -> Any:
+        """[rows, slots] of one projection of a block."""
+        _, _, I, B = self._gate_up.shape
+        offset = (which * I + self._share.inner.start + rows.start) * B + slots.start
+        return _of_block(self._gate_up, block, [[B, rows.size], [1, slots.size]], offset)
+
+    def _down_at(self, block: Any, slots: Span, columns: Span) -> Any:
+        """[slots, columns] of a block."""
+        H = self._down.shape[2]
+        return _of_block(self._down, block, [[H, slots.size], [1, columns.size]], slots.start * H + columns.start)
+
+
+def _of_block(tensor: Any, block: Any, pattern: list[list[int]], offset: int) -> Any:
+    """A view of one block's part of a tensor; `block` is an int, or an index tile in a device loop."""
+    if isinstance(block, int):
+        size = 1
+        for n in tensor.shape[1:]:
+            size *= n
+        return tensor.ap(pattern=pattern, offset=block * size + offset)
+    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=block, indirect_dim=0)
+
+
+def _store(dst: Any, data: Any) -> None:
+    """Round to the type of the checkpoint, on the engine that has least to do, and write."""
+    tile = nl.ndarray(tuple(data.shape), dtype=dst.dtype, buffer=nl.sbuf)
+    engine = nisa.engine.gpsimd if data.buffer == nl.sbuf else nisa.engine.scalar
+    nisa.tensor_copy(dst=tile, src=data, engine=engine)
+    nisa.dma_copy(dst=dst, src=tile)
+
+
+def _zero(dst: Any) -> None:
+    tile = nl.ndarray(tuple(dst.shape), dtype=dst.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=0)
+    nisa.dma_copy(dst=dst, src=tile)
+
+
+def make_checkpoints(request: Request, plan: Plan, share: Share) -> NoCheckpoints:
+    """What the request wants kept, in the caller's buffers where there are any."""
+    if not plan.keeps_gate_up:
+        return NoCheckpoints()
+    p, dtype = plan.problem, request.hidden_states.dtype
+    gate_up, down = request.gate_up_activations_T, request.down_activations
+    if gate_up is None:
+        shape: tuple[int, ...] = (p.N, 2, p.I, p.B)
+        gate_up = nl.ndarray(shape, dtype=dtype, buffer=nl.shared_hbm, name="gate_up_activations_T")
+    if down is None and plan.keeps_down:
+        down = nl.ndarray((p.N, p.B, p.H), dtype=dtype, buffer=nl.shared_hbm, name="down_activations")
+    return Checkpoints(share, gate_up, down)

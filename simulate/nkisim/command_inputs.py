@@ -1,0 +1,148 @@
+"""Arguments of a kernel, as a command line gives them."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+
+from nkisim.dtypes import DTYPES, DType
+from nkisim.named_objects import load_named
+
+_RANGE = re.compile(r"(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
+_DEFAULT_DTYPE = "bfloat16"
+Array = np.ndarray[Any, np.dtype[Any]]
+
+
+def arguments(
+    inputs: Iterable[str], values: Iterable[str], factory: str | None, seed: int
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Positional and named arguments of a call.
+
+    Args:
+        inputs: tensors, "NAME=SHAPE[:DTYPE[:FILL]]" or "NAME=FILE.npy[:DTYPE]".
+        values: anything else, "NAME=PYTHON LITERAL"; what is no literal is a string.
+        factory: "module:function" that returns a dictionary of arguments, or a tuple.
+        seed: of random tensors. Each has a generator of its own, which its name seeds, too.
+
+    Raises:
+        click.UsageError: one of them cannot be read.
+    """
+    positional: tuple[Any, ...] = ()
+    named: dict[str, Any] = {}
+    if factory is not None:
+        made = load_named(factory)()
+        if isinstance(made, Mapping):
+            named.update(made)
+        elif isinstance(made, tuple):
+            positional = made
+        else:
+            raise click.UsageError(f"--inputs {factory}: returned {type(made).__name__}, not a dictionary or a tuple")
+    for text in inputs:
+        name, spec = _split(text, "--input")
+        named[name] = tensor(spec, np.random.default_rng([seed, zlib.crc32(name.encode())]))
+    for text in values:
+        name, spec = _split(text, "--arg")
+        named[name] = _literal(spec)
+    return positional, named
+
+
+def tensor(spec: str, rng: np.random.Generator) -> Array:
+    """The array of "SHAPE[:DTYPE[:FILL]]" or "FILE.npy[:DTYPE]".
+
+    SHAPE is 128x512. FILL is normal (the default of floats), zeros (of integers), ones, arange, or A..B: evenly
+    distributed, integers with both ends.
+
+    Raises:
+        click.UsageError: the text or the file cannot be read so.
+    """
+    first, *rest = spec.split(":")
+    if first.endswith(".npy"):
+        return _from_file(Path(first), rest[0] if rest else None)
+    if not re.fullmatch(r"\d+(x\d+)*", first) or len(rest) > 2:
+        raise click.UsageError(f"--input {spec}: give SHAPE[:DTYPE[:FILL]], as 128x512:bfloat16, or a .npy file")
+    shape = tuple(int(n) for n in first.split("x"))
+    dtype = _dtype(rest[0] if rest else _DEFAULT_DTYPE)
+    return _filled(shape, dtype, rest[1] if len(rest) > 1 else "zeros" if dtype.kind != "float" else "normal", rng)
+
+
+def require_all(function: Any, positional: tuple[Any, ...], named: Mapping[str, Any]) -> None:
+    """Check a call against the signature.
+
+    Raises:
+        click.UsageError: an argument is missing, or is none of the kernel's.
+    """
+    try:
+        inspect.signature(function).bind(*positional, **named)
+    except TypeError as error:
+        takes = ", ".join(inspect.signature(function).parameters)
+        raise click.UsageError(
+            f"{error}; the kernel takes {takes or 'nothing'}. "
+            "Tensors: --input NAME=SHAPE:DTYPE or NAME=FILE.npy; others: --arg NAME=VALUE."
+        ) from None
+
+
+def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Generator) -> Array:
+    bounds = _RANGE.fullmatch(fill)
+    if bounds and float(bounds[1]) > float(bounds[2]):
+        raise click.UsageError(f"{fill}: the lower bound comes first")
+    if dtype.kind in ("packed", "scale"):
+        raise click.UsageError(f"{dtype}: random tensors of this type mean nothing; give a .npy file or --inputs")
+    values: Array
+    if bounds and dtype.kind == "float":
+        values = rng.uniform(float(bounds[1]), float(bounds[2]), shape)
+    elif bounds:
+        values = rng.integers(int(float(bounds[1])), int(float(bounds[2])), shape, endpoint=True)
+    elif fill == "normal" and dtype.kind == "float":
+        values = rng.standard_normal(shape, dtype=np.float32)
+    elif fill == "arange":
+        values = np.arange(int(np.prod(shape))).reshape(shape)
+    elif fill in ("zeros", "ones"):
+        values = np.full(shape, int(fill == "ones"))
+    else:
+        raise click.UsageError(
+            f"{fill}: a tensor of {dtype} is filled with normal (floats), zeros, ones, arange or A..B"
+        )
+    return values.astype(dtype.numpy)
+
+
+def _from_file(path: Path, name: str | None) -> Array:
+    try:
+        values: Array = np.load(path, allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise click.UsageError(f"{path}: {error}") from None
+    if name is None:
+        return values
+    dtype = _dtype(name)
+    if values.dtype != dtype.numpy:
+        if values.dtype.itemsize != dtype.itemsize:
+            raise click.UsageError(f"{path}: {values.dtype} cannot be read as {dtype}: another size")
+        values = values.view(dtype.numpy)  # NumPy saves bfloat16 and fp8 as raw bytes
+    return values
+
+
+def _dtype(name: str) -> DType:
+    if name not in DTYPES:
+        raise click.UsageError(f"{name}: no data type of NKI; there are {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def _split(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not name.isidentifier() or not equals:
+        raise click.UsageError(f"{option} {text}: give NAME=VALUE")
+    return name, value
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text

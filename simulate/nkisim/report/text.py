@@ -1,0 +1,85 @@
+"""A prediction as text for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from nkisim.report.pictures import duration
+from nkisim.report.summary import Profile
+
+# What the parts of the critical path are, in words.
+_RESOURCES = {
+    "tensor": "Tensor Engine", "vector": "Vector Engine", "scalar": "Scalar Engine", "gpsimd": "GpSimd Engine",
+    "dma": "DMA engines", "hbm": "HBM bandwidth", "dma_issue": "issuing transfers", "sync": "barriers and control",
+    "latency": "fixed latencies",
+}  # fmt: skip
+
+
+def describe(profile: Profile) -> str:
+    """Latency, engines, critical path, lines, traffic and memory of a run. Everything in it is predicted."""
+    return "\n".join(
+        [*_headline(profile), "", *_engines(profile), "", *_path(profile), "", *_lines(profile), "", *_totals(profile)]
+    )
+
+
+def describe_path(profile: Profile) -> str:
+    """The parts of the critical path in one line, without those under one percent."""
+    total = profile.latency_us or 1.0
+    parts = [(name, us / total) for name, us in profile.prediction.critical_path_us.items()]
+    return ", ".join(f"{_RESOURCES[name]} {100 * share:.0f}%" for name, share in parts if share >= 0.01)
+
+
+def describe_constants(profile: Profile) -> str:
+    """How well the constants behind the latency are known."""
+    return ", ".join(f"{100 * share:.0f}% {name}" for name, share in profile.provenance.items())
+
+
+def describe_changes(base_us: float, changes: Mapping[str, float]) -> str:
+    """A table of what-if latencies beside the base.
+
+    Args:
+        changes: predicted microseconds by change.
+    """
+    width = max(len(name) for name in ("as it is", *changes))
+    rows = [f"{'as it is':{width}}  {duration(base_us):>10}"]
+    for name, us in changes.items():
+        rows.append(f"{name:{width}}  {duration(us):>10}  {100 * (us / base_us - 1):+6.1f}%")
+    return "\n".join(["predicted latency", *rows])
+
+
+def _headline(profile: Profile) -> Iterator[str]:
+    timeline = profile.prediction.timeline
+    cores = f"{timeline.cores} {timeline.machine.name} core" + "s" * (timeline.cores > 1)
+    bound = _RESOURCES.get(profile.bound_by, "nothing")
+    yield f"{duration(profile.latency_us)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+
+
+def _engines(profile: Profile) -> Iterator[str]:
+    yield f"{'engine':8} {'busy':>10} {'share':>6} {'instructions':>13}"
+    for name, use in profile.engines.items():
+        yield f"{name:8} {duration(use.busy_us):>10} {100 * use.utilization:5.0f}% {use.instructions:13,}"
+
+
+def _path(profile: Profile) -> Iterator[str]:
+    yield f"critical path: {describe_path(profile)}"
+    yield f"constants: {describe_constants(profile)}"
+
+
+def _lines(profile: Profile) -> Iterator[str]:
+    yield f"{'critical':>10} {'share':>6} {'busy':>10} {'count':>8}  line"
+    for line in profile.lines:
+        share = 1e-3 * line.critical_ns / profile.latency_us if profile.latency_us else 0.0
+        yield (
+            f"{duration(line.critical_ns / 1e3):>10} {100 * share:5.1f}% {duration(line.busy_ns / 1e3):>10} "
+            f"{line.instructions:8,}  {line.location} {line.opcode}"
+        )
+
+
+def _totals(profile: Profile) -> Iterator[str]:
+    read, written = profile.hbm_read, profile.hbm_written
+    rate = (read + written) / profile.latency_us / 1e3 if profile.latency_us else 0.0
+    yield f"HBM: {read / 1e6:,.2f} MB read, {written / 1e6:,.2f} MB written, {rate:.0f} GB/s"
+    if profile.macs:
+        tflops = 2 * profile.macs / profile.latency_us / 1e6
+        yield f"PE: {2 * profile.macs / 1e9:,.3f} GFLOP executed, {tflops:.3g} TFLOP/s"
+    yield f"on chip: SBUF peak {profile.sbuf_peak_bytes:,} bytes a partition, PSUM peak {profile.psum_peak_banks} banks"

@@ -1,0 +1,158 @@
+"""`python -m nkisim run|trace|roofline`: simulate a kernel and say how long it takes."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkisim.command_inputs import arguments, require_all
+from nkisim.errors import NkiValidationError
+from nkisim.execution.kernel import Kernel
+from nkisim.machine import load_machine, target_from_environment
+from nkisim.named_objects import load_named
+from nkisim.report.files import check_writable, replacing
+from nkisim.report.pictures import PictureError, check_picture
+from nkisim.report.roofline import UsefulWork
+from nkisim.report.text import describe, describe_changes
+from nkisim.simulator import Run, Simulator
+from nkisim.what_if import parse_factors, predict_changes
+
+SCHEMA_VERSION = 1
+_FILE = click.Path(dir_okay=False, path_type=Path)
+Command = Callable[..., Any]
+
+
+def kernel_options(command: Command) -> Command:
+    """The kernel, its arguments and its target."""
+    for option in reversed((
+        click.argument("kernel"),
+        click.option("--input", "inputs", multiple=True, metavar="NAME=SPEC",
+                     help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
+                     " FILL: normal, zeros, ones, arange, LOW..HIGH."),
+        click.option("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
+        click.option("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
+        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
+        click.option("--target", type=click.Choice(["trn2", "trn3"]), help="By default as the environment says."),
+        click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
+        click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
+        click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
+    )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+@click.command()
+@kernel_options
+@click.option("--json", "json_file", type=_FILE, help="Write the prediction for scripts.")
+@click.option("--trace", type=_FILE, help="Write a trace for ui.perfetto.dev.")
+@click.option("--timeline", type=_FILE, help="Draw what each engine does when (png, svg, pdf).")
+@click.option("--roofline", type=_FILE, help="Draw the roofline (png, svg, pdf).")
+@click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofline: Path | None,
+        what_if: str | None, **options: Any) -> None:  # fmt: skip
+    """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
+    machine = load_machine(options["target"] or target_from_environment())
+    factors = parse_factors(what_if, machine) if what_if else {}
+    _check([json_file, trace], [timeline, roofline])
+    done = _simulate(options)
+    profile = done.profile
+    click.echo(describe(profile))
+    for finding in done.findings:
+        click.echo(str(finding))
+    changes = predict_changes(profile, factors)
+    if changes:
+        click.echo("\n" + describe_changes(profile.latency_us, changes))
+    if json_file is not None:
+        _write_json(json_file, options, done, changes)
+    for path, write in (
+        (trace, profile.save_perfetto), (timeline, profile.save_timeline), (roofline, profile.save_roofline),
+    ):  # fmt: skip
+        if path is not None:
+            _write(path, write)
+
+
+@click.command()
+@kernel_options
+@click.option("-o", "--output", type=_FILE, help="By default KERNEL.trace.json.")
+def trace(output: Path | None, **options: Any) -> None:
+    """Simulate KERNEL and write its predicted timeline for ui.perfetto.dev."""
+    path = output or _beside(options, "trace.json")
+    _check([path], [])
+    _write(path, _simulate(options).profile.save_perfetto)
+
+
+@click.command()
+@kernel_options
+@click.option("-o", "--output", type=_FILE, help="By default KERNEL.roofline.png.")
+@click.option("--flops", type=float, help="Useful floating point operations; with --bytes.")
+@click.option("--bytes", "nbytes", type=float, help="Bytes that must move.")
+def roofline(output: Path | None, flops: float | None, nbytes: float | None, **options: Any) -> None:
+    """Simulate KERNEL and draw where it lies under the roofline: what it executed, and what of that was useful."""
+    if (flops is None) != (nbytes is None):
+        raise click.UsageError("--flops and --bytes go together")
+    useful = UsefulWork(flops, nbytes) if flops is not None and nbytes is not None else None
+    path = output or _beside(options, "roofline.png")
+    _check([], [path])
+    profile = _simulate(options).profile
+    _write(path, lambda target: profile.save_roofline(target, useful))
+
+
+def _simulate(options: dict[str, Any]) -> Run:
+    """Run the kernel the options describe; its errors end the command with status 1."""
+    kernel = load_named(options["kernel"])
+    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
+    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
+    lnc = int(options["lnc"]) if options["lnc"] else None
+    simulator = Simulator(
+        options["target"], lnc, report_only=options["report_only"], numerics=not options["no_numerics"]
+    )
+    try:
+        return simulator.run(kernel, *positional, **named)
+    except NkiValidationError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(1)
+
+
+def _check(files: list[Path | None], pictures: list[Path | None]) -> None:
+    """Refuse files that could not be written, before the work starts."""
+    try:
+        for path in filter(None, [*files, *pictures]):
+            check_writable(path)
+        for path in filter(None, pictures):
+            check_picture(path)
+    except (OSError, PictureError) as error:
+        raise click.UsageError(str(error)) from None
+
+
+def _beside(options: dict[str, Any], suffix: str) -> Path:
+    return Path(f"{options['kernel'].rpartition(':')[2]}.{suffix}")
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> None:
+    write(path)
+    click.echo(f"wrote {path}")
+
+
+def _write_json(path: Path, options: dict[str, Any], done: Run, changes: dict[str, float]) -> None:
+    timeline = done.profile.prediction.timeline
+    document = {
+        "schema_version": SCHEMA_VERSION,
+        "kernel": options["kernel"],
+        "target": timeline.machine.name,
+        "lnc": timeline.cores,
+        "predicted": done.profile.to_json(),
+        "what_if_us": changes,
+        "findings": [str(finding) for finding in done.findings],
+        "wall_s": done.wall_s,
+    }
+
+    def write(target: Path) -> None:
+        with replacing(target) as temporary:
+            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+
+    _write(path, write)

@@ -1,0 +1,131 @@
+"""Mistakes in projections, dequantisation and activation."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "kernels/stages/dense/project_gate_up.py": (
+        (
+            "(columns.start + piece.start) // PARTITIONS",
+            "piece.start // PARTITIONS",
+            "streamed pieces land on the first tiles",
+        ),
+        (
+            "_contraction_tiles(tokens, rows)[:, :, batch.slice]",
+            "_contraction_tiles(tokens, rows)[:, :, 0 : batch.size]",
+            "every batch of tokens the first",
+        ),
+    ),
+    "kernels/stages/gated_activation.py": (
+        ("ActFnType.Swish: (nl.gelu_apprx_sigmoid,)", "ActFnType.Swish: (nl.silu,)", "Swish without 1.702"),
+        ("(nl.relu, nl.square)", "(nl.relu,)", "SquaredReLU not squared"),
+        ("ActFnType.GELU: (nl.gelu,)", "ActFnType.GELU: (nl.silu,)", "GELU taken for SiLU"),
+        (
+            "hidden[0 : first.data.shape[0], first.tile, first.tokens.slice]",
+            "hidden[0 : first.data.shape[0], 0, first.tokens.slice]",
+            "every tile of I on the first",
+        ),
+        (
+            "op=self.functions[-1], data=data, bias=bias, scale=scale",
+            "op=self.functions[-1], data=data, scale=scale",
+            "bias forgotten on the Scalar Engine",
+        ),
+        (
+            "op=self.functions[-1], data=data, bias=bias, scale=scale",
+            "op=self.functions[-1], data=data, bias=bias",
+            "scale forgotten on the Scalar Engine",
+        ),
+        (
+            "(*rest[0].steps, *self.up_offset), activated",
+            "(*self.up_offset, *rest[0].steps), activated",
+            "offset of up before its limits",
+        ),
+        ("                _scale(activated, activated, factors, first)\n", "", "affinity on I forgotten"),
+        ("inputs.settle(dst, staged)", "pass", "quantised activations never written"),
+    ),
+    "kernels/stages/dense/project_down.py": (
+        (
+            "Span(columns.start + piece.start, piece.size)",
+            "Span(piece.start, piece.size)",
+            "streamed pieces land on the first columns",
+        ),
+        (
+            "hidden[:, :, tokens.slice], down[:, :, piece.slice]",
+            "hidden[:, :, 0:PARTITIONS], down[:, :, piece.slice]",
+            "every tile of tokens the first",
+        ),
+        (
+            "hidden[:, :, tokens.slice], down[:, :, piece.slice]",
+            "hidden[:, :, tokens.slice], down[:, :, 0 : piece.size]",
+            "always the first columns of H",
+        ),
+        ("    if bias is not None:\n", "    if False:\n", "down bias dropped"),
+        ("bias_factors[tile])", "bias_factors[0])", "bias scaled by the affinities of the first tile"),
+    ),
+    "kernels/stages/dense/contract.py": (
+        ("accumulate=rows.start + n > 0", "accumulate=False", "only the last tile of a contraction counts"),
+        ("accumulate=rows.start + n > 0", "accumulate=True", "accumulates onto an unstarted bank"),
+        (
+            "moving=moving[0 : step.rows, step.tiles, :]",
+            "moving=moving[0 : step.rows, 0, :]",
+            "always the first tile of the moving operand",
+        ),
+        ("range(paired, len(tiles))", "range(paired, len(tiles) - 1)", "last tile of a contraction left out"),
+        ("rows // PARTITIONS // 2 * 2 if", "rows // PARTITIONS // 2 if", "half of the pairs"),
+    ),
+    "kernels/stages/dense/inputs.py": (
+        (
+            "nisa.reciprocal(dst=self._factor, data=scale)",
+            "nisa.tensor_copy(dst=self._factor, src=scale)",
+            "activations multiplied by their scale",
+        ),
+        (
+            "((self._high, 1.0), (self._low, -1.0))",
+            "((self._high, 1.0), (self._low, 0.0))",
+            "negative activations lost",
+        ),
+        ("sign * self._largest", "sign * self._largest / 2", "activations limited to half the range"),
+    ),
+    "kernels/stages/dense/dequantise.py": (
+        ("GATE, UP = 0, 1", "GATE, UP = 1, 0", "gate and up swapped"),
+        ("factor[0:rows, which, at : at + 1]", "factor[0:rows, 0, at : at + 1]", "up scaled like gate"),
+        ("at = min(tile, factor.shape[2] - 1)", "at = 0", "scales of the first tile everywhere"),
+        ("(*scale, *bias, *self._limits[which])", "(*bias, *scale, *self._limits[which])", "bias scaled"),
+        ("(*scale, *bias, *self._limits[which])", "(*self._limits[which], *scale, *bias)", "limits before the bias"),
+        ("(*scale, *bias, *self._limits[which])", "(*scale, *bias, *bias, *self._limits[which])", "bias added twice"),
+        (
+            "self._bias.tile[0:rows, which, tile : tile + 1]",
+            "self._bias.tile[0:rows, 0, tile : tile + 1]",
+            "gate bias added to up",
+        ),
+        (
+            "self._bias.tile[0:rows, which, tile : tile + 1]",
+            "self._bias.tile[0:rows, which, 0:1]",
+            "bias of the first tile everywhere",
+        ),
+        (
+            "is_own = self._own.start <= columns.start < self._own.stop",
+            "is_own = True",
+            "the down bias counted by both cores",
+        ),
+        (
+            "if is_own and self._scale.tile is None else None",
+            "if is_own else None",
+            "a bias that is scaled, and added again",
+        ),
+        ("op=nl.copy, data=result, scale=factor", "op=nl.copy, data=result", "static down scale forgotten"),
+        (
+            "data1=scaled, data2=bias, op=nl.add",
+            "data1=scaled, data2=bias, op=nl.subtract",
+            "bias behind a scale subtracted",
+        ),
+        (
+            "self._of_weights, op0=nl.multiply, operand0=self._of_inputs",
+            "self._of_weights, op0=nl.multiply, operand0=1.0",
+            "scale of the activations forgotten",
+        ),
+    ),
+    "kernels/stages/element_steps.py": (
+        ("((nl.maximum, float(lower)),)", "((nl.minimum, float(lower)),)", "lower limit from above"),
+        ("() if lower is None", "() if not lower", "a limit of 0.0 is no limit"),
+        ("() if upper is None", "() if not upper", "an upper limit of 0.0 is no limit"),
+        ("data = apply_steps(data, steps[:-1])", "data = apply_steps(data, steps)", "the fused step applied twice"),
+    ),
+}

@@ -1,0 +1,171 @@
+"""Mistakes in routing tables, gathers, exchanges, schedules and plans."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "kernels/stages/load_routing.py": (
+        ("offset=at * p.B", "offset=at", "block offset not scaled by the block size"),
+        (
+            "pattern=[[1, 1], [blocks.step, n]], offset=first",
+            "pattern=[[1, 1], [1, n]], offset=first",
+            "experts of neighbouring blocks",
+        ),
+        (
+            "pattern=[[0, 128], [step, n]], offset=at",
+            "pattern=[[0, 128], [step, n]]",
+            "affinity experts always from block 0",
+        ),
+        ("nisa.memset(dst=factor, value=E)", "nisa.memset(dst=factor, value=E - 1)", "E off by one"),
+        ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
+        (
+            "nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error",
+            "nisa.oob_mode.error",
+            "pad ids are an error",
+        ),
+        (
+            "[pattern[0], [step * p.B, n], pattern[1]]",
+            "[pattern[0], [p.B, n], pattern[1]]",
+            "token ids of neighbouring blocks instead of this core's",
+        ),
+        ("[[1, PARTITIONS], [PARTITIONS, whole]], 0)", "[[1, PARTITIONS], [0, whole]], 0)", "all tiles the first"),
+        ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
+        ("value=problem.T)", "value=0)", "slots behind the end of a block hold token 0"),
+        (
+            "[[n, 128], [1, n], [0, columns // n]]",
+            "[[n, 128], [0, columns // n], [1, n]]",
+            "tiles and blocks swapped in a broadcast",
+        ),
+        ("start = (j - window.first) * tiles", "start = (j - window.first)", "block index not scaled by tiles"),
+        ("if j % self._per_window == 0:", "if j == 0:", "the first window of routing tables serves all blocks"),
+        (
+            "to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E",
+            "to_load[:, 1:n], experts[:, 0 : n - 1], experts[:, 0 : n - 1], E",
+            "every block counts as a repeat",
+        ),
+        (
+            "to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E",
+            "to_load[:, 0 : n - 1], experts[:, 1:n], experts[:, 0 : n - 1], E",
+            "the block before a repeat is skipped",
+        ),
+        ("experts[:, 0 : n - 1], E)", "experts[:, 0 : n - 1], E - 1)", "repeats load the last expert"),
+        (
+            "expert=self.experts[:, j : j + 1]",
+            "expert=self.experts[:, 0:1]",
+            "always the first block's expert where nothing is skipped",
+        ),
+        (
+            "expert_to_load=self._to_load[:, j : j + 1]",
+            "expert_to_load=self.experts[:, 0:1]",
+            "every block loads the first one's expert",
+        ),
+        ("range(tiles.start, tiles.stop)", "range(tiles.size)", "always the first tiles of a block"),
+    ),
+    "kernels/stages/gather_tokens.py": (
+        ("self._next += 1", "self._next += 2", "every other buffer of the ring"),
+        ("self._tiles[self._next % len(self._tiles)]", "self._tiles[0]", "one buffer for all: stale rows"),
+        (
+            "PREPARE = {True: clear, False: leave}",
+            "PREPARE = {True: leave, False: leave}",
+            "gather tiles never cleared",
+        ),
+        ("[1, size]]", "[1, size - 1]]", "last column not gathered"),
+        ("offset=self._columns.start", "offset=0", "both cores gather the first columns"),
+        ("vector_offset=ids", "vector_offset=None", "static rows instead of a gather"),
+        (
+            "vector_offset=block.rows[:, c : c + 1]",
+            "vector_offset=block.rows[:, 0:1]",
+            "affinities of the first tile everywhere",
+        ),
+        ("    clear(dst)\n", "    pass\n", "affinities of skipped slots never cleared"),
+    ),
+    "kernels/stages/transpose_tokens.py": (
+        (
+            "tile // group * PARTITIONS * group + tile % group",
+            "tile * PARTITIONS",
+            "rows of H not grouped like the weights",
+        ),
+        ("+ tile % group", "", "every tile of a group the same"),
+        ("buffer=nl.psum", "buffer=nl.sbuf", "PE result in SBUF"),
+        ("bank.start + k, self._tiling.row_group", "k, self._tiling.row_group", "every PSUM bank the first tiles"),
+        ("turned[:, k, :], data=source", "turned[:, 0, :], data=source", "all transposes on one tile"),
+        (
+            "self._tile[:, :, t * PARTITIONS : (t + 1) * PARTITIONS])",
+            "self._tile[:, :, 0:PARTITIONS])",
+            "all token tiles on the first",
+        ),
+        (
+            "Span(first + bank.start, bank.size)",
+            "Span(bank.start, bank.size)",
+            "own tiles where the other core's belong",
+        ),
+        ("        share_tokens(", "        (lambda *_: None)(", "the other core's half of the tokens never arrives"),
+    ),
+    "kernels/stages/exchange.py": (
+        (
+            "slice(own.stop - missing, own.stop) if first else slice(0, missing)",
+            "slice(0, missing)",
+            "the wrong tiles sent when their number is odd",
+        ),
+        (
+            "slice(0, missing) if first else slice(own.stop, tiles)",
+            "slice(0, missing)",
+            "the other core's tiles land on own ones",
+        ),
+        ("columns.start % written.size", "columns.start % PARTITIONS", "partial sums of several banks confused"),
+        (
+            "data2=received.pop(place), op=nl.add",
+            "data2=received.pop(place), op=nl.subtract",
+            "partial sums subtracted",
+        ),
+        (
+            "_swap(outgoing, incoming)\n    return incoming",
+            "_swap(outgoing, incoming)\n    return outgoing",
+            "what was sent taken for what came",
+        ),
+    ),
+    "kernels/stages/loop_routing.py": (
+        (
+            "op0=nl.add, operand0=1",
+            "op0=nl.add, operand0=0",
+            "the loop computes one block again and again",
+        ),
+        ("op1=nl.minimum", "op1=nl.maximum", "the block behind the last one is loaded"),
+        ("(b.ids, o.ids), ", "", "the loop keeps its first token ids"),
+        ("(b.expert, o.expert)]", "]", "the loop compares with its first expert"),
+        ("pairs.append((b.affinities, o.affinities))", "pass", "the loop keeps its first affinities"),
+        (
+            "unless_equal(self.block.expert_to_load, self.block.expert, expert_before, self._problem.E)",
+            "unless_equal(self.block.expert_to_load, self.block.expert, self.block.expert, self._problem.E)",
+            "the first block of the loop finds the weights of another",
+        ),
+    ),
+    "kernels/schedules/device_loops.py": (
+        ("nl.fori_loop(first, ", "nl.fori_loop(0, ", "the loop runs as often as there are blocks"),
+        ("        now.take(following)\n", "", "the loop never moves on"),
+        (
+            "        layer.output.rewind()\n",
+            "        layer.output.rows(following.block.ids[:, 0:1])\n",
+            "old rows read for nobody",
+        ),
+        ("Span(first, p.N - first)", "Span(first, 0)", "checkpoints of blocks that may not run never cleared"),
+    ),
+    "kernels/schedules/static.py": (
+        (
+            "(*window, afterwards, None)[:2]",
+            "(*window, None, None)[:2]",
+            "the loop's first block never starts loading",
+        ),
+    ),
+    "shares.py": (
+        ("len(range(core, n, cores))", "n // cores", "the last block of an odd count is lost"),
+        ("BlockRange(first, 1, min(half, n - first))", "BlockRange(first, 1, half)", "HI_LO runs past the last block"),
+        (
+            "Span(core * inner, min(inner, problem.I - core * inner))",
+            "Span(core * inner, inner)",
+            "the second half of an odd I runs past its end",
+        ),
+        ("Span(core * problem.H // 2, problem.H // 2)", "Span(0, problem.H // 2)", "both cores write the same columns"),
+    ),
+    "tiling.py": (
+        ("PSUM_COLUMNS // PARTITIONS)", "PSUM_COLUMNS // PARTITIONS * 2)", "1024 tokens in one PSUM bank"),
+        ("needed <= sbuf_capacity", "needed <= 4 * sbuf_capacity", "tiling ignores the size of SBUF"),
+    ),
+}

@@ -1,0 +1,89 @@
+"""Mistakes in loading weights."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "kernels/stages/dense/expert_tensors.py": (
+        ("[g * per_row, PARTITIONS]", "[per_row, PARTITIONS]", "partition stride of an ungrouped layout"),
+        ("[per_row, g]", "[p.I, g]", "gate and up rows interleaved"),
+        ("[p.I, len(self.projections)]", "[columns.size, len(self.projections)]", "up read at the piece's width"),
+        ("+ self.share.inner.start + columns.start", "+ self.share.inner.start", "every piece the first columns"),
+        (
+            "self.projections[0] * p.I + self.share.inner.start",
+            "self.projections[0] * p.I",
+            "both cores load the first half of gate and up",
+        ),
+        ("self.projections[0] * p.I +", "0 * p.I +", "gate weights in place of up without a gate"),
+        ("[PARTITIONS * g * per_row, piece.tiles // g]", "[g * per_row, piece.tiles // g]", "groups of H overlap"),
+        ("columns.start + rows.start * per_row", "columns.start", "every transfer the first rows of H"),
+        ("[PARTITIONS * H, count], [1, columns.size]]", "[H, count], [1, columns.size]]", "tiles of down overlap"),
+        (
+            "(self.share.inner.start + first * PARTITIONS) * H + columns.start",
+            "(self.share.inner.start + first * PARTITIONS) * H",
+            "every piece of down the first columns",
+        ),
+        (
+            "(self.share.inner.start + first * PARTITIONS) * H + columns.start",
+            "self.share.inner.start * H + columns.start",
+            "the remainder rows of down from the top",
+        ),
+        (
+            "(self.share.inner.start + first * PARTITIONS) * H",
+            "first * PARTITIONS * H",
+            "both cores load the first half of down",
+        ),
+        ("[[1, rows], [I, 2], [PARTITIONS, count]]", "[[1, rows], [I, 2], [1, count]]", "bias tiles overlap"),
+        ("start + first * PARTITIONS, expert)", "start, expert)", "remainder of the bias from the top"),
+        (
+            "start + first * PARTITIONS, expert)",
+            "first * PARTITIONS, expert)",
+            "both cores take the first half of the bias",
+        ),
+        (
+            "[1, own.size]], own.start, expert)",
+            "[1, own.size]], 0, expert)",
+            "both cores add the first half of the down bias",
+        ),
+        (
+            "own = self.share.written if scale.layout == ROW",
+            "own = Span(0, self.share.written.size) if scale.layout == ROW",
+            "both cores scale with the first half of down's scales",
+        ),
+        ("if int(tensor.shape[0]) == 1:", "if True:", "biases and scales always of expert 0"),
+        ("((0, PARTITIONS, whole), (whole, rest, 1))", "((0, PARTITIONS, whole),)", "remainder rows of I never loaded"),
+    ),
+    "kernels/stages/dense/pieces.py": (
+        (
+            "self._load(tile, now.block.expert, self.pieces[ahead])",
+            "self._load(tile, now.block.expert, self.pieces[ahead - 1])",
+            "a streamed piece loaded again in place of the next",
+        ),
+        (
+            "following.block.expert, self.pieces[i % room]",
+            "now.block.expert, self.pieces[i % room]",
+            "the next block streams this one's expert",
+        ),
+        (
+            "self._load(tile, following.block.expert_to_load, self.pieces[i])",
+            "self._load(tile, now.block.expert, self.pieces[i])",
+            "the next block finds this one's weights",
+        ),
+        (
+            "self._tiles[i % len(self._tiles)]\n            yield",
+            "self._tiles[0]\n            yield",
+            "every piece in the first tile",
+        ),
+        (
+            "            yield piece, tile\n            self._refill(i, tile, now, following)",
+            "            self._refill(i, tile, now, following)\n            yield piece, tile",
+            "weights replaced before they are used",
+        ),
+        ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
+    ),
+    "kernels/stages/dense/weights.py": (
+        ("(UP,) if request.skip_gate_proj", "(GATE,) if request.skip_gate_proj", "the gate in place of up"),
+        (
+            "zip_longest(own, others[ahead:])",
+            "zip_longest(own, others[: len(own) - ahead])",
+            "own columns before the other core's",
+        ),
+    ),
+}

@@ -1,0 +1,123 @@
+"""DMA: sixteen engines, queues that share them, the HBM stack that two cores share."""
+
+import numpy as np
+import pytest
+from support.timeline import TRN2, ns, numbers, timed
+
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
+
+LANES = 8  # partitions an engine serves
+STATIC = ns("dma.issue_static") + ns("dma.start")
+HARDWARE = ns("dma.issue_hwdge") + ns("dma.start")
+
+
+def moving(row_bytes, rows=LANES):
+    """How long an engine needs for rows that lie apart in HBM."""
+    return rows * (ns("dma.descriptor") + row_bytes / ns("dma.rate"))
+
+
+def matrix(row_bytes, rows=128):
+    """Of whose rows the first half is loaded, so that what is loaded lies apart."""
+    return np.zeros((rows, 2 * row_bytes), np.uint8)
+
+
+def load(source, mode=nisa.dge_mode.none):
+    rows, columns = source.shape
+    nisa.dma_copy(nl.ndarray((rows, columns // 2), nl.uint8), source[:, : columns // 2], dge_mode=mode)
+
+
+def test_a_load_of_all_partitions_uses_all_engines_at_once():
+    t = timed(load, matrix(8192))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192) + ns("dma.complete"))
+
+
+def test_a_load_of_eight_partitions_uses_one_engine_as_long():
+    t = timed(load, matrix(8192, rows=8))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192) + ns("dma.complete"))
+    (work,) = (w for w in t.costs[t.tasks[0].work].engines if w)
+    assert work == pytest.approx(moving(8192))
+
+
+def test_partitions_that_the_engines_divide_are_dealt_to_all_of_them():
+    t = timed(load, matrix(8192, rows=32))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192, rows=2) + ns("dma.complete"))
+
+
+def test_rows_that_lie_together_in_hbm_are_read_at_once():
+    def body(source):
+        nisa.dma_copy(nl.ndarray((128, 1024), nl.uint8), source, dge_mode=nisa.dge_mode.none)
+
+    together, apart = timed(body, np.zeros((128, 1024), np.uint8)), timed(load, matrix(1024))
+    once = ns("dma.descriptor") + LANES * 1024 / ns("dma.rate")
+    assert together.latency_ns == pytest.approx(STATIC + once + ns("dma.complete"))
+    assert apart.latency_ns - together.latency_ns == pytest.approx(7 * ns("dma.descriptor"))
+
+
+def test_tiny_pieces_cost_a_descriptor_each():
+    t = timed(load, matrix(2))
+    assert t.latency_ns == pytest.approx(STATIC + LANES * max(ns("dma.least"), moving(2, 1)) + ns("dma.complete"))
+
+
+def test_transfers_of_one_queue_run_in_order():
+    def body(first, second):
+        load(first)
+        load(second)
+
+    t = timed(body, matrix(32768), matrix(4096))
+    assert t.end[0] == pytest.approx(STATIC + moving(32768))
+    assert t.begin[1] == pytest.approx(t.end[0])
+    assert t.end[1] == pytest.approx(t.end[0] + moving(4096))
+    assert t.reason[1] == "dma"
+
+
+def test_transfers_of_two_queues_share_the_engines():
+    def body(first, second):
+        load(first)
+        load(second, nisa.dge_mode.hwdge)
+
+    t = timed(body, matrix(32768), matrix(4096))
+    assert t.begin == pytest.approx([STATIC, HARDWARE])
+    assert t.end[1] == pytest.approx(HARDWARE + 2 * moving(4096)), "it has half of the engines"
+    assert t.end[0] == pytest.approx(STATIC + moving(32768) + moving(4096)), "no engine is idle meanwhile"
+
+
+def test_a_narrow_transfer_delays_only_its_own_engine():
+    def body(wide, narrow):
+        load(wide)
+        load(narrow, nisa.dge_mode.hwdge)
+        load(wide)
+
+    t = timed(body, matrix(32768), matrix(32768, rows=8))
+    one = moving(32768)
+    assert t.end[1] == pytest.approx(HARDWARE + 2 * one), "half of the first engine"
+    assert t.end[0] == pytest.approx(STATIC + one + (one - (HARDWARE - STATIC))), "its last part is on that engine"
+    assert t.end[2] == pytest.approx(STATIC + 3 * one)
+
+
+def test_a_stream_is_bound_by_the_engines():
+    def body(source):
+        for row in range(0, 512, 128):
+            load(source[row : row + 128])
+
+    t = timed(body, matrix(4096, rows=512))
+    assert t.latency_ns == pytest.approx(STATIC + 4 * moving(4096) + ns("dma.complete"))
+
+
+def test_hardware_descriptors_are_made_one_transfer_at_a_time():
+    def body(source):
+        for row in range(0, 512, 128):
+            load(source[row : row + 128], nisa.dge_mode.hwdge)
+
+    t = timed(body, matrix(256, rows=512))
+    assert moving(256) < ns("dma.issue_hwdge")
+    assert t.latency_ns == pytest.approx(3 * ns("dma.issue_hwdge") + HARDWARE + moving(256) + ns("dma.complete"))
+
+
+def test_two_cores_share_the_stack():
+    alone, together = timed(load, matrix(32768)), timed(load, matrix(32768), cores=2)
+    wanted = 2 * TRN2["dma.engines"] * LANES * 32768 / moving(32768)
+    assert wanted > ns("hbm.stack_rate") > wanted / 2
+    assert alone.end[0] == pytest.approx(STATIC + moving(32768))
+    assert together.end == pytest.approx([STATIC + moving(32768) * wanted / ns("hbm.stack_rate")] * 2)
+    assert together.reason[numbers(together, "dma_copy", core=0)[0]] == "hbm"

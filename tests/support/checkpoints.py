@@ -1,0 +1,29 @@
+"""Checkpoints beside the reference."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nkimoe.tolerance import tolerance
+from support.inputs import DTYPES
+from support.launch import Outcome, reference_checkpoints
+from support.tolerance import assert_close
+
+
+def check_checkpoints(outcome: Outcome) -> None:
+    """Slots with a token agree with the reference; every slot is finite."""
+    case = outcome.case
+    N = outcome.inputs["block_to_expert"].size
+    ids = outcome.inputs["token_position_to_id"].reshape(N, case.B)
+    real = (ids >= 0) & (ids < case.T)
+    bounds = tolerance(case.computes_in, case.dtype, 1)
+    expected = reference_checkpoints(case, outcome.inputs)
+    assert len(outcome.checkpoints) == (1 if case.multiply_on_i else 2)
+    for actual, wanted in zip(outcome.checkpoints, expected, strict=False):
+        assert actual.shape == wanted.shape
+        assert actual.dtype == DTYPES[case.dtype]
+        assert np.isfinite(actual.astype(np.float32)).all()
+        rows = [
+            np.moveaxis(t, 3, 1)[real].reshape(real.sum(), -1) if t.ndim == 4 else t[real] for t in (actual, wanted)
+        ]
+        assert_close(rows[0].astype(np.float32), rows[1], bounds)
