@@ -35,7 +35,8 @@ class Call:
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
         variant, target, cores, block_size, accumulate, activation, has_gate, offset, *limits = text.split()
-        gate = Gate(activation, *map(_limit, limits), up_offset=float(offset), has_gate=has_gate == "True")
+        gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
+        gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
         options = Options(variant=variant, target=target, cores=int(cores), block_size=int(block_size))
         return cls(options, gate, accumulate == "True")
 
