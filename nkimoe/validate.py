@@ -40,9 +40,7 @@ ALL_OF_ONE_DTYPE = (
 )
 MAX_HIDDEN = 8192
 
-DEQUANTISE = (
-    "Or dequantise the weights on the host with nkimoe.weights.dense_arguments, which serves them by dense ones."
-)
+DEQUANTISE = "nkimoe.weights.dense_arguments dequantises the weights for the dense implementations."
 
 Rule = Callable[[Request, Problem, Variant, Target], None]
 
