@@ -127,7 +127,8 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
                 sbuf_bytes=needed,
             )
     raise RequestError(
-        "down_proj_weight", f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
+        "down_proj_weight",
+        f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
         f"{needed} bytes for H={problem.H}, I={problem.I}", "Split I over more ranks (tensor parallelism).",
     )  # fmt: skip
 
@@ -145,6 +146,7 @@ def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
             down = min(width, load.written)
             pieces = _pieces(problem, load, 1, down)
             yield _Cut(tokens, 1, down, min(2, pieces[0]), min(2, pieces[1]))
+    yield _Cut(1, 1, min(DOWN_PIECES[-1], load.written), 1, 1)
 
 
 def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
@@ -154,7 +156,7 @@ def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
     gathered, written = QUARTERS * load.gathered * load.item, load.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
-    inner = len(load.inner) * columns * ACTIVATION_BYTES + 2 * QUARTERS * at_once * 4 + 6 * at_once * 4
+    inner = len(load.inner) * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
     exchange = 2 * load.peers * cut.tokens * min(cut.down, 2 * PSUM_COLUMNS) * 4
     on_chip = sorted((tile.columns for tile in load.inner), reverse=True)[: cut.gate_up_pieces * cut.inner]
     weights = 2 * tiles * sum(on_chip) * load.gate_up_bytes
