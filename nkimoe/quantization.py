@@ -49,12 +49,12 @@ class Matrix:
 
     @property
     def is_fp8(self) -> bool:
-        return str(self.weight.dtype) in LARGEST_FP8
+        return str(getattr(self.weight, "dtype", None)) in LARGEST_FP8
 
     @property
     def is_mx(self) -> bool:
         """Whether its elements are packed, in their own type or in integers."""
-        dtype = str(self.weight.dtype)
+        dtype = str(getattr(self.weight, "dtype", None))
         return dtype.endswith("_x4") or dtype.startswith(("int", "uint"))
 
     @property

@@ -254,8 +254,12 @@ def _clamps(request: Request, problem: Problem, variant: Variant, target: Target
         )
 
 
-def _features(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """What a variant cannot honour is refused, never dropped."""
+def refuse_features(request: Request, variant: Variant) -> None:
+    """What a variant cannot honour is refused, never dropped. Comes before sizes, which it may make meaningless.
+
+    Raises:
+        RequestError: for the first feature of the table that is asked for and refused.
+    """
     for feature in FEATURES:
         refusal = feature.refused.get(variant.implementation)
         if refusal is not None and feature.is_asked(request):
@@ -343,7 +347,7 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
     )  # fmt: skip
 
 
-_COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
+_COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
     DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, *_COMMON_RULES),
     MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -31,6 +31,14 @@ from nkimoe.variants import VARIANTS
 CASE = Case(T=60, H=128, I=32, E=2, K=1, biases="none", skip_token=False)
 N, B, H, I = 2, 128, 128, 32  # of CASE, with a block an expert
 
+
+class Sized(NamedTuple):
+    """A tensor of which only shape and type are asked."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
 # As fields of a case, as arguments, and as options of the two configurations.
 CASES: dict[str, dict[str, Any]] = {
     "gate and up bias": {"biases": "gate_up"},
@@ -55,6 +63,7 @@ CASES: dict[str, dict[str, Any]] = {
 ARGUMENTS: dict[str, dict[str, Any]] = {
     "buffer for gate/up activations": {"gate_up_activations_T": np.zeros((N, 2, I, B), ml_dtypes.bfloat16)},
     "buffer for down activations": {"down_activations": np.zeros((N, B, H), ml_dtypes.bfloat16)},
+    "MX weights": {"gate_up_proj_weight": Sized((2, 128, 2, 1, I), "float8_e4m3fn_x4")},
     "dtype of sums over cores": {"accumulation_dtype": "float32"},
     "conditions": {"conditions": np.array([1, 1, 0], np.int32)},
 }
@@ -66,11 +75,12 @@ ON_BLOCK: dict[str, dict[str, Any]] = {
     "n_block_per_iter": {"n_block_per_iter": 2},
     "n_static_blocks": {"n_static_blocks": 1},
     "n_dynamic_blocks": {"n_dynamic_blocks": 1},
-    "use_packed_scales": {"use_packed_scales": True},
+    "packed scales": {"use_packed_scales": True},
     "weight_dtype": {"weight_dtype": "uint16"},
     "top_k": {"top_k": 2},
     "ep_degree": {"ep_degree": 2},
-    "quantization_type": {"quantization_type": QuantizationType.STATIC_MX},
+    "STATIC_MX": {"quantization_type": QuantizationType.STATIC_MX},
+    "ROW_MX": {"quantization_type": QuantizationType.ROW_MX},
     "ShardOnBlockConfig": {},
 }
 CELLS = [
