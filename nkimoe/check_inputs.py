@@ -36,6 +36,7 @@ def check_inputs(**arguments: Any) -> None:
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
     _check_finite(arguments)
+    _check_block_scales(arguments)
     _check_fits_fp16(arguments)
     _check_ids(ids, tokens, skip_token)
     _check_range("block_to_expert", block_to_expert, 0, experts - 1)
@@ -102,6 +103,17 @@ def _is_finite(values: Any) -> bool:
     return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
 
 
+def _check_block_scales(arguments: dict[str, Any]) -> None:
+    """The scale code 255 is NaN."""
+    for name in ("gate_up_proj_scale", "down_proj_scale"):
+        scale = arguments.get(name)
+        if scale is not None and str(scale.dtype) in ("uint8", "float8_e8m0fnu") and scale.size:
+            bad = np.flatnonzero(scale.view(np.uint8) == 255)
+            if bad.size:
+                place = tuple(int(i) for i in np.unravel_index(int(bad[0]), scale.shape))
+                raise InputError(name, "is finite", f"a code of 255 at {place}", "Quantise the weights again.")
+
+
 def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     """Tensors that are cast to fp16 on chip must not overflow there."""
     if str(arguments.get("compute_dtype")) != "float16":
@@ -109,7 +121,7 @@ def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     largest = float(np.finfo(np.float16).max)
     for name in FINITE:
         values = arguments.get(name)
-        if values is not None and str(values.dtype) != "float16" and values.size:
+        if values is not None and str(values.dtype) in _INFINITE_BITS and values.dtype != np.float16 and values.size:
             found = max(float(values.max()), -float(values.min()))
             if found > largest:
                 raise InputError(

@@ -20,3 +20,9 @@ class RequestError(ValueError):
 
 class InputError(RequestError):
     """Values in the inputs that no routing can mean: ids out of range, NaN affinities, ..."""
+
+
+def require(holds: bool, argument: str, rule: str, actual: object, fix: str) -> None:
+    """Raise RequestError unless a rule holds."""
+    if not holds:
+        raise RequestError(argument, rule, actual, fix)

@@ -5,15 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.errors import RequestError
-from nkimoe.problem import Problem
+from nkimoe.mx_quantization import mx_down_of, mx_gate_up_of
+from nkimoe.mx_tiling import MxLoad, choose_mx_tiling, inner_tiles
+from nkimoe.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.quantization import ROW, down_of, gate_up_of
 from nkimoe.request import Request
-from nkimoe.shares import BlockRange, Share, block_range, half_of_each_block, whole_blocks
+from nkimoe.shares import (
+    BlockRange,
+    Share,
+    block_range,
+    half_of_each_block,
+    half_of_each_mx_block,
+    whole_blocks,
+    whole_mx_blocks,
+)
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.targets import Target
 from nkimoe.tiling import Load, Tiling, choose_tiling
 from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
-from nkimoe.variants import DROPPING, HYBRID, INTERMEDIATE, Variant
+from nkimoe.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
 
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
@@ -54,7 +64,19 @@ class Plan:
 
     def share_of(self, core: int) -> Share:
         """What `core` does."""
-        return share_of(self.variant, self.problem, self.strategy, core)
+        return share_of(self.variant, self.problem, self.strategy, self.static_blocks, core)
+
+    def unrolled_of(self, core: int) -> BlockRange:
+        """The blocks `core` processes whatever `conditions` says."""
+        if self.halves_intermediate:
+            return BlockRange(0, 1, self.static_blocks)
+        return block_range(self.strategy, self.static_blocks, self.problem.cores, core)
+
+    def looped_of(self, core: int) -> BlockRange:
+        """The blocks `core` processes in a device loop, as far as `conditions` goes."""
+        step = 1 if self.halves_intermediate else self.problem.cores
+        first = self.static_blocks + core % step
+        return BlockRange(first, step, len(range(first, self.problem.N, step)))
 
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
@@ -108,17 +130,19 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
         request.block_size,
         request.skip_dma.skip_token,
         cores,
+        WEIGHT_LAYOUTS[variant.numerics],
     )
     validate(request, problem, variant, target)
     strategy = BlockShardStrategy.PING_PONG
     if request.spec.shard_on_block is not None:
         strategy = request.spec.shard_on_block.block_sharding_strategy
-    share = share_of(variant, problem, strategy, 0)
-    tiling = choose_tiling(problem, _load(request, share), target.sbuf_bytes)
+    static_blocks = _static_blocks(request, problem, variant)
+    share = share_of(variant, problem, strategy, static_blocks, 0)
+    tiling = _tiling(request, problem, variant, share, target)
     keeps = request.keeps_activations or variant.schedule == DROPPING
     return Plan(
         variant, problem, target, tiling, _weights(request, problem, tiling), strategy,
-        static_blocks=_static_blocks(request, problem, variant), keeps_gate_up=keeps,
+        static_blocks=static_blocks, keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
         output=_output(request, cores),
     )  # fmt: skip
@@ -129,11 +153,35 @@ def halves_intermediate(variant: Variant, cores: int) -> bool:
     return cores > 1 and variant.split == INTERMEDIATE
 
 
-def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, core: int) -> Share:
+def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, static_blocks: int, core: int) -> Share:
     """What `core` does."""
     if halves_intermediate(variant, problem.cores):
-        return half_of_each_block(problem, core)
-    return whole_blocks(problem, block_range(strategy, problem.N, problem.cores, core))
+        return (half_of_each_mx_block if variant.is_mx else half_of_each_block)(problem, core)
+    n = static_blocks if variant.split == BLOCKS else problem.N
+    blocks = block_range(strategy, n, problem.cores, core)
+    return (whole_mx_blocks if variant.is_mx else whole_blocks)(problem, blocks)
+
+
+def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, target: Target) -> Tiling:
+    if variant.is_mx:
+        return choose_mx_tiling(problem, _mx_load(request, problem, share), target.sbuf_bytes)
+    return choose_tiling(problem, _load(request, share), target.sbuf_bytes)
+
+
+def _mx_load(request: Request, problem: Problem, share: Share) -> MxLoad:
+    gate_up, down = mx_gate_up_of(request), mx_down_of(request)
+    has_row_scale = down.scale is not None and down.scale.layout == ROW
+    return MxLoad(
+        inner=inner_tiles(problem.I, share.inner),
+        gathered=share.gathered.size,
+        written=share.written.size,
+        peers=problem.H // share.written.size - 1,
+        blocks=share.blocks.count,
+        item=COMPUTE_DTYPES[str(request.compute_dtype)],
+        gate_up_bytes=gate_up.bytes_on_chip,
+        down_bytes=down.bytes_on_chip,
+        per_column=(0 if request.down_proj_bias is None else 2) + 4 * has_row_scale,
+    )
 
 
 def _load(request: Request, share: Share) -> Load:
@@ -157,9 +205,19 @@ def _load(request: Request, share: Share) -> Load:
 
 
 def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
-    """All blocks but as many as there are experts, if others may be left out: at least those hold tokens."""
-    if variant.schedule != HYBRID:
+    """All blocks but as many as there are experts, if others may be left out: at least those hold tokens.
+
+    shard_on_block_mx: as its options say; else as many as top_k tokens on one of ep_degree ranks fill at least.
+    """
+    if variant.schedule != HYBRID or request.conditions is None:
         return problem.N
+    if variant.split == BLOCKS:
+        options = request.block_options
+        if options.n_static_blocks >= 0:
+            return options.n_static_blocks
+        if options.n_dynamic_blocks >= 0:
+            return max(problem.N - options.n_dynamic_blocks, 0)
+        return min(problem.T * options.top_k // (options.ep_degree * problem.B), problem.N)
     given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
     return max(problem.N - problem.E, 0) if given is None else given
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.errors import RequestError
+from nkimoe.variants import DENSE, MX
+
+DENSE_LAYOUTS = ("[E, H, 2, I]", "[E, I, H]")
+WEIGHT_LAYOUTS = {DENSE: DENSE_LAYOUTS, MX: ("[E, 128, 2, H/512, I]", "[E, w, I/512, H]")}
+"""Of gate/up and down weights, by numerics; a packed element of MX holds four weights."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,7 @@ class Problem:
     @classmethod
     def from_tensors(
         cls, hidden_states: Any, gate_up_proj_weight: Any, down_proj_weight: Any, token_position_to_id: Any,
-        block_size: int, skip_token: bool, cores: int,
+        block_size: int, skip_token: bool, cores: int, weight_layouts: tuple[str, str] = DENSE_LAYOUTS,
     ) -> Problem:  # fmt: skip
         """Read the sizes; everything that must agree between tensors is checked in `validate`.
 
@@ -49,8 +54,8 @@ class Problem:
         """
         for name, tensor, layout in (
             ("hidden_states", hidden_states, "[T+1, H] or [T, H]"),
-            ("gate_up_proj_weight", gate_up_proj_weight, "[E, H, 2, I]"),
-            ("down_proj_weight", down_proj_weight, "[E, I, H]"),
+            ("gate_up_proj_weight", gate_up_proj_weight, weight_layouts[0]),
+            ("down_proj_weight", down_proj_weight, weight_layouts[1]),
         ):
             if not hasattr(tensor, "shape"):
                 raise RequestError(name, f"is a tensor {layout}", type(tensor).__name__, "Pass an array.")
@@ -68,7 +73,7 @@ class Problem:
             B=block_size,
             E=int(gate_up_proj_weight.shape[0]),
             N=slots // block_size,
-            I=int(down_proj_weight.shape[1]),
+            I=int(down_proj_weight.shape[1] if weight_layouts == DENSE_LAYOUTS else gate_up_proj_weight.shape[-1]),
             rows=rows,
             cores=cores,
         )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from nkimoe.errors import require
 from nkimoe.request import Request
 
 LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
@@ -49,6 +50,12 @@ class Matrix:
     @property
     def is_fp8(self) -> bool:
         return str(self.weight.dtype) in LARGEST_FP8
+
+    @property
+    def is_mx(self) -> bool:
+        """Whether its elements are packed, in their own type or in integers."""
+        dtype = str(self.weight.dtype)
+        return dtype.endswith("_x4") or dtype.startswith(("int", "uint"))
 
     @property
     def input_dtype(self) -> str:
@@ -97,3 +104,15 @@ def scale_shapes(E: int, columns: int, matrices: int) -> tuple[tuple[int, ...], 
     """
     static: tuple[tuple[int, ...], ...] = ((1,), ()) if matrices == 1 else ((matrices, 1), (matrices,))
     return tuple((e, *rest) for e in dict.fromkeys((E, 1)) for rest in ((1, columns), (columns,), *static))
+
+
+def check_scale(name: str, scale: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Scales are fp32, of one of these shapes.
+
+    Raises:
+        RequestError: they are not.
+    """
+    require(hasattr(scale, "shape"), name, "is a tensor", type(scale).__name__, "Pass an array.")
+    shape = tuple(int(n) for n in scale.shape)
+    require(shape in shapes, name, f"has shape {' or '.join(map(str, shapes))}", shape, "Reshape it.")
+    require(str(scale.dtype) == "float32", name, "is float32", str(scale.dtype), "Cast it.")

@@ -31,6 +31,7 @@ from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
 Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float32]
 Activation = Callable[..., Floats]
+Rounding = Callable[[Floats], Floats]
 _erfc = np.frompyfunc(math.erfc, 1, 1)
 
 
@@ -96,6 +97,10 @@ def moe_cte_checkpoints_reference(
     return gate_up, down
 
 
+def _unrounded(x: Floats) -> Floats:
+    return x
+
+
 @dataclass(frozen=True)
 class Layer:
     """The options of a layer, named as in `moe_cte`; skip_token and expert_affinity_multiply_on_I are fields of its
@@ -103,7 +108,8 @@ class Layer:
 
     gate_and_up_proj_bias [E, 2, I], down_proj_bias [E, H] or [E, 1, H]. Scales are per expert, or for all with a first
     dimension of 1: gate_up_proj_scale [., 1, 2I] or [., 2, 1], down_proj_scale [., 1, H] or [., 1], in scales [., 1].
-    skip_gate_proj leaves the gate half of weights, scales, bias and limits unused.
+    skip_gate_proj leaves the gate half of weights, scales, bias and limits unused. The roundings are what becomes of
+    x and m before their matmuls (`reference_mx`).
     """
 
     gate_and_up_proj_bias: Array | None = None
@@ -123,6 +129,13 @@ class Layer:
     up_offset: float = 0.0
     skip_token: bool = False
     expert_affinity_multiply_on_I: bool = False
+    gate_up_rounding: Rounding = _unrounded
+    down_rounding: Rounding = _unrounded
+
+    @property
+    def quantises(self) -> bool:
+        """Whether the inputs of gate and up are quantised: then affinities multiply the results."""
+        return self.gate_up_in_scale is not None or self.gate_up_rounding is not _unrounded
 
     @property
     def halves(self) -> slice:
@@ -164,27 +177,29 @@ def _blocks(
 
 
 class _Matmul(NamedTuple):
-    """x @ weight * scale, with x quantised to the dtype `fp8` of scale in_scale unless that is None."""
+    """x @ weight * scale, with x quantised to the dtype `fp8` of scale in_scale, or else rounded by `rounding`."""
 
     weight: Floats
     scale: Floats | float
     in_scale: float | None
     fp8: Any
+    rounding: Rounding
 
     def __call__(self, x: Floats) -> Floats:
         if self.in_scale is None:
-            return np.tensordot(x, self.weight, axes=1) * self.scale
+            return np.tensordot(self.rounding(x), self.weight, axes=1) * self.scale
         largest = float(ml_dtypes.finfo(self.fp8).max)
         factor = np.float32(1) / np.float32(self.in_scale)
         quantised = np.clip(x * factor, -largest, largest).astype(self.fp8).astype(np.float32)
         return np.tensordot(quantised, self.weight, axes=1) * (self.scale * np.float32(self.in_scale))
 
     @classmethod
-    def of(cls, e: int, weight: Array, part: Any, scale: Any, in_scale: Array | None) -> _Matmul:
+    def of(cls, e: int, weight: Array, part: Any, scale: Any, in_scale: Array | None, rounding: Rounding) -> _Matmul:
         fp8 = ml_dtypes.float8_e4m3fn if weight.dtype == ml_dtypes.float8_e4m3fn else ml_dtypes.float8_e4m3
         return cls(
-            _float32(weight[e][part]), scale, None if in_scale is None else float(_of_expert(in_scale, e)[0]), fp8
-        )
+            _float32(weight[e][part]), scale, None if in_scale is None else float(_of_expert(in_scale, e)[0]), fp8,
+            rounding,
+        )  # fmt: skip
 
 
 class _Expert(NamedTuple):
@@ -203,9 +218,9 @@ class _Expert(NamedTuple):
         bias, down_bias = layer.gate_and_up_proj_bias, layer.down_proj_bias
         down_scale: Any = 1.0 if layer.down_proj_scale is None else _of_expert(layer.down_proj_scale, e)
         return cls(
-            _Matmul.of(e, gate_up, np.s_[:, layer.halves], scale, layer.gate_up_in_scale),
+            _Matmul.of(e, gate_up, np.s_[:, layer.halves], scale, layer.gate_up_in_scale, layer.gate_up_rounding),
             0.0 if bias is None else _float32(bias[e, layer.halves]),
-            _Matmul.of(e, down, np.s_[:], down_scale, layer.down_in_scale),
+            _Matmul.of(e, down, np.s_[:], down_scale, layer.down_in_scale, layer.down_rounding),
             0.0 if down_bias is None else _float32(down_bias[e].reshape(-1)),
         )
 
@@ -220,7 +235,7 @@ def _mlp(x: Floats, affinity: Floats, expert: _Expert, layer: Layer) -> tuple[Fl
     mode = ExpertAffinityScaleMode(layer.expert_affinities_scaling_mode)
     if layer.expert_affinity_multiply_on_I:
         mode = ExpertAffinityScaleMode.NO_SCALE
-    if mode is ExpertAffinityScaleMode.PRE_SCALE and layer.gate_up_in_scale is not None:
+    if mode is ExpertAffinityScaleMode.PRE_SCALE and layer.quantises:
         mode = ExpertAffinityScaleMode.PRE_SCALE_DELAYED
     if mode is ExpertAffinityScaleMode.PRE_SCALE:
         x = x * affinity

@@ -13,8 +13,10 @@ from nkimoe.spec import (
     MoECTESpec,
     QuantizationConfig,
     ShardOnBlockConfig,
+    ShardOnIConfig,
     SkipMode,
 )
+from nkimoe.variants import VARIANTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +81,13 @@ class Request:
         return self.spec.shard_on_block
 
     @property
+    def mx_options(self) -> ShardOnBlockConfig | ShardOnIConfig:
+        """Where an MX implementation finds how its weights are stored."""
+        config = self.spec.shard_on_block or self.spec.shard_on_I
+        assert config is not None, "MoECTESpec fills in the matching one"
+        return config
+
+    @property
     def affinity_multiplies_on_i(self) -> bool:
         """Whether the affinity multiplies act(gate) * up instead of what the scale mode says."""
         config = self.spec.shard_on_I or self.spec.shard_on_block
@@ -94,7 +103,11 @@ class Request:
     @property
     def quantises_activations(self) -> bool:
         """Whether the inputs of a projection become fp8."""
-        return self.gate_up_in_scale is not None or self.down_in_scale is not None
+        return (
+            VARIANTS[self.spec.implementation].is_mx
+            or self.gate_up_in_scale is not None
+            or self.down_in_scale is not None
+        )
 
     @property
     def sum_dtype(self) -> Any:

@@ -8,6 +8,8 @@ from nkimoe.problem import Problem
 from nkimoe.spec import BlockShardStrategy
 from nkimoe.tiling import PARTITIONS, Span, ceil_div
 
+QUARTERS, MX_BLOCK, MX_UNIT = 4, 32, 128  # values of a packed element, of a scale, of 32 partitions
+
 
 @dataclass(frozen=True)
 class BlockRange:
@@ -43,7 +45,8 @@ class Share:
     Attributes:
         blocks: the blocks it processes.
         inner: columns of I it computes.
-        gathered: columns of H it gathers and transposes; the rest comes from the other core.
+        gathered: columns of H it gathers and transposes; the rest comes from the other core. Of each quarter of H, for
+            MX, whose packed elements hold a column of each; `inner` then counts in packed order (`mx_tiling`).
         written: columns of H whose results it sums up and writes.
     """
 
@@ -57,6 +60,23 @@ def whole_blocks(problem: Problem, blocks: BlockRange) -> Share:
     """All columns of some blocks."""
     everything = Span(0, problem.H)
     return Share(blocks, Span(0, problem.I), everything, everything)
+
+
+def whole_mx_blocks(problem: Problem, blocks: BlockRange) -> Share:
+    """All columns of some blocks, for MX."""
+    return Share(blocks, Span(0, problem.I), Span(0, problem.H // QUARTERS), Span(0, problem.H))
+
+
+def half_of_each_mx_block(problem: Problem, core: int) -> Share:
+    """Half of I for all blocks, in blocks that share a scale, and half of the tiles of each quarter of H."""
+    tiles, unit = problem.H // (QUARTERS * PARTITIONS), MX_UNIT if problem.I >= 2 * MX_UNIT else MX_BLOCK
+    half, inner = ceil_div(tiles, 2), ceil_div(problem.I, 2 * unit) * unit
+    return Share(
+        BlockRange(0, 1, problem.N),
+        Span(core * inner, min(inner, problem.I - core * inner)),
+        Span(core * (tiles - half) * PARTITIONS, half * PARTITIONS),
+        Span(core * problem.H // 2, problem.H // 2),
+    )
 
 
 def half_of_each_block(problem: Problem, core: int) -> Share:

@@ -113,11 +113,13 @@ class ShardOnBlockConfig:
         e4m3 unless given). Read by shard_on_block_mx.
     top_k: experts a token is routed to, for the estimate of n_dynamic_blocks. Read by shard_on_block_mx.
     ep_degree: ranks that share the experts, for the same estimate. Read by shard_on_block_mx.
-    quantization_type: MX or STATIC_MX. Read by shard_on_block_mx.
+    quantization_type: MX: a scale for 32 weights. STATIC_MX, ROW_MX: fp32 scales for a matrix or a column, all block
+        scales being 1. Read by shard_on_block_mx.
     per_core_output: return each core's slab, [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx),
         slab 0 holding the sum and slab 1 zeros, as nkilib does, where T' = hidden_states.shape[0];
         False: [T', H]. Read by shard_on_block, shard_on_block_mx.
-    checkpoint_activation, expert_affinity_multiply_on_I: as in ShardOnIConfig. Read by shard_on_block.
+    checkpoint_activation: as in ShardOnIConfig. Read by shard_on_block.
+    expert_affinity_multiply_on_I: as in ShardOnIConfig. Read by shard_on_block, shard_on_block_mx.
     """
 
     n_block_per_iter: int = 1
@@ -146,11 +148,16 @@ class ShardOnIConfig:
         output, whatever the scale mode. Read by shard_on_i, shard_on_i_hybrid, shard_on_i_dropping.
     num_static_block: blocks, counted from the first, that run whatever `conditions` says; None: N - E.
         Read by shard_on_i_hybrid, shard_on_i_mx_hybrid.
+    use_packed_scales, weight_dtype, quantization_type: as in ShardOnBlockConfig. Read by shard_on_i_mx,
+        shard_on_i_mx_hybrid.
     """
 
     checkpoint_activation: bool = False
     expert_affinity_multiply_on_I: bool = False
     num_static_block: int | None = None
+    use_packed_scales: bool = False
+    weight_dtype: Any = None
+    quantization_type: QuantizationType = QuantizationType.MX
 
 
 _BLOCK_SHARDED = (MoECTEImplementation.shard_on_block, MoECTEImplementation.shard_on_block_mx)
@@ -165,8 +172,8 @@ class MoECTESpec:
 
     Raises ValueError when implementation is not a MoECTEImplementation.
 
-    >>> MoECTESpec(MoECTEImplementation.shard_on_i_hybrid).shard_on_I
-    ShardOnIConfig(checkpoint_activation=False, expert_affinity_multiply_on_I=False, num_static_block=None)
+    >>> MoECTESpec(MoECTEImplementation.shard_on_i_hybrid).shard_on_I == ShardOnIConfig(num_static_block=None)
+    True
     """
 
     implementation: MoECTEImplementation

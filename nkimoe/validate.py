@@ -1,7 +1,7 @@
 """Every static rejection: shapes, dtypes, target and combinations, before the first instruction.
 
 Each rule is a function of (request, problem, variant, target) that raises `RequestError`. `RULES` lists them in the
-order they are tried.
+order they are tried, for each numerics.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-from nkimoe.errors import RequestError
+from nkimoe.errors import RequestError, require
 from nkimoe.features import FEATURES
 from nkimoe.problem import Problem
-from nkimoe.quantization import LARGEST_FP8, Matrix, down_of, gate_up_of, scale_shapes
+from nkimoe.quantization import LARGEST_FP8, Matrix, check_scale, down_of, gate_up_of, scale_shapes
 from nkimoe.request import Request
 from nkimoe.spec import (
     ActFnType,
@@ -26,7 +26,8 @@ from nkimoe.spec import (
     SkipMode,
 )
 from nkimoe.targets import Target
-from nkimoe.variants import DROPPING, HYBRID, VARIANTS, Variant
+from nkimoe.validate_mx import mx_options, mx_quantisation, mx_shapes, mx_sizes
+from nkimoe.variants import BLOCKS, DENSE, DROPPING, HYBRID, MX, VARIANTS, Variant
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
@@ -59,17 +60,12 @@ def choose_variant(request: Request) -> Variant:
 
 def validate(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     """Raise RequestError for the first rule the request breaks."""
-    for rule in RULES:
+    for rule in RULES[variant.numerics]:
         rule(request, problem, variant, target)
 
 
-def _require(holds: bool, argument: str, rule: str, actual: object, fix: str) -> None:
-    if not holds:
-        raise RequestError(argument, rule, actual, fix)
-
-
 def _targets(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    _require(
+    require(
         target.name in variant.targets, "spec", f"{variant.name} runs on {', '.join(variant.targets)}", target.name,
         "Choose an implementation of that target (`nkimoe variants`).",
     )  # fmt: skip
@@ -77,18 +73,19 @@ def _targets(request: Request, problem: Problem, variant: Variant, target: Targe
 
 def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     dtype = str(request.hidden_states.dtype)
-    _require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
+    require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
     for name in ALL_OF_ONE_DTYPE:
         tensor = getattr(request, name)
         if tensor is not None:
             actual = str(tensor.dtype)
-            if actual not in LARGEST_FP8 or not name.endswith("_weight"):
-                _require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, "Cast it.")
+            is_weight = name.endswith("_weight")
+            if not is_weight or (actual not in LARGEST_FP8 and not variant.is_mx):
+                require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, "Cast it.")
     for name in ("token_position_to_id", "block_to_expert"):
         actual = str(getattr(request, name).dtype)
-        _require(actual == "int32", name, "is int32", actual, "Cast it.")
+        require(actual == "int32", name, "is int32", actual, "Cast it.")
     compute = str(request.compute_dtype)
-    _require(
+    require(
         compute in COMPUTE_DTYPES,
         "compute_dtype",
         f"is one of {', '.join(COMPUTE_DTYPES)}",
@@ -100,38 +97,36 @@ def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target
 def _sizes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     p = problem
     hint = "Pad with zeros: extra rows of weights and columns of hidden_states change nothing."
-    _require(
+    require(
         p.H % 128 == 0 and 0 < p.H <= MAX_HIDDEN,
         "hidden_states",
         "H is a multiple of 128 up to 8192",
         f"H={p.H}",
         hint,
     )
-    _require(
-        p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts."
-    )
-    _require(
+    require(p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts.")
+    require(
         p.cores <= p.I,
         "down_proj_weight",
         "I has a column for each core",
         f"I={p.I}",
         hint,
     )
-    _require(
+    require(
         p.T > 0,
         "hidden_states",
         "has at least one token",
         f"{p.rows} rows",
         "Skip the call for empty batches.",
     )
-    _require(
+    require(
         p.N > 0,
         "token_position_to_id",
         "has at least one block",
         "no slots",
         "Skip the call for empty batches.",
     )
-    _require(
+    require(
         p.rows * p.E < 2**31,
         "expert_affinities_masked",
         "row numbers fit int32",
@@ -143,12 +138,10 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
 def _shapes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     p = problem
     expected = {
-        "gate_up_proj_weight": ((p.E, p.H, 2, p.I),),
-        "down_proj_weight": ((p.E, p.I, p.H),),
+        **_WEIGHT_SHAPES[variant.numerics](p),
         "expert_affinities_masked": ((p.rows * p.E, 1), (p.rows * p.E,)),
         "token_position_to_id": ((p.N * p.B,), (p.N * p.B, 1)),
         "block_to_expert": ((p.N,), (p.N, 1)),
-        "gate_and_up_proj_bias": ((p.E, 2, p.I),),
         "down_proj_bias": ((p.E, p.H), (p.E, 1, p.H)),
     }
     for name, shapes in expected.items():
@@ -156,16 +149,28 @@ def _shapes(request: Request, problem: Problem, variant: Variant, target: Target
         if tensor is not None:
             actual = tuple(int(n) for n in tensor.shape)
             wanted = " or ".join(str(s) for s in shapes)
-            _require(
+            require(
                 actual in shapes, name, f"has shape {wanted}", actual,
                 f"T'={p.rows}, H={p.H} come from hidden_states, E, I from the weights, B={p.B} is block_size, "
                 f"N={p.N} is the number of slots over B.",
             )  # fmt: skip
 
 
+def _dense_shapes(p: Problem) -> dict[str, tuple[tuple[int, ...], ...]]:
+    """Of the weights and the bias of gate and up."""
+    return {
+        "gate_up_proj_weight": ((p.E, p.H, 2, p.I),),
+        "down_proj_weight": ((p.E, p.I, p.H),),
+        "gate_and_up_proj_bias": ((p.E, 2, p.I),),
+    }
+
+
+_WEIGHT_SHAPES = {DENSE: _dense_shapes, MX: mx_shapes}
+
+
 def _require_kind(argument: str, value: object, *kinds: type) -> None:
     names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
-    _require(isinstance(value, kinds), argument, f"has the type {names}", repr(value), f"Pass {names}.")
+    require(isinstance(value, kinds), argument, f"has the type {names}", repr(value), f"Pass {names}.")
 
 
 def check_option_types(request: Request) -> None:
@@ -211,35 +216,28 @@ def _quantised(
     """The rules of one fp8 weight, its scale and the scale of its inputs."""
     dtype, scale, in_scale = str(matrix.weight.dtype), f"{which}_proj_scale", f"{which}_in_scale"
     if matrix.is_fp8:
-        _require(
+        require(
             dtype in target.fp8_dtypes, matrix.argument, f"is {' or '.join(target.fp8_dtypes)} on {target.name}", dtype,
             "Pack the weights for this target, e.g. with nkimoe.weights.",
         )  # fmt: skip
-        _require(
+        require(
             COMPUTE_DTYPES.get(str(request.compute_dtype)) == 2, "compute_dtype", "has 16 bits when weights are fp8",
             str(request.compute_dtype), "Use bfloat16.",
         )  # fmt: skip
-        _require(matrix.scale is not None, scale, "is given with fp8 weights", "None", "Pass ones if there is none.")
+        require(matrix.scale is not None, scale, "is given with fp8 weights", "None", "Pass ones if there is none.")
     if matrix.scale is not None:
-        _check_scale(scale, matrix.scale.tensor, shapes)
+        check_scale(scale, matrix.scale.tensor, shapes)
     if matrix.in_scale is not None:
-        _require(matrix.is_fp8, in_scale, "quantises activations for fp8 weights", f"{dtype} weights", "Drop it.")
+        require(matrix.is_fp8, in_scale, "quantises activations for fp8 weights", f"{dtype} weights", "Drop it.")
         E = problem.E
-        _check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
-
-
-def _check_scale(name: str, scale: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
-    _require(hasattr(scale, "shape"), name, "is a tensor", type(scale).__name__, "Pass an array.")
-    shape = tuple(int(n) for n in scale.shape)
-    _require(shape in shapes, name, f"has shape {' or '.join(map(str, shapes))}", shape, "Reshape it.")
-    _require(str(scale.dtype) == "float32", name, "is float32", str(scale.dtype), "Cast it.")
+        check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
 
 
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     for which, (upper, lower) in (("gate", request.gate_clamp), ("up", request.up_clamp)):
         for side, limit in (("upper", upper), ("lower", lower)):
             is_number = isinstance(limit, (int, float)) and not isinstance(limit, bool) and not math.isnan(limit)
-            _require(
+            require(
                 limit is None or is_number,
                 f"{which}_clamp_{side}_limit",
                 "is a number or None",
@@ -247,7 +245,7 @@ def _clamps(request: Request, problem: Problem, variant: Variant, target: Target
                 "Fix it.",
             )
         ordered = upper is None or lower is None or lower <= upper
-        _require(
+        require(
             ordered,
             f"{which}_clamp_lower_limit",
             "is not above the upper limit",
@@ -268,29 +266,30 @@ def _features(request: Request, problem: Problem, variant: Variant, target: Targ
 
 def _hybrid(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     """`conditions` says how far the device loop goes."""
-    if variant.schedule != HYBRID:
+    is_optional = variant.split == BLOCKS  # then every block runs
+    if variant.schedule != HYBRID or (is_optional and request.conditions is None):
         return
     N, conditions = problem.N, request.conditions
-    _require(
+    require(
         conditions is not None, "conditions", f"says which blocks {variant.name} computes", "None",
         "Pass BlockMapping.conditions, or use shard_on_i.",
     )  # fmt: skip
     shape = tuple(int(n) for n in conditions.shape)
-    _require(
+    require(
         shape in ((N,), (N + 1,), (N + 2,)), "conditions", f"has {N}, {N + 1} or {N + 2} elements", shape,
         "One for each block, then zeros.",
     )  # fmt: skip
-    _require(str(conditions.dtype) == "int32", "conditions", "is int32", str(conditions.dtype), "Cast it.")
+    require(str(conditions.dtype) == "int32", "conditions", "is int32", str(conditions.dtype), "Cast it.")
     given: Any = request.spec.shard_on_I and request.spec.shard_on_I.num_static_block
     is_count = isinstance(given, int) and not isinstance(given, bool) and 0 <= given <= N
-    _require(
+    require(
         given is None or is_count, "spec.shard_on_I.num_static_block", f"is a number of blocks from 0 to {N}",
         repr(given), "None derives it.",
     )  # fmt: skip
 
 
 def _dropping(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    _require(
+    require(
         variant.schedule != DROPPING or problem.N == problem.E, "block_to_expert",
         f"has one block an expert for {variant.name}", f"{problem.N} blocks for {problem.E} experts",
         "Use shard_on_i for blocks of any number.",
@@ -299,7 +298,7 @@ def _dropping(request: Request, problem: Problem, variant: Variant, target: Targ
 
 def _checkpoints(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     p = problem
-    _require(
+    require(
         request.down_activations is None or not request.affinity_multiplies_on_i, "down_activations",
         "is not saved with expert_affinity_multiply_on_I, where down has no results without affinity", "a buffer",
         "Drop it.",
@@ -308,16 +307,16 @@ def _checkpoints(request: Request, problem: Problem, variant: Variant, target: T
     for name, wanted in shapes.items():
         buffer = getattr(request, name)
         if buffer is not None:
-            _require(hasattr(buffer, "shape"), name, "is a tensor", type(buffer).__name__, "Pass an array.")
+            require(hasattr(buffer, "shape"), name, "is a tensor", type(buffer).__name__, "Pass an array.")
             shape = tuple(int(n) for n in buffer.shape)
-            _require(shape == wanted, name, f"has shape {wanted}", shape, "Reshape it.")
+            require(shape == wanted, name, f"has shape {wanted}", shape, "Reshape it.")
             dtype = str(buffer.dtype)
-            _require(dtype in COMPUTE_DTYPES, name, f"is {', '.join(COMPUTE_DTYPES)}", dtype, "Cast it.")
+            require(dtype in COMPUTE_DTYPES, name, f"is {', '.join(COMPUTE_DTYPES)}", dtype, "Cast it.")
 
 
 def _sums(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     dtype = request.accumulation_dtype
-    _require(
+    require(
         dtype is None or str(dtype) in COMPUTE_DTYPES, "accumulation_dtype", f"is one of {', '.join(COMPUTE_DTYPES)}",
         str(dtype), "Use float32.",
     )  # fmt: skip
@@ -325,7 +324,7 @@ def _sums(request: Request, problem: Problem, variant: Variant, target: Target) 
 
 def _offset(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     is_number = isinstance(request.up_offset, (int, float)) and not isinstance(request.up_offset, bool)
-    _require(
+    require(
         is_number and math.isfinite(request.up_offset), "up_offset", "is a number", repr(request.up_offset), "Fix it."
     )
 
@@ -334,17 +333,18 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
     config: Any = request.spec.shard_on_block
     if config is None:
         return
-    _require(
+    require(
         not config.per_core_output or request.is_tensor_update_accumulating, "spec.shard_on_block.per_core_output",
         "needs is_tensor_update_accumulating", "False", "Use [T', H] output.",
     )  # fmt: skip
-    _require(
+    require(
         not (config.per_core_output and config.non_overlapping_shards), "spec.shard_on_block.per_core_output",
         "excludes non_overlapping_shards, which writes one output", "both", "Choose one.",
     )  # fmt: skip
 
 
-RULES: tuple[Rule, ...] = (
-    _targets, _dtypes, _sizes, _shapes, _quantisation, _clamps, _offset, _features, _hybrid, _dropping,
-    _checkpoints, _sums, _output,
-)  # fmt: skip
+_COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
+RULES: dict[str, tuple[Rule, ...]] = {
+    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, *_COMMON_RULES),
+    MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
+}

@@ -31,39 +31,30 @@ class Variant:
         return self.implementation.name
 
     @property
+    def is_mx(self) -> bool:
+        """Whether weights are MX, and activations quantised on chip."""
+        return self.numerics == MX
+
+    @property
     def is_available(self) -> bool:
         return self.status == AVAILABLE
 
 
 AVAILABLE = "available"
 BLOCKS, INTERMEDIATE = "blocks", "intermediate"
+DENSE, MX = "dense", "mx"
 STATIC, HYBRID, DROPPING = "static", "static-then-dynamic", "dropping"
-_NOT_WRITTEN = "not written yet"
 _BOTH, _TRN3 = ("trn2", "trn3"), ("trn3",)
 
 VARIANTS: dict[Implementation, Variant] = {
     v.implementation: v
     for v in (
-        Variant(Implementation.shard_on_block, BLOCKS, STATIC, "dense", _BOTH, AVAILABLE),
-        Variant(Implementation.shard_on_i, INTERMEDIATE, STATIC, "dense", _BOTH, AVAILABLE),
-        Variant(
-            Implementation.shard_on_i_hybrid,
-            INTERMEDIATE,
-            HYBRID,
-            "dense",
-            _BOTH,
-            AVAILABLE,
-        ),
-        Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, "dense", _BOTH, AVAILABLE),
-        Variant(Implementation.shard_on_block_mx, BLOCKS, HYBRID, "mx", _TRN3, _NOT_WRITTEN),
-        Variant(Implementation.shard_on_i_mx, INTERMEDIATE, STATIC, "mx", _TRN3, _NOT_WRITTEN),
-        Variant(
-            Implementation.shard_on_i_mx_hybrid,
-            INTERMEDIATE,
-            HYBRID,
-            "mx",
-            _TRN3,
-            _NOT_WRITTEN,
-        ),
+        Variant(Implementation.shard_on_block, BLOCKS, STATIC, DENSE, _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_i, INTERMEDIATE, STATIC, DENSE, _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_i_hybrid, INTERMEDIATE, HYBRID, DENSE, _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, DENSE, _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_block_mx, BLOCKS, HYBRID, MX, _TRN3, AVAILABLE),
+        Variant(Implementation.shard_on_i_mx, INTERMEDIATE, STATIC, MX, _TRN3, AVAILABLE),
+        Variant(Implementation.shard_on_i_mx_hybrid, INTERMEDIATE, HYBRID, MX, _TRN3, AVAILABLE),
     )
 }

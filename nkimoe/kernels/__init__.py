@@ -8,14 +8,22 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.block_programs import dense_on_block, dense_on_intermediate
+from nkimoe.kernels.block_programs import dense_on_block, dense_on_intermediate, mx_on_block, mx_on_intermediate
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.schedules.device_loops import run_static_then_dynamic
 from nkimoe.kernels.schedules.static import run_static
 from nkimoe.plan import Plan
 from nkimoe.request import Request
 from nkimoe.targets import Target, by_generation
-from nkimoe.variants import HYBRID
+from nkimoe.variants import DENSE, HYBRID, MX
+
+PROGRAMS = {
+    (DENSE, False): dense_on_block,
+    (DENSE, True): dense_on_intermediate,
+    (MX, False): mx_on_block,
+    (MX, True): mx_on_intermediate,
+}
+"""By numerics, and whether both cores share every block."""
 
 
 def target() -> Target:
@@ -28,6 +36,6 @@ def run(request: Request, plan: Plan) -> Any:
     names = (request.compute_dtype, request.sum_dtype)
     compute, sums = (getattr(nl, str(name)) for name in names)
     request = replace(request, compute_dtype=compute, accumulation_dtype=sums)
-    program = dense_on_intermediate if plan.halves_intermediate else dense_on_block
+    program = PROGRAMS[plan.variant.numerics, plan.halves_intermediate]
     schedule = run_static_then_dynamic if plan.variant.schedule == HYBRID else run_static
     return schedule(Layer.prepare(request, plan), program.compute)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import nki.language as nl
 
@@ -13,6 +13,9 @@ from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
+from nkimoe.kernels.stages.mx import gather_tokens as mx_gather
+from nkimoe.kernels.stages.mx import transpose_tokens as mx_transpose
+from nkimoe.kernels.stages.mx import weights as mx_weights
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
 from nkimoe.kernels.stages.transpose_tokens import TokenColumns
 from nkimoe.kernels.stages.update_output import Output, Update, make_output
@@ -21,6 +24,18 @@ from nkimoe.problem import Problem
 from nkimoe.request import Request
 from nkimoe.shares import Share
 from nkimoe.tiling import PARTITIONS, Tiling, spans
+
+
+class _Stages(NamedTuple):
+    """The stages that differ between numerics and outlive a block."""
+
+    rows: type[TokenRows]
+    columns: Any
+    weights: type[ExpertWeights]
+
+
+_DENSE = _Stages(TokenRows, TokenColumns, ExpertWeights)
+_MX = _Stages(mx_gather.QuarterRows, mx_transpose.TokenColumns, mx_weights.ExpertWeights)
 
 
 @dataclass(frozen=True)
@@ -45,7 +60,7 @@ class Layer:
     share: Share
     routing: Routing
     token_rows: TokenRows
-    tokens: TokenColumns
+    tokens: TokenColumns | mx_transpose.TokenColumns
     weights: ExpertWeights
     scaling: Scaling
     activation: GatedActivation
@@ -66,14 +81,15 @@ class Layer:
         share = plan.share_of(nl.program_id(0))
         output = make_output(request, plan)
         routing = Routing(request, plan.problem, share.blocks)
-        weights = ExpertWeights(request, plan, share)
+        stages = _MX if plan.variant.is_mx else _DENSE
+        weights = stages.weights(request, plan, share)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
-            token_rows=TokenRows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
-            tokens=TokenColumns(plan.problem.H, plan.tiling, share.gathered, weights.gate_up_inputs),
+            token_rows=stages.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
+            tokens=stages.columns(plan.problem.H, plan.tiling, share.gathered, weights.gate_up_inputs),
             weights=weights,
             scaling=make_scaling(request),
             activation=GatedActivation.from_request(request),

@@ -1,4 +1,5 @@
-"""nkimoe for torch: the kernel as an operator, and the experts of a layer as a function.
+"""nkimoe for torch: the kernel as an operator, the experts of a layer as a function, and the
+whole layer as a module that torch.distributed can spread over ranks.
 
 Needs the extra `torch`.
 """
@@ -6,7 +7,9 @@ Needs the extra `torch`.
 from nkimoe.pytorch.experts import expert_outputs, moe_experts
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.mapping import Blocks, build_blocks, merge_repeated, scatter_weights
+from nkimoe.pytorch.moe import LayerSizes, MoE
 from nkimoe.pytorch.options import Options, current_options, options
+from nkimoe.pytorch.ranks import Ranks
 from nkimoe.pytorch.router import route
 from nkimoe.pytorch.weights import ExpertWeights
 
@@ -14,7 +17,10 @@ __all__ = [
     "Blocks",
     "ExpertWeights",
     "Gate",
+    "LayerSizes",
+    "MoE",
     "Options",
+    "Ranks",
     "build_blocks",
     "current_options",
     "expert_outputs",

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.pytorch.gate import Gate
@@ -26,14 +25,20 @@ class Call:
     accumulate: bool
 
     def to_text(self) -> str:
-        """JSON."""
-        return json.dumps(asdict(self))
+        """Words in a fixed order, written so that torch.compile can trace it."""
+        o, g = self.options, self.gate
+        limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
+        words = (o.variant, o.target, o.cores, o.block_size, self.accumulate, g.activation, g.has_gate, g.up_offset)
+        return " ".join([str(word) for word in (*words, *limits)])
 
     @classmethod
     def from_text(cls, text: str) -> Call:
-        """The inverse of `to_text`."""
-        read = json.loads(text)
-        return cls(Options(**read["options"]), Gate(**read["gate"]), read["accumulate"])
+        """The inverse of `to_text`, but for options that do not concern a launch."""
+        variant, target, cores, block_size, accumulate, activation, has_gate, offset, *limits = text.split()
+        gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
+        gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
+        options = Options(variant=variant, target=target, cores=int(cores), block_size=int(block_size))
+        return cls(options, gate, accumulate == "True")
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""
@@ -49,3 +54,7 @@ class Call:
             "up_offset": gate.up_offset,
             "skip_gate_proj": not gate.has_gate,
         }
+
+
+def _limit(word: str) -> float | None:
+    return None if word == "None" else float(word)

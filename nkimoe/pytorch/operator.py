@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nkimoe.pytorch.backward import backward, setup_context
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.launch import launch_moe_cte
 
@@ -45,3 +46,6 @@ def moe_cte_operator(
 @moe_cte_operator.register_fake
 def _(hidden_states: Tensor, *arguments: object) -> Tensor:
     return torch.empty_like(hidden_states)
+
+
+moe_cte_operator.register_autograd(backward, setup_context=setup_context)

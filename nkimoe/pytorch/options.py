@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,18 +54,17 @@ class Options:
                 raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
 
 
-DEFAULTS = Options()
-_CURRENT: ContextVar[Options] = ContextVar("nkimoe_options", default=DEFAULTS)
+_IN_FORCE = [Options()]  # a plain list, which torch.compile can read and guard; a context variable it cannot
 
 
 def current_options() -> Options:
     """The options in force."""
-    return _CURRENT.get()
+    return _IN_FORCE[-1]
 
 
 @contextmanager
 def options(base: Options | None = None, **changes: Any) -> Iterator[Options]:
-    """Within the block, layers run with `base` (by default the options in force) and `changes`.
+    """Within the block, layers run with `base` (by default the options in force) and `changes`, in all threads.
 
     Raises:
         RequestError: a value that does not exist. TypeError: no such option.
@@ -75,8 +73,8 @@ def options(base: Options | None = None, **changes: Any) -> Iterator[Options]:
     ...     current_options().variant
     'shard_on_i'
     """
-    token = _CURRENT.set(replace(base or _CURRENT.get(), **changes))
+    _IN_FORCE.append(replace(base or current_options(), **changes))
     try:
-        yield _CURRENT.get()
+        yield current_options()
     finally:
-        _CURRENT.reset(token)
+        _IN_FORCE.pop()

@@ -140,6 +140,13 @@ def pack_scales(scale: Array) -> Array:
     return packed
 
 
+def unpack_scales(packed: Array, rows: int, n: int) -> Array:
+    """What `pack_scales` was given: `rows` rows of each of n tiles."""
+    r = np.arange(rows)
+    tiles = [packed[:, 32 * (r // 4) + 4 * (k % 4) + r % 4, k // 4] for k in range(n)]
+    return np.stack(tiles, axis=-2)
+
+
 def _tiles(columns: Array) -> list[Array]:
     return [columns[first : first + TILE] for first in range(0, len(columns), TILE)]
 

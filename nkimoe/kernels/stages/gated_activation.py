@@ -13,7 +13,7 @@ from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_aft
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.request import Request
 from nkimoe.spec import ActFnType
-from nkimoe.tiling import PARTITIONS, ceil_div
+from nkimoe.tiling import PARTITIONS
 
 ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
     ActFnType.SiLU: (nl.silu,),
@@ -44,18 +44,15 @@ class GatedActivation:
         return cls(ACTIVATIONS[request.activation_function], ((nl.add, offset),) if offset else ())
 
     def intermediate(self, projections: Iterable[tuple[Any, ...]], part: Part, layer: Any, factors: Any) -> Any:
-        """What the down projection multiplies, [128, I/128, tokens]: row i on partition i % 128.
+        """What the down projection multiplies, in the form `layer.weights` keeps it.
 
         Args:
             projections: (gate, up) or (up,) of one tile of I after another.
             factors: fp32 [128, tokens] that multiplies all rows, or None.
         """
-        inputs = layer.weights.down_inputs
-        shape = (PARTITIONS, ceil_div(layer.share.inner.size, PARTITIONS), part.tiles.size * PARTITIONS)
-        hidden = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
+        hidden = layer.weights.hidden(part.tiles.size * PARTITIONS)
         for first, *rest in projections:
-            dst = hidden[0 : first.data.shape[0], first.tile, first.tokens.slice]
-            staged = inputs.stage(dst)
+            staged = hidden.stage(first)
             if rest:
                 activated = self._activate(first)
                 _scale(activated, activated, factors, first)
@@ -64,8 +61,8 @@ class GatedActivation:
                 self._activate_into(staged, first.data, (*first.steps, *self.up_offset))
             else:
                 _scale(staged, self._activate(first, self.up_offset), factors, first)
-            inputs.settle(dst, staged)
-        return hidden
+            hidden.settle(first, staged)
+        return hidden.tile
 
     def _activate(self, projection: Any, more: Steps = ()) -> Any:
         """The activation of a projection, fp32."""

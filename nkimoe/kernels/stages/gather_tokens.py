@@ -61,12 +61,16 @@ class TokenRows:
             H, size = self._source.shape[1], self._columns.size
             for tile, ids in zip(self._tiles, part.ids, strict=False):
                 rows = self._source.ap(
-                    pattern=[[H, PARTITIONS], [1, size]],
+                    pattern=self.pattern(H, size),
                     offset=self._columns.start,
                     vector_offset=ids,
                     indirect_dim=0,
                 )
                 nisa.dma_copy(dst=tile, src=rows, oob_mode=self._out_of_bounds)
+
+    def pattern(self, H: int, size: int) -> list[list[int]]:
+        """The columns of 128 rows, as steps and counts."""
+        return [[H, PARTITIONS], [1, size]]
 
     def of(self, part: Part) -> list[Any]:
         """The tiles of the part gathered last."""

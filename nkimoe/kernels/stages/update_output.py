@@ -14,8 +14,10 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.problem import Problem
 from nkimoe.request import Request
 from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+from nkimoe.variants import DENSE, MX
 
 Room = Callable[[Any], tuple[Any, Any]]
 """From an index tile to a tile for those rows, and how results go into it."""
@@ -231,13 +233,27 @@ def _clear_rows(slab: Slab, span: Span) -> None:
     _clear(slab, [span])
 
 
+def _slabs_in_rows(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+    """[T', cores, H]."""
+    tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
+
+
+def _slabs_one_after_another(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+    """[cores, T', H]."""
+    tensor = nl.ndarray((p.cores, p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
+
+
+_SLABS_OF = {DENSE: _slabs_in_rows, MX: _slabs_one_after_another}  # as in nkilib
+
+
 def make_output(request: Request, plan: Plan) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
     p, dtype, buffers = plan.problem, request.hidden_states.dtype, OLD_ROW_SETS * plan.tiling.token_tiles
     everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
-        tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
-        slabs = [Slab(tensor, p.rows, everything, p.cores * p.H, c * p.H) for c in range(p.cores)]
+        tensor, slabs = _SLABS_OF[plan.variant.numerics](p, dtype)
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)

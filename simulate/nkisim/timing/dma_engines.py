@@ -1,8 +1,8 @@
 """The DMA engines of a launch: in order within a queue, shared fairly between queues, slowed by the HBM stack.
 
 The documentation says that transfers of one queue run in order on an engine and that an engine serves its queues round
-robin. Descriptors are small against transfers, so this is computed as a flow: n queues that have work each get 1/n of an
-engine. Engines that have seen the same transfers since they were idle are computed together, as one lane.
+robin. Descriptors are small against transfers, so this is computed as a flow: n queues that have work each get 1/n of
+an engine. Engines that have seen the same transfers since they were idle are computed together, as one lane.
 """
 
 from __future__ import annotations
@@ -57,6 +57,10 @@ class DmaEngines:
         cores: which cores there are.
         engines: engines of each.
         stack_rate: bytes/ns of the HBM stack that they share.
+
+    Attributes:
+        begins: when the first byte of a transfer moved.
+        starved: whether the stack limited the engines until the last call of `finished`.
     """
 
     def __init__(self, cores: Iterable[int], engines: int, stack_rate: float) -> None:
@@ -68,6 +72,7 @@ class DmaEngines:
         self._left: dict[int, int] = {}
         self._hunger: dict[int, float] = {}
         self.begins: dict[int, float] = {}
+        self.starved = False
 
     def arrive(self, now: float, number: int, core: int, queue: str, transfer: Transfer) -> None:
         """Transfer `number` joins a queue of all engines it has work for."""
@@ -86,6 +91,7 @@ class DmaEngines:
     def finished(self, now: float) -> list[int]:
         """The transfers whose last byte has moved by `now`."""
         self._advance(now)
+        self.starved = self._demand > self._stack_rate
         done: list[int] = []
         while self._ends and self._ends[0][0] <= self._flow + _NEAR:
             _, _, version, lane = heapq.heappop(self._ends)
@@ -103,10 +109,6 @@ class DmaEngines:
         if not self._ends:
             return float("inf")
         return self._now + max(0.0, self._ends[0][0] - self._flow) / self._speed()
-
-    def starved(self) -> bool:
-        """Whether the HBM stack is what limits the engines now."""
-        return self._demand > self._stack_rate
 
     def _speed(self) -> float:
         return min(1.0, self._stack_rate / self._demand) if self._demand > 0 else 1.0

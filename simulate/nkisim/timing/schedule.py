@@ -185,7 +185,7 @@ class _Scheduler:
         assert isinstance(cost, Transfer)
         t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete.ns
         if end - t.issue[number] > cost.issue.ns + cost.start.ns + 1.01 * max(cost.engines):
-            t.reason[number] = "hbm" if self.dma.starved() else "dma"
+            t.reason[number] = "hbm" if self.dma.starved else "dma"
         self._release(number, task)
 
     def _table_load(self, task: Task, cost: Cost) -> float:
@@ -204,7 +204,7 @@ class _Scheduler:
             after = self.tasks[other]
             when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
             if after.core == task.core and after.engine == task.engine and not is_dma:
-                if task.engine == "tensor":  # in order; the next weights load while this one streams into the same PSUM
+                if task.engine == "tensor":  # it adds to a bank in order, and loads weights meanwhile
                     when = t.begin[number]
             else:
                 when += self.wake if is_dma else self.semaphore

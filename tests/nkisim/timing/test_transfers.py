@@ -7,105 +7,129 @@ from support.timeline import TRN2, ns, numbers, timed
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 
-PACKET = 4096
-EACH = ns("dma.descriptor") + PACKET / ns("dma.rate")
 LANES = 8  # partitions an engine serves
-ARRIVAL = ns("dma.issue_static") + ns("dma.start")
+STATIC = ns("dma.issue_static") + ns("dma.start")
+HARDWARE = ns("dma.issue_hwdge") + ns("dma.start")
 
 
-def load(source, packets, rows=128):
-    tile = nl.ndarray((rows, packets * PACKET), nl.uint8)
-    nisa.dma_copy(tile, source, dge_mode=nisa.dge_mode.none)
+def moving(row_bytes, rows=LANES):
+    """How long an engine needs for rows that lie apart in HBM."""
+    return rows * (ns("dma.descriptor") + row_bytes / ns("dma.rate"))
 
 
-def matrix(packets, rows=128):
-    return np.zeros((rows, packets * PACKET), np.uint8)
+def matrix(row_bytes, rows=128):
+    """Of whose rows the first half is loaded, so that what is loaded lies apart."""
+    return np.zeros((rows, 2 * row_bytes), np.uint8)
+
+
+def load(source, mode=nisa.dge_mode.none):
+    rows, columns = source.shape
+    nisa.dma_copy(nl.ndarray((rows, columns // 2), nl.uint8), source[:, : columns // 2], dge_mode=mode)
 
 
 def test_a_load_of_all_partitions_uses_all_engines_at_once():
-    t = timed(lambda source: load(source, 2), matrix(2))
-    assert t.latency_ns == pytest.approx(ARRIVAL + 2 * LANES * EACH + ns("dma.complete"))
+    t = timed(load, matrix(8192))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192) + ns("dma.complete"))
 
 
 def test_a_load_of_eight_partitions_uses_one_engine_as_long():
-    t = timed(lambda source: load(source, 2, rows=8), matrix(2, rows=8))
-    assert t.latency_ns == pytest.approx(ARRIVAL + 2 * LANES * EACH + ns("dma.complete"))
-    (work,) = {w for w in t.costs[t.tasks[0].work].engines if w}
-    assert work == pytest.approx(2 * LANES * EACH)
+    t = timed(load, matrix(8192, rows=8))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192) + ns("dma.complete"))
+    (work,) = (w for w in t.costs[t.tasks[0].work].engines if w)
+    assert work == pytest.approx(moving(8192))
+
+
+def test_partitions_that_the_engines_divide_are_dealt_to_all_of_them():
+    t = timed(load, matrix(8192, rows=32))
+    assert t.latency_ns == pytest.approx(STATIC + moving(8192, rows=2) + ns("dma.complete"))
 
 
 def test_rows_that_lie_together_in_hbm_are_read_at_once():
     def body(source):
-        nisa.dma_copy(nl.ndarray((128, 256), nl.uint8), source, dge_mode=nisa.dge_mode.none)
+        nisa.dma_copy(nl.ndarray((128, 1024), nl.uint8), source, dge_mode=nisa.dge_mode.none)
 
-    apart = np.zeros((128, 512), np.uint8)[:, :256]
-    together = np.zeros((128, 256), np.uint8)
-    moved = LANES * 256 / ns("dma.rate")
-    assert timed(body, together).latency_ns == pytest.approx(
-        ARRIVAL + ns("dma.descriptor") + moved + ns("dma.complete")
-    )
+    together, apart = timed(body, np.zeros((128, 1024), np.uint8)), timed(load, matrix(1024))
+    once = ns("dma.descriptor") + LANES * 1024 / ns("dma.rate")
+    assert together.latency_ns == pytest.approx(STATIC + once + ns("dma.complete"))
+    assert apart.latency_ns - together.latency_ns == pytest.approx(7 * ns("dma.descriptor"))
 
-    def part(source):
-        nisa.dma_copy(nl.ndarray((128, 256), nl.uint8), source[:, 0:256], dge_mode=nisa.dge_mode.none)
 
-    assert timed(part, np.zeros((128, 512), np.uint8)).latency_ns == pytest.approx(
-        ARRIVAL + LANES * ns("dma.descriptor") + moved + ns("dma.complete")
-    )
-    assert apart.strides[0] == 512
+def test_tiny_pieces_cost_a_descriptor_each():
+    t = timed(load, matrix(2))
+    assert t.latency_ns == pytest.approx(STATIC + LANES * max(ns("dma.least"), moving(2, 1)) + ns("dma.complete"))
 
 
 def test_transfers_of_one_queue_run_in_order():
     def body(first, second):
-        for source in (first, second):
-            nisa.dma_copy(nl.ndarray(source.shape, nl.uint8), source, dge_mode=nisa.dge_mode.none)
+        load(first)
+        load(second)
 
-    t = timed(body, matrix(8), matrix(1))
-    assert t.end[0] == pytest.approx(ARRIVAL + 8 * LANES * EACH)
+    t = timed(body, matrix(32768), matrix(4096))
+    assert t.end[0] == pytest.approx(STATIC + moving(32768))
     assert t.begin[1] == pytest.approx(t.end[0])
-    assert t.end[1] == pytest.approx(ARRIVAL + 9 * LANES * EACH)
+    assert t.end[1] == pytest.approx(t.end[0] + moving(4096))
+    assert t.reason[1] == "dma"
 
 
 def test_transfers_of_two_queues_share_the_engines():
     def body(first, second):
-        nisa.dma_copy(nl.ndarray(first.shape, nl.uint8), first, dge_mode=nisa.dge_mode.none)
-        nisa.dma_copy(nl.ndarray(second.shape, nl.uint8), second, dge_mode=nisa.dge_mode.none)
+        load(first)
+        load(second, nisa.dge_mode.hwdge)
 
-    t = timed(body, matrix(8), matrix(1))
-    assert t.begin == pytest.approx([ARRIVAL] * 2)
-    assert t.end[1] == pytest.approx(ARRIVAL + 2 * LANES * EACH), "half of the engines until it is done"
-    assert t.end[0] == pytest.approx(ARRIVAL + 9 * LANES * EACH), "no engine is idle meanwhile"
+    t = timed(body, matrix(32768), matrix(4096))
+    assert t.begin == pytest.approx([STATIC, HARDWARE])
+    assert t.end[1] == pytest.approx(HARDWARE + 2 * moving(4096)), "it has half of the engines"
+    assert t.end[0] == pytest.approx(STATIC + moving(32768) + moving(4096)), "no engine is idle meanwhile"
 
 
 def test_a_narrow_transfer_delays_only_its_own_engine():
     def body(wide, narrow):
-        nisa.dma_copy(nl.ndarray(wide.shape, nl.uint8), wide, dge_mode=nisa.dge_mode.none)
-        nisa.dma_copy(nl.ndarray(narrow.shape, nl.uint8), narrow, dge_mode=nisa.dge_mode.none)
-        nisa.dma_copy(nl.ndarray(wide.shape, nl.uint8), wide, dge_mode=nisa.dge_mode.none)
+        load(wide)
+        load(narrow, nisa.dge_mode.hwdge)
+        load(wide)
 
-    t = timed(body, matrix(4), matrix(4, rows=8))
-    one = 4 * LANES * EACH
-    assert t.end[1] == pytest.approx(ARRIVAL + 3 * one), "three queues on the first engine, all with equal work"
-    assert t.end[0] == t.end[2] == pytest.approx(ARRIVAL + 3 * one), "done where the last engine is done"
+    t = timed(body, matrix(32768), matrix(32768, rows=8))
+    one = moving(32768)
+    assert t.end[1] == pytest.approx(HARDWARE + 2 * one), "half of the first engine"
+    assert t.end[0] == pytest.approx(STATIC + one + (one - (HARDWARE - STATIC))), "its last part is on that engine"
+    assert t.end[2] == pytest.approx(STATIC + 3 * one)
 
 
 def test_a_stream_is_bound_by_the_engines():
     def body(source):
-        for row in range(0, 4 * 128, 128):
-            nisa.dma_copy(nl.ndarray((128, PACKET), nl.uint8), source[row : row + 128], dge_mode=nisa.dge_mode.none)
+        for row in range(0, 512, 128):
+            load(source[row : row + 128])
 
-    t = timed(body, np.zeros((512, PACKET), np.uint8))
-    assert t.latency_ns == pytest.approx(ARRIVAL + 4 * LANES * EACH + ns("dma.complete"))
+    t = timed(body, matrix(4096, rows=512))
+    assert t.latency_ns == pytest.approx(STATIC + 4 * moving(4096) + ns("dma.complete"))
+
+
+def test_hardware_descriptors_are_made_one_transfer_at_a_time():
+    def body(source):
+        for row in range(0, 512, 128):
+            load(source[row : row + 128], nisa.dge_mode.hwdge)
+
+    t = timed(body, matrix(256, rows=512))
+    assert moving(256) < ns("dma.issue_hwdge")
+    assert t.latency_ns == pytest.approx(3 * ns("dma.issue_hwdge") + HARDWARE + moving(256) + ns("dma.complete"))
+
+
+@pytest.mark.parametrize(
+    ("rows", "dtype", "queue"),
+    [(128, nl.uint8, "dge sync"), (128, nl.int32, "gpsimd"), (4, nl.uint8, "dma"), (4, nl.int32, "dma")],
+)
+def test_a_copy_without_a_mode_is_issued_by_hardware_or_software_that_casts_or_is_static(rows, dtype, queue):
+    def body(source):
+        nisa.dma_copy(nl.ndarray((rows, 256), dtype), source)
+
+    t = timed(body, np.zeros((rows, 256), np.uint8))
+    assert t.tasks[0].queue == queue
 
 
 def test_two_cores_share_the_stack():
-    def body(source):
-        load(source, 8)
-
-    alone, together = timed(body, matrix(8)), timed(body, matrix(8), cores=2)
-    engines = TRN2["dma.engines"]
-    wanted = 2 * engines * PACKET / EACH
+    alone, together = timed(load, matrix(32768)), timed(load, matrix(32768), cores=2)
+    wanted = 2 * TRN2["dma.engines"] * LANES * 32768 / moving(32768)
     assert wanted > ns("hbm.stack_rate") > wanted / 2
-    moving = 8 * LANES * EACH
-    assert alone.end[0] == pytest.approx(ARRIVAL + moving)
-    assert together.end == pytest.approx([ARRIVAL + moving * wanted / ns("hbm.stack_rate")] * 2)
-    assert [together.reason[n] for core in (0, 1) for n in numbers(together, "dma_copy", core)] == ["hbm"] * 2
+    assert alone.end[0] == pytest.approx(STATIC + moving(32768))
+    assert together.end == pytest.approx([STATIC + moving(32768) * wanted / ns("hbm.stack_rate")] * 2)
+    assert together.reason[numbers(together, "dma_copy", core=0)[0]] == "hbm"

@@ -17,10 +17,13 @@ def operands():
 
 
 def results(count):
-    """So many results, each in a bank of its own, which the Vector Engine copies out."""
+    """So many results, each in a bank of its own, which the Vector Engine copies out; it has other work before."""
 
     def body():
         left, right = operands()
+        other = nl.ndarray((128, 16384), nl.float32)
+        for _ in range(3):
+            nisa.memset(other, 0.0, engine=nisa.engine.vector)
         for _ in range(count):
             total = nl.ndarray((128, 512), nl.float32, buffer=nl.psum)
             nisa.nc_matmul(total, left, right)
@@ -32,7 +35,7 @@ def results(count):
 def test_eight_results_fill_the_banks_without_waiting():
     t = results(TRN2.psum_banks)
     runs = numbers(t, "nc_matmul")
-    assert [t.reason[n] for n in runs[1:]] == ["queue"] * 7
+    assert [t.because[n] for n in runs[1:]] == runs[:-1]
 
 
 def test_the_ninth_result_waits_until_the_first_is_copied_out():
@@ -52,7 +55,7 @@ def test_a_load_waits_for_the_memory_that_an_earlier_tile_still_needs():
         small = nl.ndarray((128, 1), nl.float32)
         for row in range(3):
             tile = nl.ndarray((128, columns), nl.float32)
-            nisa.dma_copy(tile, source[row * 128 : row * 128 + 128])
+            nisa.dma_copy(tile, source[row * 128 : row * 128 + 128], dge_mode=nisa.dge_mode.none)
             nisa.tensor_reduce(small, nl.add, tile, axis=1)
 
     t = timed(body, data)

@@ -109,7 +109,7 @@ class ExpertTensors:
         def load(tile: Any, expert: Any) -> None:
             for first, rows, count in row_tiles(self.share.inner.size):
                 pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
-                source = _of_expert(tensor, pattern, start + first * PARTITIONS, expert)
+                source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
                 dst = tile[0:rows, :, first : first + count]
                 nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
@@ -121,7 +121,7 @@ class ExpertTensors:
         """Elements start .. start + size - 1 of an expert's row, on all partitions."""
 
         def load(tile: Any, expert: Any) -> None:
-            source = _of_expert(tensor, [[0, PARTITIONS], [1, size]], start, expert)
+            source = of_expert(tensor, [[0, PARTITIONS], [1, size]], start, expert)
             nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
 
         return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
@@ -131,13 +131,13 @@ class ExpertTensors:
         H, own = self.plan.problem.H, self.share.written
 
         def load(tile: Any, expert: Any) -> None:
-            source = _of_expert(self.request.down_proj_bias, [[H, 1], [1, own.size]], own.start, expert)
+            source = of_expert(self.request.down_proj_bias, [[H, 1], [1, own.size]], own.start, expert)
             nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
 
         return Vector(nl.ndarray((1, own.size), dtype=self.request.compute_dtype, buffer=nl.sbuf), load)
 
 
-def _of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> Any:
+def of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> Any:
     """A view of an expert's part of `tensor`; the first part of one that all experts share.
 
     Sharing does not depend on E: with one expert, both are the same.

@@ -28,11 +28,11 @@ def project_down(
                 result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
                 weights.contract_down(result, hidden[:, :, tokens.slice], down[:, :, piece.slice], rows)
                 here = Span(columns.start + piece.start, piece.size)
-                _add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
+                add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 yield tile, here, result
 
 
-def _add_bias(result: Any, bias: Any, factors: Any) -> None:
+def add_bias(result: Any, bias: Any, factors: Any) -> None:
     """result += factors x bias: the bias as one more row of the contraction, so that no engine makes a pass for it."""
     if bias is not None:
         nisa.nc_matmul(dst=result, stationary=factors, moving=bias, accumulate=True)

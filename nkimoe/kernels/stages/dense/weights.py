@@ -8,6 +8,7 @@ from typing import Any
 from nkimoe.kernels.stages.dense.contract import contract
 from nkimoe.kernels.stages.dense.dequantise import GATE, UP, DownFinish, GateUpSteps
 from nkimoe.kernels.stages.dense.expert_tensors import ExpertTensors
+from nkimoe.kernels.stages.dense.hidden import Hidden
 from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
 from nkimoe.kernels.stages.dense.pieces import Piece, Pieces, Vector
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
@@ -31,10 +32,10 @@ class ExpertWeights:
 
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self.projections = (UP,) if request.skip_gate_proj else (GATE, UP)
-        t = plan.tiling
-        gate_up, down = gate_up_of(request), down_of(request)
-        tensors = ExpertTensors(request, plan, share, self.projections, gate_up, down)
-        pieces = gate_up_pieces(plan.problem.H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
+        t, self._inner = plan.tiling, share.inner.size
+        tensors = self._tensors(request, plan, share)
+        gate_up, down = tensors.gate_up, tensors.down
+        pieces = self._gate_up_pieces(plan)
         tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
         self.gate_up = Pieces(pieces, tiles, tensors.load_gate_up)
         pieces = down_pieces(plan.problem.H, share, t.down_columns, t.sent_ahead)
@@ -42,22 +43,37 @@ class ExpertWeights:
         self.down = Pieces(pieces, tiles, tensors.load_down)
         self._gate_up_vectors: list[Vector] = []
         self._down_vectors: list[Vector] = []
-        self.gate_up_inputs = _inputs(gate_up, tensors, request.compute_dtype, self._gate_up_vectors)
-        self.down_inputs = _inputs(down, tensors, request.compute_dtype, self._down_vectors)
+        self.gate_up_inputs = self._inputs(gate_up, tensors, self._gate_up_vectors)
+        self.down_inputs = self._inputs(down, tensors, self._down_vectors)
         limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
         bias = request.gate_and_up_proj_bias
         self._gate_up = GateUpSteps(
             limits,
-            None if gate_up.scale is None else _kept(tensors.gate_up_scale(gate_up.scale), self._gate_up_vectors),
-            None if bias is None else _kept(tensors.gate_up_bias(), self._gate_up_vectors),
+            None if gate_up.scale is None else kept(tensors.gate_up_scale(gate_up.scale), self._gate_up_vectors),
+            None if bias is None else kept(tensors.gate_up_bias(), self._gate_up_vectors),
             self.gate_up_inputs,
         )
         self.down_finish = DownFinish(
             share.written,
-            None if down.scale is None else _kept(tensors.down_scale(down.scale), self._down_vectors),
-            None if request.down_proj_bias is None else _kept(tensors.down_bias(), self._down_vectors),
+            None if down.scale is None else kept(tensors.down_scale(down.scale), self._down_vectors),
+            None if request.down_proj_bias is None else kept(tensors.down_bias(), self._down_vectors),
             self.down_inputs,
         )
+
+    def _tensors(self, request: Request, plan: Plan, share: Share) -> ExpertTensors:
+        return ExpertTensors(request, plan, share, self.projections, gate_up_of(request), down_of(request))
+
+    def _gate_up_pieces(self, plan: Plan) -> list[Piece]:
+        return gate_up_pieces(plan.problem.H, self._inner, plan.tiling.gate_up_rows, plan.tiling.gate_up_columns)
+
+    def _inputs(self, matrix: Matrix, tensors: ExpertTensors, vectors: list[Vector]) -> Any:
+        if matrix.in_scale is None:
+            return Unquantised(tensors.request.compute_dtype)
+        return Quantised(matrix.input_dtype, kept(tensors.in_scale(matrix.in_scale), vectors))
+
+    def hidden(self, tokens: int) -> Any:
+        """Room for act(gate) * up of so many tokens."""
+        return Hidden(self.down_inputs, self._inner, tokens)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
@@ -89,16 +105,10 @@ class ExpertWeights:
         return self._gate_up.of(which, tile, rows)
 
 
-def _kept(vector: Vector, vectors: list[Vector]) -> Vector:
+def kept(vector: Vector, vectors: list[Vector]) -> Vector:
     """A vector that is loaded with the weights."""
     vectors.append(vector)
     return vector
-
-
-def _inputs(matrix: Matrix, tensors: ExpertTensors, dtype: Any, vectors: list[Vector]) -> Unquantised | Quantised:
-    if matrix.in_scale is None:
-        return Unquantised(dtype)
-    return Quantised(matrix.input_dtype, _kept(tensors.in_scale(matrix.in_scale), vectors))
 
 
 def _turn_to(following: Part | None, vectors: list[Vector], prepared: tuple[Any, ...]) -> None:

@@ -1,0 +1,20 @@
+"""Gathering parts of each quarter of the hidden rows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkimoe.kernels.stages.gather_tokens import TokenRows
+from nkimoe.mx_tiling import QUARTERS
+from nkimoe.request import Request
+from nkimoe.tiling import PARTITIONS, Span
+
+
+class QuarterRows(TokenRows):
+    """Columns `columns` of each quarter of the hidden rows, one after another."""
+
+    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: Any) -> None:
+        super().__init__(request, Span(columns.start, QUARTERS * columns.size), tiles, out_of_bounds)
+
+    def pattern(self, H: int, size: int) -> list[list[int]]:
+        return [[H, PARTITIONS], [H // QUARTERS, QUARTERS], [1, size // QUARTERS]]

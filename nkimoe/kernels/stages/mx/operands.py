@@ -1,0 +1,63 @@
+"""What the MX matmul takes: packed elements with their scales."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.mx_tiling import QUADRANT
+from nkimoe.tiling import PARTITIONS
+
+ONE = 127  # the scale code of 2**0
+SCALE_ROWS = 4  # rows of a quadrant that hold the scales of its 32 packed rows
+
+
+class Operand(NamedTuple):
+    """Packed elements [rows, ...] and scale codes [rows, ...]; of those, four rows of each quadrant count."""
+
+    data: Any
+    scale: Any
+
+    def part(self, *index: Any) -> Operand:
+        """The same part of both."""
+        return Operand(self.data[index], self.scale[index])
+
+
+def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
+    """dst (+)= stationary.T @ moving; step 0 starts the sum."""
+    nisa.nc_matmul_mx(
+        dst=dst, stationary=stationary.data, moving=moving.data, stationary_scale=stationary.scale, moving_scale=moving.scale,
+        accumulate=step > 0,
+    )  # fmt: skip
+
+
+def unit_scales(columns: int) -> Any:
+    """[128, columns] scale codes of 1."""
+    tile = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=ONE)
+    return tile
+
+
+def scale_runs(first: int, rows: int, of_a_quadrant: int) -> list[tuple[int, int, int]]:
+    """(row, partition, rows): scale rows `first` .. in runs that stay together where they come from and go to.
+
+    Args:
+        first: packed row of the first scale, a multiple of 8; it goes to partition 0, the fifth one to partition 32.
+        rows: packed rows.
+        of_a_quadrant: scale rows that lie together at the source: 4, or more for no limit.
+
+    >>> scale_runs(0, 96, 16)
+    [(0, 0, 4), (4, 32, 4), (8, 64, 4)]
+    >>> scale_runs(16, 32, 4)
+    [(2, 0, 2), (4, 2, 2)]
+    """
+    at, end, runs = first // 8, -(-(first + rows) // 8), []
+    start = at
+    while at < end:
+        there = at - start
+        count = min(end - at, SCALE_ROWS - there % SCALE_ROWS, of_a_quadrant - at % of_a_quadrant)
+        runs.append((at, there // SCALE_ROWS * QUADRANT + there % SCALE_ROWS, count))
+        at += count
+    return runs
