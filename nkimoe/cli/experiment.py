@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.layer_data import LayerData, expert_weights, make_layer, repeated_weights
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
@@ -31,6 +32,7 @@ class Setup:
     """What to run, as the command line gives it.
 
     Attributes:
+        checkpoint: the layer to run instead of one of `model`'s shape.
         numerics: False: shapes, integers and time only; no result, nothing compared.
     """
 
@@ -44,10 +46,11 @@ class Setup:
     weights: str
     text: str
     numerics: bool = True
+    checkpoint: CheckpointLayer | None = None
 
     @property
     def layer_model(self) -> Model:
-        return MODELS[self.model]
+        return MODELS[self.model] if self.checkpoint is None else self.checkpoint.model
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Result:
 
     Attributes:
         distance: of the simulated output from the fp32 reference; None without numerics.
+        distance_to_theirs: from what transformers computes for a layer of a checkpoint; None for other layers.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
 
@@ -67,11 +71,13 @@ class Result:
     tolerance: Tolerance
     roofline: Roofline
     wall_s: float
+    distance_to_theirs: Distance | None = None
 
     @property
     def passed(self) -> bool | None:
-        """Whether the output is close enough; None without numerics."""
-        return self.distance.within(self.tolerance) if self.distance is not None else None
+        """Whether the output is close enough to all it was compared with; None without numerics."""
+        distances = [d for d in (self.distance, self.distance_to_theirs) if d is not None]
+        return all(d.within(self.tolerance) for d in distances) if distances else None
 
     @property
     def fraction_of_roofline(self) -> float:
@@ -154,14 +160,14 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         NkiValidationError: the kernel breaks a rule of the hardware.
     """
     progress.start("weights", setup.layer_model.E)
-    weights = expert_weights if setup.numerics else repeated_weights
-    data = make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step, weights)
+    data = _layer(setup, progress)
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate blocks", plan.problem.N)
     started = time.perf_counter()
     simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)], numerics=setup.numerics)
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found = _compare(run, data, progress) if setup.numerics else None
+    theirs = distance(run.outputs, data.theirs) if setup.numerics and data.theirs is not None else None
     touched = int(np.unique(data.experts_of_tokens).size)
     p = plan.problem
     bound = roofline(p.T, setup.layer_model.K, p.H, p.I, touched, setup.lnc, setup.target)
@@ -174,7 +180,15 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         tolerance=tolerance("bfloat16", WEIGHT_DTYPES[setup.weights], setup.layer_model.K),
         roofline=bound,
         wall_s=time.perf_counter() - started,
+        distance_to_theirs=theirs,
     )
+
+
+def _layer(setup: Setup, progress: Progress) -> LayerData:
+    if setup.checkpoint is not None:
+        return setup.checkpoint.data(setup.tp, setup.block_size)
+    weights = expert_weights if setup.numerics else repeated_weights
+    return make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step, weights)
 
 
 def _compare(run: Run, data: LayerData, progress: Progress) -> Distance:

@@ -21,7 +21,8 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
     Args:
         changes: predicted latency by what-if.
     """
-    setup, p, profile, error = result.setup, result.plan.problem, result.run.profile, result.distance
+    setup, p, profile = result.setup, result.plan.problem, result.run.profile
+    error, theirs = result.distance, result.distance_to_theirs
     return {
         "schema_version": SCHEMA_VERSION,
         "toolchain": TOOLCHAIN,
@@ -35,6 +36,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
             "max_abs": error.max_abs if error else None,
             "tolerance": result.tolerance.rel_l2,
             "passed": result.passed,
+            **({"transformers_rel_l2": theirs.rel_l2} if theirs else {}),
         },
         "predicted": {
             "latency_us": profile.latency_us,

@@ -39,6 +39,7 @@ class LayerData:
         experts_of_tokens: int32 [T, K].
         vocabulary: distinct tokens of the text.
         H, I: sizes after padding to what the kernel takes.
+        theirs: what another implementation makes of the same layer, float32 [T, H]; None: nothing to compare with.
     """
 
     tensors: dict[str, Any]
@@ -47,6 +48,7 @@ class LayerData:
     vocabulary: int
     H: int
     I: int
+    theirs: Array | None = None
 
 
 def read_text(path: Path | None) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 
 import click
 
+from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.layer_data import read_text
+from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
 from nkimoe.targets import TARGETS
 from nkimoe.variants import VARIANTS
@@ -25,7 +27,7 @@ def layer_options(command: Command) -> Command:
     for option in reversed(
         (
             click.option("--model", type=click.Choice(list(MODELS)), default="qwen3-30b-a3b", show_default=True),
-            click.option("--tp", type=click.IntRange(1), default=4, show_default=True, help="Tensor parallel ranks."),
+            click.option("--tp", type=click.IntRange(1), help="Tensor parallel ranks; by default 4, a checkpoint's 1."),
             click.option("--tokens", type=click.IntRange(1), default=640, show_default=True),
             click.option(
                 "--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."
@@ -49,14 +51,14 @@ def make_setup(options: dict[str, Any]) -> Setup:
     Raises:
         click.UsageError: an option whose work does not exist yet, or a variant that is not available.
     """
-    for name, what in (("checkpoint", "reading checkpoints"), ("layer", "reading checkpoints")):
-        if options[name] is not None:
-            raise click.UsageError(f"--{name}: {what} is not available yet; leave it out to draw weights from a seed.")
+    if (options["checkpoint"] is None) != (options["layer"] is None):
+        raise click.UsageError("--checkpoint and --layer go together: which layer of which checkpoint.")
     if options["weights"] != "bf16":
         raise click.UsageError(f"--weights {options['weights']}: only bf16 is available yet.")
+    checkpoint = _checkpoint(options)
     return Setup(
-        model=options["model"],
-        tp=options["tp"],
+        model=options["model"] if checkpoint is None else checkpoint.name,
+        tp=options["tp"] or (4 if checkpoint is None else 1),
         tokens=options["tokens"],
         variant=_variant(options["variant"]),
         target=options["target"],
@@ -65,7 +67,18 @@ def make_setup(options: dict[str, Any]) -> Setup:
         weights=options["weights"],
         text=read_text(options["text"]),
         numerics=not options.get("no_numerics", False),
+        checkpoint=checkpoint,
     )
+
+
+def _checkpoint(options: dict[str, Any]) -> CheckpointLayer | None:
+    if options["checkpoint"] is None:
+        return None
+    text = read_text(options["text"])
+    try:
+        return CheckpointLayer.read(options["checkpoint"], options["layer"], text, options["tokens"])
+    except (RequestError, OSError) as error:
+        raise click.UsageError(f"--checkpoint {options['checkpoint']}: {error}") from error
 
 
 def _variant(name: str) -> str:

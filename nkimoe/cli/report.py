@@ -31,6 +31,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ("kernel", f"moe_cte {setup.variant} on {setup.lnc} simulated {setup.target} core(s), weights {setup.weights}"),
         ("blocks", _blocks(result)),
         ("error", _error(result)),
+        *_transformers(result),
         ("instructions", engines),
         ("HBM", f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.bytes)}"),
         ("PE", f"{profile.macs * 2 / 1e9:.1f} GFLOP issued, {bound.flops / 1e9:.1f} useful"),
@@ -64,6 +65,13 @@ def _error(result: Result) -> str:
         f"worst row {error.worst_row:.2e} (at most {tolerance.worst_row:.1e}), "
         f"max {error.max_abs:.3g}, all against the fp32 reference"
     )
+
+
+def _transformers(result: Result) -> list[tuple[str, str]]:
+    error = result.distance_to_theirs
+    if error is None:
+        return []
+    return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from its own experts")]
 
 
 def _cores(result: Result) -> str:

@@ -4,6 +4,7 @@ whole layer as a module that torch.distributed can spread over ranks.
 Needs the extra `torch`.
 """
 
+from nkimoe.pytorch.blockwise import blockwise_matmul, build_blockwise_mapping, routed_mask
 from nkimoe.pytorch.experts import expert_outputs, moe_experts
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.mapping import Blocks, build_blocks, merge_repeated, scatter_weights
@@ -21,12 +22,15 @@ __all__ = [
     "MoE",
     "Options",
     "Ranks",
+    "blockwise_matmul",
     "build_blocks",
+    "build_blockwise_mapping",
     "current_options",
     "expert_outputs",
     "merge_repeated",
     "moe_experts",
     "options",
     "route",
+    "routed_mask",
     "scatter_weights",
 ]

@@ -7,7 +7,6 @@ from typing import Any
 
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import Options
-from nkimoe.spec import ActFnType
 
 
 @dataclass(frozen=True)
@@ -42,17 +41,10 @@ class Call:
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""
-        gate = self.gate
         return {
             "block_size": self.options.block_size,
             "is_tensor_update_accumulating": self.accumulate,
-            "activation_function": ActFnType[gate.activation],
-            "gate_clamp_upper_limit": gate.gate_upper,
-            "gate_clamp_lower_limit": gate.gate_lower,
-            "up_clamp_upper_limit": gate.up_upper,
-            "up_clamp_lower_limit": gate.up_lower,
-            "up_offset": gate.up_offset,
-            "skip_gate_proj": not gate.has_gate,
+            **self.gate.arguments(),
         }
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+from nkimoe.spec import ActFnType
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,18 @@ class Gate:
     up_lower: float | None = None
     up_offset: float = 0.0
     has_gate: bool = True
+
+    def arguments(self) -> dict[str, Any]:
+        """Arguments of `moe_cte`."""
+        return {
+            "activation_function": ActFnType[self.activation],
+            "gate_clamp_upper_limit": self.gate_upper,
+            "gate_clamp_lower_limit": self.gate_lower,
+            "up_clamp_upper_limit": self.up_upper,
+            "up_clamp_lower_limit": self.up_lower,
+            "up_offset": self.up_offset,
+            "skip_gate_proj": not self.has_gate,
+        }
 
 
 SILU = Gate()

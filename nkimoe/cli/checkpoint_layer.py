@@ -1,0 +1,79 @@
+"""A layer of a Hugging Face checkpoint for the command line: real tokens, router and weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import ml_dtypes
+import numpy as np
+
+from nkimoe.cli.layer_data import LayerData
+from nkimoe.errors import RequestError
+from nkimoe.models import Model
+from nkimoe.routing import build_block_mapping, scatter_affinities
+from nkimoe.weights import Checkpoint, Plain, Shard, pack
+
+if TYPE_CHECKING:
+    from nkimoe.hf.checkpoint_layer import ExpertsCall
+
+
+@dataclass(frozen=True, eq=False)
+class CheckpointLayer:
+    """One layer, as its model calls it.
+
+    Attributes:
+        folder, layer: where it is.
+        call: what the router gave to the experts, and transformers' result.
+    """
+
+    folder: Path
+    layer: int
+    call: ExpertsCall
+
+    @classmethod
+    def read(cls, folder: Path, layer: int, text: str, tokens: int) -> CheckpointLayer:
+        """Run the text through the model up to the layer.
+
+        Raises:
+            RequestError: no such layer, or transformers is not installed.
+        """
+        Checkpoint(folder).experts(layer)  # refuses unknown layers and forms before the model is loaded
+        try:
+            from nkimoe.hf.checkpoint_layer import experts_call
+        except ImportError as error:
+            raise RequestError(
+                "checkpoint", "needs torch and transformers", error, "pip install 'nkimoe[torch,hf]'"
+            ) from error
+        return cls(folder, layer, experts_call(folder, layer, text, tokens))
+
+    @property
+    def name(self) -> str:
+        return f"{self.folder.resolve().name}, layer {self.layer}"
+
+    @property
+    def model(self) -> Model:
+        """Sizes of the layer; its activation and biases are in the arguments of `data`."""
+        call = self.call
+        H, K = call.hidden_states.shape[1], call.ids.shape[1]
+        return Model(H, call.intermediate_size, call.n_experts, K, source=str(self.folder))
+
+    def data(self, tp: int, block_size: int) -> LayerData:
+        """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers."""
+        call, model = self.call, self.model
+        H, I = model.padded_sizes(tp)
+        mapping = build_block_mapping(call.ids, model.E, block_size)
+        hidden = np.pad(call.hidden_states, ((0, 0), (0, H - model.H)))
+        experts = Checkpoint(self.folder).experts(self.layer, Shard(tp))
+        tensors: dict[str, Any] = {
+            "hidden_states": hidden.astype(ml_dtypes.bfloat16),
+            "expert_affinities_masked": scatter_affinities(call.weights, call.ids, model.E, dtype=ml_dtypes.bfloat16),
+            "token_position_to_id": mapping.token_position_to_id,
+            "block_to_expert": mapping.block_to_expert,
+            "block_size": block_size,
+            **pack(experts, Plain()),
+            **call.gate.arguments(),
+        }
+        theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if tp == 1 else None
+        return LayerData(tensors, mapping, call.ids, call.distinct_tokens, H, I, theirs)
