@@ -44,7 +44,7 @@ class CheckpointLayer:
             from nkimoe.hf.checkpoint_layer import experts_call
         except ImportError as error:
             raise RequestError(
-                "checkpoint", "needs torch and transformers", error, "pip install 'nkimoe[torch,hf]'"
+                "checkpoint", "needs torch and transformers", error, "Install nkimoe[hf]."
             ) from error
         return cls(folder, layer, experts_call(folder, layer, text, tokens))
 
