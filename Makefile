@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: clients mutants help setup demo test test-all conformance lint format check clean
+.PHONY: clients mutants help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -36,6 +36,10 @@ clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, an
 	@$(BIN)/python -c 'import torch, transformers' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[hf]'
 	$(BIN)/python -m pytest -m '' tests/nkimoe/hf tests/nkimoe/pytorch tests/nkimoe/as_nkilib tests/nkimoe/routing $(PYTEST_ARGS)
 	$(BIN)/python benchmarks/hf_matrix.py
+
+calibration: $(READY) ## predicted latencies beside published ones: [NKILIB=<checkout>] [CALIBRATION_ARGS='--only matmul']
+	$(BIN)/python benchmarks/calibration.py $(if $(NKILIB),--nkilib $(NKILIB)) --page docs/simulator/calibration.md \
+	  $(CALIBRATION_ARGS)
 
 lint: $(READY) ## ruff (rules and format) and mypy
 	$(BIN)/ruff check .

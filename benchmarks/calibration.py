@@ -20,20 +20,19 @@ GROUPS = ("instructions", "transfers", "matmul", "nkilib")
 
 
 @click.command(help=__doc__)
-@click.option(
-    "--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library."
-)
+@click.option("--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library.")
 @click.option("--only", type=click.Choice(GROUPS), multiple=True, help="Leave the other groups out.")
 @click.option("--match", default="", help="Only cases whose group and name contain this.")
-@click.option("--largest", default=2000.0, show_default=True, help="Leave out simulations of more GFLOP.")
+@click.option("--largest", default=100.0, show_default=True, help="Leave out simulations of more GFLOP.")
 @click.option("--parallel", default=1, show_default=True, help="Simulations at a time.")
 @click.option("--seconds", default=600, show_default=True, help="Time a simulation gets.")
 @click.option("--memory", default=12.0, show_default=True, help="GiB a simulation may take.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows.")
+@click.option("--earlier", type=click.Path(path_type=Path, exists=True), multiple=True, help="Add rows of a --json.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Renew the tables of this page.")
 def main(
     nkilib: Path | None, only: tuple[str, ...], match: str, largest: float, parallel: int, seconds: int, memory: float,
-    json_file: Path | None, page: Path | None,
+    json_file: Path | None, earlier: tuple[Path, ...], page: Path | None,
 ) -> None:  # fmt: skip
     from calibrate import page as pages
     from conformance.isolation import run_all
@@ -49,7 +48,8 @@ def main(
     for result in run_all(work, seconds=seconds, memory_gib=memory, parallel=parallel):
         rows = results[result["name"]] = by_number[result["name"]].rows(result)
         click.echo("\n".join(pages.line(row) for row in rows), err=True)
-    rows = [row for number in by_number for row in results[number]]
+    rows = [row for file in earlier for row in json.loads(file.read_text(encoding="utf-8"))]
+    rows += [row for number in by_number for row in results[number]]
     click.echo(pages.summary(rows))
     if json_file is not None:
         json_file.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")

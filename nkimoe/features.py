@@ -115,6 +115,14 @@ def _halves(request: Request) -> bool:
     return config is not None and config.block_sharding_strategy is BlockShardStrategy.HI_LO
 
 
+def _is_static_fp8(matrix: Matrix) -> bool:
+    return matrix.is_fp8 and matrix.scale is not None and matrix.scale.layout == STATIC
+
+
+def _is_row_fp8(matrix: Matrix) -> bool:
+    return matrix.is_fp8 and not _is_static_fp8(matrix)
+
+
 def _quantised_as(kind: QuantizationType) -> Callable[[Request], bool]:
     return lambda request: request.mx_options.quantization_type is kind
 
@@ -123,10 +131,17 @@ def _on_block(option: str, refused: Mapping[Implementation, Refusal]) -> Feature
     return Feature(option, f"spec.shard_on_block.{option}", _option(option), refused)
 
 
+WEIGHT_FORMS: tuple[Feature, ...] = (
+    Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(_is_row_fp8), _PLAIN_FP8),
+    Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(_is_static_fp8), _PLAIN_FP8),
+    Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
+)
+"""Refused before sizes are read, which depend on the form."""
+
 FEATURES: tuple[Feature, ...] = (
+    *WEIGHT_FORMS,
     Feature("gate and up bias", "gate_and_up_proj_bias", _tensor("gate_and_up_proj_bias")),
     Feature("down bias", "down_proj_bias", _tensor("down_proj_bias")),
-    Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
     Feature("gate limits", "gate_clamp_upper_limit", lambda r: r.gate_clamp != (None, None)),
     Feature("up limits", "up_clamp_upper_limit", lambda r: r.up_clamp != (None, None)),
     Feature("offset of up", "up_offset", lambda r: r.up_offset != 0),
@@ -135,8 +150,6 @@ FEATURES: tuple[Feature, ...] = (
     Feature("PRE_SCALE", "expert_affinities_scaling_mode", _mode(ExpertAffinityScaleMode.PRE_SCALE)),
     Feature("PRE_SCALE_DELAYED", "expert_affinities_scaling_mode", _mode(ExpertAffinityScaleMode.PRE_SCALE_DELAYED)),
     Feature("affinity on I", "spec.expert_affinity_multiply_on_I", lambda r: r.affinity_multiplies_on_i),
-    Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(lambda m: m.is_fp8 and not _is_static(m)), _PLAIN_FP8),
-    Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(lambda m: m.is_fp8 and _is_static(m)), _PLAIN_FP8),
     Feature("fp8 gate/up activations", "gate_up_in_scale", _tensor("gate_up_in_scale")),
     Feature("fp8 down activations", "down_in_scale", _tensor("down_in_scale")),
     Feature("checkpoints returned", "spec.checkpoint_activation", _option("checkpoint_activation"), _DENSE_ONLY),
@@ -163,7 +176,3 @@ FEATURES: tuple[Feature, ...] = (
     Feature("ShardOnIConfig", "spec.shard_on_I", _has("shard_on_I"), _OWN_I_CONFIG),
     Feature("ShardOnBlockConfig", "spec.shard_on_block", _has("shard_on_block"), _OWN_BLOCK_CONFIG),
 )  # fmt: skip
-
-
-def _is_static(matrix: Matrix) -> bool:
-    return matrix.scale is not None and matrix.scale.layout == STATIC

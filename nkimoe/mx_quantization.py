@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nkimoe.quantization import ROW, STATIC, Matrix, Scale, scale_tensor
+from nkimoe.quantization import ROW, STATIC, Matrix, Scale, scale_tensor, type_name
 from nkimoe.request import Request
 from nkimoe.spec import QuantizationType
 
@@ -51,7 +51,7 @@ def mx_down_of(request: Request) -> MxMatrix:
 
 def packed_dtype(request: Request, which: str) -> str:
     """The packed type of a weight: its own, `weight_dtype`, or the usual one of its carrier."""
-    own, given = str(getattr(request, f"{which}_proj_weight").dtype), request.mx_options.weight_dtype
+    own, given = type_name(getattr(request, f"{which}_proj_weight")), request.mx_options.weight_dtype
     return str(given) if own in CARRIERS and given is not None else CARRIERS.get(own, own)
 
 

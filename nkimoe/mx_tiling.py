@@ -121,12 +121,14 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
                 down_columns=cut.down,
                 gate_up_tiles=cut.gate_up_pieces,
                 down_tiles=cut.down_pieces,
+                sent_ahead=0,
                 weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, load, cut.inner, cut.down),
                 transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
                 sbuf_bytes=needed,
             )
     raise RequestError(
-        "down_proj_weight", f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
+        "down_proj_weight",
+        f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
         f"{needed} bytes for H={problem.H}, I={problem.I}", "Split I over more ranks (tensor parallelism).",
     )  # fmt: skip
 
@@ -144,6 +146,7 @@ def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
             down = min(width, load.written)
             pieces = _pieces(problem, load, 1, down)
             yield _Cut(tokens, 1, down, min(2, pieces[0]), min(2, pieces[1]))
+    yield _Cut(1, 1, min(DOWN_PIECES[-1], load.written), 1, 1)
 
 
 def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
@@ -153,7 +156,7 @@ def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
     gathered, written = QUARTERS * load.gathered * load.item, load.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
-    inner = len(load.inner) * columns * ACTIVATION_BYTES + 2 * QUARTERS * at_once * 4 + 6 * at_once * 4
+    inner = len(load.inner) * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
     exchange = 2 * load.peers * cut.tokens * min(cut.down, 2 * PSUM_COLUMNS) * 4
     on_chip = sorted((tile.columns for tile in load.inner), reverse=True)[: cut.gate_up_pieces * cut.inner]
     weights = 2 * tiles * sum(on_chip) * load.gate_up_bytes

@@ -22,7 +22,7 @@ from nkimoe.shares import (
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.targets import Target
 from nkimoe.tiling import Load, Tiling, choose_tiling
-from nkimoe.validate import COMPUTE_DTYPES, check_option_types, choose_variant, validate
+from nkimoe.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
 
 RESIDENT, STREAMED = "resident", "streamed"
@@ -122,6 +122,7 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
     """
     check_option_types(request)
     variant = choose_variant(request)
+    check_weight_form(request, variant)
     problem = Problem.from_tensors(
         request.hidden_states,
         request.gate_up_proj_weight,

@@ -8,9 +8,18 @@ from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.request import Request
+from nkimoe.weights.formats import MX_FORMATS
 
 LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
 ROW, STATIC = "row", "static"
+
+
+def type_name(tensor: Any) -> str:
+    """The name of a tensor's type, that of packed MX elements also on the host, where NumPy has no name for it."""
+    dtype = getattr(tensor, "dtype", None)
+    return next(
+        (mx.nki for mx in MX_FORMATS.values() if getattr(dtype, "fields", None) and dtype == mx.packed), str(dtype)
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,13 +58,16 @@ class Matrix:
 
     @property
     def is_fp8(self) -> bool:
-        return str(self.weight.dtype) in LARGEST_FP8
+        return self._dtype in LARGEST_FP8
 
     @property
     def is_mx(self) -> bool:
         """Whether its elements are packed, in their own type or in integers."""
-        dtype = str(self.weight.dtype)
-        return dtype.endswith("_x4") or dtype.startswith(("int", "uint"))
+        return self._dtype.endswith("_x4") or self._dtype.startswith(("int", "uint"))
+
+    @property
+    def _dtype(self) -> str:
+        return type_name(self.weight)
 
     @property
     def input_dtype(self) -> str:

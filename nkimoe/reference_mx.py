@@ -18,7 +18,7 @@ from nkimoe.mx_tiling import QUARTERS, TILE
 from nkimoe.reference import Floats, moe_cte_reference
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.expert import Expert
-from nkimoe.weights.formats import MX_FORMATS, MXFP8, MxFormat
+from nkimoe.weights.formats import MXFP8, MxFormat, format_of
 from nkimoe.weights.mx import unpack_mx
 from nkimoe.weights.mx_layout import natural_layout, unpack_scales
 from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
@@ -91,7 +91,7 @@ def moe_cte_mx_reference(
             "gate_up_proj_scale": np.full((len(gate_up_proj_weight), 16, 2, H // TILE, I), 127, np.uint8),
             "down_proj_scale": np.full(_scale_shape(down_proj_weight.shape), 127, np.uint8),
         }
-    mx = _format(gate_up_proj_weight.dtype, stored.weight_dtype)
+    mx = format_of(gate_up_proj_weight.dtype, stored.weight_dtype)
     biases = {} if gate_and_up_proj_bias is None else {"gate_and_up_proj_bias": gate_and_up_proj_bias}
     experts = UnpackedExperts({**packed, **blocks, **biases}, mx, H)
     if rule is not None:
@@ -99,9 +99,10 @@ def moe_cte_mx_reference(
             "gate_up_rounding": partial(quantise_hidden, dtype=compute_dtype, rule=rule),
             "down_rounding": partial(quantise_inner, dtype=compute_dtype, rule=rule),
         }
-    weights: Any = _Matrix(experts, "gate_up"), _Matrix(experts, "down")
+    gate_up: Any = _Matrix(experts, "gate_up")
+    down: Any = _Matrix(experts, "down")
     return moe_cte_reference(
-        hidden_states, expert_affinities_masked, *weights, token_position_to_id, block_to_expert, block_size,
+        hidden_states, expert_affinities_masked, gate_up, down, token_position_to_id, block_to_expert, block_size,
         gate_and_up_proj_bias=experts.bias() if biases else None, **options,
     )  # fmt: skip
 
@@ -139,12 +140,3 @@ def _scale_shape(down: tuple[int, ...]) -> tuple[int, ...]:
     """Of the block scales of down weights."""
     E, width, tiles, H = down
     return E, width // RUN, tiles, H
-
-
-def _format(dtype: np.dtype[Any], given: Any) -> MxFormat:
-    """The format of packed weights or of carriers."""
-    for mx in MX_FORMATS.values():
-        is_carrier = dtype.kind in "iu" and dtype.itemsize == mx.carrier.itemsize
-        if dtype == mx.packed or (is_carrier and str(given or mx.nki) == mx.nki):
-            return mx
-    raise ValueError(f"{dtype} holds no packed MX weights")

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from nkimoe.errors import RequestError, require
-from nkimoe.features import FEATURES
+from nkimoe.features import FEATURES, WEIGHT_FORMS, Feature
 from nkimoe.problem import Problem
 from nkimoe.quantization import LARGEST_FP8, Matrix, check_scale, down_of, gate_up_of, scale_shapes
 from nkimoe.request import Request
@@ -40,6 +40,8 @@ ALL_OF_ONE_DTYPE = (
 )
 MAX_HIDDEN = 8192
 
+DEQUANTISE = "nkimoe.weights.dense_arguments dequantises the weights for the dense implementations."
+
 Rule = Callable[[Request, Problem, Variant, Target], None]
 
 
@@ -67,7 +69,8 @@ def validate(request: Request, problem: Problem, variant: Variant, target: Targe
 def _targets(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     require(
         target.name in variant.targets, "spec", f"{variant.name} runs on {', '.join(variant.targets)}", target.name,
-        "Choose an implementation of that target (`nkimoe variants`).",
+        "Choose an implementation of that target (`nkimoe variants`)"
+        + (f". {DEQUANTISE}" if variant.is_mx else "."),
     )  # fmt: skip
 
 
@@ -255,8 +258,21 @@ def _clamps(request: Request, problem: Problem, variant: Variant, target: Target
 
 
 def _features(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    _refuse(request, variant, FEATURES)
+
+
+def check_weight_form(request: Request, variant: Variant) -> None:
+    """Dense or MX weights, as the variant takes them. Comes before sizes, which are read from the weights.
+
+    Raises:
+        RequestError: they have the other form.
+    """
+    _refuse(request, variant, WEIGHT_FORMS)
+
+
+def _refuse(request: Request, variant: Variant, features: tuple[Feature, ...]) -> None:
     """What a variant cannot honour is refused, never dropped."""
-    for feature in FEATURES:
+    for feature in features:
         refusal = feature.refused.get(variant.implementation)
         if refusal is not None and feature.is_asked(request):
             raise RequestError(

@@ -8,7 +8,7 @@ from nkimoe.errors import RequestError, require
 from nkimoe.mx_quantization import BLOCK_SCALE_DTYPES, CARRIERS, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
 from nkimoe.mx_tiling import BLOCK, QUARTERS, TILE
 from nkimoe.problem import Problem
-from nkimoe.quantization import check_scale, scale_shapes
+from nkimoe.quantization import check_scale, scale_shapes, type_name
 from nkimoe.request import Request
 from nkimoe.spec import QuantizationType
 from nkimoe.targets import Target
@@ -98,7 +98,7 @@ def mx_quantisation(request: Request, problem: Problem, variant: Variant, target
     for which, matrix, columns, matrices in (
         ("gate_up", mx_gate_up_of(request), 2 * p.I, 2), ("down", mx_down_of(request), p.H, 1),
     ):  # fmt: skip
-        own = str(matrix.weight.dtype)
+        own = type_name(matrix.weight)
         usable = matrix.dtype in MX_DTYPES and (own == matrix.dtype or own in CARRIERS)
         require(
             usable, matrix.argument, f"is {', '.join(MX_DTYPES)} or one of the carriers {', '.join(CARRIERS)}", own,

@@ -21,47 +21,14 @@ from calibrate.measure import timeline_of
 
 _FOLDER = "test.integration.nkilib.core.mlp"
 _CTE = [
-    "lnc",
-    "batch",
-    "seqlen",
-    "hidden",
-    "intermediate",
-    "cycles",
-    "rtol",
-    "norm_type",
-    "quant_type",
-    "fused_add",
-    "store_add",
-    "skip_gate",
-    "act_fn_type",
-    "gate_bias",
-    "up_bias",
-    "down_bias",
-    "norm_bias",
-]
+    "lnc", "batch", "seqlen", "hidden", "intermediate", "cycles", "rtol", "norm_type", "quant_type", "fused_add",
+    "store_add", "skip_gate", "act_fn_type", "gate_bias", "up_bias", "down_bias", "norm_bias",
+]  # fmt: skip
 _TKG = [
-    "lnc",
-    "batch",
-    "seqlen",
-    "hidden",
-    "intermediate",
-    "dtype",
-    "quant_dtype",
-    "quant_type",
-    "cycles",
-    "norm_type",
-    "fused_add",
-    "store_add",
-    "act_fn_type",
-    "skip_gate",
-    "gate_bias",
-    "up_bias",
-    "down_bias",
-    "norm_bias",
-    "gate_up_columns",
-    "down_columns",
-    "down_layout",
-]
+    "lnc", "batch", "seqlen", "hidden", "intermediate", "dtype", "quant_dtype", "quant_type", "cycles", "norm_type",
+    "fused_add", "store_add", "act_fn_type", "skip_gate", "gate_bias", "up_bias", "down_bias", "norm_bias",
+    "gate_up_columns", "down_columns", "down_layout",
+]  # fmt: skip
 _STRIDED, _LAUNCH = ("stores on chip wait for each other",), ("launch",)
 _FITTED = {  # what each row was used for: a constant, or the choice of a rule
     "LNC1 1x1 H16384 I416 columns 11": (*_LAUNCH, "dma.packet", "one static queue", "partitions dealt out"),
@@ -79,7 +46,10 @@ _ROUNDED = 4  # a number with at most so many digits was not measured as it stan
 
 
 def cases(checkout: Path) -> list[Case]:
-    """The configurations of the checkout that state a latency, prefill and token generation."""
+    """The configurations of the checkout that state a latency, prefill and token generation.
+
+    Many numbers stand at several configurations, copied from the first one: only that is taken.
+    """
     from conformance.imports import prepare
 
     prepare(checkout)
@@ -100,7 +70,9 @@ def _cases(kind: str, module: Any, fields: list[str]) -> list[Case]:
     made: dict[tuple[str, float], Case] = {}
     for config in configurations:
         name = _name(config)
-        doubt = _doubt(config, owners, numbers[name])
+        if owners[config.cycles] != name:
+            continue
+        doubt = _doubt(config, numbers[name])
         published = Published("latency", config.cycles / 1e6, "us", _FITTED.get(name, ()), doubt)
         gflop = 6e-9 * config.batch * config.seqlen * config.hidden * config.intermediate
         run = lambda config=config: _predict(kind, module, config)  # noqa: E731
@@ -122,11 +94,9 @@ def _configurations(module: Any, fields: list[str]) -> Iterator[SimpleNamespace]
                     yield config
 
 
-def _doubt(config: SimpleNamespace, owners: dict[float, str], numbers: int) -> str:
-    """Why the number may not be a measurement of this configuration. Of several with one number the first counts."""
+def _doubt(config: SimpleNamespace, numbers: int) -> str:
+    """Why the number may not be a measurement of this configuration."""
     digits = f"{int(config.cycles)}".rstrip("0")
-    if owners[config.cycles] != _name(config):
-        return "copied: the same number stands at another configuration before"
     if len(digits) <= _ROUNDED:
         return "a rounded number"
     return "other numbers stand at the same configuration" if numbers > 1 else ""

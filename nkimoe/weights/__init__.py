@@ -4,6 +4,7 @@ Needs NumPy and ml_dtypes only.
 """
 
 from nkimoe.weights.checkpoint import Checkpoint, Router
+from nkimoe.weights.dense_arguments import dense_arguments
 from nkimoe.weights.expert import Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8, MXFP8_E5M2, MxFormat, as_carrier
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
@@ -39,6 +40,7 @@ __all__ = [
     "Shard",
     "as_carrier",
     "block_layout",
+    "dense_arguments",
     "experts_of",
     "legacy_fp8",
     "natural_layout",

@@ -97,3 +97,16 @@ def as_carrier(packed: Array) -> Array:
         if packed.dtype == mx.packed:
             return packed.view(mx.carrier)
     raise RequestError("packed", "is an array of packed MX elements", packed.dtype, "Pack the weights first.")
+
+
+def format_of(dtype: np.dtype[Any], named: Any = None) -> MxFormat:
+    """The format of packed elements, or of carriers: `named` as in `nki.language`, or the usual one of their size.
+
+    Raises:
+        RequestError: there is none.
+    """
+    for mx in MX_FORMATS.values():
+        is_carrier = dtype.kind in "iu" and dtype.itemsize == mx.carrier.itemsize
+        if dtype == mx.packed or (is_carrier and str(named or mx.nki) == mx.nki):
+            return mx
+    raise RequestError("weight", "holds packed MX elements", f"{dtype}, {named}", "Pack the weights first.")

@@ -60,6 +60,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("bias_factors[tile])", "bias_factors[0])", "bias scaled by the affinities of the first tile"),
     ),
     "kernels/stages/dense/contract.py": (
+        ("accumulate=rows.start + n > 0", "accumulate=n > 0", "sums start again with every piece of rows"),
         ("accumulate=rows.start + n > 0", "accumulate=False", "only the last tile of a contraction counts"),
         ("accumulate=rows.start + n > 0", "accumulate=True", "accumulates onto an unstarted bank"),
         (

@@ -2,6 +2,7 @@
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "kernels/stages/load_routing.py": (
+        ("is_first=j == 0", "is_first=j <= 1", "the second block replaces what it should add to"),
         ("offset=at * p.B", "offset=at", "block offset not scaled by the block size"),
         (
             "pattern=[[1, 1], [blocks.step, n]], offset=first",

@@ -2,6 +2,7 @@
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "kernels/stages/dense/expert_tensors.py": (
+        (" + rows.start * per_row", "", "every piece holds the first rows of H"),
         ("[g * per_row, PARTITIONS]", "[per_row, PARTITIONS]", "partition stride of an ungrouped layout"),
         ("[per_row, g]", "[p.I, g]", "gate and up rows interleaved"),
         ("[p.I, len(self.projections)]", "[columns.size, len(self.projections)]", "up read at the piece's width"),

@@ -67,6 +67,9 @@ def test_shard_on_i_defaults() -> None:
         "checkpoint_activation": False,
         "expert_affinity_multiply_on_I": False,
         "num_static_block": None,
+        "use_packed_scales": False,
+        "weight_dtype": None,
+        "quantization_type": QuantizationType.MX,
     }
 
 

@@ -139,8 +139,13 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     *[
         (f"spec.shard_on_block.{name}", {"spec": spec(**{name: value})})
         for name, value in {
-            "n_block_per_iter": 2, "n_static_blocks": 1, "n_dynamic_blocks": 55, "use_packed_scales": True,
-            "weight_dtype": "uint16", "top_k": 8, "ep_degree": 4, "quantization_type": QuantizationType.STATIC_MX,
+            "n_block_per_iter": 2, "n_static_blocks": 1, "n_dynamic_blocks": 55, "top_k": 8, "ep_degree": 4,
+        }.items()
+    ],
+    *[
+        (f"spec.{name}", {"spec": spec(**{name: value})})
+        for name, value in {
+            "use_packed_scales": True, "weight_dtype": "uint16", "quantization_type": QuantizationType.STATIC_MX,
         }.items()
     ],
     # outputs

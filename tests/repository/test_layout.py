@@ -20,6 +20,7 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "simulate/nkisim/nki/",
     "nkimoe/moe_cte.py:moe_cte",
     "nkimoe/reference.py:",
+    "nkimoe/reference_mx.py:",
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}
 

@@ -14,6 +14,7 @@ from nkimoe import (
     ExpertAffinityScaleMode,
     MoECTEImplementation,
     MoECTESpec,
+    QuantizationType,
     ShardOnBlockConfig,
     ShardOnIConfig,
     SkipMode,
@@ -33,11 +34,14 @@ class Case:
         biases: "both", "gate_up", "down" or "none".
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
-        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static".
+        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static"; or "mxfp4", "mxfp8", "mxfp8-e5m2".
+        mx_scales: how MX weights are scaled; packed_scales: block scales as `use_packed_scales` takes them; carrier:
+            packed weights as integers.
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
-        static_blocks: num_static_block of a hybrid; conditions: how many more of them than blocks.
+        static_blocks: num_static_block of a hybrid, n_static_blocks of shard_on_block_mx; dynamic_blocks: its
+            n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
 
@@ -76,8 +80,12 @@ class Case:
     fp8_inputs: str = "none"
     checkpoints: bool = False
     shuffled: bool = False
+    mx_scales: QuantizationType = QuantizationType.MX
+    packed_scales: bool = False
+    carrier: bool = False
     static_blocks: int | None = None
-    conditions: int = 1
+    dynamic_blocks: int = -1
+    conditions: int | None = 1
     values: str = "normal"
     seed: int = 0
 
@@ -87,12 +95,35 @@ class Case:
         return "-".join(_label(name, value) for name, value in different) or "default"
 
     @property
+    def loops(self) -> bool:
+        """Whether the variant reads `conditions`."""
+        return self.variant in ("shard_on_i_hybrid", "shard_on_block_mx", "shard_on_i_mx_hybrid")
+
+    @property
+    def is_mx(self) -> bool:
+        return self.variant.find("_mx") > 0
+
+    @property
     def computes_in(self) -> str:
         return self.compute_dtype or self.dtype
 
     def spec(self) -> MoECTESpec:
         """Which implementation, and its options."""
         implementation = MoECTEImplementation[self.variant]
+        stored: dict[str, Any] = {"use_packed_scales": self.packed_scales, "quantization_type": self.mx_scales}
+        if self.carrier and self.weights == "mxfp8-e5m2":
+            stored["weight_dtype"] = "float8_e5m2_x4"
+        if self.variant == "shard_on_block_mx":
+            on_block = ShardOnBlockConfig(
+                block_sharding_strategy=self.strategy,
+                per_core_output=self.per_core_output,
+                expert_affinity_multiply_on_I=self.multiply_on_i,
+                checkpoint_activation=self.checkpoints,
+                n_static_blocks=-1 if self.static_blocks is None else self.static_blocks,
+                n_dynamic_blocks=self.dynamic_blocks,
+                **stored,
+            )
+            return MoECTESpec(implementation, shard_on_block=on_block)
         if self.variant == "shard_on_block":
             on_block = ShardOnBlockConfig(
                 block_sharding_strategy=self.strategy,
@@ -102,7 +133,7 @@ class Case:
                 expert_affinity_multiply_on_I=self.multiply_on_i,
             )
             return MoECTESpec(implementation, shard_on_block=on_block)
-        on_i = ShardOnIConfig(self.checkpoints, self.multiply_on_i, self.static_blocks)
+        on_i = ShardOnIConfig(self.checkpoints, self.multiply_on_i, self.static_blocks, **stored)
         return MoECTESpec(implementation, shard_on_I=on_i)
 
     def options(self) -> dict[str, Any]:

@@ -9,7 +9,9 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from nkimoe import QuantizationType
 from nkimoe.routing import build_block_mapping, scatter_affinities
+from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales
 from support.case import Case
 
 Array = npt.NDArray[Any]
@@ -39,6 +41,8 @@ def build_inputs(case: Case) -> dict[str, Any]:
         tensors["hidden_states"] = np.concatenate(
             [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
         )
+    if case.is_mx:
+        return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
     if case.weights != "plain":
         tensors.update(_quantised(case, tensors))
     return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
@@ -61,6 +65,50 @@ def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
+def _mx(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
+    """The weights packed; with scales for a matrix or a column, all block scales are 1."""
+    named = ("gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias", "down_proj_bias")
+    gate_up, down, *biases = (tensors.pop(name, None) for name in named)
+    if case.mx_scales is QuantizationType.MX:
+        packed = pack(experts_of(gate_up, down, *biases), Mx(case.weights))
+        if case.packed_scales:
+            packed |= {name: pack_scales(packed[name]) for name in ("gate_up_proj_scale", "down_proj_scale")}
+    else:
+        packed = _with_one_scale(case, gate_up.astype(np.float32), down.astype(np.float32), biases)
+    if case.carrier:
+        packed |= {name: as_carrier(packed[name]) for name in named[:2]}
+    return {**tensors, **packed}
+
+
+def _with_one_scale(case: Case, gate_up: Array, down: Array, biases: list[Any]) -> dict[str, Any]:
+    """Scales that use the whole range of the elements, for matrices (STATIC_MX) or columns (ROW_MX)."""
+    is_static, largest = case.mx_scales is QuantizationType.STATIC_MX, MX_FORMATS[case.weights].largest
+    scale = np.abs(gate_up).max(axis=(1, 3) if is_static else 1, keepdims=True) / np.float32(largest)
+    down_scale = np.abs(down).max(axis=(1, 2) if is_static else 1, keepdims=True) / np.float32(largest)
+    result = _unit_blocks(case, gate_up / scale, down / down_scale, biases)
+    result["gate_up_proj_scale"] = scale.reshape((case.E, 2, 1) if is_static else (case.E, 1, -1))
+    result["down_proj_scale"] = down_scale.reshape((case.E, 1) if is_static else (case.E, 1, -1))
+    for which in ("gate_up", "down"):
+        if case.fp8_inputs in (which, "both"):
+            result[f"{which}_in_scale"] = np.linspace(0.01, 0.02, case.E, dtype=np.float32)[:, None]
+    return result
+
+
+def _unit_blocks(case: Case, gate_up: Array, down: Array, biases: list[Any]) -> dict[str, Any]:
+    """Elements rounded as they are, without block scales."""
+    mx, layout = MX_FORMATS[case.weights], natural_layout(case.H, case.I)
+    named = {
+        "gate_up_proj_weight": [mx.pack(mx.round(layout.arrange_gate_up(w))) for w in gate_up],
+        "down_proj_weight": [mx.pack(mx.round(layout.arrange_down(w))) for w in down],
+    }
+    bias, down_bias = biases
+    if bias is not None:
+        named["gate_and_up_proj_bias"] = [layout.arrange_bias(b) for b in bias]
+    if down_bias is not None:
+        named["down_proj_bias"] = list(down_bias)
+    return {name: np.stack(each) for name, each in named.items()}
+
+
 def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
     """The three routing tensors for experts [T, K] with weights [T, K]."""
     options: dict[str, Any] = {"skip_token": case.skip_token}
@@ -79,7 +127,7 @@ def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
         "token_position_to_id": mapping.token_position_to_id.reshape(-1, case.B)[order].reshape(-1),
         "block_to_expert": mapping.block_to_expert[order],
     }
-    if case.variant == "shard_on_i_hybrid":
+    if case.loops and case.conditions is not None:
         blocks = mapping.block_to_expert.size
         routing["conditions"] = (np.arange(blocks + case.conditions) < mapping.n_real_blocks).astype(np.int32)
     return routing

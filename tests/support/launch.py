@@ -13,9 +13,10 @@ import nkisim
 from nkimoe import moe_cte
 from nkimoe.plan import Plan, make_plan
 from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
+from nkimoe.reference_mx import moe_cte_mx_reference
 from nkimoe.request import Request
 from nkimoe.targets import TARGETS
-from nkimoe.tolerance import tolerance
+from nkimoe.tolerance import mx_tolerance, tolerance
 from nkisim.observe import Observer
 from support.case import Case
 from support.inputs import build_inputs
@@ -52,9 +53,10 @@ def run(
     output, *checkpoints = done.outputs if isinstance(done.outputs, tuple) else (done.outputs,)
     if case.per_core_output:
         rows, H = tensors["hidden_states"].shape
-        assert output.shape == (rows, case.cores, H)
-        assert not output[:, 1:].astype(np.float32).any(), "slabs after the first are zero"
-        output = output[:, 0]
+        slabs = np.moveaxis(output, 0, 1) if case.is_mx else output
+        assert slabs.shape == (rows, case.cores, H)
+        assert not slabs[:, 1:].astype(np.float32).any(), "slabs after the first are zero"
+        output = slabs[:, 0]
     assert output.dtype == tensors["hidden_states"].dtype
     return Outcome(case, tensors, output, checkpoints, done)
 
@@ -66,7 +68,10 @@ def plan_of(case: Case, inputs: dict[str, Any]) -> Plan:
 
 
 def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:
-    """What the definition gives."""
+    """What the definition gives; with MX, activations quantised."""
+    if case.is_mx:
+        options = {**_reference_options(case), "spec": case.spec(), "compute_dtype": case.computes_in}
+        return moe_cte_mx_reference(**inputs, **options)
     return moe_cte_reference(**inputs, **_reference_options(case))
 
 
@@ -85,10 +90,9 @@ def _reference_options(case: Case) -> dict[str, Any]:
 def assert_matches_reference(outcome: Outcome) -> None:
     """Within the table's bounds."""
     case = outcome.case
-    expected = reference(case, outcome.inputs)
-    assert_close(
-        outcome.output.astype(np.float32), expected, tolerance(case.computes_in, case.dtype, min(case.K, case.E))
-    )
+    expected, blocks = reference(case, outcome.inputs), min(case.K, case.E)
+    bounds = mx_tolerance(case.dtype, blocks, case.I) if case.is_mx else tolerance(case.computes_in, case.dtype, blocks)
+    assert_close(outcome.output.astype(np.float32), expected, bounds)
 
 
 def check(case: Case, **changes: Any) -> Outcome:

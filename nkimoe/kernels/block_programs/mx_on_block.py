@@ -12,7 +12,8 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Layer)
     """out[ids] += act(x Wg + bg) * (x Wu + bu) Wd + bd, scaled by the affinities.
 
     Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
-    and quantised between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
+    and quantised between the projections of `now`, while the activation is computed; then the tokens of the part
+    `after` it may come.
     """
     scaling, weights = layer.scaling, layer.weights
     layer.token_rows.gather(following)

@@ -1,8 +1,8 @@
 """The DMA engines of a launch: in order within a queue, shared fairly between queues, slowed by the HBM stack.
 
 The documentation says that transfers of one queue run in order on an engine and that an engine serves its queues round
-robin. Descriptors are small against transfers, so this is computed as a flow: n queues that have work each get 1/n of an
-engine. Engines that have seen the same transfers since they were idle are computed together, as one lane.
+robin. Descriptors are small against transfers, so this is computed as a flow: n queues that have work each get 1/n of
+an engine. Engines that have seen the same transfers since they were idle are computed together, as one lane.
 """
 
 from __future__ import annotations

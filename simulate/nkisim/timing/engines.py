@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
@@ -20,28 +21,37 @@ class Pe:
     machine: Machine
     free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
     last_start: float = 0.0
-    idle_since: float = float("-inf")
     warm_at: float = 0.0
 
     def __post_init__(self) -> None:
         number = self.machine.number
-        self._ramp, self._idle, self._slowdown = (
-            number("pe_time.ramp"), number("pe_time.ramp_idle"), number("pe_time.ramp_slowdown"),
+        self._ramp, self._use, self._slowdown = (
+            number("pe_time.ramp"), number("pe_time.ramp_use"), number("pe_time.ramp_slowdown"),
         )  # fmt: skip
+        self._recent: deque[tuple[float, float]] = deque()
+        self._used = 0.0
 
     def run(self, ready: float, cost: Cost) -> tuple[float, float]:
         """Start and end of the stream of a matmul whose operands are there at `ready`."""
         cells = _cells(cost.tile)
         start = max(self.free[c] for c in cells)
         start = max(start, max(ready, self.last_start) + cost.load_ns)
-        if start - self.idle_since > self._idle:
+        if start >= self.warm_at and self._use_before(start) < self._use:
             self.warm_at = start + self._ramp
         busy = cost.busy_ns if start >= self.warm_at else cost.busy_ns * self._slowdown
         end = start + busy
         for c in cells:
             self.free[c] = end
-        self.last_start, self.idle_since = start, max(self.idle_since, end)
+        self.last_start = start
+        self._recent.append((end, busy))
+        self._used += busy
         return start, end
+
+    def _use_before(self, now: float) -> float:
+        """The share of the last few microseconds, as long as the ramp, in which the PE was busy."""
+        while self._recent and self._recent[0][0] <= now - self._ramp:
+            self._used -= self._recent.popleft()[1]
+        return self._used / self._ramp
 
 
 _ALL_CELLS = tuple(range(_QUARTERS**2))

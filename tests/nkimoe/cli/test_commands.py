@@ -88,7 +88,6 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
     [
         ("--weights", "mxfp4"),
         ("--weights", "fp8-row"),
-        ("--variant", "shard_on_i_mx"),
         ("--checkpoint", "somewhere"),
         ("--layer", "3"),
         ("--trace", "missing/folder/t.json"),

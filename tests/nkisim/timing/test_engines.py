@@ -1,5 +1,7 @@
 """One engine, two engines, the PE: times worked out by hand from the constants of the machine file."""
 
+from itertools import pairwise
+
 import pytest
 from support.timeline import cycles, ns, numbers, timed, vector_busy, vector_latency
 
@@ -88,7 +90,7 @@ def test_weights_load_behind_the_matmul_before_and_the_pe_starts_cold():
     load = cycles(128 / ns("pe_time.load_columns"), "pe")
     ready = max(t.done[0], t.done[1]) + ns("sync.semaphore")
     assert t.begin[runs[0]] == pytest.approx(ready + load)
-    distances = [t.begin[b] - t.begin[a] for a, b in zip(runs, runs[1:], strict=False)]
+    distances = [t.begin[b] - t.begin[a] for a, b in pairwise(runs)]
     assert distances[0] == pytest.approx(stream * ns("pe_time.ramp_slowdown"))
     assert distances[-1] == pytest.approx(stream)
     cold = sum(distance > 1.5 * stream for distance in distances)

@@ -114,6 +114,18 @@ def test_hardware_descriptors_are_made_one_transfer_at_a_time():
     assert t.latency_ns == pytest.approx(3 * ns("dma.issue_hwdge") + HARDWARE + moving(256) + ns("dma.complete"))
 
 
+@pytest.mark.parametrize(
+    ("rows", "dtype", "queue"),
+    [(128, nl.uint8, "dge sync"), (128, nl.int32, "gpsimd"), (4, nl.uint8, "dma"), (4, nl.int32, "dma")],
+)
+def test_a_copy_without_a_mode_is_issued_by_hardware_or_software_that_casts_or_is_static(rows, dtype, queue):
+    def body(source):
+        nisa.dma_copy(nl.ndarray((rows, 256), dtype), source)
+
+    t = timed(body, np.zeros((rows, 256), np.uint8))
+    assert t.tasks[0].queue == queue
+
+
 def test_two_cores_share_the_stack():
     alone, together = timed(load, matrix(32768)), timed(load, matrix(32768), cores=2)
     wanted = 2 * TRN2["dma.engines"] * LANES * 32768 / moving(32768)

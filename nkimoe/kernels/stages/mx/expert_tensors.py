@@ -123,7 +123,9 @@ class MxExpertTensors(ExpertTensors):
         nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
     def _inner_vector(self, load: Any) -> Vector:
-        return Vector(nl.ndarray((PARTITIONS, 2, len(self.inner) * QUARTERS), dtype=nl.float32, buffer=nl.sbuf), load)
+        tile = nl.ndarray((PARTITIONS, 2, len(self.inner) * QUARTERS), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=tile, value=0)  # beyond the last packed row
+        return Vector(tile, load)
 
     @staticmethod
     def _mx(matrix: Any) -> MxMatrix:

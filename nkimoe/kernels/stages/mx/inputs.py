@@ -1,4 +1,4 @@
-"""The activations a projection multiplies with, as MX operands: in blocks that share a scale, or with one given scale."""
+"""The activations a projection multiplies with, as MX operands: block scales, or one scale that is given."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Static(Quantised):
         data = nl.ndarray((PARTITIONS, tiles, columns), dtype=nl.float8_e4m3fn_x4, buffer=nl.sbuf)
         return Operand(data, unit_scales(tiles * columns).reshape((PARTITIONS, tiles, columns)))
 
-    def store(self, dst: Operand, src: Any, turn: int = 0) -> None:  # type: ignore[override]
+    def store(self, dst: Operand, src: Any, turn: int = 0) -> None:
         """dst = src quantised, four elements of src for each of dst."""
         fp8 = dst.data.view(nl.float8_e4m3fn)
         super().store(fp8, src.reshape(tuple(fp8.shape)))

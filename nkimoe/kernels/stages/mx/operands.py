@@ -28,9 +28,13 @@ class Operand(NamedTuple):
 def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
     """dst (+)= stationary.T @ moving; step 0 starts the sum."""
     nisa.nc_matmul_mx(
-        dst=dst, stationary=stationary.data, moving=moving.data, stationary_scale=stationary.scale, moving_scale=moving.scale,
+        dst=dst,
+        stationary=stationary.data,
+        moving=moving.data,
+        stationary_scale=stationary.scale,
+        moving_scale=moving.scale,
         accumulate=step > 0,
-    )  # fmt: skip
+    )
 
 
 def unit_scales(columns: int) -> Any:

@@ -10,14 +10,13 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.project_down import add_bias
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import Operand, multiply
-from nkimoe.kernels.stages.mx.weights import ExpertWeights
 from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 COLUMNS = 2 * PSUM_COLUMNS  # half as many passes to get results out of PSUM
 
 
 def project_down(
-    hidden: Operand, weights: ExpertWeights, now: Part, following: Part | None, bias_factors: list[Any]
+    hidden: Operand, weights: Any, now: Part, following: Part | None, bias_factors: list[Any]
 ) -> Iterator[tuple[int, Span, Any]]:
     """Yield (token tile, columns of H, PSUM [128, columns]) until every tile has every column.
 

@@ -10,14 +10,13 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.project_gate_up import Projection
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import Operand, multiply
-from nkimoe.kernels.stages.mx.weights import ExpertWeights
 from nkimoe.kernels.stages.scale_by_affinity import scale_columns
 from nkimoe.mx_tiling import QUARTERS
 from nkimoe.tiling import PSUM_COLUMNS, Span, spans
 
 
 def project_gate_up(
-    tokens: Operand, weights: ExpertWeights, now: Part, following: Part | None, affinity_columns: Any
+    tokens: Operand, weights: Any, now: Part, following: Part | None, affinity_columns: Any
 ) -> Iterator[tuple[Projection, ...]]:
     """Yield the projections of each quarter of each tile of I: (gate, up), or (up,) without a gate.
 
