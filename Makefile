@@ -10,7 +10,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test test-all: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: calibration mutants help setup demo test test-all conformance lint format check clean
+.PHONY: clients mutants help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -31,6 +31,11 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
 	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
+
+clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, and every family of transformers
+	@$(BIN)/python -c 'import torch, transformers' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[hf]'
+	$(BIN)/python -m pytest -m '' tests/nkimoe/hf tests/nkimoe/pytorch tests/nkimoe/as_nkilib tests/nkimoe/routing $(PYTEST_ARGS)
+	$(BIN)/python benchmarks/hf_matrix.py
 
 calibration: $(READY) ## predicted latencies beside published ones: [NKILIB=<checkout>] [CALIBRATION_ARGS='--only matmul']
 	$(BIN)/python benchmarks/calibration.py $(if $(NKILIB),--nkilib $(NKILIB)) --page docs/simulator/calibration.md \

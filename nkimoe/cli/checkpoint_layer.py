@@ -43,9 +43,7 @@ class CheckpointLayer:
         try:
             from nkimoe.hf.checkpoint_layer import experts_call
         except ImportError as error:
-            raise RequestError(
-                "checkpoint", "needs torch and transformers", error, "pip install 'nkimoe[torch,hf]'"
-            ) from error
+            raise RequestError("checkpoint", "needs torch and transformers", error, "Install nkimoe[hf].") from error
         return cls(folder, layer, experts_call(folder, layer, text, tokens))
 
     @property

@@ -1,9 +1,11 @@
 """The Python blocks of the documentation run as they are printed.
 
 The blocks of one file share a namespace, in order. The line that opens a block says what else may happen:
-`python` runs, `python slow` runs with the slow tests, `python no-run: REASON` is reported as skipped.
+`python` runs, `python slow` runs with the slow tests, `python requires: MODULE` runs where that module is installed,
+`python no-run: REASON` is reported as skipped.
 """
 
+import importlib.util
 import re
 import textwrap
 from collections.abc import Iterator
@@ -16,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "simulate/README.md", *(ROOT / "docs").rglob("*.md")})
 
 FENCE = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<info>.*?)[ \t]*$")
-RUN, SLOW, NO_RUN = "run", "slow", "no-run"
+RUN, SLOW, NO_RUN, REQUIRES = "run", "slow", "no-run", "requires"
 
 
 class Block(NamedTuple):
@@ -38,9 +40,11 @@ def action_of(info: str) -> tuple[str, str] | None:
     if rest in ("", SLOW):
         return rest or RUN, ""
     word, _, reason = rest.partition(":")
-    if word != NO_RUN or not reason.strip():
-        raise ValueError(f"{rest!r} is neither 'slow' nor 'no-run: REASON'")
-    return NO_RUN, reason.strip()
+    if word not in (NO_RUN, REQUIRES) or not reason.strip():
+        raise ValueError(f"{rest!r} is neither 'slow' nor 'requires: MODULE' nor 'no-run: REASON'")
+    if word == REQUIRES and importlib.util.find_spec(reason.strip()):
+        return RUN, ""
+    return NO_RUN, f"requires {reason.strip()}" if word == REQUIRES else reason.strip()
 
 
 def python_blocks(text: str, page: str = "page") -> Iterator[Block]:
@@ -126,6 +130,8 @@ def test_an_indented_block_loses_its_indent() -> None:
         ("python", (RUN, "")),
         ("python slow", (SLOW, "")),
         ("python no-run: needs a Trainium device", (NO_RUN, "needs a Trainium device")),
+        ("python requires: numpy", (RUN, "")),
+        ("python requires: no_such_module", (NO_RUN, "requires no_such_module")),
         ("", None),
         ("toml", None),
     ],
@@ -137,7 +143,7 @@ def test_the_opening_line_says_what_happens(info: str, action: tuple[str, str] |
 @pytest.mark.parametrize(
     "info",
     [
-        *("python no-run", "python no-run:", "python no-run: ", "python skip", "python  slow"),
+        *("python no-run", "python no-run:", "python no-run: ", "python requires:", "python skip", "python  slow"),
         *("py", "Python", "python3", "pycon", "{.python}"),
     ],
 )
