@@ -7,7 +7,7 @@ from support.case import Case, cases
 from support.launch import assert_same_bits, check, plan_of
 
 from nkimoe import ExpertAffinityScaleMode
-from nkimoe.plan import STREAMED
+from nkimoe import plan as plans
 
 NO_SCALE, POST_SCALE, PRE_SCALE, PRE_SCALE_DELAYED = ExpertAffinityScaleMode
 FEW = Case(T=70, E=2, K=1)
@@ -53,7 +53,7 @@ def test_every_number_of_tokens(case: Case) -> None:
     check(case)
 
 
-STREAMED = Case(T=90, H=2048, I=2064, E=2, K=1, padding_blocks=0)
+STREAMED = Case(T=90, H=2048, I=2192, E=2, K=1, padding_blocks=0)
 
 
 @cases(
@@ -62,7 +62,7 @@ STREAMED = Case(T=90, H=2048, I=2064, E=2, K=1, padding_blocks=0)
     replace(STREAMED, T=40, cores=1, scaling=PRE_SCALE),
     replace(STREAMED, T=40, cores=1, scaling=PRE_SCALE_DELAYED, biases="gate_up"),
     replace(STREAMED, T=40, cores=1, biases="down", accumulating=False),
-    replace(STREAMED, T=300, B=384, I=1808, K=1, E=1),
+    replace(STREAMED, T=300, B=384, I=2064, K=1, E=1),
     replace(STREAMED, T=150, B=256, K=2, cores=1),  # two tiles of tokens hold old rows while down weights stream
     slow=(
         Case(T=300, H=7168, I=2048, E=2, B=512, K=1),
@@ -78,7 +78,7 @@ STREAMED = Case(T=90, H=2048, I=2064, E=2, K=1, padding_blocks=0)
 def test_weights_too_large_for_the_chip_are_streamed(case: Case) -> None:
     outcome = check(case)
     plan = plan_of(case, outcome.inputs)
-    assert plan.weights == STREAMED
+    assert plan.weights == plans.STREAMED
     assert outcome.run.profile.sbuf_peak_bytes <= plan.target.sbuf_bytes
 
 
