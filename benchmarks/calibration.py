@@ -20,7 +20,9 @@ GROUPS = ("instructions", "transfers", "matmul", "nkilib")
 
 
 @click.command(help=__doc__)
-@click.option("--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library.")
+@click.option(
+    "--nkilib", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Checkout of nki-library."
+)
 @click.option("--only", type=click.Choice(GROUPS), multiple=True, help="Leave the other groups out.")
 @click.option("--match", default="", help="Only cases whose group and name contain this.")
 @click.option("--largest", default=100.0, show_default=True, help="Leave out simulations of more GFLOP.")

@@ -30,6 +30,7 @@ BLOCK = MX_BLOCK  # values that share a scale: 8 packed rows
 TILE = QUARTERS * PARTITIONS  # values of a contraction that one matmul takes
 QUADRANT = 32  # partitions; an MX operand spans whole quadrants
 ACTIVATION_BYTES = 5  # a packed fp8 element and its scale
+EXCHANGED = 1024  # columns of partial sums that wait for their counterparts
 DOWN_PIECES = (2048, 1024, 512)  # columns of H loaded together when not all fit
 
 
@@ -116,12 +117,13 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
             return Tiling(
                 token_tiles=cut.tokens,
                 row_group=1,
+                sent_ahead=1,
                 gate_up_rows=problem.H,
                 gate_up_columns=cut.inner * TILE,
                 down_columns=cut.down,
                 gate_up_tiles=cut.gate_up_pieces,
                 down_tiles=cut.down_pieces,
-                sent_ahead=0,
+                sent_ahead=1,
                 weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, load, cut.inner, cut.down),
                 transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
                 sbuf_bytes=needed,
@@ -140,7 +142,8 @@ def _pieces(problem: Problem, load: MxLoad, inner: int, down: int) -> tuple[int,
 
 def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
     for tokens in range(min(problem.tiles_per_block, PSUM_COLUMNS // PARTITIONS), 0, -1):
-        yield _Cut(tokens, 1, load.written, *_pieces(problem, load, 1, load.written))
+        down = min(load.written, EXCHANGED) if load.peers else load.written
+        yield _Cut(tokens, 1, down, *_pieces(problem, load, 1, down))
     for tokens in range(min(problem.tiles_per_block, STREAMED_TILES), 0, -1):
         for width in DOWN_PIECES:
             down = min(width, load.written)
@@ -157,7 +160,7 @@ def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
     inner = len(load.inner) * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
-    exchange = 2 * load.peers * cut.tokens * min(cut.down, 2 * PSUM_COLUMNS) * 4
+    exchange = 2 * load.peers * cut.tokens * cut.down * 4
     on_chip = sorted((tile.columns for tile in load.inner), reverse=True)[: cut.gate_up_pieces * cut.inner]
     weights = 2 * tiles * sum(on_chip) * load.gate_up_bytes
     weights += len(load.inner) * min(cut.down_pieces * cut.down, problem.H) * load.down_bytes

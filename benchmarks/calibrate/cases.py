@@ -65,5 +65,5 @@ class Case:
             "doubt": number.doubt,
             "source": self.source,
             "wall_s": result.get("seconds"),
-            "error": result.get("message", "") if predicted is None else "",
+            "error": (result.get("message") or "not finished in the time given") if predicted is None else "",
         }

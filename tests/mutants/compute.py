@@ -106,11 +106,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "is_own = True",
             "the down bias counted by both cores",
         ),
-        (
-            "if is_own and self._scale.tile is None else None",
-            "if is_own else None",
-            "a bias that is scaled, and added again",
-        ),
         ("op=nl.copy, data=result, scale=factor", "op=nl.copy, data=result", "static down scale forgotten"),
         (
             "data1=scaled, data2=bias, op=nl.add",

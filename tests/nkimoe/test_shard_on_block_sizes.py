@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 from support.case import Case, cases
-from support.launch import assert_same_bits, check
+from support.launch import assert_same_bits, check, plan_of
 
 from nkimoe import ExpertAffinityScaleMode
+from nkimoe.plan import STREAMED
 
 NO_SCALE, POST_SCALE, PRE_SCALE, PRE_SCALE_DELAYED = ExpertAffinityScaleMode
 FEW = Case(T=70, E=2, K=1)
@@ -76,7 +77,9 @@ STREAMED = Case(T=90, H=2048, I=2064, E=2, K=1, padding_blocks=0)
 )
 def test_weights_too_large_for_the_chip_are_streamed(case: Case) -> None:
     outcome = check(case)
-    assert outcome.run.profile.sbuf_peak_bytes < 3 * case.H * case.I * 2 // 128
+    plan = plan_of(case, outcome.inputs)
+    assert plan.weights == STREAMED
+    assert outcome.run.profile.sbuf_peak_bytes <= plan.target.sbuf_bytes
 
 
 @cases(
