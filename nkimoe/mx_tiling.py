@@ -123,7 +123,6 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
                 down_columns=cut.down,
                 gate_up_tiles=cut.gate_up_pieces,
                 down_tiles=cut.down_pieces,
-                sent_ahead=1,
                 weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, load, cut.inner, cut.down),
                 transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
                 sbuf_bytes=needed,

@@ -96,7 +96,7 @@ def test_quantised_weights_are_close_but_not_equal(weights, target):
 
 
 @pytest.mark.parametrize("weights", ["mxfp8", "mxfp4"])
-@pytest.mark.parametrize("variant", ["shard_on_block_mx"])
+@pytest.mark.parametrize("variant", ["shard_on_block_mx", "shard_on_i_mx", "shard_on_i_mx_hybrid"])
 def test_mx_weights_on_trn3(weights, variant):
     module, arguments = experts(has_bias=True), tokens()
     with torch.no_grad():
