@@ -27,16 +27,17 @@ class Call:
         """Words in a fixed order, written so that torch.compile can trace it."""
         o, g = self.options, self.gate
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
-        words = (o.variant, o.target, o.cores, o.block_size, self.accumulate, g.activation, g.has_gate, g.up_offset)
-        return " ".join([str(word) for word in (*words, *limits)])
+        launch = (o.variant, o.target, o.cores, o.block_size, o.weights)
+        words = (*launch, self.accumulate, g.activation, g.has_gate, g.up_offset, *limits)
+        return " ".join([str(word) for word in words])
 
     @classmethod
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
-        variant, target, cores, block_size, accumulate, activation, has_gate, offset, *limits = text.split()
+        variant, target, cores, block_size, weights, accumulate, activation, has_gate, offset, *limits = text.split()
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
-        options = Options(variant=variant, target=target, cores=int(cores), block_size=int(block_size))
+        options = Options(variant, target, int(cores), int(block_size), weights)
         return cls(options, gate, accumulate == "True")
 
     def arguments(self) -> dict[str, Any]:

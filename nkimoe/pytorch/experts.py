@@ -58,7 +58,7 @@ def _call(
     ids, weights = merge_repeated(expert_ids, weights, E)
     blocks = build_blocks(ids, E, options.block_size)
     output: Tensor = moe_cte_operator(
-        pad(hidden_states, (0, experts.down.shape[2] - H)).to(dtype),
+        pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype),
         scatter_weights(ids, weights, E).to(dtype),
         experts.gate_up,
         experts.down,

@@ -10,8 +10,11 @@ from typing import Any
 from nkimoe.errors import RequestError
 from nkimoe.spec import MoECTEImplementation
 from nkimoe.targets import TARGETS
+from nkimoe.variants import VARIANTS
+from nkimoe.weights import MX_FORMATS
 
-WEIGHT_FORMATS = ("plain", "fp8-row", "fp8-static")
+PLAIN = "plain"
+WEIGHT_FORMATS = (PLAIN, "fp8-row", "fp8-static", *MX_FORMATS)
 DTYPES = ("bfloat16", "float16")
 
 
@@ -24,20 +27,21 @@ class Options:
         target: machine to simulate, "trn2" or "trn3"; on a Neuron device, what it is.
         cores: NeuronCores of a launch, 1 or 2.
         block_size: B, slots a block.
-        weights: "plain", as the model has them, or quantised when packed: "fp8-row", "fp8-static" (inference only).
+        weights: "plain", as the model has them, or quantised when packed (inference only): "fp8-row", "fp8-static", and
+            for the MX variants "mxfp8", "mxfp8-e5m2", "mxfp4".
         dtype: what float32 models are computed in, since the kernel takes 16 bits; other models keep theirs.
         strict: refuse what the kernel cannot do; False: let the model do it in torch, with a warning. Read by
             `nkimoe.hf`.
 
     Raises:
-        RequestError: a name that does not exist.
+        RequestError: a name that does not exist, or weights of a format that the variant does not take.
     """
 
     variant: str = "shard_on_block"
     target: str = "trn2"
     cores: int = 2
     block_size: int = 128
-    weights: str = "plain"
+    weights: str = PLAIN
     dtype: str = "bfloat16"
     strict: bool = True
 
@@ -52,6 +56,11 @@ class Options:
             value = getattr(self, name)
             if value not in known:
                 raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
+        takes = VARIANTS[MoECTEImplementation[self.variant]]
+        if takes.is_mx != (self.weights in MX_FORMATS):
+            formats = MX_FORMATS if takes.is_mx else [name for name in WEIGHT_FORMATS if name not in MX_FORMATS]
+            fix = "Choose one of these, or another variant."
+            raise RequestError("weights", f"is one of {', '.join(formats)} for {self.variant}", repr(self.weights), fix)
 
 
 _IN_FORCE = [Options()]  # a plain list, which torch.compile can read and guard; a context variable it cannot

@@ -11,8 +11,11 @@ from torch.nn.functional import pad
 
 from nkimoe.errors import RequestError
 from nkimoe.pytorch.operator import BIASES, SCALES
-from nkimoe.weights import experts_of, pack, packing_named
+from nkimoe.pytorch.options import PLAIN
+from nkimoe.weights import MX_FORMATS, experts_of, pack, packing_named
 from nkimoe.weights.expert import H_MULTIPLE, I_MULTIPLE
+
+MX_I_MULTIPLE = 64  # of an MX kernel that gives half of I to each core
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,8 +23,8 @@ class ExpertWeights:
     """What the operator takes for all experts of a rank.
 
     Attributes:
-        gate_up: [E, H, 2, I], gate first; bytes (uint8) of fp8 if scaled. Up-only experts have a gate of zeros.
-        down: [E, I, H].
+        gate_up: [E, H, 2, I], gate first. Up-only experts have a gate of zeros.
+        down: [E, I, H]. Quantised, both are integers of the same size, and MX ones in the layouts of `moe_cte`.
         biases: of gate/up [E, 2, I] and of down [E, H], or empty.
         scales: of gate/up and of down, float32 as `moe_cte` takes them, or empty.
     """
@@ -48,14 +51,19 @@ class ExpertWeights:
         Raises:
             RequestError: quantised weights cannot be trained.
         """
-        if packing != "plain":
+        if packing != PLAIN:
             return self._quantise(dtype, packing, target)
-        H, I = -self.down.shape[2] % H_MULTIPLE, -self.down.shape[1] % I_MULTIPLE
+        padded = self._padded(H_MULTIPLE, I_MULTIPLE)
+        gate_up, down, *biases = (t.to(dtype).contiguous() for t in (padded.gate_up, padded.down, *padded.biases))
+        return ExpertWeights(gate_up, down, biases)
+
+    def _padded(self, h_multiple: int, i_multiple: int) -> ExpertWeights:
+        H, I = -self.down.shape[2] % h_multiple, -self.down.shape[1] % i_multiple
         columns = ((0, I), (0, H))  # of the bias of gate/up, and of down
         return ExpertWeights(
-            pad(self.gate_up, (0, I, 0, 0, 0, H)).to(dtype).contiguous(),
-            pad(self.down, (0, H, 0, I)).to(dtype).contiguous(),
-            [pad(bias, more).to(dtype).contiguous() for bias, more in zip(self.biases, columns, strict=False)],
+            pad(self.gate_up, (0, I, 0, 0, 0, H)),
+            pad(self.down, (0, H, 0, I)),
+            [pad(bias, more) for bias, more in zip(self.biases, columns, strict=False)],
         )
 
     def _quantise(self, dtype: torch.dtype, packing: str, target: str) -> ExpertWeights:
@@ -63,16 +71,19 @@ class ExpertWeights:
             raise RequestError(
                 "weights", "is 'plain' when weights are trained", repr(packing), "Use torch.no_grad() for inference."
             )
-        plain = (t.detach().float().cpu() for t in (self.gate_up, self.down, *self.biases))
+        whole = self._padded(1, MX_I_MULTIPLE) if packing in MX_FORMATS else self
+        plain = (t.detach().float().cpu() for t in (whole.gate_up, whole.down, *whole.biases))
         packed = pack(experts_of(*plain), packing_named(packing, target))
         device = self.down.device
 
-        def tensor(name: str, view: str) -> Tensor:
-            return torch.from_numpy(np.ascontiguousarray(packed[name].view(view))).to(device)
+        def tensor(name: str) -> Tensor:
+            array = np.ascontiguousarray(packed[name])
+            is_float = array.dtype.kind == "f" and array.itemsize > 1
+            return torch.from_numpy(array if is_float else array.view(f"uint{8 * array.itemsize}")).to(device)
 
         return ExpertWeights(
-            tensor("gate_up_proj_weight", "uint8"),
-            tensor("down_proj_weight", "uint8"),
-            [tensor(name, "float32").to(dtype) for name in BIASES if name in packed],
-            [tensor(name, "float32") for name in SCALES],
+            tensor("gate_up_proj_weight"),
+            tensor("down_proj_weight"),
+            [tensor(name).to(dtype) for name in BIASES if name in packed],
+            [tensor(name) for name in SCALES],
         )

@@ -95,9 +95,27 @@ def test_quantised_weights_are_close_but_not_equal(weights, target):
     assert not torch.equal(actual, plain)
 
 
+@pytest.mark.parametrize("weights", ["mxfp8", "mxfp4"])
+@pytest.mark.parametrize("variant", ["shard_on_block_mx", "shard_on_i_mx", "shard_on_i_mx_hybrid"])
+def test_mx_weights_on_trn3(weights, variant):
+    module, arguments = experts(has_bias=True), tokens()
+    with torch.no_grad():
+        expected = one_by_one(module, *arguments)
+        with nkimoe.hf.options(variant=variant, target="trn3", weights=weights):
+            agree(experts_forward(module, *arguments), expected, bound=0.1 if weights == "mxfp8" else 0.3)
+
+
+def test_weights_of_a_format_that_the_variant_does_not_take_are_refused():
+    with pytest.raises(RequestError, match=r"mxfp8.* for shard_on_i_mx; got .plain."):
+        nkimoe.hf.Options(variant="shard_on_i_mx", target="trn3")
+    with pytest.raises(RequestError, match="for shard_on_block"):
+        nkimoe.hf.Options(weights="mxfp4")
+
+
 def test_the_options_reach_the_kernel():
     module, arguments = experts(), tokens()
-    with torch.no_grad(), pytest.raises(RequestError, match="block_size"), nkimoe.hf.options(block_size=96):
+    mx_on_trn2 = nkimoe.hf.options(variant="shard_on_block_mx", weights="mxfp4", target="trn2")
+    with torch.no_grad(), pytest.raises(RequestError, match="shard_on_block_mx runs on trn3"), mx_on_trn2:
         experts_forward(module, *arguments)
     with pytest.raises(RequestError, match="shard_on_blocks"):
         nkimoe.hf.Options(variant="shard_on_blocks")
