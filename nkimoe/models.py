@@ -36,9 +36,10 @@ class Model:
         """Columns of I that one of `tp` ranks holds."""
         return ceil_div(self.I, tp)
 
-    def padded_sizes(self, tp: int) -> tuple[int, int]:
-        """(H, I) of a rank, rounded up to what the kernel takes."""
-        return ceil_div(self.H, 128) * 128, ceil_div(self.own_columns(tp), 16) * 16
+    def padded_sizes(self, tp: int, multiples: tuple[int, int] = (128, 16)) -> tuple[int, int]:
+        """(H, I) of a rank, rounded up to the multiples that the kernel takes."""
+        H, I = multiples
+        return ceil_div(self.H, H) * H, ceil_div(self.own_columns(tp), I) * I
 
 
 MODELS: dict[str, Model] = {

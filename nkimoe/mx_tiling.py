@@ -74,7 +74,7 @@ class MxLoad:
     """What one core has to hold.
 
     Attributes:
-        inner: its packed rows of I.
+        tiles: tiles of I it has a part of, on the core that has most; columns: columns of I, likewise.
         gathered: columns of a quarter of H it gathers; written: columns of H it writes.
         peers: cores that work on the same blocks and exchange partial sums.
         blocks: how many it processes, unrolled.
@@ -83,7 +83,8 @@ class MxLoad:
         per_column: bytes of bias and scales for each column of H that is written.
     """
 
-    inner: list[InnerTile]
+    tiles: int
+    columns: int
     gathered: int
     written: int
     peers: int
@@ -136,7 +137,7 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
 
 def _pieces(problem: Problem, load: MxLoad, inner: int, down: int) -> tuple[int, int]:
     """How many pieces of gate/up and of down weights an expert has on this core."""
-    return ceil_div(len(load.inner), inner), problem.H // load.written * ceil_div(load.written, down)
+    return ceil_div(load.tiles, inner), problem.H // load.written * ceil_div(load.written, down)
 
 
 def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
@@ -158,12 +159,12 @@ def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
     gathered, written = QUARTERS * load.gathered * load.item, load.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
-    inner = len(load.inner) * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
+    inner = load.tiles * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
     exchange = 2 * load.peers * cut.tokens * cut.down * 4
-    on_chip = sorted((tile.columns for tile in load.inner), reverse=True)[: cut.gate_up_pieces * cut.inner]
-    weights = 2 * tiles * sum(on_chip) * load.gate_up_bytes
-    weights += len(load.inner) * min(cut.down_pieces * cut.down, problem.H) * load.down_bytes
+    on_chip = min(cut.gate_up_pieces * cut.inner * TILE, load.columns)
+    weights = 2 * tiles * on_chip * load.gate_up_bytes
+    weights += load.tiles * min(cut.down_pieces * cut.down, problem.H) * load.down_bytes
     ids = min(max(load.blocks, 1) * problem.tiles_per_block, ROUTING_COLUMNS)
     routing = 4 * (2 * 3 * ids + 4 * max(load.blocks, 1) + 16 * problem.tiles_per_block)
-    vectors = load.written * load.per_column + 2 * 4 * QUARTERS * 4 * len(load.inner)
+    vectors = load.written * load.per_column + 2 * 4 * QUARTERS * 4 * load.tiles
     return int(rows + tokens + inner + exchange + weights + routing + vectors) + 4096

@@ -165,15 +165,19 @@ def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, s
 
 def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, target: Target) -> Tiling:
     if variant.is_mx:
-        return choose_mx_tiling(problem, _mx_load(request, problem, share), target.sbuf_bytes)
+        return choose_mx_tiling(problem, _mx_load(request, variant, problem, share), target.sbuf_bytes)
     return choose_tiling(problem, _load(request, share), target.sbuf_bytes)
 
 
-def _mx_load(request: Request, problem: Problem, share: Share) -> MxLoad:
+def _mx_load(request: Request, variant: Variant, problem: Problem, share: Share) -> MxLoad:
+    inner = [share]
+    if halves_intermediate(variant, problem.cores):
+        inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
     gate_up, down = mx_gate_up_of(request), mx_down_of(request)
     has_row_scale = down.scale is not None and down.scale.layout == ROW
     return MxLoad(
-        inner=inner_tiles(problem.I, share.inner),
+        tiles=max(len(inner_tiles(problem.I, each.inner)) for each in inner),
+        columns=max(each.inner.size for each in inner),
         gathered=share.gathered.size,
         written=share.written.size,
         peers=problem.H // share.written.size - 1,

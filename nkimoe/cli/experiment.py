@@ -5,26 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
-from nkimoe.cli.layer_data import LayerData, expert_weights, make_layer, repeated_weights
+from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
+from nkimoe.cli.mx_data import MxWeights, RepeatedMxWeights
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.plan import Plan, make_plan
 from nkimoe.reference import moe_cte_reference
+from nkimoe.reference_mx import DEVICE_RULE, moe_cte_mx_reference
 from nkimoe.request import Request
 from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, Roofline, roofline
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.targets import TARGETS
-from nkimoe.tolerance import Distance, Tolerance, distance, tolerance
+from nkimoe.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
 from nkimoe.variants import HYBRID, VARIANTS
+from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 from nkisim.report.roofline import Peaks, UsefulWork
-
-WEIGHT_DTYPES = {"bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Setup:
     Attributes:
         checkpoint: the layer to run instead of one of `model`'s shape.
         numerics: False: shapes, integers and time only; no result, nothing compared.
+        dequantise: MX weights are dequantised on the host, and a dense implementation computes.
     """
 
     model: str
@@ -47,6 +50,18 @@ class Setup:
     text: str
     numerics: bool = True
     checkpoint: CheckpointLayer | None = None
+    dequantise: bool = False
+
+    @property
+    def implementation(self) -> MoECTEImplementation:
+        """What computes: the variant, or its dense counterpart."""
+        named = MoECTEImplementation[self.variant]
+        return DENSE_OF[named] if self.dequantise else named
+
+    @property
+    def is_mx(self) -> bool:
+        """Whether activations are quantised."""
+        return VARIANTS[self.implementation].is_mx
 
     @property
     def layer_model(self) -> Model:
@@ -58,7 +73,9 @@ class Result:
     """What came out.
 
     Attributes:
-        distance: of the simulated output from the fp32 reference; None without numerics.
+        distance: of the simulated output from the fp32 reference; None without numerics. With MX, from the one that
+            quantises activations as the hardware does.
+        unquantised: with MX, the distance from the result for activations that are not quantised.
         distance_to_theirs: from what transformers computes for a layer of a checkpoint; None for other layers.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
@@ -68,6 +85,7 @@ class Result:
     plan: Plan
     run: Run
     distance: Distance | None
+    unquantised: Distance | None
     tolerance: Tolerance
     roofline: Roofline
     wall_s: float
@@ -98,7 +116,8 @@ class Result:
     def peaks(self) -> Peaks:
         """The roofline's peaks for the cores of the run."""
         cores, target = self.setup.lnc, self.setup.target
-        return Peaks(PEAK_TFLOPS[target]["bf16"] * cores, HBM_GBPS[target] * cores)
+        operands = "mx" if self.setup.is_mx else "bf16"
+        return Peaks(PEAK_TFLOPS[target][operands] * cores, HBM_GBPS[target] * cores)
 
     @property
     def useful(self) -> UsefulWork:
@@ -138,12 +157,13 @@ def arguments_of(setup: Setup, data: LayerData) -> dict[str, object]:
     tensors = dict(data.tensors)
     if is_hybrid(setup):
         tensors["conditions"] = data.mapping.conditions
-    return {**tensors, **options_of(setup)}
+    arguments = {**tensors, **options_of(setup)}
+    return dense_arguments(arguments) if setup.dequantise else arguments
 
 
 def is_hybrid(setup: Setup) -> bool:
     """Whether the variant reads `conditions`."""
-    return VARIANTS[MoECTEImplementation[setup.variant]].schedule == HYBRID
+    return VARIANTS[setup.implementation].schedule == HYBRID
 
 
 def options_of(setup: Setup) -> dict[str, object]:
@@ -166,18 +186,20 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     started = time.perf_counter()
     simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)], numerics=setup.numerics)
     run = simulator.run(moe_cte, **arguments_of(setup, data))
-    found = _compare(run, data, progress) if setup.numerics else None
+    found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(run.outputs, data.theirs) if setup.numerics and data.theirs is not None else None
     touched = int(np.unique(data.experts_of_tokens).size)
     p = plan.problem
-    bound = roofline(p.T, setup.layer_model.K, p.H, p.I, touched, setup.lnc, setup.target)
+    K, moved = setup.layer_model.K, "bf16" if setup.dequantise else setup.weights
+    bound = roofline(p.T, K, p.H, p.I, touched, setup.lnc, setup.target, moved)
     return Result(
         setup=setup,
         data=data,
         plan=plan,
         run=run,
         distance=found,
-        tolerance=tolerance("bfloat16", WEIGHT_DTYPES[setup.weights], setup.layer_model.K),
+        unquantised=unquantised,
+        tolerance=mx_tolerance("bfloat16", K, p.I) if setup.is_mx else tolerance("bfloat16", "bfloat16", K),
         roofline=bound,
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
@@ -187,13 +209,31 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
 def _layer(setup: Setup, progress: Progress) -> LayerData:
     if setup.checkpoint is not None:
         return setup.checkpoint.data(setup.tp, setup.block_size)
-    weights = expert_weights if setup.numerics else repeated_weights
+    weights = _weights(setup)
     return make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step, weights)
 
 
-def _compare(run: Run, data: LayerData, progress: Progress) -> Distance:
-    """Compute the reference, and how far the simulated output is from it."""
-    progress.start("reference", 1)
-    expected = moe_cte_reference(**data.tensors, skip_token=True)
-    progress.step()
-    return distance(run.outputs, expected)
+def _weights(setup: Setup) -> Weights:
+    """How the weights are drawn."""
+    if setup.weights == "bf16":
+        return expert_weights if setup.numerics else repeated_weights
+    return MxWeights(setup.weights) if setup.numerics else RepeatedMxWeights(setup.weights)
+
+
+def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tuple[Distance, Distance | None]:
+    """Compute the reference, and how far the simulated output is from it; with MX, also without quantising."""
+    if not setup.is_mx:
+        progress.start("reference", 1)
+        ignored = ("spec", "skip_dma", "conditions")
+        tensors: Any = {name: value for name, value in arguments_of(setup, data).items() if name not in ignored}
+        expected = moe_cte_reference(**tensors, skip_token=True)
+        progress.step()
+        return distance(run.outputs, expected), None
+    progress.start("references", 2)
+    distances = []
+    spec = MoECTESpec(MoECTEImplementation[setup.variant])
+    for rule in (DEVICE_RULE, None):
+        expected = moe_cte_mx_reference(**data.tensors, spec=spec, skip_token=True, rule=rule)
+        distances.append(distance(run.outputs, expected))
+        progress.step()
+    return distances[0], distances[1]

@@ -34,6 +34,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
         "correct": {
             "rel_l2": error.rel_l2 if error else None,
             "max_abs": error.max_abs if error else None,
+            "rel_l2_unquantised": result.unquantised.rel_l2 if result.unquantised else None,
             "tolerance": result.tolerance.rel_l2,
             "passed": result.passed,
             **({"transformers_rel_l2": theirs.rel_l2} if theirs else {}),

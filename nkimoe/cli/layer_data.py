@@ -22,8 +22,10 @@ from nkimoe.routing import (
     static_block_count,
 )
 from nkimoe.tiling import ceil_div
+from nkimoe.weights.expert import Expert
 
 SEED = 20240701
+DENSE_MULTIPLES = (128, 16)  # of H and I
 LONGEST_TEXT = 1 << 22  # characters: far more than a layer takes tokens
 Array = np.ndarray[Any, np.dtype[Any]]
 CONTEXT = 4  # tokens before this one that colour its hidden state
@@ -71,6 +73,18 @@ def tokenize(text: str, count: int) -> tuple[Array, int]:
     words = (words * ceil_div(count, len(words)))[:count]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
     return np.array([vocabulary[word] for word in words]), len(vocabulary)
+
+
+def one_expert(model: Model, own: int, rng: np.random.Generator) -> Expert:
+    """Normal weights that keep the variance, fp32, `own` columns of I; biases where the model has them."""
+    gate_up = rng.standard_normal((model.H, 2, own), dtype=np.float32) / np.sqrt(np.float32(model.H))
+    down = rng.standard_normal((own, model.H), dtype=np.float32) / np.sqrt(np.float32(own))
+    if not model.biases:
+        return Expert(gate_up, down)
+    bias = rng.standard_normal((2, own), dtype=np.float32)
+    bias[1] += np.float32(model.up_shift)
+    down_bias = rng.standard_normal(model.H, dtype=np.float32)
+    return Expert(gate_up, down, bias.astype(ml_dtypes.bfloat16), down_bias.astype(ml_dtypes.bfloat16))
 
 
 def expert_weights(
@@ -126,7 +140,7 @@ def make_layer(
 ) -> LayerData:
     """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while `weights` are made."""
     rng = np.random.default_rng(SEED)
-    H, I = model.padded_sizes(tp)
+    H, I = model.padded_sizes(tp, getattr(weights, "multiples", DENSE_MULTIPLES))
     ids, vocabulary = tokenize(text, tokens)
     hidden = _hidden_states(ids, vocabulary, model.H, rng)
     router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))

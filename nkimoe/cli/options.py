@@ -15,8 +15,10 @@ from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
 from nkimoe.targets import TARGETS
 from nkimoe.variants import VARIANTS
+from nkimoe.weights import MX_FORMATS
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "mxfp8", "mxfp4")
+NOT_DRAWN = ("fp8-row", "fp8-static")
 AUTO = "auto"
 Command = Callable[..., Any]
 
@@ -39,6 +41,7 @@ def layer_options(command: Command) -> Command:
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
             click.option("--block-size", type=click.IntRange(1), default=128, show_default=True),
             click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
+            click.option("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
         )
     ):
         command = option(command)
@@ -53,14 +56,21 @@ def make_setup(options: dict[str, Any]) -> Setup:
     """
     if (options["checkpoint"] is None) != (options["layer"] is None):
         raise click.UsageError("--checkpoint and --layer go together: which layer of which checkpoint.")
-    if options["weights"] != "bf16":
-        raise click.UsageError(f"--weights {options['weights']}: only bf16 is available yet.")
+    if options["weights"] in NOT_DRAWN:
+        raise click.UsageError(f"--weights {options['weights']}: not available here yet; moe_cte takes them.")
+    is_mx = options["weights"] in MX_FORMATS
+    if options["dequantise"] and not is_mx:
+        raise click.UsageError("--dequantise is for MX weights.")
+    if is_mx and options["target"] == "trn2" and not options["dequantise"]:
+        raise click.UsageError("trn2 has no MX: pass --target trn3, or --dequantise for a dense implementation.")
+    if options["checkpoint"] is not None and is_mx:
+        raise click.UsageError("--checkpoint: a layer of a checkpoint runs with bf16 weights; leave --weights out.")
     checkpoint = _checkpoint(options)
     return Setup(
         model=options["model"] if checkpoint is None else checkpoint.name,
         tp=options["tp"] or (4 if checkpoint is None else 1),
         tokens=options["tokens"],
-        variant=_variant(options["variant"]),
+        variant=_variant(options["variant"], is_mx),
         target=options["target"],
         lnc=int(options["lnc"]),
         block_size=options["block_size"],
@@ -68,6 +78,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         text=read_text(options["text"]),
         numerics=not options.get("no_numerics", False),
         checkpoint=checkpoint,
+        dequantise=options["dequantise"],
     )
 
 
@@ -81,11 +92,11 @@ def _checkpoint(options: dict[str, Any]) -> CheckpointLayer | None:
         raise click.UsageError(f"--checkpoint {options['checkpoint']}: {error}") from error
 
 
-def _variant(name: str) -> str:
-    available = [v.name for v in VARIANTS.values() if v.is_available]
+def _variant(name: str, is_mx: bool) -> str:
+    """The variant of that name, or the first of its numerics."""
+    fitting = [v.name for v in VARIANTS.values() if v.is_mx == is_mx]
     if name == AUTO:
-        return available[0]
-    if name not in available:
-        status = next(v.status for v in VARIANTS.values() if v.name == name)
-        raise click.UsageError(f"--variant {name}: {status}; available: {', '.join(available)}.")
+        return fitting[0]
+    if name not in fitting:
+        raise click.UsageError(f"--variant {name} does not take these weights; {', '.join(fitting)} do.")
     return name

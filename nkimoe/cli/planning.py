@@ -5,10 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of
+from nkimoe.cli.layer_data import DENSE_MULTIPLES
+from nkimoe.cli.mx_data import MULTIPLES, mx_weight_shapes
 from nkimoe.plan import Plan, make_plan
 from nkimoe.request import Request
 from nkimoe.routing import static_block_count
+from nkimoe.spec import MoECTEImplementation, MoECTESpec
 from nkimoe.targets import TARGETS
+from nkimoe.weights.dense_arguments import dense_spec
+from nkimoe.weights.formats import MX_FORMATS
 
 
 @dataclass(frozen=True)
@@ -26,17 +31,29 @@ def plan_only(setup: Setup) -> Plan:
         RequestError: it cannot be honoured.
     """
     m, T, B = setup.layer_model, setup.tokens, setup.block_size
-    H, I = m.padded_sizes(setup.tp)
+    H, I = m.padded_sizes(setup.tp, MULTIPLES if setup.weights in MX_FORMATS else DENSE_MULTIPLES)
     N = static_block_count(T, m.K, m.E, B)
     tensors = {
         "hidden_states": Shape((T, H)),
         "expert_affinities_masked": Shape((T * m.E, 1)),
-        "gate_up_proj_weight": Shape((m.E, H, 2, I)),
-        "down_proj_weight": Shape((m.E, I, H)),
+        **(_mx_weights(setup, H, I) if setup.is_mx else _dense_weights(m.E, H, I)),
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
     if is_hybrid(setup):
         tensors["conditions"] = Shape((N + 1,), "int32")
-    arguments = {**tensors, **options_of(setup), "block_size": B, "compute_dtype": "bfloat16"}
+    options = options_of(setup)
+    if setup.dequantise:
+        options["spec"] = dense_spec(MoECTESpec(MoECTEImplementation[setup.variant]))
+    arguments = {**tensors, **options, "block_size": B, "compute_dtype": "bfloat16"}
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])
+
+
+def _dense_weights(E: int, H: int, I: int) -> dict[str, Shape]:
+    return {"gate_up_proj_weight": Shape((E, H, 2, I)), "down_proj_weight": Shape((E, I, H))}
+
+
+def _mx_weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
+    kinds = {"weight": MX_FORMATS[setup.weights].nki, "scale": "uint8", "bias": "bfloat16"}
+    shapes = mx_weight_shapes(setup.layer_model, H, I)
+    return {name: Shape(shape, kinds[name.rsplit("_", 1)[1]]) for name, shape in shapes.items()}

@@ -28,7 +28,11 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     return [
         ("layer", f"{setup.model}, tensor parallel {setup.tp}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
         ("tokens", f"{p.T}, {result.data.vocabulary} distinct; {_skew(result)}"),
-        ("kernel", f"moe_cte {setup.variant} on {setup.lnc} simulated {setup.target} core(s), weights {setup.weights}"),
+        (
+            "kernel",
+            f"moe_cte {setup.implementation.name} on {setup.lnc} simulated {setup.target} core(s), "
+            f"weights {setup.weights}",
+        ),
         ("blocks", _blocks(result)),
         ("error", _error(result)),
         *_transformers(result),
@@ -63,7 +67,7 @@ def _error(result: Result) -> str:
     return (
         f"{'passed' if result.passed else 'FAILED'}: relative L2 {error.rel_l2:.2e} (at most {tolerance.rel_l2:.1e}), "
         f"worst row {error.worst_row:.2e} (at most {tolerance.worst_row:.1e}), "
-        f"max {error.max_abs:.3g}, all against the fp32 reference"
+        f"max {error.max_abs:.3g}, all against {_reference(result)}"
     )
 
 
@@ -72,6 +76,12 @@ def _transformers(result: Result) -> list[tuple[str, str]]:
     if error is None:
         return []
     return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from its own experts")]
+
+
+def _reference(result: Result) -> str:
+    if result.unquantised is None:
+        return "the fp32 reference"
+    return f"fp32 with activations quantised likewise; relative L2 {result.unquantised.rel_l2:.2e} against unquantised"
 
 
 def _cores(result: Result) -> str:

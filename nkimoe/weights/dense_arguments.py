@@ -44,7 +44,7 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
     result = {name: value for name, value in arguments.items() if name not in (*_MATRICES, *_INPUT_SCALES)}
     tensors = {name: np.asarray(arguments[name]) for name in _MATRICES}
     result |= _plain(tensors, arguments.get("gate_and_up_proj_bias"), stored, dtype)
-    result["spec"] = _dense_spec(spec)
+    result["spec"] = dense_spec(spec)
     if result["spec"].implementation is Implementation.shard_on_block:
         result.pop("conditions", None)
     return result
@@ -87,7 +87,8 @@ def _scales(
     return {"gate_up_proj_scale": gate_up, "down_proj_scale": down}, (ones, ones)
 
 
-def _dense_spec(spec: MoECTESpec) -> MoECTESpec:
+def dense_spec(spec: MoECTESpec) -> MoECTESpec:
+    """The dense implementation that splits and loops likewise."""
     mx_only: dict[str, Any] = {
         "use_packed_scales": False, "weight_dtype": None, "quantization_type": QuantizationType.MX,
     }  # fmt: skip

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from support.case import Case, cases
 from support.inputs import build_inputs
-from support.launch import assert_same_bits, check, reference, run
+from support.launch import assert_matches_reference, assert_same_bits, check, plan_of, reference, run
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, QuantizationType
+from nkimoe.plan import STREAMED
 from nkimoe.reference_mx import moe_cte_mx_reference
+from nkimoe.targets import TARGETS
 from nkimoe.tolerance import distance
 
 VARIANTS = ("shard_on_block_mx", "shard_on_i_mx", "shard_on_i_mx_hybrid")
@@ -100,13 +102,28 @@ def test_every_form_of_weights_and_scales(case: Case) -> None:
     check(case)
 
 
-@cases(
-    replace(ON_BLOCK, H=4096, I=3072, T=40, E=2, K=1, weights="mxfp8"),
-    replace(ON_I, H=8192, I=2048, T=40, E=1, K=1, weights="mxfp8"),
-    slow=(replace(HYBRID, H=8192, I=4096, T=200, B=256, E=2, K=1),),
+SHORT = {"H": 1024, "I": 1184, "T": 40, "E": 2, "K": 1, "weights": "mxfp8"}
+
+
+@pytest.mark.parametrize(
+    ("case", "room"),
+    [
+        (replace(ON_BLOCK, **SHORT), 48),
+        (replace(ON_BLOCK, **SHORT), 64),
+        (replace(ON_I, **SHORT), 44),
+        (replace(HYBRID, **SHORT), 44),
+        (replace(ON_I, H=2048, I=672, T=300, B=256, E=2, packed_scales=True), 50),
+        pytest.param(replace(HYBRID, H=8192, I=4096, T=200, B=256, E=2, K=1), 240, marks=pytest.mark.slow),
+    ],
+    ids=str,
 )
-def test_weights_too_large_for_the_chip_are_streamed(case: Case) -> None:
-    check(case)
+def test_weights_too_large_for_the_chip_are_streamed(case: Case, room: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(TARGETS, "trn3", replace(TARGETS["trn3"], sbuf_bytes=room * 1024))
+    inputs = build_inputs(case)
+    assert plan_of(case, inputs).weights == STREAMED
+    outcome = run(case, inputs)
+    assert_matches_reference(outcome)
+    assert outcome.run.profile.sbuf_peak_bytes <= room * 1024
 
 
 @pytest.mark.parametrize("weights", ["mxfp4", "mxfp8"])

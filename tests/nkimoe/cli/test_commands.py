@@ -86,8 +86,10 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--weights", "mxfp4"),
         ("--weights", "fp8-row"),
+        ("--variant", "shard_on_i_mx"),
+        ("--variant", "shard_on_block", "--weights", "mxfp4", "--target", "trn3"),
+        ("--dequantise",),
         ("--checkpoint", "somewhere"),
         ("--layer", "3"),
         ("--trace", "missing/folder/t.json"),
@@ -109,6 +111,46 @@ def test_run_refuses_what_it_cannot_do_with_status_2_and_says_why(arguments: tup
     assert result.exit_code == 2
     assert "Error: " in result.output
     assert arguments[0].lstrip("-").replace("-", "") in result.output.replace("-", "").replace("_", "")
+
+
+@pytest.mark.parametrize("variant", ["auto", "shard_on_i_mx", "shard_on_i_mx_hybrid"])
+@pytest.mark.parametrize("weights", ["mxfp4", "mxfp8"])
+def test_mx_runs_on_trn3_and_says_how_far_unquantised_activations_are(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str, variant: str
+) -> None:
+    small = Model(H=600, I=150, E=4, K=2, source="made up", biases=True, limit=7.0, up_shift=1.0)
+    monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
+    sizes = ("--model", "gpt-oss-20b", "--tp", "2", "--tokens", "60", "--json", str(tmp_path / "r.json"))
+    result = nkimoe("run", *sizes, "--weights", weights, "--variant", variant, "--target", "trn3")
+    assert result.exit_code == 0, result.output
+    assert "H=1024 I=96" in result.output
+    correct = json.loads((tmp_path / "r.json").read_text())["correct"]
+    assert correct["rel_l2"] < 1e-2 < correct["rel_l2_unquantised"] < 0.1
+
+
+def test_trn2_computes_mx_weights_only_when_told_to_dequantise() -> None:
+    refused = run_tiny("--weights", "mxfp4")
+    assert refused.exit_code == 2
+    assert "--dequantise" in refused.output
+    result = run_tiny("--weights", "mxfp4", "--dequantise")
+    assert result.exit_code == 0, result.output
+    assert "moe_cte shard_on_block on" in result.output
+
+
+def test_shapes_only_mx_predicts_what_a_full_run_does(tmp_path: Path) -> None:
+    latencies = []
+    for extra in ((), ("--no-numerics",)):
+        result = run_tiny("--weights", "mxfp8", "--target", "trn3", "--json", str(tmp_path / "r.json"), *extra)
+        assert result.exit_code == 0, result.output
+        latencies.append(json.loads((tmp_path / "r.json").read_text())["predicted"]["latency_us"])
+    assert latencies[0] == latencies[1]
+
+
+@pytest.mark.parametrize("extra", [("--target", "trn3"), ("--dequantise",)])
+def test_explain_plans_mx(extra: tuple[str, ...]) -> None:
+    result = nkimoe("explain", "--model", "gpt-oss-120b", "--tp", "8", "--weights", "mxfp4", *extra)
+    assert result.exit_code == 0, result.output
+    assert "H=3072 I=384" in result.output
 
 
 def test_run_writes_a_trace_and_pictures(tmp_path: Path) -> None:
@@ -143,7 +185,8 @@ def test_shapes_only_predicts_the_same_time_and_compares_nothing(tmp_path: Path)
         documents[name] = json.loads(target.read_text())
     assert documents["shapes"]["predicted"] == documents["full"]["predicted"]
     assert documents["shapes"]["correct"] == {
-        "rel_l2": None, "max_abs": None, "passed": None, "tolerance": documents["full"]["correct"]["tolerance"],
+        "rel_l2": None, "rel_l2_unquantised": None, "max_abs": None, "passed": None,
+        "tolerance": documents["full"]["correct"]["tolerance"],
     }  # fmt: skip
 
 

@@ -54,6 +54,8 @@ class MxExpertTensors(ExpertTensors):
     def gate_up_tile(self, piece: Piece) -> GateUp:
         matrix = self._mx(self.gate_up)
         columns = sum(tile.columns for tile in self.inner[piece.columns.slice])
+        if self.plan.tiling.gate_up_tiles < len(self.inner):  # other pieces will take turns with this one
+            columns = max(tile.columns for tile in self.inner)
         shape = (PARTITIONS, len(self.projections), self.plan.problem.H // TILE, columns)
         data = nl.ndarray(shape, dtype=getattr(nl, matrix.dtype), buffer=nl.sbuf)
         return GateUp(data, _scales(matrix, shape, packed_shape(shape), PARTITIONS))
