@@ -166,3 +166,33 @@ def test_unrolled_and_looped_blocks_give_the_same_bits() -> None:
         expected = run(replace(case, static_blocks=0)).output
         for static in (1, 3):
             assert_same_bits(run(replace(case, static_blocks=static)).output, expected)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_only_says_the_same_differently_changes_nothing(variant: str) -> None:
+    """Tokens in another order, more padding blocks, affinities of twice the size, a block's slots in another order."""
+    case = replace(MX, variant=variant, K=1, padding_blocks=0, skip_token=True, conditions=None)
+    if variant == "shard_on_i_mx_hybrid":
+        case = replace(case, conditions=1, static_blocks=1)
+    inputs = build_inputs(case)
+    expected = run(case, inputs).output
+
+    more = build_inputs(replace(case, padding_blocks=2))
+    assert_same_bits(run(replace(case, padding_blocks=2), more).output, expected)
+
+    doubled = {**inputs, "expert_affinities_masked": inputs["expert_affinities_masked"] * 2}
+    assert_same_bits(run(case, doubled).output, expected * 2)
+
+    slots = np.random.default_rng(1).permuted(inputs["token_position_to_id"].reshape(-1, case.B), axis=1)
+    assert_same_bits(run(case, {**inputs, "token_position_to_id": slots.reshape(-1)}).output, expected)
+
+    order = np.random.default_rng(2).permutation(case.T)
+    place = np.append(np.argsort(order), -1).astype(np.int32)
+    affinities = inputs["expert_affinities_masked"].reshape(case.T, case.E)[order].reshape(-1, 1)
+    moved = {
+        **inputs,
+        "hidden_states": inputs["hidden_states"][order],
+        "expert_affinities_masked": affinities,
+        "token_position_to_id": place[inputs["token_position_to_id"]],
+    }
+    assert_same_bits(run(case, moved).output, expected[order])

@@ -73,9 +73,9 @@ class MxExpertTensors(ExpertTensors):
             source = weight.ap(
                 pattern=pattern, offset=projections.start * n * I + column, scalar_offset=expert, indirect_dim=0
             )
+            tile.scales.load_gate_up(expert, projections, column, inner, first)  # small: they arrive first
             dst = tile.data[:, :, :, first : first + inner.columns]
             nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
-            tile.scales.load_gate_up(expert, projections, column, inner, first)
             first += inner.columns
 
     def down_tile(self, piece: Piece) -> Down:
@@ -92,9 +92,9 @@ class MxExpertTensors(ExpertTensors):
             offset = (inner.first * n + inner.tile) * H + columns.start
             pattern = [[n * H, inner.rows], [1, columns.size]]
             source = weight.ap(pattern=pattern, offset=offset, scalar_offset=expert, indirect_dim=0)
+            tile.scales.load_down(expert, at, inner, columns)
             dst = tile.data[0 : inner.rows, at, 0 : columns.size]
             nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
-            tile.scales.load_down(expert, at, inner, columns)
 
     def gate_up_bias(self) -> Vector:
         """fp32 [128, 2, tiles * 4]: of packed row p, the bias of its column q."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.project_down import add_bias
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import Operand, multiply
 from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
@@ -28,9 +28,19 @@ def project_down(
         for tile, tokens in enumerate(spans(hidden.data.shape[2], PARTITIONS)):
             for piece in spans(columns.size, COLUMNS):
                 result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
+                here = Span(columns.start + piece.start, piece.size)
+                started = _start_with_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 for at, inner in enumerate(weights.inner):
                     rows = slice(0, inner.padded_rows)
-                    multiply(result, hidden.part(rows, at, tokens.slice), down.part(rows, at, piece.slice), at)
-                here = Span(columns.start + piece.start, piece.size)
-                add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
+                    multiply(
+                        result, hidden.part(rows, at, tokens.slice), down.part(rows, at, piece.slice), started + at
+                    )
                 yield tile, here, result
+
+
+def _start_with_bias(result: Any, bias: Any, factors: Any) -> int:
+    """result = factors x bias, while the last activations are quantised; how many products it holds now."""
+    if bias is None:
+        return 0
+    nisa.nc_matmul(dst=result, stationary=factors, moving=bias, accumulate=False)
+    return 1
