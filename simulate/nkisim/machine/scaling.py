@@ -19,7 +19,7 @@ SHORT_NAMES = {
 }
 """Names that people use, and the quantities each stands for."""
 
-_LIMITS = ("sbuf", "psum", "pe", "pool")
+_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch")
 _WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet")
 
 
@@ -51,7 +51,7 @@ def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
 def scalable(machine: Machine) -> tuple[str, ...]:
     """All names that `scaled` takes: no limits, and nothing that is zero however often it is multiplied."""
     keys = (key for key, quantity in machine.quantities.items() if quantity.value)
-    return *SHORT_NAMES, *(key for key in keys if key.partition(".")[0] not in _LIMITS)
+    return *SHORT_NAMES, *(key for key in keys if key.partition(".")[0] not in _NO_PART_OF_A_SCHEDULE)
 
 
 def _keys(machine: Machine, name: str) -> tuple[str, ...]:
