@@ -70,13 +70,7 @@ def whole_mx_blocks(problem: Problem, blocks: BlockRange) -> Share:
 def half_of_each_mx_block(problem: Problem, core: int) -> Share:
     """Half of I for all blocks, in blocks that share a scale, and half of the tiles of each quarter of H."""
     tiles, unit = problem.H // (QUARTERS * PARTITIONS), MX_UNIT if problem.I >= 2 * MX_UNIT else MX_BLOCK
-    half, inner = ceil_div(tiles, 2), ceil_div(problem.I, 2 * unit) * unit
-    return Share(
-        BlockRange(0, 1, problem.N),
-        Span(core * inner, min(inner, problem.I - core * inner)),
-        Span(core * (tiles - half) * PARTITIONS, half * PARTITIONS),
-        Span(core * problem.H // 2, problem.H // 2),
-    )
+    return _halves(problem, core, ceil_div(problem.I, 2 * unit) * unit, tiles)
 
 
 def half_of_each_block(problem: Problem, core: int) -> Share:
@@ -84,8 +78,12 @@ def half_of_each_block(problem: Problem, core: int) -> Share:
 
     Both cores gather equally many tiles, as an exchange needs; with an odd number they share the middle one.
     """
-    tiles = problem.H // PARTITIONS
-    half, inner = ceil_div(tiles, 2), ceil_div(problem.I, 2)
+    return _halves(problem, core, ceil_div(problem.I, 2), problem.H // PARTITIONS)
+
+
+def _halves(problem: Problem, core: int, inner: int, tiles: int) -> Share:
+    """`inner` columns of I for the first core and the rest for the second; half of `tiles` gathered."""
+    half = ceil_div(tiles, 2)
     return Share(
         BlockRange(0, 1, problem.N),
         Span(core * inner, min(inner, problem.I - core * inner)),

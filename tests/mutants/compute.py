@@ -18,11 +18,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("(nl.relu, nl.square)", "(nl.relu,)", "SquaredReLU not squared"),
         ("ActFnType.GELU: (nl.gelu,)", "ActFnType.GELU: (nl.silu,)", "GELU taken for SiLU"),
         (
-            "hidden[0 : first.data.shape[0], first.tile, first.tokens.slice]",
-            "hidden[0 : first.data.shape[0], 0, first.tokens.slice]",
-            "every tile of I on the first",
-        ),
-        (
             "op=self.functions[-1], data=data, bias=bias, scale=scale",
             "op=self.functions[-1], data=data, scale=scale",
             "bias forgotten on the Scalar Engine",
@@ -38,7 +33,18 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "offset of up before its limits",
         ),
         ("                _scale(activated, activated, factors, first)\n", "", "affinity on I forgotten"),
-        ("inputs.settle(dst, staged)", "pass", "quantised activations never written"),
+    ),
+    "kernels/stages/dense/hidden.py": (
+        (
+            "[0 : projection.data.shape[0], projection.tile, projection.tokens.slice]",
+            "[0 : projection.data.shape[0], 0, projection.tokens.slice]",
+            "every tile of I on the first",
+        ),
+        (
+            "self._inputs.settle(self._place(projection), staged)",
+            "pass",
+            "quantised activations never written",
+        ),
     ),
     "kernels/stages/dense/project_down.py": (
         (

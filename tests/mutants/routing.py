@@ -124,14 +124,14 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/loop_routing.py": (
         (
-            "op0=nl.add, operand0=1",
-            "op0=nl.add, operand0=0",
+            "op0=nl.add, operand0=self.STEP, op1",
+            "op0=nl.add, operand0=0, op1",
             "the loop computes one block again and again",
         ),
         ("op1=nl.minimum", "op1=nl.maximum", "the block behind the last one is loaded"),
-        ("(b.ids, o.ids), ", "", "the loop keeps its first token ids"),
-        ("(b.expert, o.expert)]", "]", "the loop compares with its first expert"),
-        ("pairs.append((b.affinities, o.affinities))", "pass", "the loop keeps its first affinities"),
+        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.rows, b.expert]", "the loop keeps its first token ids"),
+        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.ids, b.rows]", "the loop compares with its first expert"),
+        ("else [*state, b.affinities]", "else state", "the loop keeps its first affinities"),
         (
             "unless_equal(self.block.expert_to_load, self.block.expert, expert_before, self._problem.E)",
             "unless_equal(self.block.expert_to_load, self.block.expert, self.block.expert, self._problem.E)",
@@ -139,7 +139,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/schedules/device_loops.py": (
-        ("nl.fori_loop(first, ", "nl.fori_loop(0, ", "the loop runs as often as there are blocks"),
+        (
+            "count_blocks(layer.request.conditions, layer.plan.looped_of(0))",
+            "layer.plan.looped_of(0).count",
+            "the loop runs as often as there are blocks",
+        ),
         ("        now.take(following)\n", "", "the loop never moves on"),
         (
             "        layer.output.rewind()\n",

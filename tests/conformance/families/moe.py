@@ -6,11 +6,12 @@ _FOLDER = "test/integration/nkilib/core/moe"
 _DIRECT = (f"{_FOLDER}/moe_cte/test_moe_cte.py",)
 _MX = (f"{_FOLDER}/moe_cte/test_moe_bwmm_mx_cte.py",)
 _ENTRY = (f"{_FOLDER}/moe_cte/test_moe_cte_unified.py",)
-_TOKENS = {"tokens": 1024, "tok": 1024}  # of 10240; experts, blocks and the rest stay as they are
+_TOKENS = {"tokens": 1024, "tok": 1024}  # of 10240; blocks and the rest stay as they are
+_EXPERTS = {"expert": 32, "exp": 32}  # of 64 and 128: their weights are drawn in float64, up to 9 GiB
 _FEW = _TOKENS | {"expert": 16, "exp": 16}  # of 128: the generator of MX data of the tests takes minutes for so many
 
 MOE = (
-    Family("moe_cte", _DIRECT, largest=_TOKENS, leave_out="MODEL_WIP|DROPPING", seconds=400),
+    Family("moe_cte", _DIRECT, largest=_TOKENS | _EXPERTS, leave_out="MODEL_WIP|DROPPING", seconds=400),
     Family("moe_cte-dropping", _DIRECT, leave_out=r"MODEL_WIP|Func\.(?!SHARD_ON_INTERMEDIATE_DROPPING)", seconds=400),
     Family("moe_cte-mx", _MX, largest=_FEW, leave_out=r"_sweep\[|_model\[", unskip=".", seconds=600, environment=ZEROS),
     Family(
