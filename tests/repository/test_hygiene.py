@@ -106,3 +106,10 @@ def test_a_package_of_a_similar_name_is_no_placeholder(requirement: str) -> None
 def test_only_headings_of_the_unreleased_section_count() -> None:
     assert unreleased_headings("# C\n\n## [Unreleased]\n\n### Added\n\n- a\n\n## [0.1.0]\n\n### Fixed\n") == ["Added"]
     assert unreleased_headings("# C\n\n## [0.1.0]\n\n### Added\n") == []
+
+
+def test_decisions_are_numbered_one_after_the_other() -> None:
+    notes = sorted((ROOT / "docs" / "decisions").glob("*.md"))
+    assert [int(note.name[:4]) for note in notes] == [*range(1, len(notes) + 1)]
+    for note in notes:
+        assert note.read_text(encoding="utf-8").startswith(f"# {int(note.name[:4])}. "), note.name
