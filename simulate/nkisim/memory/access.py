@@ -38,5 +38,10 @@ class Access:
         return math.prod(self.shape)
 
     @property
+    def row_size(self) -> int:
+        """Elements of one row: of a partition, on chip."""
+        return self.size // self.shape[0] if self.shape and self.shape[0] else self.size
+
+    @property
     def nbytes(self) -> int:
         return self.size * self.dtype.itemsize

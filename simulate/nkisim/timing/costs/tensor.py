@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from nkisim.machine import Machine
-from nkisim.memory import Access
 from nkisim.observe import Event
 from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import cycles, fixed
@@ -38,11 +37,7 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
 
 def _stationary_columns(event: Event) -> int:
     """Columns of the tile that is loaded before the moving one streams: the data of a transpose, too."""
-    return min(128, _free(event.reads[0])) if event.reads else 128
-
-
-def _free(access: Access) -> int:
-    return access.size // access.shape[0] if access.shape and access.shape[0] else access.size
+    return min(128, event.reads[0].row_size) if event.reads else 128
 
 
 def _tile(event: Event) -> tuple[int, int, int, int] | None:

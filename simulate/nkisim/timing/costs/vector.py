@@ -71,11 +71,7 @@ def _rate_key(event: Event) -> str:
 
 def _tiles(event: Event) -> list[Access]:
     """Operands with as many elements a partition as the instruction has results: not the per-partition scalars."""
-    return [t for t in (*event.reads, *event.writes) if _free(t) > 1 or event.work.elements <= 1]
-
-
-def _free(t: Access) -> int:
-    return t.size // t.shape[0] if t.shape and t.shape[0] else t.size
+    return [t for t in (*event.reads, *event.writes) if t.row_size > 1 or event.work.elements <= 1]
 
 
 def _sbuf(t: Access) -> bool:
