@@ -25,8 +25,7 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Layer)
     layer.take_in(following)
     layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
-    results = project_down(hidden, weights, now, following, bias)
-    results = weights.down_finish.results(results, bias)
-    for tile, columns, result in results:
+    sums = project_down(hidden, weights, now, following, bias)
+    for tile, columns, result in weights.down_finish.results(sums, bias):
         updates[tile].add(columns, result)
     weights.leave_down(following)

@@ -27,8 +27,7 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Layer)
     layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
     partials = project_down(hidden, weights, now, following, bias)
-    results = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
-    results = weights.down_finish.results(results, bias)
-    for tile, columns, result in results:
+    sums = add_across_cores(partials, layer.share.written, layer.request.sum_dtype)
+    for tile, columns, result in weights.down_finish.results(sums, bias):
         updates[tile].add(columns, result)
     weights.leave_down(following)
