@@ -80,6 +80,7 @@ def _setup(family: Family, settings: Settings, writer: int) -> dict[str, Any]:
     return {
         "source": family.source,
         "checkout": str(settings.checkout(family)),
+        "full_size": settings.full_size,
         "largest": {} if settings.full_size else dict(family.largest),
         "leave_out": family.leave_out,
         "unskip": family.unskip,
