@@ -34,7 +34,7 @@ def stabilized_mx_data(theirs: Any, mx_dtype: Any, shape: tuple[int, int], val_r
         theirs: the module the original is in, for the limits of the types and for quantising and dequantising.
 
     Returns:
-        Plain values within `val_range`, the same values as packed MX data, and their scale codes; each 8 x 4 group holds
+        Plain values within `val_range`, the same values as packed MX data, and their scale codes. Each 8 x 4 group has
         a value of the largest exponent, so that quantising the plain values gives the packed ones back.
     """
     rows, columns = shape[0] // _ROWS, shape[1] // _COLUMNS

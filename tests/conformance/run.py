@@ -98,7 +98,10 @@ def _setup(family: Family, settings: Settings, writer: int) -> dict[str, Any]:
 def _command(family: Family, settings: Settings) -> list[str]:
     root = settings.checkout(family) if family.source == "nkilib" else HERE
     assert root is not None
-    plugins = ["-p", "conformance.session", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:xdist"]
+    names = ["conformance.session", "no:cacheprovider", "no:timeout", "no:xdist"]
+    if family.source != "nkilib":
+        names.append("conformance.cases.checkout")
+    plugins = [part for name in names for part in ("-p", name)]
     options = ["--noconftest", "-c", os.devnull, f"--rootdir={root}", "--continue-on-collection-errors", "-q", "-s"]
     modules = [str(root / module) for module in family.modules]
     return [sys.executable, "-m", "pytest", *plugins, *options, *modules]

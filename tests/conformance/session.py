@@ -166,6 +166,7 @@ def _as_case(item: pytest.Item) -> Callable[[], dict[str, Any]]:
         reports = runtestprotocol(item, log=False, nextitem=None)
         if any(report.skipped for report in reports) and re.search("(?i)only.*trn3", str(item.stash.get(_ERROR, ""))):
             item.stash[_LATER] = True
+            del item.stash[_ERROR]
             reports = runtestprotocol(item, log=False, nextitem=None)
         result: dict[str, Any] = {"target": _target(item), "changed": changed}
         if (manager := item.stash.get(_MANAGER, None)) is not None:

@@ -37,7 +37,10 @@ MOE = (
     ),
     Family("moe_tkg", (f"{_FOLDER}/moe_tkg/test_moe_tkg.py",), leave_out="MODEL_WIP", environment=ZEROS),
     Family(
-        "moe_block_tkg", ("test/integration/nkilib/core/moe_block/test_moe_block_tkg.py",), leave_out="kernel_model"
+        "moe_block_tkg",
+        ("test/integration/nkilib/core/moe_block/test_moe_block_tkg.py",),
+        leave_out="kernel_model",
+        environment=ZEROS,
     ),
     Family("moe-shard_on_h", ("test/integration/nkilib/experimental/moe/test_bwmm_shard_on_H.py",)),
     Family("moe-backward", ("test/integration/nkilib/experimental/moe/test_bwmm_bwd.py",)),
