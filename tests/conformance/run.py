@@ -113,5 +113,5 @@ def _judged(line: dict[str, Any], family: Family) -> dict[str, Any]:
         return line
     if "language" in line and line["status"] in ("refused", "error"):
         return line | {"was": line["status"], "status": "older nki"}
-    bug = next((bug for bug in family.bugs if bug.matches(line["name"])), None)
+    bug = next((bug for bug in family.bugs if bug.matches(line["name"], str(line.get("message")))), None)
     return line if bug is None else line | {"was": line["status"], "status": "peer bug", "evidence": bug.evidence}
