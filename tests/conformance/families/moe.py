@@ -11,7 +11,7 @@ _EXPERTS = {"expert": 32, "exp": 32}  # of 64 and 128: their weights are drawn i
 _FEW = _TOKENS | {"expert": 16, "exp": 16}  # of 128: the generator of MX data of the tests takes minutes for so many
 _ZEROED_LATE = PeerBug(
     "test_bwmm_bwd",
-    "each core zeroes the affinity gradients of half the experts, and both write those of the first block's expert, with "
+    "each core zeroes the affinity gradients of half the experts, and both write those of the first expert, with "
     "no barrier in between (bwmm_bwd_dropless.py:123 and 687, NKI403); with one, all outputs agree",
     message="^expert_affinities_masked_grad: relative L2 [0-9.]+$",
 )
