@@ -1,16 +1,19 @@
 """Predicted latency of nkimoe's kernels next to nki-library's, unmodified, on the same inputs and machine file.
 
-Each row is one MoE layer of a published model as one rank sees it. Both kernels run on nkisim, with the options that
-suit each best; the time model is the same for both. Nothing is measured on a device. With few tokens and experts, both
-outputs are compared with the fp32 reference; "numbers" are those relative errors.
+Each row is one MoE layer of a published model as one rank sees it. Both kernels run on nkisim, with the options and the
+block size that suit each best; the time model is the same for both. Nothing is measured on a device. With few tokens
+and experts, both outputs are compared with the fp32 reference; "numbers" are those relative errors.
+
+The file named by --json is written whenever a row is done.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +22,21 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported as a file
 
-from comparison.layer_inputs import LayerInputs, draw, reduced
-from comparison.measure import predict, values
+from comparison import dense
+from comparison.layer_inputs import LayerInputs
+from comparison.measure import Cell, fastest, predict, values
 from comparison.nkilib import NkiLibrary
 from comparison.tables import show
-from comparison.variants import CASES, VariantCase
+from comparison.variants import VariantCase
 from shapes import SHAPES, LayerShape
 
 from nkimoe.reference import moe_cte_reference
 from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS
 from nkimoe.tolerance import distance
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 TARGET, CORES = "trn2", 2
+CASES = {case.name: case for case in dense.CASES}
 
 
 @click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n", 1))
@@ -50,37 +55,51 @@ def main(
         library = NkiLibrary(nkilib)
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from error
-    rows = []
-    for name in shapes or SHAPES:
-        shape = SHAPES[name] if tokens is None else replace(SHAPES[name], T=tokens)
-        inputs = draw(shape, with_values=False)
-        rows += [compare(CASES[v], inputs, library, not no_numbers) for v in variants or CASES]
+    rows: list[dict[str, Any]] = []
     report = {"schema_version": SCHEMA_VERSION, "target": TARGET, "cores": CORES, "rows": rows}
+    wanted = [(SHAPES[s], CASES[v]) for s in shapes or SHAPES for v in variants or CASES]
+    for number, (shape, case) in enumerate(wanted, 1):
+        click.echo(f"{number} of {len(wanted)}: {shape.name} {case.name}", err=True)
+        rows.append(compare(case, shape, tokens, library, not no_numbers))
+        if json_file is not None:
+            write(report, json_file)
     show(report, Console(width=None if sys.stdout.isatty() else 180))
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         click.echo(f"wrote {json_file}")
 
 
-def compare(case: VariantCase, inputs: LayerInputs, library: NkiLibrary, with_numbers: bool) -> dict[str, Any]:
+def write(report: dict[str, Any], file: Path) -> None:
+    """Whole or not at all: what was there stays if the program is stopped."""
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, file)
+
+
+def compare(
+    case: VariantCase, shape: LayerShape, tokens: int | None, library: NkiLibrary, with_numbers: bool
+) -> dict[str, Any]:
     """One row: both predictions, the roofline, and both errors."""
-    shape = inputs.shape
-    click.echo(f"{shape.name} {case.name}: {inputs.blocks} blocks, {inputs.real_blocks} with tokens", err=True)
-    ours = predict(*case.our_call(inputs), TARGET)
-    theirs = predict(*case.their_call(inputs, library), TARGET)
-    click.echo(f"  {ours.wall_s:.0f} s and {theirs.wall_s:.0f} s", err=True)
+    layers = list(case.layers(shape, tokens))
+    ours = fastest([_predicted("nkimoe", *case.our_call(inputs)) for inputs in layers])
+    theirs = fastest([_predicted("nkilib", *case.their_call(inputs, library)) for inputs in layers])
     both = ours.latency_us and theirs.latency_us
     return {
-        "shape": {**asdict(shape), "activation": shape.activation.name},
+        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name},
         "variant": case.name,
-        "blocks": inputs.blocks,
-        "real_blocks": inputs.real_blocks,
+        "layers": [{"B": i.shape.B, "blocks": i.blocks, "real_blocks": i.real_blocks} for i in layers],
         "nkimoe": ours.to_json(),
         "nkilib": theirs.to_json(),
         "ratio": theirs.latency_us / ours.latency_us if both else None,
-        "roofline_us": roofline_us(inputs),
+        "roofline_us": roofline_us(layers[0]),
         "numbers": numbers(case, shape, library) if with_numbers else None,
     }
+
+
+def _predicted(name: str, kernel: Any, arguments: dict[str, Any]) -> Cell:
+    cell = predict(kernel, arguments, TARGET)
+    result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
+    click.echo(f"  {name}, blocks of {cell.block_size}: {result}, computed in {cell.wall_s:.0f} s", err=True)
+    return cell
 
 
 def roofline_us(inputs: LayerInputs) -> float:
@@ -93,8 +112,8 @@ def roofline_us(inputs: LayerInputs) -> float:
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:
-    """Relative L2 errors against the fp32 reference on a reduced layer, or why there is no output."""
-    inputs = draw(reduced(shape), with_values=True)
+    """Relative L2 errors against the fp32 reference on a small layer, or why there is no output."""
+    inputs = case.small_layer(shape)
     kernel, arguments = case.our_call(inputs)
     options = {k: v for k, v in arguments.items() if k not in ("spec", "skip_dma", "conditions")}
     expected = moe_cte_reference(**options, skip_token=True)

@@ -15,6 +15,7 @@ def show(report: dict[str, Any], console: Console) -> None:
     table = Table(title=f"{report['target']}, two cores, bf16: {NOTE}", title_justify="left")
     table.add_column("shape", no_wrap=True)
     table.add_column("variant", no_wrap=True)
+    table.add_column("tokens", justify="right")
     headings = ("nkimoe us", "nkilib us", "times faster", "roofline us", "of roofline", "nkimoe bound by")
     for name in (*headings, "nkilib bound by", "numbers"):
         table.add_column(name, justify="left" if "bound" in name or name == "numbers" else "right")
@@ -31,6 +32,7 @@ def _row(row: dict[str, Any], notes: list[str]) -> list[str]:
     return [
         row["shape"]["name"],
         row["variant"],
+        str(row["shape"]["T"]),
         _latency(ours, notes),
         _latency(theirs, notes),
         "" if row["ratio"] is None else f"{row['ratio']:.2f}",
@@ -46,7 +48,7 @@ def _latency(cell: dict[str, Any], notes: list[str]) -> str:
     if cell["latency_us"] is None:
         return f"refused {_note(cell['refused'], notes)}"
     marks = [_note(f"the simulator reports {code} {count} times", notes) for code, count in cell["findings"].items()]
-    return " ".join((f"{cell['latency_us']:.0f}", *marks))
+    return " ".join((f"{cell['latency_us']:.0f}, B {cell['block_size']}", *marks))
 
 
 def _numbers(numbers: dict[str, Any] | None, notes: list[str]) -> str:
