@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shapes import LayerShape
+from shapes import SHAPES, LayerShape
 
-from comparison.layer_inputs import LayerInputs, draw, reduced
+from comparison.layer_inputs import Array, LayerInputs, draw, reduced
 from comparison.nkilib import NkiLibrary
 from nkimoe import SkipMode, moe_cte
+from nkimoe.reference import moe_cte_reference
 
 Arguments = dict[str, Any]
 
@@ -25,6 +26,7 @@ class VariantCase:
         block_sizes: what each library chooses from, the fastest for itself; empty: the shape's own.
         sized: a published shape as this variant runs it, with the number of tokens asked for.
         draw: the inputs of a layer, with values or as shapes.
+        target, shapes: where it is compared, and on which layers.
     """
 
     name: str
@@ -34,6 +36,12 @@ class VariantCase:
     block_sizes: tuple[int, ...] = ()
     sized: Callable[[LayerShape, int | None], LayerShape] = lambda shape, tokens: replace(shape, T=tokens or shape.T)
     draw: Callable[[LayerShape, bool], LayerInputs] = draw
+    target: str = "trn2"
+    shapes: Mapping[str, LayerShape] = field(default_factory=lambda: SHAPES)
+
+    def weights(self, shape: LayerShape) -> str:
+        """The format of the weights, as `nkimoe.roofline` names it."""
+        return "bf16"
 
     def layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
         """The layer in each of the block sizes, without values."""
@@ -53,6 +61,12 @@ class VariantCase:
         """nki-library's kernel and its arguments."""
         own = {"spec": library.spec(self.name), **self.theirs(inputs.shape, library)}
         return library.moe_cte, {**self._common(inputs), **own}
+
+    def reference(self, inputs: LayerInputs) -> Array:
+        """The right output, fp32."""
+        _, arguments = self.our_call(inputs)
+        options = {k: v for k, v in arguments.items() if k not in ("spec", "skip_dma", "conditions")}
+        return moe_cte_reference(**options, skip_token=True)
 
     def _common(self, inputs: LayerInputs) -> Arguments:
         conditions = {"conditions": inputs.conditions} if self.with_conditions else {}
