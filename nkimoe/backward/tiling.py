@@ -62,8 +62,8 @@ def choose_backward_tiling(request: BackwardRequest, problem: Problem, sbuf_capa
 def _candidates(request: BackwardRequest, problem: Problem) -> Iterator[tuple[int, int, int]]:
     item = COMPUTE_DTYPES[str(request.gate_up_activations_T.dtype)]
     most = min(PSUM_COLUMNS - 1, PSUM_BANK_BYTES // item // request.projections)  # one bank for all columns of a tile
-    widths = {even_width(problem.I, columns): None for columns in (most, *COLUMNS) if columns <= most}
-    for columns in widths:
+    widths = dict.fromkeys(even_width(problem.I, columns) for columns in (most, *COLUMNS))
+    for columns in (width for width in widths if width <= most):
         for tokens in range(min(problem.tiles_per_block, MOST_TOKEN_TILES), 0, -1):
             for accumulators in (2, 1):
                 yield columns, tokens, accumulators

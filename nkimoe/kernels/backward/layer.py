@@ -88,7 +88,8 @@ class BackwardLayer:
         present = [target for target in targets if target is not None]
         clear_unused_experts(self.request, self.plan.problem.N, present, zeros)
         if self.request.skip_gate_proj:
-            clear_gates(targets.gate_up, zeros)
+            for target in targets.gates:
+                clear_gates(target, zeros)
 
     def start(self, step: Step) -> None:
         """Load what the first step needs."""

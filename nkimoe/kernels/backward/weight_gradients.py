@@ -27,6 +27,11 @@ class Targets(NamedTuple):
     gate_up_bias: Any
     down_bias: Any
 
+    @property
+    def gates(self) -> list[Any]:
+        """Those that begin with gates: [..., 2, I]."""
+        return [target for target in (self.gate_up, self.gate_up_bias) if target is not None]
+
 
 class _Sums(NamedTuple):
     """gate_up [128, H/128, columns of gate and up], row h of H on partition h % 128, then a tile whose first row is the

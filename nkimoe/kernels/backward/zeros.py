@@ -9,7 +9,8 @@ import nki.language as nl
 
 from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import experts_everywhere
-from nkimoe.tiling import PARTITIONS, Span, spans
+from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
 
 WIDTH = 1024  # of the tile that zeros are read from, again and again
 
@@ -35,29 +36,27 @@ def clear_rows(tensor: Any, zeros: Zeros) -> None:
         zeros.write(tensor[span.slice, :], columns)
 
 
-def clear_gates(gate_up: Any, zeros: Zeros) -> None:
-    """Zero the gate half of [E, H, 2, I]."""
-    E, H, _, I = gate_up.shape
-    rows = E * H
-    for span in spans(rows, PARTITIONS * PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]:
-        count = span.size // PARTITIONS
-        dst = gate_up.ap(pattern=[[2 * I, PARTITIONS], [2 * I * PARTITIONS, count], [1, I]], offset=span.start * 2 * I)
-        zeros.write(dst, count * I)
+def clear_gates(tensor: Any, zeros: Zeros) -> None:
+    """Zero the gate half of [..., 2, I]; with two cores each core half of the columns."""
+    *leading, _, I = tensor.shape
+    for own in _own_columns(I):
+        for first, rows, count in row_tiles(_product(leading)):
+            dst = tensor.ap(
+                pattern=[[2 * I, rows], [2 * I * PARTITIONS, count], [1, own.size]],
+                offset=first * PARTITIONS * 2 * I + own.start,
+            )
+            zeros.write(dst, count * own.size)
 
 
 def clear_unused_experts(request: BackwardRequest, n_blocks: int, targets: list[Any], zeros: Zeros) -> None:
     """Zero the rows of tensors [E, ...] whose expert has no block; with two cores each core half of each row."""
-    core, cores = nl.program_id(0), nl.num_programs(0)
     experts = experts_everywhere(request, 0, n_blocks)
     E = targets[0].shape[0]
     for window in spans(E, PARTITIONS):
         unused = _unused(experts, window, E)
         for target in targets:
-            columns = 1
-            for n in target.shape[1:]:
-                columns *= n
-            own = spans(columns, -(-columns // cores))[core : core + 1]
-            for span in own:
+            columns = _product(target.shape[1:])
+            for span in _own_columns(columns):
                 rows = target.reshape((E, columns)).ap(
                     pattern=[[columns, PARTITIONS], [1, span.size]],
                     offset=span.start,
@@ -78,3 +77,16 @@ def _unused(experts: Any, window: Span, E: int) -> Any:
     nisa.tensor_reduce(dst=used, data=found, op=nl.maximum, axis=1)
     nisa.scalar_tensor_tensor(dst=names, data=used, op0=nl.multiply, operand0=float(E), op1=nl.add, operand1=number)
     return names
+
+
+def _own_columns(columns: int) -> list[Span]:
+    """This core's share; none, where there is only one column for two cores."""
+    core, cores = nl.program_id(0), nl.num_programs(0)
+    return spans(columns, ceil_div(columns, cores))[core : core + 1]
+
+
+def _product(sizes: Any) -> int:
+    product = 1
+    for size in sizes:
+        product *= int(size)
+    return product
