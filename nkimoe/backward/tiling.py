@@ -17,7 +17,7 @@ from nkimoe.validate import COMPUTE_DTYPES
 
 COLUMNS = (448, 384, 256, 128, 64, 32, 16)  # of I at a time, if not all
 MOST_TOKEN_TILES = 4
-ROW_SETS = 2  # tokens of this part, and of the next
+TOKEN_SETS, D_OUTPUT_SETS, ACTIVATION_SETS = 2, 3, 2  # parts whose rows are on chip, or on their way
 WORK_TILES = 16  # fp32 tiles of a token tile's columns of I between the projections
 
 
@@ -75,11 +75,12 @@ def _sbuf_bytes(request: BackwardRequest, problem: Problem, columns: int, tokens
     kept = COMPUTE_DTYPES[str(request.gate_up_activations_T.dtype)]
     width, rows = request.projections * columns, columns + (request.down_proj_bias is not None)
     gate_up_tiles, down_tiles = ceil_div(width, PARTITIONS), ceil_div(rows, PARTITIONS)
-    sums = 4 * ((h_tiles + (request.gate_and_up_proj_bias is not None)) * width + down_tiles * H)
+    gradients = (h_tiles + (request.gate_and_up_proj_bias is not None)) * width + down_tiles * H
     weights = 2 * (h_tiles * width + down_tiles * H) + item * (gate_up_tiles * H + h_tiles * rows)
-    tokens_in = ROW_SETS * tokens * (2 * H + 1) * item + tokens * H * item + 2 * tokens * H * 4
+    tokens_in = tokens * ((TOKEN_SETS + D_OUTPUT_SETS + 1) * H + TOKEN_SETS) * item + tokens * H * 4
     slots = tokens * PARTITIONS
-    activations = ROW_SETS * gate_up_tiles * slots * kept + tokens * (width + rows) * item + gate_up_tiles * slots * item
+    between = 2 * (tokens * (width + rows) + gate_up_tiles * slots) * item
+    activations = ACTIVATION_SETS * gate_up_tiles * slots * kept + between
     work = WORK_TILES * columns * 4 + 4 * PSUM_COLUMNS * 4
     table = problem.N * (problem.tiles_per_block * 3 + 4) * 4
-    return accumulators * sums + weights + tokens_in + activations + work + table + 4096
+    return (4 * accumulators + 2) * gradients + weights + tokens_in + activations + work + table + 4096

@@ -1,4 +1,4 @@
-"""Device code of the backward pass: one block program, one schedule, both over its own stages and the forward ones."""
+"""Device code of the backward pass: a block program over its own stages and some of the forward pass."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import nki.language as nl
 
 from nkimoe.backward.plan import BackwardPlan
 from nkimoe.backward.request import BackwardRequest
-from nkimoe.kernels.backward.block_program import compute
+from nkimoe.kernels.backward.block_program import run_steps
 from nkimoe.kernels.backward.layer import BackwardLayer
 
 
@@ -18,11 +18,5 @@ def run(request: BackwardRequest, plan: BackwardPlan) -> tuple[Any, ...]:
     request = replace(request, compute_dtype=getattr(nl, str(request.compute_dtype)))
     layer = BackwardLayer.prepare(request, plan)
     if layer.routing is not None:
-        steps = layer.routing.steps()
-        now = next(steps)
-        layer.start(now)
-        while now is not None:
-            following = next(steps, None)
-            compute(now, following, layer)
-            now = following
+        run_steps(layer.routing.steps(), layer)
     return layer.finish()

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.backward.plan import BackwardPlan
 from nkimoe.backward.request import BackwardRequest
-from nkimoe.backward.tiling import ROW_SETS
+from nkimoe.backward.tiling import ACTIVATION_SETS
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.stages.gather_tokens import clear
 from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
@@ -23,7 +23,7 @@ class Activations:
         self._request, self._kept = request, request.gate_up_activations_T
         tiles = ceil_div(request.projections * plan.tiling.columns, PARTITIONS)
         shape = (PARTITIONS, tiles, plan.tiling.token_tiles * PARTITIONS)
-        self._tiles = [nl.ndarray(shape, dtype=self._kept.dtype, buffer=nl.sbuf) for _ in range(ROW_SETS)]
+        self._tiles = [nl.ndarray(shape, dtype=self._kept.dtype, buffer=nl.sbuf) for _ in range(ACTIVATION_SETS)]
         for tile in self._tiles:
             clear(tile)  # there are no slots behind the end of a block
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import nki.isa as nisa
@@ -34,7 +35,7 @@ class HiddenGradient:
             )
             for core in range(p.cores)
         ]  # fmt: skip
-        self._ring = TileRing(2 * plan.tiling.token_tiles, (PARTITIONS, p.H), nl.float32, clear)
+        self._ring = TileRing(plan.tiling.token_tiles, (PARTITIONS, p.H), nl.float32, clear)
 
     @property
     def _own(self) -> Slab:
@@ -45,16 +46,17 @@ class HiddenGradient:
         for span in spans(self._own.rows, PARTITIONS):
             zeros.write(self._own.part(span), self._H)
 
-    def load(self, step: Step) -> list[Any]:
-        """What was added up so far for the tokens of a part; pad slots get what was there before."""
-        tiles = [self._ring.take() for _ in range(step.tiles)]
-        for tile, ids in zip(tiles, step.part.ids, strict=True):
+    def load(self, step: Step | None) -> None:
+        """Start loading what was added up so far for the tokens of a part; pad slots get what was there before."""
+        if step is None:
+            return
+        self._so_far = [self._ring.take() for _ in range(step.tiles)]
+        for tile, ids in zip(self._so_far, step.part.ids, strict=True):
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
-        return tiles
 
-    def add(self, step: Step, sums: list[Any], d_first: Any, gate_up: Any, width: int) -> None:
-        """sums += d Wgu.T, and write them: d [128, tiles, tokens] and Wgu [128, tiles, H], columns of both on partitions."""
-        for t, (total, ids) in enumerate(zip(sums, step.part.ids, strict=True)):
+    def add(self, step: Step, d_first: Any, gate_up: Any, width: int) -> Iterator[None]:
+        """+= d Wgu.T, piece by piece, for the part loaded last: d [128, tiles, tokens] and Wgu [128, tiles, H], columns on partitions."""
+        for t, (total, ids) in enumerate(zip(self._so_far, step.part.ids, strict=True)):
             slots = Span(t * PARTITIONS, PARTITIONS)
             for columns in spans(self._H, PSUM_COLUMNS):
                 product = nl.ndarray((PARTITIONS, columns.size), dtype=nl.float32, buffer=nl.psum)
@@ -63,6 +65,7 @@ class HiddenGradient:
                 nisa.tensor_copy(dst=term, src=product, engine=nisa.engine.scalar)
                 part = total[:, columns.slice]
                 nisa.tensor_tensor(dst=part, data1=part, data2=term, op=nl.add, engine=nisa.engine.gpsimd)
+                yield
             nisa.dma_copy(dst=self._own.at(ids, self._tokens), src=total, oob_mode=nisa.oob_mode.skip)
 
     def finish(self) -> None:

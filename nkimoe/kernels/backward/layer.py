@@ -9,6 +9,7 @@ import nki.language as nl
 
 from nkimoe.backward.plan import BackwardPlan
 from nkimoe.backward.request import BackwardRequest
+from nkimoe.backward.tiling import D_OUTPUT_SETS, TOKEN_SETS
 from nkimoe.kernels.backward.activations import Activations
 from nkimoe.kernels.backward.affinity_gradient import AffinityGradient
 from nkimoe.kernels.backward.hidden_gradient import HiddenGradient
@@ -68,8 +69,8 @@ class BackwardLayer:
         layer = cls(
             request, plan,
             routing=Routing(request, plan, own) if own.count else None,
-            tokens=token_rows(request.hidden_states, *sizes),
-            d_output=TokenRows(request.output_hidden_states_grad, *sizes),
+            tokens=token_rows(request.hidden_states, *sizes, TOKEN_SETS),
+            d_output=TokenRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
             activations=Activations(request, plan),
             weights=Weights(request, plan),
             hidden=HiddenGradient(request, plan, grads[0]),
@@ -93,11 +94,12 @@ class BackwardLayer:
 
     def start(self, step: Step) -> None:
         """Load what the first step needs."""
-        self.activations.load(step)
         self.d_output.gather(step)
         self.weights.load_down(step)
-        self.tokens.gather(step)
+        self.activations.load(step)
         self.weights.load_gate_up(step)
+        self.tokens.gather(step)
+        self.hidden.load(step)
 
     def finish(self) -> tuple[Any, ...]:
         """The gradients, complete."""

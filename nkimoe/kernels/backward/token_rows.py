@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.tiling import ROW_SETS
 from nkimoe.kernels.backward.routing import Step
-from nkimoe.kernels.backward.transpose import SCALAR, VECTOR, transpose
+from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
-from nkimoe.tiling import PARTITIONS
+from nkimoe.tiling import PARTITIONS, spans
 
 
 def clear_but_for_a_one(tile: Any) -> None:
@@ -21,15 +21,15 @@ def clear_but_for_a_one(tile: Any) -> None:
 
 
 class TokenRows:
-    """Rows [T, H] of one part, a tile [128, H] for each 128 slots; the next part's arrive in other tiles.
+    """Rows [T, H] of one part, a tile [128, H] for each 128 slots; `sets` parts have their own tiles.
 
     Rows of pad slots are those of some token before: what they are multiplied with, the affinity, is zero.
     """
 
-    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any) -> None:
+    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any, sets: int) -> None:
         H = tensor.shape[1]
         self._source, self._H = tensor[0:tokens, :], H
-        self._ring = TileRing(ROW_SETS * token_tiles, (PARTITIONS, H), dtype, clear)
+        self._ring = TileRing(sets * token_tiles, (PARTITIONS, H), dtype, clear)
         self._gathered: dict[Step, list[Any]] = {}
 
     def gather(self, step: Step | None) -> None:
@@ -51,17 +51,13 @@ class TokenRows:
 class TokenRowsAndOnes(TokenRows):
     """Rows with a one behind them, so that a product with them has a row of plain sums."""
 
-    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any) -> None:
-        super().__init__(tensor, tokens, 0, dtype)
-        self._ring = TileRing(ROW_SETS * token_tiles, (PARTITIONS, self._H + 1), dtype, clear_but_for_a_one)
+    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any, sets: int) -> None:
+        super().__init__(tensor, tokens, 0, dtype, sets)
+        self._ring = TileRing(sets * token_tiles, (PARTITIONS, self._H + 1), dtype, clear_but_for_a_one)
 
 
-def columns_of(rows: list[Any]) -> Any:
-    """Rows [128, H] of each tile of tokens as columns [128, H/128, tokens]: partition p of tile k is column 128k + p."""
-    H = rows[0].shape[1]
-    dtype = rows[0].dtype
-    columns = nl.ndarray((PARTITIONS, H // PARTITIONS, len(rows) * PARTITIONS), dtype=dtype, buffer=nl.sbuf)
+def turn_rows(columns: Any, rows: list[Any]) -> Iterator[None]:
+    """columns [128, H/128, tokens] from rows [128, H] for each tile of tokens: partition p of tile k is column 128k + p."""
     for t, row in enumerate(rows):
-        sources = [row[:, k * PARTITIONS : (k + 1) * PARTITIONS] for k in range(H // PARTITIONS)]
-        transpose(columns[:, :, t * PARTITIONS : (t + 1) * PARTITIONS], sources, (SCALAR, VECTOR))
-    return columns
+        sources = [row[:, k.slice] for k in spans(PARTITIONS * columns.shape[1], PARTITIONS)]
+        yield from transpose(columns[:, :, t * PARTITIONS : (t + 1) * PARTITIONS], sources)

@@ -6,6 +6,7 @@ on chip for each block, since a program cannot branch on whether the expert is a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import nki.isa as nisa
@@ -14,13 +15,17 @@ import nki.language as nl
 from nkimoe.backward.plan import BackwardPlan
 from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import Step
-from nkimoe.kernels.backward.transpose import SCALAR, VECTOR, transpose
+from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
 from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
 
 
 class Weights:
-    """Gate/up and down weights of some columns of I; the down bias is one more row of the down weights."""
+    """Gate/up and down weights of some columns of I; the down bias is one more row of the down weights.
+
+    Attributes:
+        gate_up: [128, tiles, H], column c of gate and up, one after the other, on partition c % 128.
+    """
 
     def __init__(self, request: BackwardRequest, plan: BackwardPlan) -> None:
         self._request, self._H, self._I = request, plan.problem.H, plan.problem.I
@@ -28,7 +33,7 @@ class Weights:
         width, rows = request.projections * columns, columns + (request.down_proj_bias is not None)
         self._gate_up = _tile(H // PARTITIONS, width, dtype)
         self._down = _tile(ceil_div(rows, PARTITIONS), H, dtype)
-        self._gate_up_turned = _tile(ceil_div(width, PARTITIONS), H, request.compute_dtype)
+        self.gate_up = _tile(ceil_div(width, PARTITIONS), H, request.compute_dtype)
         self._down_turned = _tile(H // PARTITIONS, rows, request.compute_dtype)
 
     def rows_of(self, inner: Span) -> int:
@@ -65,26 +70,25 @@ class Weights:
             source = self._request.down_proj_bias.ap(pattern=[[H, 1], [1, H]], scalar_offset=expert, indirect_dim=0)
             nisa.dma_copy(dst=self._down[row : row + 1, tile, :], src=source, oob_mode=nisa.oob_mode.skip)
 
+    def turn_down(self, step: Step) -> Iterator[None]:
+        """Turn the down weights of a step's expert, unless the part before did."""
+        if step.part.opens_block:
+            for tile, span in enumerate(spans(self.rows_of(step.inner), PARTITIONS)):
+                sources = [self._down[0 : span.size, tile, h.slice] for h in spans(self._H, PARTITIONS)]
+                yield from transpose(self._down_turned[:, :, span.slice], sources)
+
+    def turn_gate_up(self, step: Step) -> Iterator[None]:
+        """Likewise gate and up."""
+        if step.part.opens_block:
+            width, h_tiles = self._request.projections * step.inner.size, self._H // PARTITIONS
+            by_tile = self.gate_up.reshape((PARTITIONS, self.gate_up.shape[1], h_tiles, PARTITIONS))
+            for tile, span in enumerate(spans(width, PARTITIONS)):
+                sources = [self._gate_up[:, k, span.slice] for k in range(h_tiles)]
+                yield from transpose(by_tile[0 : span.size, tile, :, :], sources)
+
     def down(self, step: Step) -> Any:
         """[128, H/128, rows]: row h of H on partition h % 128."""
-        rows, h_tiles = self.rows_of(step.inner), self._H // PARTITIONS
-        if step.part.opens_block:
-            for tile, span in enumerate(spans(rows, PARTITIONS)):
-                sources = [self._down[0 : span.size, tile, h.slice] for h in spans(self._H, PARTITIONS)]
-                transpose(self._down_turned[:, 0:h_tiles, span.slice], sources, (SCALAR, VECTOR))
-        return self._down_turned[:, :, 0:rows]
-
-    def gate_up(self, step: Step) -> Any:
-        """[128, tiles, H]: column c of gate and up, one after the other, on partition c % 128."""
-        width = self._request.projections * step.inner.size
-        if step.part.opens_block:
-            by_tile = self._gate_up_turned.reshape(
-                (PARTITIONS, self._gate_up_turned.shape[1], self._H // PARTITIONS, PARTITIONS)
-            )
-            for tile, span in enumerate(spans(width, PARTITIONS)):
-                sources = [self._gate_up[:, k, span.slice] for k in range(self._H // PARTITIONS)]
-                transpose(by_tile[0 : span.size, tile, :, :], sources, (SCALAR, VECTOR))
-        return self._gate_up_turned
+        return self._down_turned[:, :, 0 : self.rows_of(step.inner)]
 
 
 def _expert_to_load(step: Step) -> Any:
