@@ -55,9 +55,11 @@ def experts_call(folder: Path, layer: int, text: str, n_tokens: int) -> ExpertsC
 
     config = AutoConfig.from_pretrained(folder, local_files_only=True)
     config.num_hidden_layers = min(layer + 1, config.num_hidden_layers)
+    if isinstance(quantization := getattr(config, "quantization_config", None), dict):
+        quantization["dequantize"] = True
     model = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, local_files_only=True, experts_implementation="eager"
-    ).eval()
+    ).float().eval()  # what was quantised is loaded as bf16, whatever dtype says
     module = _experts_of(model, layer)
     ids = _token_ids(folder, text, n_tokens, config.vocab_size)
     noted: list[tuple[Tensor, ...]] = []
