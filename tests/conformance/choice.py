@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import is_dataclass
 from typing import Any
 
 import pytest
@@ -56,11 +57,17 @@ def spread(group: list[Any], count: int) -> list[Any]:
 
 
 def shrink(item: pytest.Item, largest: dict[str, int]) -> dict[str, list[int]]:
-    """Replace parameters that are too large; returns what was replaced."""
+    """Replace parameters that are too large; returns what was replaced. Cases that expect a rejection stay as they are.
+
+    Sizes are parameters themselves, or those of a case of their own generator, or fields of a configuration object.
+    """
+    if _is_negative(item):
+        return {}
     params = getattr(getattr(item, "callspec", None), "params", {})
-    ranged = params.get("range_test_options")  # a case of their own generator: a dictionary of sizes for each tensor
+    ranged = params.get("range_test_options")
+    configurations = [vars(value) for value in params.values() if is_dataclass(value)]
     changed = {}
-    for sizes in (params, *(ranged.tensors.values() if ranged else ())):
+    for sizes in (params, *(ranged.tensors.values() if ranged else ()), *configurations):
         for name, limit in largest.items():
             value = sizes.get(name)
             if isinstance(value, int) and value > limit:
