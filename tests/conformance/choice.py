@@ -15,17 +15,22 @@ def name_of(item: pytest.Item) -> str:
     return item.nodeid.rsplit("/", 1)[-1]
 
 
-def choose(items: list[pytest.Item], setup: dict[str, Any]) -> list[pytest.Item]:
-    """At most `cases` of the items that fit: a fair share of every test function, spread over its parameters."""
+def belonging(items: list[pytest.Item], setup: dict[str, Any]) -> list[pytest.Item]:
+    """The cases of the family, of those its modules have."""
+    left_out, only = setup["leave_out"], setup["only"]
+    return [
+        item
+        for item in items
+        if re.search(only, name_of(item)) and not (left_out and re.search(left_out, name_of(item)))
+    ]
+
+
+def choose(items: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """At most `most` of the items: a fair share of every test function, spread over its parameters."""
     groups: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        name = name_of(item)
-        if setup["leave_out"] and re.search(setup["leave_out"], name):
-            continue
-        if setup["only"] and not re.search(setup["only"], name):
-            continue
         groups[item.nodeid.split("[")[0] + str(_is_negative(item))].append(item)
-    shares = _shares({key: len(group) for key, group in groups.items()}, setup["cases"])
+    shares = _shares({key: len(group) for key, group in groups.items()}, most)
     return [item for key, group in groups.items() for item in spread(group, shares[key])]
 
 
