@@ -133,9 +133,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     pipe = os.fdopen(SETUP["pipe"], "w", buffering=1)
     for failure in _collection_failures(session):
         print(json.dumps(failure), file=pipe)
-    chosen = choice.choose(session.items, SETUP)
+    belonging = choice.belonging(session.items, SETUP)
+    chosen = choice.choose(belonging, SETUP["cases"])
     choice.unskip(chosen, SETUP["unskip"])
-    print(json.dumps({"collected": len(session.items), "chosen": len(chosen)}), file=pipe)
+    print(json.dumps({"cases": len(belonging), "chosen": len(chosen)}), file=pipe)
     cases = [(choice.name_of(item), _as_case(item)) for item in chosen]
     limits = {name: SETUP[name] for name in ("seconds", "memory_gib", "parallel")}
     for result in isolation.run_all(cases, **limits):

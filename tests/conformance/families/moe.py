@@ -52,7 +52,7 @@ MOE = (
     Family(
         "moe-backward",
         ("test/integration/nkilib/experimental/moe/test_bwmm_bwd.py",),
-        largest=_TOKENS | {"expert": 16},
+        largest=_TOKENS | {"expert": 8},
         bugs=(_ZEROED_LATE,),
     ),
 )
