@@ -124,8 +124,8 @@ def _limits(shape: LayerShape, library: NkiLibrary) -> Arguments:
 
 CASES = (
     MxCase(
-        "shard_on_block_mx", _ours_on_block, _limits, with_conditions=True, module="bwmm_shard_on_block_mx",
-        function="bwmm_shard_on_block_mx", unrolled=True,
+        "shard_on_block_mx", _ours_on_block, _limits, with_conditions=True, block_sizes=(256, 128),
+        module="bwmm_shard_on_block_mx", function="bwmm_shard_on_block_mx", unrolled=True,
     ),
     MxCase(
         "shard_on_i_mx", _ours("shard_on_i_mx"), _limits, module="bwmm_shard_on_I_mx",
