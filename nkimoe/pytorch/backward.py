@@ -12,19 +12,20 @@ from torch import Tensor
 
 from nkimoe.errors import RequestError
 from nkimoe.pytorch.call import Call
-from nkimoe.pytorch.launch import launch_moe_cte_backward
+from nkimoe.pytorch.launch import WEIGHTS, launch_moe_cte_backward
 
 BIASES = ("gate_and_up_proj_bias", "down_proj_bias")
 
 
 @torch.library.custom_op("nkimoe::moe_cte_backward", mutates_args=())
 def moe_cte_backward_operator(
-    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
-    biases: list[Tensor], blocks: list[Tensor], activations: Tensor, call: str,
+    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, weights: list[Tensor], blocks: list[Tensor],
+    activations: Tensor, call: str,
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of hidden_states, affinities, gate_up, down and biases, each like its tensor.
+    """Gradients of hidden_states, affinities and weights, each like its tensor.
 
-    blocks: token_position_to_id with pads of -1, block_to_expert. activations: [N, 2, I, B].
+    weights: gate_up, down, and their biases if there are any. blocks: token_position_to_id with pads of -1,
+    block_to_expert. activations: [N, 2, I, B].
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte_backward`.
@@ -32,13 +33,12 @@ def moe_cte_backward_operator(
     tensors = {
         "hidden_states": hidden_states,
         "expert_affinities_masked": affinities,
-        "gate_up_proj_weight": gate_up,
-        "down_proj_weight": down,
         "token_position_to_id": blocks[0],
         "block_to_expert": blocks[1],
         "gate_up_activations_T": activations,
         "output_hidden_states_grad": d_output,
-        **dict(zip(BIASES, biases, strict=bool(biases))),
+        **dict(zip(WEIGHTS, weights[:2], strict=True)),
+        **dict(zip(BIASES, weights[2:], strict=len(weights) > 2)),
     }
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
     return launch_moe_cte_backward(Call.from_text(call), contiguous)
@@ -46,10 +46,9 @@ def moe_cte_backward_operator(
 
 @moe_cte_backward_operator.register_fake
 def _(
-    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
-    biases: list[Tensor], blocks: list[Tensor], activations: Tensor, call: str,
-) -> list[Tensor]:  # fmt: skip
-    return [torch.empty_like(tensor) for tensor in (hidden_states, affinities, gate_up, down, *biases)]
+    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, weights: list[Tensor], *arguments: object
+) -> list[Tensor]:
+    return [torch.empty_like(tensor) for tensor in (hidden_states, affinities, *weights)]
 
 
 def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -67,8 +66,9 @@ def backward(ctx: Any, d_output: Tensor, _: Tensor) -> tuple[Any, ...]:
     """
     if ctx.n_scales:
         raise RequestError("weights", "is 'plain' when training", "quantised weights", "Use torch.no_grad().")
-    *tensors, activations = ctx.saved_tensors[:5]
-    rest = ctx.saved_tensors[5:]
-    biases, blocks = rest[: ctx.n_biases], rest[ctx.n_biases :]
-    grads = torch.ops.nkimoe.moe_cte_backward(d_output, *tensors, biases, blocks[:2], activations, ctx.call)
+    hidden_states, affinities, gate_up, down, activations, *rest = ctx.saved_tensors
+    weights, blocks = [gate_up, down, *rest[: ctx.n_biases]], rest[ctx.n_biases :]
+    grads = torch.ops.nkimoe.moe_cte_backward(
+        d_output, hidden_states, affinities, weights, blocks[:2], activations, ctx.call
+    )
     return (*grads[:4], grads[4:], [], [None] * ctx.n_blocks, None)

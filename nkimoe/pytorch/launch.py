@@ -52,7 +52,7 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
 
 def _keeping(spec: MoECTESpec) -> MoECTESpec:
     """The spec, with gate and up activations returned."""
-    changes = {"checkpoint_activation": True, "expert_affinity_multiply_on_I": True}
+    changes: dict[str, Any] = {"checkpoint_activation": True, "expert_affinity_multiply_on_I": True}
     if spec.shard_on_block is not None:
         return replace(spec, shard_on_block=replace(spec.shard_on_block, **changes))
     assert spec.shard_on_I is not None, "MoECTESpec fills in the matching one"

@@ -26,7 +26,8 @@ def moe_cte_operator(
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """[T, H] of the dtype of hidden_states [T, H]; and [N, 2, I, B], or nothing if the call keeps no activations.
 
-    Pads have id -1. biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert, conditions.
+    Pads have id -1. biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert,
+    conditions.
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.

@@ -13,7 +13,6 @@ from nkimoe.pytorch.options import Options  # noqa: E402
 
 from .layers import definition, silu, tokens, weights  # noqa: E402
 
-
 LIMIT = 0.75
 BELOW = LIMIT * (1 - 2**-20)  # a value that is kept as the limit has no gradient; torch's clamp gives it one
 
