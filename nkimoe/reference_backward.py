@@ -78,8 +78,7 @@ class _Gate(NamedTuple):
     def forward(self, gate_up: Doubles) -> Doubles:
         """[n, I] from [n, 2, I]."""
         act, up = ACTIVATIONS[self.activation_function], gate_up[:, 1] + self.up_offset
-        result: Doubles = act(up) if self.skip_gate_proj else act(gate_up[:, 0]) * up
-        return result
+        return _double(act(up) if self.skip_gate_proj else act(gate_up[:, 0]) * up)
 
     def backward(self, d: Doubles, gate_up: Doubles, dtype: Any) -> Doubles:
         """[n, 2, I] from [n, I], for activations that were stored as `dtype`."""
@@ -107,7 +106,8 @@ def moe_cte_backward_reference(
     ids, experts = token_position_to_id.reshape(n_blocks, block_size), block_to_expert.reshape(-1)
     affinities = _double(expert_affinities_masked).reshape(-1, E)
     like = (hidden_states, affinities, gate_up_proj_weight, down_proj_weight, gate_and_up_proj_bias, down_proj_bias)
-    grads = Gradients(*(None if tensor is None else np.zeros(tensor.shape) for tensor in like))
+    zeros: list[Any] = [None if tensor is None else np.zeros(tensor.shape) for tensor in like]
+    grads = Gradients(*zeros)
     for block, e in enumerate(experts):
         slots = np.flatnonzero((ids[block] >= 0) & (ids[block] < n_tokens))
         tokens = ids[block, slots]

@@ -15,9 +15,9 @@ from nkimoe.problem import Problem
 from nkimoe.tiling import PARTITIONS, PSUM_BANK_BYTES, PSUM_COLUMNS, Span, ceil_div, even_width, spans
 from nkimoe.validate import COMPUTE_DTYPES
 
-COLUMNS = (448, 384, 256, 128, 64, 32, 16)  # of I at a time, if not all
+COLUMNS, NARROW = (384, 256, 128), (64, 32, 16)  # of I at a time, if not all
 MOST_TOKEN_TILES = 4
-TOKEN_SETS, D_OUTPUT_SETS, ACTIVATION_SETS = 2, 3, 2  # parts whose rows are on chip, or on their way
+TOKEN_SETS, D_OUTPUT_SETS, ACTIVATION_SETS = 1, 2, 2  # parts whose rows are on chip, or on their way
 WORK_TILES = 16  # fp32 tiles of a token tile's columns of I between the projections
 
 
@@ -62,8 +62,8 @@ def choose_backward_tiling(request: BackwardRequest, problem: Problem, sbuf_capa
 def _candidates(request: BackwardRequest, problem: Problem) -> Iterator[tuple[int, int, int]]:
     item = COMPUTE_DTYPES[str(request.gate_up_activations_T.dtype)]
     most = min(PSUM_COLUMNS - 1, PSUM_BANK_BYTES // item // request.projections)  # one bank for all columns of a tile
-    widths = dict.fromkeys(even_width(problem.I, columns) for columns in (most, *COLUMNS))
-    for columns in (width for width in widths if width <= most):
+    whole = [even_width(problem.I, columns) for columns in (most, *COLUMNS)]  # tiles, or all
+    for columns in dict.fromkeys([*(width for width in whole if width <= most), *NARROW]):
         for tokens in range(min(problem.tiles_per_block, MOST_TOKEN_TILES), 0, -1):
             for accumulators in (2, 1):
                 yield columns, tokens, accumulators

@@ -10,7 +10,7 @@ from torch import Tensor
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks
-from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import current_options
 
 
@@ -61,8 +61,6 @@ def blockwise_matmul(
     ids = torch.where(token_position_to_id == n_tokens, -1, token_position_to_id).int()
     conditions = torch.nn.functional.pad((ids.reshape(n_blocks, -1) >= 0).any(dim=1).int(), (0, 1))
     call = Call(replace(options, block_size=ids.numel() // n_blocks), gate, accumulate=True)
-    result: Tensor = moe_cte_operator(
-        hidden_states, expert_affinities.reshape(-1, 1), gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight,
-        [], [], [ids, block_to_expert.reshape(-1).int(), conditions], call.to_text(),
-    )  # fmt: skip
-    return result
+    weights = [gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight]
+    blocks = [ids, block_to_expert.reshape(-1).int(), conditions]
+    return call_moe_cte([hidden_states, expert_affinities.reshape(-1, 1), *weights], [], [], blocks, call)

@@ -43,7 +43,6 @@ class FirstHalf:
     def run(self, following: Step | None) -> Iterator[None]:
         """Emit it piece by piece; what `following` needs starts loading as soon as there is room."""
         layer, step = self._layer, self._step
-        layer.d_output.gather(following)
         yield from layer.weights.turn_down(step)
         layer.weights.load_down(following)
         d_rows_turned = self._tile(layer.plan.problem.H // PARTITIONS, step.tiles * PARTITIONS)
@@ -93,21 +92,26 @@ def second_half(now: Step, first: FirstHalf, window: tuple[Step | None, ...], la
     ahead = None if following is None else FirstHalf(following, layer)
     beside = iter(()) if ahead is None else ahead.run(after)
     layer.d_weights.turn(now)
-    token_rows = layer.tokens.of(now)
-    layer.tokens.gather(following)
     down = layer.d_weights.add_down(now, first.m, first.d_rows)
     hidden = layer.hidden.add(now, first.d_columns, layer.weights.gate_up, first.d_first.shape[2])
-    gate_up = layer.d_weights.add_gate_up(now, token_rows, first.d_first)
-    for _ in chain(down, hidden):
-        next(beside, None)
+    gate_up = layer.d_weights.add_gate_up(now, layer.tokens.of(now), first.d_first)
+    _emit(chain(down, hidden), beside)
+    layer.d_output.gather(after)
     layer.hidden.load(following)
     beside = chain(beside, turn_gate_up(following, after, layer))
-    for _ in gate_up:
-        next(beside, None)
+    _emit(gate_up, beside)
+    layer.tokens.gather(following)
     layer.d_weights.store(now)
     for _ in beside:
         pass
     return ahead
+
+
+def _emit(pieces: Iterator[None], beside: Iterator[None]) -> None:
+    """All pieces, and a piece of `beside` behind three of four, so that neither engine waits for the other."""
+    for n, _ in enumerate(pieces):
+        if n % 4:
+            next(beside, None)
 
 
 def run_steps(steps: Iterator[Step], layer: BackwardLayer) -> None:
@@ -115,9 +119,11 @@ def run_steps(steps: Iterator[Step], layer: BackwardLayer) -> None:
     now, *window = (next(steps, None) for _ in range(3))
     assert now is not None, "a core without blocks has no steps"
     layer.start(now)
-    first: FirstHalf | None = FirstHalf(now, layer)
-    for _ in chain(first.run(window[0]), turn_gate_up(now, window[0], layer)):
+    begun = FirstHalf(now, layer)
+    for _ in chain(begun.run(window[0]), turn_gate_up(now, window[0], layer)):
         pass
+    layer.d_output.gather(window[0])
+    first: FirstHalf | None = begun
     while now is not None and first is not None:
         first = second_half(now, first, (window[0], window[1]), layer)
         now, *window = *window, next(steps, None)

@@ -55,7 +55,12 @@ class HiddenGradient:
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
 
     def add(self, step: Step, d_first: Any, gate_up: Any, width: int) -> Iterator[None]:
-        """+= d Wgu.T, piece by piece, for the part loaded last: d [128, tiles, tokens] and Wgu [128, tiles, H], columns on partitions."""
+        """+= d Wgu.T for the part loaded last, piece by piece.
+
+        Args:
+            d_first, gate_up: [128, tiles, tokens] and [128, tiles, H], columns of gate and up on partitions.
+            width: how many columns.
+        """
         for t, (total, ids) in enumerate(zip(self._so_far, step.part.ids, strict=True)):
             slots = Span(t * PARTITIONS, PARTITIONS)
             for columns in spans(self._H, PSUM_COLUMNS):

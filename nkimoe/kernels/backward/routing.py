@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import nki.isa as nisa
@@ -27,7 +27,7 @@ class Block(BlockRouting):
         is_last: the core's last block.
     """
 
-    at: Span = Span(0, 0)
+    at: Span = field(default_factory=lambda: Span(0, 0))
     expert_to_store: Any = None
     keep: Any = None
     is_last: bool = False
@@ -94,7 +94,7 @@ class Routing:
         unless_equal(self._to_store[:, before], first[:, before], first[:, after], E)
 
     def steps(self) -> Iterator[Step]:
-        """All passes over all blocks, in order; a block's affinities start loading when its first part is handed out."""
+        """All passes over all blocks; a block's affinities start loading when its first part is handed out."""
         slices = self._plan.tiling.slices(self._plan.problem.I)
         for inner in slices:
             for block in self._blocks():

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import nki.isa as nisa
-import nki.language as nl
 
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.transpose import transpose
@@ -57,7 +56,7 @@ class TokenRowsAndOnes(TokenRows):
 
 
 def turn_rows(columns: Any, rows: list[Any]) -> Iterator[None]:
-    """columns [128, H/128, tokens] from rows [128, H] for each tile of tokens: partition p of tile k is column 128k + p."""
+    """columns [128, H/128, tokens] from rows [128, H] of each tile of tokens; column 128k + p goes to partition p."""
     for t, row in enumerate(rows):
         sources = [row[:, k.slice] for k in spans(PARTITIONS * columns.shape[1], PARTITIONS)]
         yield from transpose(columns[:, :, t * PARTITIONS : (t + 1) * PARTITIONS], sources)

@@ -67,7 +67,7 @@ class WeightGradients:
         self._sets.append(self._sets.pop(0))
 
     def add_down(self, step: Step, m: Any, d_rows: list[Any]) -> Iterator[None]:
-        """down += m.T @ d, piece by piece, with m [128 slots, tiles, rows] weighted by affinities and d [128 slots, H] for each tile."""
+        """down += m.T @ d, piece by piece; m [128 slots, tiles, rows] weighted, d [128 slots, H] of each tile."""
         for tile, rows in enumerate(spans(m.shape[2], PARTITIONS)):
             for columns in spans(self._plan.problem.H, PSUM_COLUMNS):
                 place = (slice(0, rows.size), tile, columns.slice)
@@ -76,7 +76,7 @@ class WeightGradients:
             self._round_early(step, DOWN, Span(tile, 1))
 
     def add_gate_up(self, step: Step, token_rows: list[Any], d_first: Any) -> Iterator[None]:
-        """gate_up += x.T @ d, piece by piece, with x [128 slots, H (and a one)] for each tile and d [128 slots, tiles, columns]."""
+        """gate_up += x.T @ d, piece by piece; x [128 slots, H (+ 1)] of each tile, d [128 slots, tiles, columns]."""
         tiles = spans(token_rows[0].shape[1], PARTITIONS)
         for tile, rows in enumerate(tiles):
             for columns in spans(d_first.shape[2], PSUM_COLUMNS):

@@ -47,7 +47,7 @@ class Weights:
             source = self._request.gate_up_proj_weight.ap(
                 pattern=[[2 * I, PARTITIONS], [PARTITIONS * 2 * I, H // PARTITIONS], [I, q], [1, inner.size]],
                 offset=self._request.first_projection * I + inner.start,
-                scalar_offset=_expert_to_load(step),
+                scalar_offset=step.block.expert_to_load,
                 indirect_dim=0,
             )
             nisa.dma_copy(dst=self._gate_up[:, :, 0 : q * inner.size], src=source, oob_mode=nisa.oob_mode.skip)
@@ -56,7 +56,7 @@ class Weights:
         """Likewise."""
         if step is None or not step.part.opens_block:
             return
-        expert, H, inner = _expert_to_load(step), self._H, step.inner
+        expert, H, inner = step.block.expert_to_load, self._H, step.inner
         for first, rows, count in row_tiles(inner.size):
             source = self._request.down_proj_weight.ap(
                 pattern=[[H, rows], [PARTITIONS * H, count], [1, H]],
@@ -89,11 +89,6 @@ class Weights:
     def down(self, step: Step) -> Any:
         """[128, H/128, rows]: row h of H on partition h % 128."""
         return self._down_turned[:, :, 0 : self.rows_of(step.inner)]
-
-
-def _expert_to_load(step: Step) -> Any:
-    """Each pass begins with a load, whatever was there."""
-    return step.block.expert if step.block.is_first else step.block.expert_to_load
 
 
 def _tile(tiles: int, columns: int, dtype: Any) -> Any:
