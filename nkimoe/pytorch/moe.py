@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from nkimoe.pytorch.dispatch import combine, dispatch
+from nkimoe.pytorch.dispatch import dispatch
 from nkimoe.pytorch.experts import compute_dtype, moe_experts
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.options import current_options
@@ -84,7 +84,8 @@ class MoE(Module):
         return torch.cat([part, part.new_zeros(missing)], dim=axis)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """[..., H] to [..., H]; every rank of the groups must call it, with any number of tokens, none included.
+        """[..., H] to [..., H]; every rank of the groups must call it, with any number of tokens, none included, or
+        with the same number where all tokens travel.
 
         Raises:
             RequestError, InputError: as `nkimoe.moe_cte`.
@@ -95,7 +96,7 @@ class MoE(Module):
             output = self._experts(x, ids, weights.to(x.dtype))
         else:
             there = dispatch(x, ids, weights, self.sizes.E, self.ranks)
-            output = combine(self._experts(there.rows, there.ids, there.weights), there.way_back, self.ranks.ep)
+            output = there.combine(self._experts(there.rows, there.ids, there.weights))
         return output.reshape(hidden_states.shape)
 
     def _experts(self, rows: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
