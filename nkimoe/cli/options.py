@@ -39,7 +39,7 @@ def layer_options(command: Command) -> Command:
             click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
             click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
-            click.option("--block-size", type=click.IntRange(1), default=128, show_default=True),
+            click.option("--block-size", type=click.IntRange(1, 4096), default=128, show_default=True),
             click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
             click.option("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
         )

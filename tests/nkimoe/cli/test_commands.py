@@ -101,6 +101,7 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
         ("--what-if", "hbm=fast"),
         ("--what-if", "hbm=-1"),
         ("--block-size", "0"),
+        ("--block-size", "100000"),
         ("--tokens", "0"),
         ("--json", "missing/folder/out.json"),
         ("--model", "no-such-model"),
@@ -161,6 +162,12 @@ def test_fp8_runs_and_one_scale_a_matrix_nearly_halves_what_is_read(tmp_path: Pa
         assert document["correct"]["passed"]
         read[weights] = document["predicted"]["hbm_bytes"]["read"]
     assert read["fp8-static"] < 0.65 * read["bf16"]
+
+
+@pytest.mark.parametrize("tokens", ["1", "2", "5"])
+def test_few_tokens_run(tokens: str) -> None:
+    result = nkimoe("run", "--model", "olmoe-1b-7b", "--tp", "32", "--lnc", "1", "--tokens", tokens, "--no-numerics")
+    assert result.exit_code == 0, result.output
 
 
 def test_explain_plans_fp8() -> None:
