@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
+from nkimoe.cli.fp8_data import PACKINGS, Fp8Weights, RepeatedFp8Weights
 from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
 from nkimoe.cli.mx_data import MxWeights, RepeatedMxWeights
 from nkimoe.models import MODELS, Model
@@ -217,6 +218,8 @@ def _weights(setup: Setup) -> Weights:
     """How the weights are drawn."""
     if setup.weights == "bf16":
         return expert_weights if setup.numerics else repeated_weights
+    if setup.weights in PACKINGS:
+        return (Fp8Weights if setup.numerics else RepeatedFp8Weights)(setup.weights, setup.target)
     return MxWeights(setup.weights) if setup.numerics else RepeatedMxWeights(setup.weights)
 
 

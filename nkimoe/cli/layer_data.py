@@ -111,6 +111,18 @@ def expert_weights(
     return weights
 
 
+def packed_weights(pack: Callable[[], dict[str, Array]], experts: int, step: Callable[[], None]) -> dict[str, Array]:
+    """The tensors that `pack` gives for one expert after another, stacked as they come."""
+    tensors: dict[str, Array] = {}
+    for e in range(experts):
+        packed = pack()
+        tensors = tensors or {name: np.empty((experts, *part.shape), part.dtype) for name, part in packed.items()}
+        for name, part in packed.items():
+            tensors[name][e] = part
+        step()
+    return tensors
+
+
 def repeated_weights(
     model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
 ) -> dict[str, Array]:

@@ -8,7 +8,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from nkimoe.cli.layer_data import one_expert
+from nkimoe.cli.layer_data import one_expert, packed_weights
 from nkimoe.models import Model
 from nkimoe.mx_tiling import BLOCK, QUARTERS, TILE
 from nkimoe.shares import MX_BLOCK
@@ -37,14 +37,9 @@ class MxWeights:
     def __call__(
         self, model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
     ) -> dict[str, Array]:
-        tensors: dict[str, Array] = {}
-        for e in range(model.E):
-            packed = self._packing.pack_expert(_padded(one_expert(model, own, rng), H, I))
-            tensors = tensors or {name: np.empty((model.E, *part.shape), part.dtype) for name, part in packed.items()}
-            for name, part in packed.items():
-                tensors[name][e] = part
-            step()
-        return tensors
+        return packed_weights(
+            lambda: self._packing.pack_expert(_padded(one_expert(model, own, rng), H, I)), model.E, step
+        )
 
 
 class RepeatedMxWeights(MxWeights):

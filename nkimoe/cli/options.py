@@ -1,4 +1,4 @@
-"""Options that several commands share, and the refusals of what is not there yet."""
+"""Options that several commands share, and the refusals of what does not go together."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from nkimoe.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "mxfp8", "mxfp4")
-NOT_DRAWN = ("fp8-row", "fp8-static")
 AUTO = "auto"
 Command = Callable[..., Any]
 
@@ -52,18 +51,16 @@ def make_setup(options: dict[str, Any]) -> Setup:
     """The setup the options describe.
 
     Raises:
-        click.UsageError: an option whose work does not exist yet, or a variant that is not available.
+        click.UsageError: options that do not go together.
     """
     if (options["checkpoint"] is None) != (options["layer"] is None):
         raise click.UsageError("--checkpoint and --layer go together: which layer of which checkpoint.")
-    if options["weights"] in NOT_DRAWN:
-        raise click.UsageError(f"--weights {options['weights']}: not available here yet; moe_cte takes them.")
     is_mx = options["weights"] in MX_FORMATS
     if options["dequantise"] and not is_mx:
         raise click.UsageError("--dequantise is for MX weights.")
     if is_mx and options["target"] == "trn2" and not options["dequantise"]:
         raise click.UsageError("trn2 has no MX: pass --target trn3, or --dequantise for a dense implementation.")
-    if options["checkpoint"] is not None and is_mx:
+    if options["checkpoint"] is not None and options["weights"] != "bf16":
         raise click.UsageError("--checkpoint: a layer of a checkpoint runs with bf16 weights; leave --weights out.")
     checkpoint = _checkpoint(options)
     return Setup(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of
+from nkimoe.cli.fp8_data import PACKINGS, fp8_weight_shapes
 from nkimoe.cli.layer_data import DENSE_MULTIPLES
 from nkimoe.cli.mx_data import MULTIPLES, mx_weight_shapes
 from nkimoe.plan import Plan, make_plan
@@ -36,7 +37,7 @@ def plan_only(setup: Setup) -> Plan:
     tensors = {
         "hidden_states": Shape((T, H)),
         "expert_affinities_masked": Shape((T * m.E, 1)),
-        **(_mx_weights(setup, H, I) if setup.is_mx else _dense_weights(m.E, H, I)),
+        **(_mx_weights(setup, H, I) if setup.is_mx else _dense_weights(setup, H, I)),
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
@@ -49,7 +50,11 @@ def plan_only(setup: Setup) -> Plan:
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])
 
 
-def _dense_weights(E: int, H: int, I: int) -> dict[str, Shape]:
+def _dense_weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
+    E = setup.layer_model.E
+    if setup.weights in PACKINGS:
+        shapes = fp8_weight_shapes(setup.weights, setup.target, setup.layer_model, H, I)
+        return {name: Shape(shape, dtype.name) for name, (shape, dtype) in shapes.items()}
     return {"gate_up_proj_weight": Shape((E, H, 2, I)), "down_proj_weight": Shape((E, I, H))}
 
 
