@@ -1,6 +1,6 @@
 """Attention, and the projections before and after it."""
 
-from conformance.family import ZEROS, Family, PeerBug
+from conformance.family import OLDER_SCALES, ZEROS, Family, PeerBug
 
 _CORE = "test/integration/nkilib/core"
 _NO_OUTPUT = PeerBug(
@@ -34,7 +34,7 @@ ATTENTION = (
         bugs=(_CALLS_A_MODULE, _OTHER_NAME),
         environment=ZEROS,
     ),
-    Family("qkv_tkg", (f"{_CORE}/qkv/test_qkv_tkg.py",), bugs=(_NO_IMPORT,)),
+    Family("qkv_tkg", (f"{_CORE}/qkv/test_qkv_tkg.py",), bugs=(_NO_IMPORT,), environment=OLDER_SCALES),
     Family(
         "output_projection",
         (
