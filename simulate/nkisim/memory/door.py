@@ -328,7 +328,7 @@ def is_computed(region: Region) -> bool:
 def first_unwritten(region: Region) -> tuple[int, ...] | None:
     """Index of the first element with a byte nobody wrote, or None. Such bytes get their poison value here."""
     access, shadow = region.access, region.block.shadow
-    if shadow.is_complete or access.size == 0 or int(shadow.states(access).min()) != NEVER:
+    if not shadow.is_unwritten(access):
         return None
     region.block.poison()
     states = _by_element(access, shadow.by_byte())
