@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import json
 import sys
+from typing import Any
 
+import numpy as np
 from support.case import Case
 from support.checkpoints import check_checkpoints
+from support.inputs import build_inputs
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
@@ -46,15 +49,24 @@ CASES = (
     Case(variant="shard_on_i_hybrid", T=500, E=2, static_blocks=2, routing="one_expert", K=1, padding_blocks=0),
     Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128),
+    Case(variant="shard_on_i_hybrid", T=1500, E=2, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
+CUT_SHORT = Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128)
+
+
+def cut_short(case: Case) -> dict[str, Any]:
+    """The inputs of a case, with `conditions` that end its loop before the last block that has tokens."""
+    inputs = build_inputs(case)
+    conditions = inputs["conditions"]
+    return {**inputs, "conditions": (np.arange(conditions.size) < conditions.sum() - 1).astype(conditions.dtype)}
 
 
 def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
-    for case in CASES:
+    for case, make_inputs in (*((case, build_inputs) for case in CASES), (CUT_SHORT, cut_short)):
         try:
-            outcome = check(case)
+            outcome = check(case, inputs=make_inputs(case))
             if outcome.checkpoints:
                 check_checkpoints(outcome)
         except SimulationError as error:
