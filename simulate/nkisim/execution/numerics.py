@@ -29,7 +29,9 @@ class Semantics(Protocol):
         hidden_input: `compute` knows of more than it is given.
     """
 
-    compute: Callable[..., Any]
+    @property
+    def compute(self) -> Callable[..., Any]: ...
+
     accumulates: bool
     leaves: int
     hidden_input: bool
