@@ -100,6 +100,8 @@ def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: b
 def _access(tensor: NkiTensor, layout: Layout, rows: Array | None = None, skipped: bool = False) -> Access:
     """The bytes of `tensor` seen through `layout`, which must lie inside it unless the access is skipped."""
     storage, dtype = tensor.storage, tensor.dtype
+    if 0 in layout.shape:
+        raise OutOfBounds("an operand has at least one element", f"{tensor!r}", "Leave the instruction out.")
     if storage.buffer.is_on_chip:
         start, strides = physical(layout, dtype.itemsize, storage.rows, storage.row_bytes, storage.pitch)
         if start < 0:
