@@ -31,6 +31,8 @@ _BY_PATH = (
     ("instructions/", GUARDS),
     ("memory/door.py", DOOR),
     ("memory/shadow.py", DOOR),
+    ("memory/byte_map.py", DOOR),
+    ("memory/footprint.py", DOOR),
     ("memory/storage.py", VIEWS),
     ("memory/", VIEWS),
     ("language/", VIEWS),

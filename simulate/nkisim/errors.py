@@ -27,16 +27,20 @@ class Location(NamedTuple):
 def kernel_location() -> Location:
     """The innermost stack frame outside the simulator: the kernel line that is executing."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and _is_simulator(frame.f_code.co_filename):
+    while frame.f_back is not None and _is_simulator[frame.f_code.co_filename]:
         frame = frame.f_back
     return _location(frame.f_code.co_filename, frame.f_lineno)
 
 
-@functools.cache
-def _is_simulator(file: str) -> bool:
-    return file.startswith(_SIMULATOR_ROOT)
+class _Files(dict[str, bool]):
+    """Whether a source file belongs to the simulator, by its name."""
+
+    def __missing__(self, file: str) -> bool:
+        inside = self[file] = file.startswith(_SIMULATOR_ROOT)
+        return inside
 
 
+_is_simulator = _Files()
 _location = functools.lru_cache(maxsize=1 << 16)(Location)
 
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 import json
 import sys
 
+import numpy as np
 from support.case import Case
 from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
+from support.inputs import build_inputs
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
@@ -51,8 +53,10 @@ CASES = (
     Case(T=2100, E=3, K=1, conditions=0, static_blocks=2, padding_blocks=1, strategy=BlockShardStrategy.HI_LO),
     Case(T=120, E=1, K=1, conditions=1, static_blocks=0, padding_blocks=3, weights="fp8-row"),
     Case(T=400, E=3, K=1, conditions=1, static_blocks=0, padding_blocks=0),
+    Case(variant="shard_on_i_hybrid", T=1500, E=2, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
+CUT_SHORT = (Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128),)
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
     Case(T=300, H=128, I=48, E=3, B=640, padding_blocks=1, skip_token=False, activation=ActFnType.ReLU),
@@ -66,6 +70,7 @@ def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
     for case, check_case in (
         *((case, check_forward) for case in CASES),
+        *((case, check_cut_short) for case in CUT_SHORT),
         *((case, check_backward) for case in BACKWARD),
     ):
         try:
@@ -83,6 +88,14 @@ def check_forward(case: Case) -> None:
     outcome = check(case)
     if outcome.checkpoints:
         check_checkpoints(outcome)
+
+
+def check_cut_short(case: Case) -> None:
+    """With `conditions` that end the loop before the last block that has tokens."""
+    inputs = build_inputs(case)
+    conditions = inputs["conditions"]
+    fewer = (np.arange(conditions.size) < conditions.sum() - 1).astype(conditions.dtype)
+    check(case, inputs={**inputs, "conditions": fewer})
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ def test_any_number_of_static_and_of_padding_blocks(case: Case) -> None:
     replace(HYBRID, B=384, skip_token=False, scaling=ExpertAffinityScaleMode.PRE_SCALE_DELAYED),
     replace(HYBRID, B=200, E=3),
     *(replace(HYBRID, shuffled=True, T=700, E=3, K=1, static_blocks=static) for static in (0, 2, 5)),
+    replace(HYBRID, shuffled=True, T=1500, E=2, K=1, H=128, static_blocks=2),  # experts come again within the loop
     replace(HYBRID, routing="one_expert", K=1, static_blocks=1),
     replace(HYBRID, K=1, accumulating=False, padding_blocks=3),
     replace(HYBRID, H=4096, I=3200, T=300, E=2, K=1),

@@ -7,15 +7,17 @@ integer 0. Integers of different types pass through float32, as `dma_copy` and `
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 
-from nkisim.dtypes.table import DType
+from nkisim.dtypes.table import DTYPES, DType
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
+_FLOAT8 = {d.numpy for d in DTYPES.values() if d.kind == "float" and d.itemsize == 1}
 
 
 def to_float32(values: Array) -> Array:
@@ -24,6 +26,8 @@ def to_float32(values: Array) -> Array:
         return values
     if values.dtype == _BFLOAT16:
         return values.astype(np.float32)  # moves bits, which raises no floating point exception
+    if values.dtype in _FLOAT8:
+        return _float32_of(values.dtype)[values.view(np.uint8)]
     with np.errstate(invalid="ignore"):  # a signaling NaN is a value like any other
         return values.astype(np.float32)
 
@@ -53,9 +57,30 @@ def _to_integer(values: Array, dtype: np.dtype[Any]) -> Array:
 
 
 def _to_float8(values: Array, dtype: np.dtype[Any]) -> Array:
+    """Looked up by the upper half of each value, its last bit set where the lower half is not zero.
+
+    That is rounding to odd, after which rounding to at least two bits less gives what rounding at once would.
+    """
+    bits = np.ascontiguousarray(values).view(np.uint32)
+    upper = (bits >> np.uint32(16)).astype(np.uint16)
+    upper |= (bits & np.uint32(0xFFFF)) != 0
+    return _float8_of(dtype)[upper].view(dtype).reshape(values.shape)
+
+
+@functools.cache
+def _float8_of(dtype: np.dtype[Any]) -> Array:
+    """The code for each upper half of a float32."""
+    halves = (np.arange(1 << 16, dtype=np.uint32) << np.uint32(16)).view(np.float32)
     top = np.float32(ml_dtypes.finfo(dtype).max)
     with np.errstate(invalid="ignore"):
-        return np.clip(values, -top, top).astype(dtype)
+        return np.clip(halves, -top, top).astype(dtype).view(np.uint8)
+
+
+@functools.cache
+def _float32_of(dtype: np.dtype[Any]) -> Array:
+    """The value of each 8-bit code."""
+    with np.errstate(invalid="ignore"):
+        return np.arange(256, dtype=np.uint8).view(dtype).astype(np.float32)
 
 
 def _round_to_tfloat32(values: Array) -> Array:

@@ -6,16 +6,35 @@ Everything else about an instruction (guards, bounds, bytes touched, events) is 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from nkisim.dtypes import DType
 from nkisim.errors import NotSimulated
-from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, first_unwritten, is_computed, mark, read, write
+from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, add, first_unwritten, is_computed, mark, read, write
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _UNKNOWN_BYTE = 0xFF
+
+
+class Semantics(Protocol):
+    """What an instruction does to values.
+
+    Attributes:
+        compute: the values of the operands written from those of the operands read: an array, or a tuple of arrays.
+        accumulates: the values are added, in fp32, to the only operand written, which is also the last one read;
+            `compute` is not given it.
+        leaves: the state of what is written.
+        hidden_input: `compute` knows of more than it is given.
+    """
+
+    @property
+    def compute(self) -> Callable[..., Any]: ...
+
+    accumulates: bool
+    leaves: int
+    hidden_input: bool
 
 
 class Numerics:
@@ -25,23 +44,15 @@ class Numerics:
         """Whether the values of arguments of this type are looked at."""
         return True
 
-    def carry_out(
-        self,
-        compute: Callable[..., Any],
-        reads: Sequence[Region],
-        writes: Sequence[Region],
-        state: int = WRITTEN,
-        hidden_input: bool = False,
-    ) -> None:
-        """Write what `compute` makes of the values read; the bytes written get `state`.
-
-        Args:
-            hidden_input: `compute` knows of more than it is given.
-        """
+    def carry_out(self, what: Semantics, reads: Sequence[Region], writes: Sequence[Region]) -> None:
+        """Store what is made of the values read."""
         with np.errstate(all="ignore"):  # engines overflow to infinity without a word
-            values = compute(*[read(r) for r in reads])
+            if what.accumulates:
+                add(writes[0], what.compute(*[read(r) for r in reads[:-1]]), what.leaves)
+                return
+            values = what.compute(*[read(r) for r in reads])
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
-                write(region, value, state)
+                write(region, value, what.leaves)
 
     def values(self, region: Region) -> Array:
         """A copy of what a region holds, for people: unwritten bytes as their poison."""
@@ -59,25 +70,18 @@ class ShapesOnly(Numerics):
     def needs(self, dtype: DType) -> bool:
         return dtype.is_integer or dtype == "bool"
 
-    def carry_out(
-        self,
-        compute: Callable[..., Any],
-        reads: Sequence[Region],
-        writes: Sequence[Region],
-        state: int = WRITTEN,
-        hidden_input: bool = False,
-    ) -> None:
+    def carry_out(self, what: Semantics, reads: Sequence[Region], writes: Sequence[Region]) -> None:
         """As above where all values read are known.
 
         Raises:
             NotSimulated: a register would be loaded with a value that is not known.
         """
-        known = state == WRITTEN and not hidden_input and all(is_computed(r) for r in reads)
+        known = what.leaves == WRITTEN and not what.hidden_input and all(is_computed(r) for r in reads)
         if known and not any(w.block.is_outline for w in writes):
-            super().carry_out(compute, reads, writes, state)
+            super().carry_out(what, reads, writes)
         elif writes:
             for region in writes:
-                mark(region, NOT_COMPUTED if state == WRITTEN else state)
+                mark(region, NOT_COMPUTED if what.leaves == WRITTEN else what.leaves)
         else:
             raise NotSimulated(
                 "without numerics, registers depend on integer arguments and constants only",

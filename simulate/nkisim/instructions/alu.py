@@ -31,8 +31,7 @@ def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Ope
 
 def apply(op: Operator, left: Array, right: Array | float) -> Array:
     """`left <op> right`, as the ALU computes it."""
-    with np.errstate(all="ignore"):
-        return op.function(left) if op.arity == 1 else op.function(left, right)
+    return op.function(left) if op.arity == 1 else op.function(left, right)
 
 
 def operands(op: Operator, *values: Array) -> list[Array]:

@@ -7,6 +7,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkisim.dtypes import to_float32
 from nkisim.errors import DtypeError, PartitionError, ShapeError
 from nkisim.instructions import checks
 from nkisim.memory import NkiTensor
@@ -57,12 +58,12 @@ def scale_rows(operand: str, scale: NkiTensor, data_operand: str, data: NkiTenso
 
 
 def unpack(values: Array) -> Array:
-    """[rows, columns, 4] fp32 values of packed elements."""
-    parts = values["x4"].reshape(values.shape[0], -1, values.dtype["x4"].shape[0])
-    if parts.shape[2] == 2:  # two bytes of two nibbles, the low one first
-        nibbles = np.stack([parts & np.uint8(15), parts >> np.uint8(4)], axis=3)
-        return _FP4[nibbles.reshape(*parts.shape[:2], 4)]
-    return parts.astype(np.float32)
+    """[rows, 4, columns] fp32 values of packed elements."""
+    parts = values["x4"].reshape(values.shape[0], -1, values.dtype["x4"].shape[0]).transpose(0, 2, 1)
+    if parts.shape[1] == 2:  # two bytes of two nibbles, the low one first
+        nibbles = np.stack([parts & np.uint8(15), parts >> np.uint8(4)], axis=2)
+        return _FP4[nibbles.reshape(parts.shape[0], 4, -1)]
+    return to_float32(np.ascontiguousarray(parts))
 
 
 def pack(values: Array, dtype: np.dtype[Any]) -> Array:
@@ -81,6 +82,7 @@ def exponents(scales: tuple[Array, ...]) -> Array:
 
 def dequantize(values: Array, scales: tuple[Array, ...]) -> Array:
     """[4 * rows, columns] fp32 values: packed elements times their scales."""
-    factors = np.repeat(exponents(scales), BLOCK, axis=0)
-    real = unpack(values) * factors[:, :, None]
-    return real.transpose(0, 2, 1).reshape(-1, real.shape[1])
+    real, factors = unpack(values), exponents(scales)
+    blocks = real.reshape(len(factors), -1, real.shape[2])
+    blocks *= factors[:, None, :]
+    return blocks.reshape(-1, real.shape[2])

@@ -15,7 +15,7 @@ from nkisim.instructions.enums import matmul_perf_mode as PerfMode
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.pe_tiling import check_tiling
 from nkisim.instructions.remembered import remembered
-from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, grouped, resolve, state_range
+from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, grouped, lowest_state, resolve
 from nkisim.observe import Finding, Work
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
@@ -50,15 +50,13 @@ def nc_matmul(
     tile = check_tiling(tile_position, tile_size, stationary.shape[0], m, perf_mode)
     accumulates = not is_transpose and continues(dst, accumulate)
 
-    def compute(left: Any, right: Any, *old: Any) -> Any:
+    def compute(left: Any, right: Any) -> Any:
+        left, right = to_float32(left).reshape(k, m), to_float32(right).reshape(k, n)
         if is_stationary_onezero:
             _check_onezero("is_stationary_onezero", left)
         if is_moving_onezero:
             _check_onezero("is_moving_onezero", right)
-        if is_transpose:
-            return _transpose(left, right).reshape(dst.shape)
-        product = np.matmul(to_float32(left).reshape(k, m).T, to_float32(right).reshape(k, n)).reshape(dst.shape)
-        return np.add(product, to_float32(old[0]), out=product) if old else product
+        return np.matmul(left.T, right)
 
     reads = (stationary, moving, dst) if accumulates else (stationary, moving)
     details = {
@@ -67,12 +65,18 @@ def nc_matmul(
         "onezero": is_stationary_onezero or is_moving_onezero,
         **tile,
     }
-    work = Work(n, 0 if is_transpose else k * m * n)
-    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
+    if is_transpose:
+        return Operation(Engine.tensor, reads, (dst,), _transpose, Work(n), details, name, leaves=MATMUL)
+    return Operation(
+        Engine.tensor, reads, (dst,), compute, Work(n, k * m * n), details, name,
+        leaves=MATMUL, accumulates=accumulates,
+    )  # fmt: skip
 
 
 def _mode(asked: Any) -> PerfMode:
     """The mode; public kernels also write its name."""
+    if type(asked) is PerfMode:
+        return asked
     try:
         return PerfMode(asked)
     except ValueError:
@@ -96,12 +100,9 @@ def _check_operands(
 
 def _check_onezero(argument: str, values: Any) -> None:
     """A finding if the promise of `argument` is broken."""
-    wrong = to_float32(values)
-    wrong = wrong[(wrong != 0) & (wrong != 1)]
+    wrong = values[(values != 0) & (values != 1)]
     if wrong.size:
-        error = ArgumentError(
-            f"{argument} promises a tile of zeros and ones", f"{wrong.reshape(-1)[0]}", "Drop the argument."
-        )
+        error = ArgumentError(f"{argument} promises a tile of zeros and ones", f"{wrong[0]}", "Drop the argument.")
         current_core().watch.add([Finding(error)])
 
 
@@ -176,7 +177,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool:
     if (asked is not None and not asked) or current_core().only_traces:
         return False
     region = resolve(grouped(dst, 32))
-    lowest = state_range(region)[0]
+    lowest = lowest_state(region)
     if asked is None and (lowest == NEVER or not all_its_own(region)):
         return False  # part of it is new to this tensor, so this matmul starts a group
     if lowest >= (MATMUL if asked else ZEROED) or (lowest != NEVER and current_core().machine.generation >= 4):

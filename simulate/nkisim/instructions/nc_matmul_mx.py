@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
 from nkisim.instructions import checks, mx
 from nkisim.instructions.enums import engine as Engine
@@ -50,16 +49,13 @@ def nc_matmul_mx(
     split = len(left_scales)
     accumulates = continues(dst, accumulate)
 
-    def compute(left: Any, right: Any, *others: Any) -> Any:
-        scales, old = others[: 2 * split], others[2 * split :]
-        a, b = mx.dequantize(left, scales[:split]), mx.dequantize(right, scales[split:])
-        product = np.matmul(a.T, b).reshape(dst.shape)
-        return product + to_float32(old[0]) if old else product
+    def compute(left: Any, right: Any, *scales: Any) -> Any:
+        return np.matmul(mx.dequantize(left, scales[:split]).T, mx.dequantize(right, scales[split:]))
 
     reads = (stationary, moving, *left_scales, *right_scales, *((dst,) if accumulates else ()))
     details = {"transpose": False, "double_row": False, "onezero": False, "mx": True, **tile}
     work = Work(n, 4 * rows * m * n)
-    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL)
+    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL, accumulates=accumulates)
 
 
 def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor) -> tuple[int, int]:

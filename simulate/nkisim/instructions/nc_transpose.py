@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
+
 from nkisim.errors import ShapeError
 from nkisim.instructions import checks
 from nkisim.instructions.enums import engine as Engine
@@ -19,7 +23,11 @@ def nc_transpose(
 ) -> Operation:
     """dst = data.T, bit-exact; free dimensions of data are flattened. PE up to 128x128, DVE up to 32x32."""
     unit, rows, columns = _check(dst, data, engine)
-    return Operation(unit, (data,), (dst,), lambda x: x.reshape(rows, columns).T, Work(rows), {"transpose": True}, name)
+
+    def compute(values: Any) -> Any:
+        return np.ascontiguousarray(values).reshape(rows, columns).T  # rows far apart are slow to read by columns
+
+    return Operation(unit, (data,), (dst,), compute, Work(rows), {"transpose": True}, name)
 
 
 @remembered

@@ -45,6 +45,8 @@ class Operation:
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
         leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
+        accumulates: the values are added, in fp32, to the only operand written, which is also the last of `reads`;
+            `compute` is not given it.
         hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
@@ -58,6 +60,7 @@ class Operation:
     name: str | None = None
     skip_out_of_bounds: bool = False
     leaves: int = WRITTEN
+    accumulates: bool = False
     hidden_input: bool = False
     constants: tuple[str, ...] = ()
 
@@ -95,7 +98,8 @@ def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, operation = current_core(), body(*args, **kwargs)
-        if any(isinstance(t.indirection, Columns) for t in (*operation.reads, *operation.writes)):
+        hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
+        if hows and any(isinstance(how, Columns) for how in hows):
             operation = _admit_indirect(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)
@@ -127,24 +131,24 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
     sources = [*reads, *indices] if indices else reads
     event = Event(
-        index=core.position,
-        core=core.identity,
-        opcode=opcode,
-        engine=operation.engine.name,
-        reads=tuple([r.access for r in sources]),
-        writes=tuple([r.access for r in writes]),
-        work=operation.work,
-        details=operation.details,
-        location=kernel_location(),
-        name=operation.name,
-        after=[load for load in loads if load is not None],
-        ordered=core.in_order > 0,
-        unwritten=_unwritten(sources),
+        core.position,
+        core.identity,
+        opcode,
+        operation.engine._name_,  # what `.name` looks up
+        tuple([r.access for r in sources]),
+        tuple([r.access for r in writes]),
+        operation.work,
+        operation.details,
+        kernel_location(),
+        operation.name,
+        _unwritten(sources),
+        [load for load in loads if load is not None],
+        core.in_order > 0,
     )
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
-        core.numerics.carry_out(operation.compute, reads, writes, operation.leaves, operation.hidden_input)
+        core.numerics.carry_out(operation, reads, writes)
     loop = core.iterations[-1] if core.iterations else None
     traced = (
         [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
@@ -155,7 +159,10 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
 
 def _unwritten(sources: list[Region]) -> tuple[tuple[Access, tuple[int, ...]], ...]:
     """The sources that nobody has written wholly, with the first element that was not."""
-    found = [(r.access, first_unwritten(r)) for r in sources if not r.block.shadow.is_complete]
+    incomplete = [r for r in sources if not r.block.shadow.is_complete]
+    if not incomplete:
+        return ()
+    found = [(r.access, first_unwritten(r)) for r in incomplete]
     return tuple([(access, at) for access, at in found if at is not None])
 
 

@@ -61,8 +61,8 @@ def _quantize(blocks: Any, largest: int, element: DType) -> tuple[Any, Any]:
     """fp8 values and scale codes of [blocks, 8, columns, 4] values."""
     peak = np.abs(blocks).max(axis=(1, 3))
     power = np.where(peak > 0, np.frexp(peak)[1] - 1 - largest, -mx.BIAS).clip(-mx.BIAS, mx.BIAS)
-    scaled = np.ldexp(blocks, -power[:, None, :, None])
-    return convert(scaled, element), (power + mx.BIAS).astype(np.uint8)
+    factor = np.ldexp(np.float32(1), -power)
+    return convert(blocks * factor[:, None, :, None], element), (power + mx.BIAS).astype(np.uint8)
 
 
 def _spare() -> int:

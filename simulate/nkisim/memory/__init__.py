@@ -4,14 +4,15 @@ from nkisim.memory.access import Access
 from nkisim.memory.columns import grouped
 from nkisim.memory.door import (
     Region,
+    add,
     all_its_own,
     first_unwritten,
     is_computed,
+    lowest_state,
     mark,
     peek,
     read,
     resolve,
-    state_range,
     write,
 )
 from nkisim.memory.indirection import Columns
@@ -35,17 +36,18 @@ __all__ = [
     "Region",
     "RegisterValue",
     "Storage",
+    "add",
     "all_its_own",
     "allocate",
     "first_unwritten",
     "grouped",
     "is_computed",
+    "lowest_state",
     "mark",
     "outline_host_array",
     "peek",
     "read",
     "resolve",
-    "state_range",
     "wrap_host_array",
     "write",
 ]

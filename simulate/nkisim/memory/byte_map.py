@@ -46,13 +46,14 @@ class ByteMap:
         if f is not None:
             self._view(f)[... if f.rows is None else f.rows] = value
 
-    def count(self, access: Access, value: int) -> int:
-        """How many bytes of `access` have the number `value`; of a row that it has twice, once."""
+    def count_zeros(self, access: Access) -> int:
+        """How many bytes of `access` have the number 0; of a row that it has twice, once."""
         f = footprint(access)
         if f is None:
             return 0
         view = self._view(f)
-        return int(np.count_nonzero((view if f.rows is None else view[np.unique(f.rows)]) == value)) * self.unit
+        numbers = view if f.rows is None else view[np.unique(f.rows)]
+        return (numbers.size - int(np.count_nonzero(numbers))) * self.unit
 
     def include(self, access: Access, bits: int) -> None:
         """Set `bits` in the number of every byte of `access`."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import convert
+from nkisim.dtypes import convert, to_float32
 from nkisim.errors import (
     NotSimulated,
     OutOfBounds,
@@ -43,6 +43,7 @@ class Region:
         in_bounds: which rows of a gather or scatter exist (None: all); False only under `oob_mode.skip`.
         skipped: a scalar runtime index was out of bounds and the whole access is dropped.
         columns: the access is a gather or scatter of columns, so its dimensions are exchanged.
+        values: see `array`.
     """
 
     access: Access
@@ -50,6 +51,13 @@ class Region:
     in_bounds: Array | None = None
     skipped: bool = False
     columns: bool = False
+    values: Array | None = None
+
+    def array(self) -> Array:
+        """The memory as an array of the access' shape and type; of a gather or scatter, all rows up to the last."""
+        if self.values is None:
+            self.values = _array(self.access, self.block.data, self.access.dtype.numpy)
+        return self.values
 
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
@@ -244,7 +252,7 @@ def _array(access: Access, data: Array, dtype: np.dtype[Any]) -> Array:
 def read(region: Region) -> Array:
     """The values, in the tensor's own dtype (float32 under NKI_PRECISE_FP=0). Callers do not write into the result."""
     access = region.access
-    values = _array(access, region.block.data, access.dtype.numpy)
+    values = region.array()
     if access.rows is not None:
         values = values[access.rows]
     if region.block.unrounded is not None and is_rounded(access.dtype):
@@ -269,12 +277,24 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
         values = values.reshape(access.shape)
     if region.block.unrounded is not None and is_rounded(access.dtype):
         remember(access, region.block.unrounded, values)
-    target = _array(access, region.block.data, access.dtype.numpy)
+    target = region.array()
     converted = convert(values, access.dtype)
     if access.rows is None:
         target[...] = converted
     else:
         target[access.rows] = converted
+
+
+def add(region: Region, values: Array, state: int = WRITTEN) -> None:
+    """Add `values` to what the region holds, in fp32, and store the sums."""
+    access = region.access
+    if access.dtype != "float32" or access.rows is not None:
+        old = to_float32(read(region))
+        write(region, np.add(values.reshape(old.shape), old), state)
+        return
+    mark(region, state)
+    target = region.array()
+    np.add(values.reshape(access.shape), target, out=target)
 
 
 def mark(region: Region, state: int = WRITTEN) -> None:
@@ -285,13 +305,12 @@ def mark(region: Region, state: int = WRITTEN) -> None:
     block.shadow.mark(access, state)
 
 
-def state_range(region: Region) -> tuple[int, int]:
-    """Lowest and highest state among the region's bytes; equal when they are all the same."""
+def lowest_state(region: Region) -> int:
+    """Lowest state among the region's bytes."""
     shadow = region.block.shadow
     if shadow.uniform is not None or region.access.size == 0:
-        return (shadow.uniform or NEVER, shadow.uniform or NEVER)
-    states = shadow.states(region.access)
-    return int(states.min()), int(states.max())
+        return shadow.uniform or NEVER
+    return int(shadow.states(region.access).min())
 
 
 def all_its_own(region: Region) -> bool:
@@ -311,7 +330,7 @@ def is_computed(region: Region) -> bool:
 def first_unwritten(region: Region) -> tuple[int, ...] | None:
     """Index of the first element with a byte nobody wrote, or None. Such bytes get their poison value here."""
     access, shadow = region.access, region.block.shadow
-    if shadow.is_complete or access.size == 0 or int(shadow.states(access).min()) != NEVER:
+    if not shadow.is_unwritten(access):
         return None
     region.block.poison()
     states = _by_element(access, shadow.by_byte())

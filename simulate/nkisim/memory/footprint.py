@@ -38,10 +38,10 @@ class Footprint(NamedTuple):
 def footprint(access: Access) -> Footprint | None:
     """The bytes of `access`, or None if it touches nothing."""
     if access.rows is None:
-        return _footprint(access.start, access.shape, access.strides, access.dtype.itemsize)
+        return of_pattern(access.start, access.shape, access.strides, access.dtype.itemsize)
     if access.size == 0:
         return None
-    one = _footprint(access.start, access.shape[1:], access.strides[1:], access.dtype.itemsize)
+    one = of_pattern(access.start, access.shape[1:], access.strides[1:], access.dtype.itemsize)
     assert one is not None
     rows, pitch, (low, high) = access.rows, access.strides[0], one.bounds
     ends = (int(rows.min()) * pitch, int(rows.max()) * pitch)
@@ -50,7 +50,8 @@ def footprint(access: Access) -> Footprint | None:
 
 
 @functools.lru_cache(maxsize=1 << 16)
-def _footprint(start: int, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Footprint | None:
+def of_pattern(start: int, shape: tuple[int, ...], strides: tuple[int, ...], itemsize: int) -> Footprint | None:
+    """As above, from the numbers of an access without rows."""
     if 0 in shape:
         return None
     dims = []

@@ -24,7 +24,7 @@ def apply_index(layout: Layout, key: Any, keep_first: bool) -> Indexed:
 
     Kernels take the same few views again and again: those by Python's own integers and slices are remembered.
     """
-    plain = _plain(key)
+    plain = plain_index(key)
     if plain is None:
         return _apply(layout, key, keep_first)
     question = (layout, plain, keep_first)
@@ -41,7 +41,7 @@ _MOST = 1 << 16
 _INTEGERS = {int, type(None)}
 
 
-def _plain(key: Any) -> tuple[Any, ...] | None:
+def plain_index(key: Any) -> tuple[Any, ...] | None:
     """`key` as something to look up; None where it holds anything but integers and slices of them."""
     found: list[Any] = []
     for item in key if type(key) is tuple else (key,):

@@ -38,6 +38,10 @@ class Shadow:
         """A bound of the states of all bytes."""
         return self._states.bit_length() - 1
 
+    def is_unwritten(self, access: Access) -> bool:
+        """Whether `access` has bytes that were never written."""
+        return not self.is_complete and self._map.count_zeros(access) > 0
+
     def states(self, access: Access) -> Codes:
         """The states of the bytes of `access`, of neighbours in one state perhaps only once."""
         return self._map.get(access)
@@ -61,7 +65,7 @@ class Shadow:
         if not whole:
             self.uniform = None
             if not self.is_complete:
-                self._unwritten -= self._map.count(access, NEVER)
+                self._unwritten -= self._map.count_zeros(access)
                 self.is_complete = self._unwritten == 0
             self._map.put(access, state)
             self._states |= 1 << state

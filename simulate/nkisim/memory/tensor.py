@@ -8,7 +8,7 @@ from typing import Any
 from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import columns, views
-from nkisim.memory.indexing import DynamicSlice, apply_index
+from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.storage import Block, Storage
@@ -27,7 +27,8 @@ class NkiTensor:
     """
 
     __slots__ = (
-        "block", "buffer", "dtype", "indirection", "layout", "offset", "region", "shape", "storage", "strides",
+        "block", "buffer", "dtype", "form", "indirection", "layout", "offset", "parts", "region", "shape", "storage",
+        "strides",
     )  # fmt: skip
 
     def __init__(
@@ -38,6 +39,8 @@ class NkiTensor:
         self.buffer: MemoryRegion = storage.buffer
         self.dtype, self.indirection = dtype, indirection
         self.region: Any = None  # the door keeps here where a view without runtime index lies
+        self.form: object = None  # and the guards what it looks like to them
+        self.parts: dict[Any, NkiTensor] | None = None  # views by integers and slices, of tiles
 
     name = property(lambda self: self.storage.name)
     ndim = property(lambda self: len(self.shape))
@@ -112,6 +115,18 @@ class NkiTensor:
         return 1 if self.buffer.is_on_chip or self._gathers else 0
 
     def __getitem__(self, key: Any) -> NkiTensor:
+        """NumPy's indexing. Kernels take the same few parts of a tile again and again: it keeps them."""
+        plain = plain_index(key) if self.buffer.is_on_chip else None
+        if plain is None:
+            return self._index(key)
+        if self.parts is None:
+            self.parts = {}
+        part = self.parts.get(plain)
+        if part is None:
+            part = self.parts[plain] = self._index(key)
+        return part
+
+    def _index(self, key: Any) -> NkiTensor:
         layout, dynamic = apply_index(self.layout, key, self.buffer.is_on_chip or self._gathers)
         if self._gathers and (layout.shape[0] != self.shape[0] or (dynamic is not None and dynamic[0] == 0)):
             raise _fixed_rows(self)

@@ -9,22 +9,38 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nkisim.memory import Access
-from nkisim.memory.footprint import Footprint, footprint
+from nkisim.memory.footprint import Footprint, footprint, of_pattern
 
 Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def first_common_byte(a: Access, b: Access) -> int | None:
     """The lowest byte that two accesses to one memory share, or None."""
+    pitch = a.storage.pitch
+    if a.rows is None and b.rows is None:
+        return _first_common(_pattern(a), _pattern(b), pitch)
     one, other = footprint(a), footprint(b)
-    if one is None or other is None:
-        return None
+    return None if one is None or other is None else _first_of_both(one, other, pitch)
+
+
+def _pattern(access: Access) -> tuple[Any, ...]:
+    return access.start, access.shape, access.strides, access.dtype.itemsize
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _first_common(a: tuple[Any, ...], b: tuple[Any, ...], pitch: int) -> int | None:
+    """Kernels use the same few parts of tiles again and again, so this is looked up."""
+    one, other = of_pattern(*a), of_pattern(*b)
+    return None if one is None or other is None else _first_of_both(one, other, pitch)
+
+
+def _first_of_both(one: Footprint, other: Footprint, pitch: int) -> int | None:
     (low, high), (start, end) = one.bounds, other.bounds
     if high <= start or end <= low:
         return None
-    tiles = _tile(one, a.storage.pitch), _tile(other, a.storage.pitch)
+    tiles = _tile(one, pitch), _tile(other, pitch)
     if tiles[0] is not None and tiles[1] is not None:
-        return _first_common_of_tiles(tiles[0], tiles[1], a.storage.pitch)
+        return _first_common_of_tiles(tiles[0], tiles[1], pitch)
     unit = math.gcd(one.unit, other.unit)
     common = np.intersect1d(_units(one, unit), _units(other, unit))
     return int(common[0]) * unit if common.size else None
