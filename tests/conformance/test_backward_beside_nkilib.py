@@ -4,8 +4,8 @@ Needs a checkout: NKILIB=path/to/nki-library pytest tests/conformance. Nothing o
 
 Left out: options that it ignores (sharding, affinity on I, dropping), activations other than SiLU and Swish, which it
 takes for SiLU; blocks of 128, whose one tile its two cores do not share, and pad rows, since both give NaN there. It
-clears the gradients of affinities without a barrier behind the zeros, so what one core writes early may be cleared by the
-other one: those are compared where they are not zero.
+clears the gradients of affinities without a barrier behind the zeros, so what one core writes early may be cleared by
+the other one: those are compared where they are not zero.
 """
 
 from __future__ import annotations

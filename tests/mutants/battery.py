@@ -61,10 +61,8 @@ BACKWARD = (
 
 def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
-    for case, check_case in (
-        *((case, check_forward) for case in CASES),
-        *((case, check_backward) for case in BACKWARD),
-    ):
+    checks = [*((case, check_forward) for case in CASES), *((case, check_backward) for case in BACKWARD)]
+    for case, check_case in checks:
         try:
             check_case(case)
         except SimulationError as error:
