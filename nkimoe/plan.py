@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nkimoe.errors import RequestError
 from nkimoe.mx_quantization import mx_down_of, mx_gate_up_of
-from nkimoe.mx_tiling import MxLoad, choose_mx_tiling, inner_tiles
+from nkimoe.mx_tiling import QUARTERS, MxLoad, choose_mx_tiling, inner_tiles
 from nkimoe.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.quantization import ROW, down_of, gate_up_of
 from nkimoe.request import Request
@@ -175,9 +175,10 @@ def _mx_load(request: Request, variant: Variant, problem: Problem, share: Share)
         inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
     gate_up, down = mx_gate_up_of(request), mx_down_of(request)
     has_row_scale = down.scale is not None and down.scale.layout == ROW
+    tiles = [inner_tiles(problem.I, each.inner) for each in inner]
     return MxLoad(
-        tiles=max(len(inner_tiles(problem.I, each.inner)) for each in inner),
-        columns=max(each.inner.size for each in inner),
+        tiles=max(len(each) for each in tiles),
+        columns=max(sum(QUARTERS * tile.width for tile in each) for each in tiles),
         gathered=share.gathered.size,
         written=share.written.size,
         peers=problem.H // share.written.size - 1,

@@ -5,15 +5,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("is_first=j == 0", "is_first=j <= 1", "the second block replaces what it should add to"),
         ("offset=at * p.B", "offset=at", "block offset not scaled by the block size"),
         (
-            "pattern=[[1, 1], [blocks.step, n]], offset=first",
-            "pattern=[[1, 1], [1, n]], offset=first",
+            "pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first",
+            "pattern=[[0, PARTITIONS], [1, n]], offset=first",
             "experts of neighbouring blocks",
         ),
-        (
-            "pattern=[[0, 128], [step, n]], offset=at",
-            "pattern=[[0, 128], [step, n]]",
-            "affinity experts always from block 0",
-        ),
+        ("self.experts[:, first : first + n]", "self.experts[:, 0:n]", "affinity experts always from block 0"),
         ("nisa.memset(dst=factor, value=E)", "nisa.memset(dst=factor, value=E - 1)", "E off by one"),
         ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
         (
@@ -30,8 +26,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
         ("value=problem.T)", "value=0)", "slots behind the end of a block hold token 0"),
         (
-            "[[n, 128], [1, n], [0, columns // n]]",
-            "[[n, 128], [0, columns // n], [1, n]]",
+            "experts.expand_dim(2).broadcast(2, columns // experts.shape[1])",
+            "experts.expand_dim(1).broadcast(1, columns // experts.shape[1])",
             "tiles and blocks swapped in a broadcast",
         ),
         ("start = (j - window.first) * tiles", "start = (j - window.first)", "block index not scaled by tiles"),

@@ -33,7 +33,6 @@ def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
         run_blocks(layer.blocks(unrolled), entry, layer, program)
     else:
         layer.start(entry)
-        layer.prepare_output([])
 
     def body(_: Any) -> None:
         layer.output.rewind()

@@ -27,13 +27,12 @@ class LoopRouting:
     def __init__(self, request: Request, problem: Problem, scaling: Scaling, out_of_bounds: Any) -> None:
         self._request, self._problem, self._scaling, self._out_of_bounds = request, problem, scaling, out_of_bounds
         tiles = problem.tiles_per_block
-        self._everywhere = _integers(PARTITIONS, 1)
         self.block = BlockRouting(
             number=_integers(1, 1),
             ids=_integers(PARTITIONS, tiles),
             rows=_integers(PARTITIONS, tiles),
-            expert=_integers(1, 1),
-            expert_to_load=_integers(1, 1),
+            expert=_integers(PARTITIONS, 1),
+            expert_to_load=_integers(PARTITIONS, 1),
             affinities=scaling.room(tiles),
         )
 
@@ -73,9 +72,8 @@ class LoopRouting:
         load_ids(table, p, lambda pattern, offset: _of_block(ids, pattern, offset, block.number))
         self._leave_out(block.ids)
         experts = self._request.block_to_expert.reshape((p.N, 1))
-        nisa.dma_copy(dst=block.expert, src=_of_block(experts, [[1, 1], [1, 1]], 0, block.number))
-        nisa.dma_copy(dst=self._everywhere, src=_of_block(experts, [[0, PARTITIONS], [1, 1]], 0, block.number))
-        affinity_rows(block.rows, block.ids, self._everywhere, p.E)
+        nisa.dma_copy(dst=block.expert, src=_of_block(experts, [[0, PARTITIONS], [1, 1]], 0, block.number))
+        affinity_rows(block.rows, block.ids, block.expert, p.E)
         self._scaling.gather(block.affinities, block, self._out_of_bounds)
 
     def _leave_out(self, ids: Any) -> None:
