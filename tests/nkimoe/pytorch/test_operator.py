@@ -106,11 +106,13 @@ def test_torch_finds_the_backward_operator_well_formed():
 
 
 def test_activations_are_kept_only_where_autograd_follows(monkeypatch):
-    kept = []
-    launch = operator.launch_moe_cte
-    monkeypatch.setattr(
-        operator, "launch_moe_cte", lambda call, tensors: kept.append(call.keeps) or launch(call, tensors)
-    )
+    kept, launch = [], operator.launch_moe_cte
+
+    def watched(call, given):
+        kept.append(call.keeps)
+        return launch(call, given)
+
+    monkeypatch.setattr(operator, "launch_moe_cte", watched)
     experts, (x, ids, routing) = weights(), tokens()
     run(x, ids, routing, experts, Gate())
     with torch.no_grad():
