@@ -21,7 +21,9 @@ def _ours(name: str) -> Callable[[LayerShape], Arguments]:
 
 def _halves(shape: LayerShape) -> Arguments:
     """Consecutive blocks on a core: an expert's blocks stay together."""
-    config = ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO)
+    config = ShardOnBlockConfig(
+        block_sharding_strategy=BlockShardStrategy.HI_LO, top_k=shape.K, ep_degree=shape.E // shape.experts
+    )
     return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block, shard_on_block=config)}
 
 
@@ -34,7 +36,7 @@ def _nothing(shape: LayerShape, library: NkiLibrary) -> Arguments:
 
 
 CASES = (
-    VariantCase("shard_on_block", _halves, _keep_weights, block_sizes=BLOCK_SIZES),
+    VariantCase("shard_on_block", _halves, _keep_weights, with_conditions=True, block_sizes=BLOCK_SIZES),
     VariantCase("shard_on_i", _ours("shard_on_i"), _nothing, block_sizes=BLOCK_SIZES),
     VariantCase(
         "shard_on_i_hybrid", _ours("shard_on_i_hybrid"), _nothing, with_conditions=True, block_sizes=BLOCK_SIZES

@@ -12,8 +12,15 @@ from shapes import SHAPES, LayerShape
 from comparison.layer_inputs import BF16, Array, LayerInputs
 from comparison.nkilib import NkiLibrary
 from comparison.variants import Arguments, VariantCase
-from nkimoe import ExpertAffinityScaleMode, MoECTEImplementation, MoECTESpec, ShardOnBlockConfig, moe_cte
-from nkimoe.cli.mx_data import mx_weight_shapes
+from nkimoe import (
+    BlockShardStrategy,
+    ExpertAffinityScaleMode,
+    MoECTEImplementation,
+    MoECTESpec,
+    ShardOnBlockConfig,
+    moe_cte,
+)
+from nkimoe.cli.packed_data import weight_shapes
 from nkimoe.models import Model
 from nkimoe.reference_mx import moe_cte_mx_reference
 from nkimoe.weights import MX_FORMATS, Mx, experts_of, pack
@@ -39,8 +46,8 @@ class MxCase(VariantCase):
     Attributes:
         module, function: nki-library's kernel.
         inner: it takes multiples of this for I; the rest is padded with zeros, as in its own tests.
-        unrolled: it gets only the blocks that hold tokens, and unrolls them. That is the best its device loop could do,
-            which is a `while` over a register, as NKI 0.7 does not trace any more.
+        unrolled: both get only the blocks that hold tokens, and unroll them: nki-library loops with a `while` over
+            a register, which NKI 0.7 does not trace any more.
     """
 
     target: str = "trn3"
@@ -60,9 +67,6 @@ class MxCase(VariantCase):
         packed = self._packed(inputs, self.inner)
         no_biases = _repeated(self.weights(inputs.shape), inputs.shape, packed["gate_up_proj_weight"].shape[-1], True)
         arguments = {**no_biases, **packed, **self._common(inputs)}  # theirs reads biases even if there are none
-        if self.unrolled:
-            arguments |= _blocks_with_tokens(inputs)
-            arguments.pop("conditions", None)
         arguments["expert_affinities_scaling_mode"] = ExpertAffinityScaleMode.POST_SCALE
         kernel = library.function(self.module, self.function)
         return kernel, {**arguments, **self.theirs(inputs.shape, library)}
@@ -75,7 +79,8 @@ class MxCase(VariantCase):
         return moe_cte_mx_reference(**arguments, skip_token=True)
 
     def _common(self, inputs: LayerInputs) -> Arguments:
-        return {name: value for name, value in super()._common(inputs).items() if name not in PLAIN}
+        common = {name: value for name, value in super()._common(inputs).items() if name not in PLAIN}
+        return {**common, **_blocks_with_tokens(inputs)} if self.unrolled else common
 
     def _packed(self, inputs: LayerInputs, multiple: int) -> dict[str, Any]:
         """The weights, I padded with zeros to a multiple; shapes only if the inputs are."""
@@ -103,7 +108,7 @@ def _repeated(weights: str, shape: LayerShape, I: int, biases: bool | None = Non
     values["bias"] = np.zeros((), BF16)
     has_biases = shape.biases if biases is None else biases
     model = Model(shape.H, I, shape.experts, shape.K, shape.name, biases=has_biases)
-    sizes = mx_weight_shapes(model, shape.H, I)
+    sizes = weight_shapes(weights, model, shape.H, I)
     return {name: np.broadcast_to(values[name.rsplit("_", 1)[1]], size) for name, size in sizes.items()}
 
 
@@ -112,7 +117,8 @@ def _ours(name: str) -> Callable[[LayerShape], Arguments]:
 
 
 def _ours_on_block(shape: LayerShape) -> Arguments:
-    config = ShardOnBlockConfig(top_k=shape.K, ep_degree=shape.E // shape.experts)
+    """Consecutive blocks on a core: an expert's blocks stay together."""
+    config = ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO)
     return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block_mx, shard_on_block=config)}
 
 
@@ -124,7 +130,7 @@ def _limits(shape: LayerShape, library: NkiLibrary) -> Arguments:
 
 CASES = (
     MxCase(
-        "shard_on_block_mx", _ours_on_block, _limits, with_conditions=True, block_sizes=(256, 128),
+        "shard_on_block_mx", _ours_on_block, _limits, block_sizes=(256, 128),
         module="bwmm_shard_on_block_mx", function="bwmm_shard_on_block_mx", unrolled=True,
     ),
     MxCase(

@@ -14,11 +14,11 @@ from support.gradients import check_backward
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
-from nkimoe.kernels.stages import load_routing
+from nkimoe.kernels.stages import load_routing, loop_routing
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
-load_routing.ROUTING_COLUMNS = 4  # small cases, too, go through several windows of routing tables
+load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
 CASES = (
     Case(T=150, gate_upper=0.4, up_lower=-0.3, up_upper=0.5),
     Case(T=150, skip_token=False, routing="empty_experts", B=256, scaling=Mode.NO_SCALE),
@@ -47,6 +47,10 @@ CASES = (
     Case(variant="shard_on_i_hybrid", T=500, E=2, static_blocks=2, routing="one_expert", K=1, padding_blocks=0),
     Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_hybrid", T=700, E=3, K=1, static_blocks=2, H=128),
+    Case(T=500, conditions=1, static_blocks=1, checkpoints=True, padding_blocks=2, strategy=BlockShardStrategy.HI_LO),
+    Case(T=2100, E=3, K=1, conditions=0, static_blocks=2, padding_blocks=1, strategy=BlockShardStrategy.HI_LO),
+    Case(T=120, E=1, K=1, conditions=1, static_blocks=0, padding_blocks=3, weights="fp8-row"),
+    Case(T=400, E=3, K=1, conditions=1, static_blocks=0, padding_blocks=0),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
 BACKWARD = (

@@ -120,33 +120,76 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/loop_routing.py": (
         (
-            "op0=nl.add, operand0=self.STEP, op1",
-            "op0=nl.add, operand0=0, op1",
-            "the loop computes one block again and again",
+            "_register(_share(largest, plan.loop_blocks - 1,",
+            "_register(_share(largest, 0,",
+            "the last block of an odd count never runs",
         ),
-        ("op1=nl.minimum", "op1=nl.maximum", "the block behind the last one is loaded"),
-        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.rows, b.expert]", "the loop keeps its first token ids"),
-        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.ids, b.rows]", "the loop compares with its first expert"),
-        ("else [*state, b.affinities]", "else state", "the loop keeps its first affinities"),
         (
-            "unless_equal(self.block.expert_to_load, self.block.expert, expert_before, self._problem.E)",
-            "unless_equal(self.block.expert_to_load, self.block.expert, self.block.expert, self._problem.E)",
-            "the first block of the loop finds the weights of another",
+            "largest = _share(everybody, cores - 1, cores)",
+            "largest = everybody",
+            "the first core also takes the second one's blocks",
+        ),
+        (
+            "else _share(everybody, 0, cores)",
+            "else _share(everybody, cores - 1, cores)",
+            "the second core computes one block too many",
+        ),
+        ("self.later = largest", "pass", "both cores begin with the same block"),
+        ("op=nl.greater_equal", "op=nl.greater", "a block behind the last one is computed"),
+        (
+            "experts[:, 1:], experts[:, :-1], self.problem.E",
+            "experts[:, 1:], experts[:, 1:], self.problem.E",
+            "only the first block of the loop loads weights",
+        ),
+        (
+            "experts[:, 0:1], last, self.problem.E",
+            "experts[:, 0:1], experts[:, 0:1], self.problem.E",
+            "the loop's first block finds the weights of another",
+        ),
+        (
+            "predicate=nobody)\n        return ids",
+            "predicate=nobody, reverse_pred=True)\n        return ids",
+            "pads and tokens confused",
+        ),
+        (
+            "values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:]",
+            "values, src=float(self.problem.E), predicate=self._nobody",
+            "a core without blocks never loads weights",
+        ),
+        ("offset = ahead * PARTITIONS * self.width", "offset = 0", "the loop computes its first blocks twice"),
+        (
+            "nisa.tensor_copy(dst=self._affinities, src=other._affinities, engine=nisa.engine.gpsimd)",
+            "pass",
+            "the loop keeps its first affinities",
+        ),
+        (
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, here]",
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, 0:n]",
+            "affinities of other experts",
+        ),
+        (
+            "            nisa.tensor_tensor(dst=numbers, data1=numbers, data2=later, op=nl.add)\n",
+            "",
+            "the second core saves over the first one's checkpoints",
         ),
     ),
     "kernels/schedules/device_loops.py": (
         (
-            "count_blocks(layer.request.conditions, layer.plan.looped_of(0))",
-            "layer.plan.looped_of(0).count",
+            "nl.fori_loop(0, tables.blocks.iterations, body)",
+            "nl.fori_loop(0, (plan.problem.N - plan.static_blocks + 1) // 2, body)",
             "the loop runs as often as there are blocks",
         ),
         ("        now.take(following)\n", "", "the loop never moves on"),
         (
             "        layer.output.rewind()\n",
-            "        layer.output.rows(following.block.ids[:, 0:1])\n",
+            "        layer.output.rows(following.blocks[0].ids[:, 0:1])\n",
             "old rows read for nobody",
         ),
-        ("Span(first, p.N - first)", "Span(first, 0)", "checkpoints of blocks that may not run never cleared"),
+        (
+            "layer.checkpoints.clear(plan.cleared_by(core))",
+            "layer.checkpoints.clear(range(0))",
+            "checkpoints of blocks that may not run never cleared",
+        ),
     ),
     "kernels/schedules/static.py": (
         (
