@@ -18,7 +18,7 @@ from nkimoe.validate import COMPUTE_DTYPES
 COLUMNS, NARROW = (384, 256, 128), (64, 32, 16)  # of I at a time, if not all
 MOST_TOKEN_TILES = 4
 TOKEN_SETS, D_OUTPUT_SETS, ACTIVATION_SETS = 1, 2, 2  # parts whose rows are on chip, or on their way
-WORK_TILES = 16  # fp32 tiles of a token tile's columns of I between the projections
+WORK_TILES = 12  # fp32 tiles of a token tile's columns of I between the projections
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,6 @@ def _sbuf_bytes(request: BackwardRequest, problem: Problem, columns: int, tokens
     slots = tokens * PARTITIONS
     between = 2 * (tokens * (width + rows) + gate_up_tiles * slots) * item
     activations = ACTIVATION_SETS * gate_up_tiles * slots * kept + between
-    work = WORK_TILES * columns * 4 + 4 * PSUM_COLUMNS * 4
+    work = WORK_TILES * columns * 4 + 2 * PSUM_COLUMNS * 4
     table = problem.N * (problem.tiles_per_block * 3 + 4) * 4
-    return (4 * accumulators + 2) * gradients + weights + tokens_in + activations + work + table + 4096
+    return (4 * accumulators + 2) * gradients + weights + tokens_in + activations + work + table + 2048

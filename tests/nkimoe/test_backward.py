@@ -79,7 +79,9 @@ def test_every_cut(monkeypatch: pytest.MonkeyPatch, accumulators: int, token_til
 
 @cases(
     replace(BASE, T=150, H=2048, I=192, B=256, E=2),
+    replace(BASE, T=600, H=256, I=192, E=2),
     slow=(
+        replace(BASE, T=700, H=2048, I=192, E=2),
         replace(BASE, T=200, H=2880 + 64, I=720, E=2, **GPT_OSS),
         replace(BASE, T=150, H=8192, I=64, E=2, K=1),
         replace(BASE, T=150, H=4096, I=3584, E=2, K=1, biases="none"),

@@ -103,7 +103,7 @@ class Routing:
 
     def _blocks(self) -> Iterator[Block]:
         tiles, positions = self._plan.problem.tiles_per_block, self._own.positions
-        for j, k in enumerate(positions):
+        for k in positions:
             at = Span(k * tiles, tiles)
             block = Block(
                 number=self._own.first + k,
@@ -112,11 +112,10 @@ class Routing:
                 expert=self._experts[0:1, k : k + 1],
                 expert_to_load=self._to_load[:, k : k + 1],
                 affinities=nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf),
-                is_first=j == 0,
                 at=at,
                 expert_to_store=self._to_store[:, k : k + 1],
                 keep=self._keep[:, k : k + 1],
-                is_last=j == len(positions) - 1,
+                is_last=k == positions[-1],
             )
             gather_affinities(block.affinities, self._request.expert_affinities_masked, block, nisa.oob_mode.skip)
             yield block

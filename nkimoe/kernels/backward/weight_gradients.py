@@ -71,7 +71,8 @@ class WeightGradients:
         for tile, rows in enumerate(spans(m.shape[2], PARTITIONS)):
             for columns in spans(self._plan.problem.H, PSUM_COLUMNS):
                 place = (slice(0, rows.size), tile, columns.slice)
-                self._add(step, DOWN, place, _product(m, rows, [d[:, columns.slice] for d in d_rows]))
+                weighted = [m[:, t, rows.slice] for t in range(len(d_rows))]
+                self._add(step, DOWN, place, _product(weighted, [d[:, columns.slice] for d in d_rows]))
                 yield
             self._round_early(step, DOWN, Span(tile, 1))
 
@@ -82,7 +83,7 @@ class WeightGradients:
             for columns in spans(d_first.shape[2], PSUM_COLUMNS):
                 place = (slice(0, rows.size), tile, columns.slice)
                 moving = [d_first[:, t, columns.slice] for t in range(len(token_rows))]
-                self._add(step, GATE_UP, place, _products([x[:, rows.slice] for x in token_rows], moving))
+                self._add(step, GATE_UP, place, _product([x[:, rows.slice] for x in token_rows], moving))
                 yield
             if tile % ROUNDED == ROUNDED - 1 or tile == len(tiles) - 1:
                 self._round_early(step, GATE_UP, Span(tile - tile % ROUNDED, tile % ROUNDED + 1))
@@ -167,11 +168,7 @@ def _tiles(shapes: tuple[tuple[int, ...], ...], dtype: Any) -> _Sums:
     return _Sums(*(nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for shape in shapes))
 
 
-def _product(stationary: Any, rows: Span, moving: list[Any]) -> Any:
-    return _products([stationary[:, t, rows.slice] for t in range(len(moving))], moving)
-
-
-def _products(stationary: list[Any], moving: list[Any]) -> Any:
+def _product(stationary: list[Any], moving: list[Any]) -> Any:
     """The sum of stationary.T @ moving over tiles of slots, in PSUM."""
     shape = (stationary[0].shape[1], moving[0].shape[1])
     sums = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum)

@@ -5,7 +5,14 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from nkimoe.errors import RequestError  # noqa: E402
-from nkimoe.pytorch import Gate, expert_outputs, moe_experts, options  # noqa: E402
+from nkimoe.pytorch import (  # noqa: E402
+    Gate,
+    expert_outputs,
+    moe_experts,
+    operator,
+    options,
+)
+from nkimoe.pytorch.backward import moe_cte_backward_operator  # noqa: E402
 from nkimoe.pytorch.call import Call  # noqa: E402
 from nkimoe.pytorch.mapping import build_blocks, scatter_weights  # noqa: E402
 from nkimoe.pytorch.operator import moe_cte_operator  # noqa: E402
@@ -87,6 +94,32 @@ def arguments():
 
 def test_torch_finds_the_operator_well_formed():
     torch.library.opcheck(moe_cte_operator, arguments(), atol=1e-2, rtol=1e-2)
+
+
+def test_torch_finds_the_backward_operator_well_formed():
+    x, column, gate_up, down, biases, _, blocks, call = arguments()
+    _, activations = moe_cte_operator(x, column, gate_up, down, biases, [], blocks, call)
+    detached = [t.detach() for t in (torch.ones_like(x), x, column)]
+    weights_ = [t.detach() for t in (gate_up, down, *biases)]
+    given = (*detached, weights_, blocks[:2], activations.detach(), call)
+    torch.library.opcheck(moe_cte_backward_operator, given, test_utils=("test_schema", "test_faketensor"))
+
+
+def test_activations_are_kept_only_where_autograd_follows(monkeypatch):
+    kept, launch = [], operator.launch_moe_cte
+
+    def watched(call, given):
+        kept.append(call.keeps)
+        return launch(call, given)
+
+    monkeypatch.setattr(operator, "launch_moe_cte", watched)
+    experts, (x, ids, routing) = weights(), tokens()
+    run(x, ids, routing, experts, Gate())
+    with torch.no_grad():
+        result = run(x, ids, routing, experts, Gate())
+    run(*(t.detach() for t in (x, ids, routing)), type(experts)(experts.gate_up.detach(), experts.down), Gate())
+    assert kept == [True, False, True]
+    assert not result.requires_grad
 
 
 def test_a_compiled_layer_is_one_graph_and_computes_and_trains_the_same():
