@@ -1,16 +1,20 @@
 """Predicted latency of nkimoe's kernels next to nki-library's, unmodified, on the same inputs and machine file.
 
-Each row is one MoE layer of a published model as one rank sees it. Both kernels run on nkisim, with the options that
-suit each best; the time model is the same for both. Nothing is measured on a device. With few tokens and experts, both
-outputs are compared with the fp32 reference; "numbers" are those relative errors.
+Each row is one MoE layer of a published model as one rank sees it. Both kernels run on nkisim, with the options and the
+block size that suit each best; the time model is the same for both. Nothing is measured on a device. With few tokens
+and experts, both outputs are compared with the reference (fp32; with MX weights, one that quantises activations as the
+hardware does); "numbers" are those relative errors.
+
+The file named by --json is written whenever a row is done.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +23,26 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported as a file
 
-from comparison.layer_inputs import LayerInputs, draw, reduced
-from comparison.measure import predict, values
+from comparison import dense, mx
+from comparison.layer_inputs import LayerInputs
+from comparison.measure import Cell, fastest, predict, values
 from comparison.nkilib import NkiLibrary
 from comparison.tables import show
-from comparison.variants import CASES, VariantCase
-from shapes import SHAPES, LayerShape
+from comparison.variants import VariantCase
+from shapes import LayerShape
 
-from nkimoe.reference import moe_cte_reference
-from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS
+from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, WEIGHT_BYTES
 from nkimoe.tolerance import distance
 
-SCHEMA_VERSION = 1
-TARGET, CORES = "trn2", 2
+SCHEMA_VERSION = 2
+CORES = 2
+CASES: dict[str, VariantCase] = {case.name: case for case in (*dense.CASES, *mx.CASES)}
+NAMES = sorted({name for case in CASES.values() for name in case.shapes})
 
 
 @click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n", 1))
 @click.option("--nkilib", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True))
-@click.option("--shapes", multiple=True, type=click.Choice(list(SHAPES)), help="Leave the others out.")
+@click.option("--shapes", multiple=True, type=click.Choice(NAMES), help="Leave the others out.")
 @click.option("--variants", multiple=True, type=click.Choice(list(CASES)), help="Leave the others out.")
 @click.option("--tokens", type=click.IntRange(1), help="Tokens of every shape.  [default: each shape's own]")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers.")
@@ -50,57 +56,72 @@ def main(
         library = NkiLibrary(nkilib)
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from error
-    rows = []
-    for name in shapes or SHAPES:
-        shape = SHAPES[name] if tokens is None else replace(SHAPES[name], T=tokens)
-        inputs = draw(shape, with_values=False)
-        rows += [compare(CASES[v], inputs, library, not no_numbers) for v in variants or CASES]
-    report = {"schema_version": SCHEMA_VERSION, "target": TARGET, "cores": CORES, "rows": rows}
+    rows: list[dict[str, Any]] = []
+    report = {"schema_version": SCHEMA_VERSION, "cores": CORES, "rows": rows}
+    cases = [CASES[name] for name in variants or CASES]
+    wanted = [(shape, case) for case in cases for shape in case.shapes.values() if shape.name in (shapes or NAMES)]
+    for number, (shape, case) in enumerate(wanted, 1):
+        click.echo(f"{number} of {len(wanted)}: {shape.name} {case.name}", err=True)
+        rows.append(compare(case, shape, tokens, library, not no_numbers))
+        if json_file is not None:
+            write(report, json_file)
     show(report, Console(width=None if sys.stdout.isatty() else 180))
     if json_file is not None:
-        json_file.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
         click.echo(f"wrote {json_file}")
 
 
-def compare(case: VariantCase, inputs: LayerInputs, library: NkiLibrary, with_numbers: bool) -> dict[str, Any]:
+def write(report: dict[str, Any], file: Path) -> None:
+    """Whole or not at all: what was there stays if the program is stopped."""
+    unfinished = file.with_name(file.name + ".unfinished")
+    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, file)
+
+
+def compare(
+    case: VariantCase, shape: LayerShape, tokens: int | None, library: NkiLibrary, with_numbers: bool
+) -> dict[str, Any]:
     """One row: both predictions, the roofline, and both errors."""
-    shape = inputs.shape
-    click.echo(f"{shape.name} {case.name}: {inputs.blocks} blocks, {inputs.real_blocks} with tokens", err=True)
-    ours = predict(*case.our_call(inputs), TARGET)
-    theirs = predict(*case.their_call(inputs, library), TARGET)
-    click.echo(f"  {ours.wall_s:.0f} s and {theirs.wall_s:.0f} s", err=True)
+    layers = list(case.layers(shape, tokens))
+    ours = fastest([_predicted("nkimoe", case, *case.our_call(inputs)) for inputs in layers])
+    theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers])
     both = ours.latency_us and theirs.latency_us
     return {
-        "shape": {**asdict(shape), "activation": shape.activation.name},
+        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name},
         "variant": case.name,
-        "blocks": inputs.blocks,
-        "real_blocks": inputs.real_blocks,
+        "target": case.target,
+        "weights": case.weights(shape),
+        "layers": [{"B": i.shape.B, "blocks": i.blocks, "real_blocks": i.real_blocks} for i in layers],
         "nkimoe": ours.to_json(),
         "nkilib": theirs.to_json(),
         "ratio": theirs.latency_us / ours.latency_us if both else None,
-        "roofline_us": roofline_us(inputs),
+        "roofline_us": roofline_us(layers[0], case),
         "numbers": numbers(case, shape, library) if with_numbers else None,
     }
 
 
-def roofline_us(inputs: LayerInputs) -> float:
+def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, Any]) -> Cell:
+    cell = predict(kernel, arguments, case.target)
+    result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
+    click.echo(f"  {name}, blocks of {cell.block_size}: {result}, computed in {cell.wall_s:.0f} s", err=True)
+    return cell
+
+
+def roofline_us(inputs: LayerInputs, case: VariantCase) -> float:
     """The project's one definition, for the (token, expert) pairs this rank has."""
-    s = inputs.shape
+    s, weights = inputs.shape, case.weights(inputs.shape)
     flops = 6.0 * inputs.pairs * s.H * s.I
-    moved = 2.0 * (inputs.touched * 3 * s.H * s.I + 2 * s.T * s.H)
-    compute = flops / (PEAK_TFLOPS[TARGET]["bf16"] * CORES * 1e12)
-    return max(compute, moved / (HBM_GBPS[TARGET] * CORES * 1e9)) * 1e6
+    moved = WEIGHT_BYTES[weights] * inputs.touched * 3 * s.H * s.I + 2.0 * 2 * s.T * s.H
+    peak = PEAK_TFLOPS[case.target]["mx" if weights.startswith("mx") else weights]
+    return max(flops / (peak * CORES * 1e12), moved / (HBM_GBPS[case.target] * CORES * 1e9)) * 1e6
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:
-    """Relative L2 errors against the fp32 reference on a reduced layer, or why there is no output."""
-    inputs = draw(reduced(shape), with_values=True)
-    kernel, arguments = case.our_call(inputs)
-    options = {k: v for k, v in arguments.items() if k not in ("spec", "skip_dma", "conditions")}
-    expected = moe_cte_reference(**options, skip_token=True)
+    """Relative L2 errors on a small layer, or why there is no output."""
+    inputs = case.small_layer(shape)
+    expected = case.reference(inputs)
     outputs = {
-        "nkimoe": values(kernel, arguments, TARGET),
-        "nkilib": values(*case.their_call(inputs, library), TARGET),
+        "nkimoe": values(*case.our_call(inputs), case.target),
+        "nkilib": values(*case.their_call(inputs, library), case.target),
     }
     return {name: o if isinstance(o, str) else distance(o, expected).rel_l2 for name, o in outputs.items()}
 

@@ -85,10 +85,12 @@ _DISJOINT = {
     **_BLOCK_ONLY,
     BLOCK_MX: Refusal("the blocks of a core depend on conditions", "Drop it, or use shard_on_block."),
 }
-_LOOPS = _only(HYBRID, BLOCK_MX, HYBRID_MX, why="it runs every block", fix="Drop it, or use a hybrid implementation.")
+_LOOPS = _only(
+    BLOCK, HYBRID, BLOCK_MX, HYBRID_MX, why="it runs every block", fix="Drop it, or use a hybrid implementation."
+)
 _HYBRID_ONLY = _only(HYBRID, HYBRID_MX, why="it runs every block", fix="Drop it, or use a hybrid implementation.")
-_BLOCK_MX_ONLY = _only(
-    BLOCK_MX, why="it has no such estimate", fix="Drop it; hybrids on I take spec.shard_on_I.num_static_block."
+_BLOCK_LOOPS = _only(
+    BLOCK, BLOCK_MX, why="it has no such estimate", fix="Drop it; hybrids on I take spec.shard_on_I.num_static_block."
 )
 _OWN_I_CONFIG = _only(
     ON_I,
@@ -164,11 +166,11 @@ FEATURES: tuple[Feature, ...] = (
     Feature("HI_LO", "spec.shard_on_block.block_sharding_strategy", _halves, _BLOCK_ONLY),
     _on_block("per_core_output", _BLOCK_ONLY),
     _on_block("non_overlapping_shards", _DISJOINT),
-    _on_block("n_block_per_iter", _only(why="its blocks are unrolled one by one", fix="Drop it.")),
-    _on_block("n_static_blocks", _BLOCK_MX_ONLY),
-    _on_block("n_dynamic_blocks", _BLOCK_MX_ONLY),
-    _on_block("top_k", _BLOCK_MX_ONLY),
-    _on_block("ep_degree", _BLOCK_MX_ONLY),
+    _on_block("n_block_per_iter", _only(why="the plan chooses how many", fix="Drop it.")),
+    _on_block("n_static_blocks", _BLOCK_LOOPS),
+    _on_block("n_dynamic_blocks", _BLOCK_LOOPS),
+    _on_block("top_k", _BLOCK_LOOPS),
+    _on_block("ep_degree", _BLOCK_LOOPS),
     Feature("packed scales", "spec.use_packed_scales", _option("use_packed_scales"), _MX_ONLY),
     Feature("weight_dtype", "spec.weight_dtype", _option("weight_dtype"), _MX_ONLY),
     Feature("STATIC_MX", "spec.quantization_type", _quantised_as(QuantizationType.STATIC_MX), _MX_ONLY),

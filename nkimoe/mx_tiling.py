@@ -6,7 +6,7 @@ q = 0..3, where w_i is a quarter of the columns of the tile (128, or less in the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -47,6 +47,10 @@ class InnerTile(NamedTuple):
         """Columns of I."""
         return QUARTERS * self.rows
 
+    def column(self, quarter: int, start: int) -> int:
+        """The first column of I of one of four quarters, counted from tile `start`."""
+        return (self.tile - start) * TILE + quarter * self.width + self.first
+
     @property
     def padded_rows(self) -> int:
         """Partitions of an operand that holds them."""
@@ -69,12 +73,27 @@ def inner_tiles(I: int, own: Span) -> list[InnerTile]:
     return found
 
 
+def inner_groups(inner: Sequence[InnerTile]) -> list[Span]:
+    """Neighbouring tiles that hold the same packed rows each.
+
+    >>> inner_groups(inner_tiles(1536, Span(0, 1280)))
+    [Span(start=0, size=2), Span(start=2, size=1)]
+    """
+    groups: list[Span] = []
+    for at, tile in enumerate(inner):
+        if groups and inner[at - 1][1:3] == tile[1:3]:
+            groups[-1] = Span(groups[-1].start, groups[-1].size + 1)
+        else:
+            groups.append(Span(at, 1))
+    return groups
+
+
 @dataclass(frozen=True)
 class MxLoad:
     """What one core has to hold.
 
     Attributes:
-        tiles: tiles of I it has a part of, on the core that has most; columns: columns of I, likewise.
+        tiles: tiles of I it has a part of, on the core that has most; columns: all columns of these, likewise.
         gathered: columns of a quarter of H it gathers; written: columns of H it writes.
         peers: cores that work on the same blocks and exchange partial sums.
         blocks: how many it processes, unrolled.
@@ -143,7 +162,8 @@ def _pieces(problem: Problem, load: MxLoad, inner: int, down: int) -> tuple[int,
 def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
     for tokens in range(min(problem.tiles_per_block, PSUM_COLUMNS // PARTITIONS), 0, -1):
         down = min(load.written, EXCHANGED) if load.peers else load.written
-        yield _Cut(tokens, 1, down, *_pieces(problem, load, 1, down))
+        for inner in dict.fromkeys((load.tiles, 1)):
+            yield _Cut(tokens, inner, down, *_pieces(problem, load, inner, down))
     for tokens in range(min(problem.tiles_per_block, STREAMED_TILES), 0, -1):
         for width in DOWN_PIECES:
             down = min(width, load.written)
@@ -159,8 +179,9 @@ def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
     gathered, written = QUARTERS * load.gathered * load.item, load.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
-    inner = load.tiles * columns * ACTIVATION_BYTES + (2 * QUARTERS + 6) * at_once * 4
+    inner = load.tiles * columns * ACTIVATION_BYTES + (2 * QUARTERS + 4) * at_once * 4
     exchange = 2 * load.peers * cut.tokens * cut.down * 4
+    inner += QUARTERS * cut.inner * columns * 4
     on_chip = min(cut.gate_up_pieces * cut.inner * TILE, load.columns)
     weights = 2 * tiles * on_chip * load.gate_up_bytes
     weights += load.tiles * min(cut.down_pieces * cut.down, problem.H) * load.down_bytes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nkimoe.errors import RequestError
 from nkimoe.mx_quantization import mx_down_of, mx_gate_up_of
-from nkimoe.mx_tiling import MxLoad, choose_mx_tiling, inner_tiles
+from nkimoe.mx_tiling import QUARTERS, MxLoad, choose_mx_tiling, inner_tiles
 from nkimoe.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.quantization import ROW, down_of, gate_up_of
 from nkimoe.request import Request
@@ -25,6 +25,7 @@ from nkimoe.tiling import Load, Tiling, choose_tiling
 from nkimoe.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
 
+LONG_LOOP = 16  # blocks, of which so many that one in vain does not matter: two an iteration
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
     "overwritten", "accumulated", "accumulated by both cores", "a slab a core, added at the end",
@@ -41,6 +42,7 @@ class Plan:
             loaded in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
         strategy: which blocks a core takes, if blocks are what cores split.
         static_blocks: blocks, from the first, that run whatever `conditions` says.
+        loop_blocks: blocks of a core in an iteration of the device loop behind them.
         keeps_gate_up, keeps_down: which activations are saved for the backward pass.
         output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, or
             in a slab a core.
@@ -53,6 +55,7 @@ class Plan:
     weights: str
     strategy: BlockShardStrategy
     static_blocks: int
+    loop_blocks: int
     keeps_gate_up: bool
     keeps_down: bool
     output: str
@@ -73,10 +76,19 @@ class Plan:
         return block_range(self.strategy, self.static_blocks, self.problem.cores, core)
 
     def looped_of(self, core: int) -> BlockRange:
-        """The blocks `core` processes in a device loop, as far as `conditions` goes."""
-        step = 1 if self.halves_intermediate else self.problem.cores
-        first = self.static_blocks + core % step
-        return BlockRange(first, step, len(range(first, self.problem.N, step)))
+        """The blocks `core` processes in a device loop, as far as `conditions` goes.
+
+        With HI_LO the second core begins behind what the first one takes of those that run.
+        """
+        cores = 1 if self.halves_intermediate else self.problem.cores
+        step = cores if self.strategy is BlockShardStrategy.PING_PONG else 1
+        first = self.static_blocks + (core % cores if step > 1 else 0)
+        return BlockRange(first, step, (self.problem.N - self.static_blocks + cores - 1 - core % cores) // cores)
+
+    def cleared_by(self, core: int) -> range:
+        """The blocks of the loop whose checkpoints `core` zeroes first."""
+        cores = 1 if self.halves_intermediate else self.problem.cores
+        return range(self.static_blocks + core % cores, self.problem.N, cores)
 
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
@@ -143,7 +155,8 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
     keeps = request.keeps_activations or variant.schedule == DROPPING
     return Plan(
         variant, problem, target, tiling, _weights(request, problem, tiling), strategy,
-        static_blocks=static_blocks, keeps_gate_up=keeps,
+        static_blocks=static_blocks, loop_blocks=2 if problem.N - static_blocks >= LONG_LOOP else 1,
+        keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
         output=_output(request, cores),
     )  # fmt: skip
@@ -175,9 +188,10 @@ def _mx_load(request: Request, variant: Variant, problem: Problem, share: Share)
         inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
     gate_up, down = mx_gate_up_of(request), mx_down_of(request)
     has_row_scale = down.scale is not None and down.scale.layout == ROW
+    tiles = [inner_tiles(problem.I, each.inner) for each in inner]
     return MxLoad(
-        tiles=max(len(inner_tiles(problem.I, each.inner)) for each in inner),
-        columns=max(each.inner.size for each in inner),
+        tiles=max(len(each) for each in tiles),
+        columns=max(sum(QUARTERS * tile.width for tile in each) for each in tiles),
         gathered=share.gathered.size,
         written=share.written.size,
         peers=problem.H // share.written.size - 1,
@@ -212,7 +226,7 @@ def _load(request: Request, share: Share) -> Load:
 def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
     """All blocks but as many as there are experts, if others may be left out: at least those hold tokens.
 
-    shard_on_block_mx: as its options say; else as many as top_k tokens on one of ep_degree ranks fill at least.
+    Where blocks are split: as the options say; else as many as top_k tokens on one of ep_degree ranks fill at least.
     """
     if variant.schedule != HYBRID or request.conditions is None:
         return problem.N

@@ -68,9 +68,13 @@ def whole_mx_blocks(problem: Problem, blocks: BlockRange) -> Share:
 
 
 def half_of_each_mx_block(problem: Problem, core: int) -> Share:
-    """Half of I for all blocks, in blocks that share a scale, and half of the tiles of each quarter of H."""
-    tiles, unit = problem.H // (QUARTERS * PARTITIONS), MX_UNIT if problem.I >= 2 * MX_UNIT else MX_BLOCK
-    return _halves(problem, core, ceil_div(problem.I, 2 * unit) * unit, tiles)
+    """Half of I for all blocks, and half of the tiles of each quarter of H.
+
+    Whole tiles of I, because a part of one takes as long; of a single tile half, in blocks that share a scale.
+    """
+    tile = QUARTERS * PARTITIONS
+    unit = next(size for size in (tile, MX_UNIT, MX_BLOCK) if size < problem.I or size == MX_BLOCK)
+    return _halves(problem, core, ceil_div(ceil_div(problem.I, unit), 2) * unit, problem.H // tile)
 
 
 def half_of_each_block(problem: Problem, core: int) -> Share:

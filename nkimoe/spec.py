@@ -100,19 +100,20 @@ class QuantizationConfig:
 class ShardOnBlockConfig:
     """Options of the implementations that split blocks between the cores.
 
-    n_block_per_iter: blocks one loop iteration handles on each core. Read by none: schedules are unrolled.
+    n_block_per_iter: blocks one loop iteration handles on each core. Read by none: the plan chooses.
     block_sharding_strategy: which blocks a core takes. Read by shard_on_block, shard_on_block_mx.
     n_static_blocks: blocks, counted from the first, that run whatever `conditions` says; -1: derived from
-        n_dynamic_blocks. Read by shard_on_block_mx.
+        n_dynamic_blocks. Read by shard_on_block, shard_on_block_mx, with `conditions`.
     n_dynamic_blocks: blocks, counted from the last, that run only where `conditions` is 1; -1: estimated
-        from top_k and ep_degree. Read by shard_on_block_mx.
+        from top_k and ep_degree. Read by shard_on_block, shard_on_block_mx, with `conditions`.
     non_overlapping_shards: the caller promises that no token has blocks on both cores, so no sum over cores
         is needed. Read by shard_on_block.
     use_packed_scales: four tiles of MX scales share a 32-partition quadrant. Read by shard_on_block_mx.
     weight_dtype: x4 dtype to see in weights stored in an integer carrier (uint16: fp4 unless given, uint32:
         e4m3 unless given). Read by shard_on_block_mx.
-    top_k: experts a token is routed to, for the estimate of n_dynamic_blocks. Read by shard_on_block_mx.
-    ep_degree: ranks that share the experts, for the same estimate. Read by shard_on_block_mx.
+    top_k: experts a token is routed to, for the estimate of n_dynamic_blocks. Read by shard_on_block,
+        shard_on_block_mx.
+    ep_degree: ranks that share the experts, for the same estimate. Read by shard_on_block, shard_on_block_mx.
     quantization_type: MX: a scale for 32 weights. STATIC_MX, ROW_MX: fp32 scales for a matrix or a column, all block
         scales being 1. Read by shard_on_block_mx.
     per_core_output: return each core's slab, [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx),

@@ -283,6 +283,8 @@ def _refuse(request: Request, variant: Variant, features: tuple[Feature, ...]) -
 def _hybrid(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     """`conditions` says how far the device loop goes."""
     is_optional = variant.split == BLOCKS  # then every block runs
+    if is_optional:
+        _counts(request.block_options, problem)
     if variant.schedule != HYBRID or (is_optional and request.conditions is None):
         return
     N, conditions = problem.N, request.conditions
@@ -302,6 +304,19 @@ def _hybrid(request: Request, problem: Problem, variant: Variant, target: Target
         given is None or is_count, "spec.shard_on_I.num_static_block", f"is a number of blocks from 0 to {N}",
         repr(given), "None derives it.",
     )  # fmt: skip
+
+
+def _counts(options: Any, problem: Problem) -> None:
+    for name, least, most in (
+        ("n_static_blocks", -1, problem.N), ("n_dynamic_blocks", -1, None), ("top_k", 1, None), ("ep_degree", 1, None),
+    ):  # fmt: skip
+        value = getattr(options, name)
+        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= least
+        require(
+            is_count and (most is None or value <= most), f"spec.shard_on_block.{name}",
+            f"is an int from {least}" + ("" if most is None else f" to {most}"), repr(value), "-1 derives it."
+            if least < 0 else "Use 1.",
+        )  # fmt: skip
 
 
 def _dropping(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -356,6 +371,10 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
     require(
         not (config.per_core_output and config.non_overlapping_shards), "spec.shard_on_block.per_core_output",
         "excludes non_overlapping_shards, which writes one output", "both", "Choose one.",
+    )  # fmt: skip
+    require(
+        not config.non_overlapping_shards or request.conditions is None, "spec.shard_on_block.non_overlapping_shards",
+        "excludes conditions, on which the blocks of a core depend", "both", "Choose one.",
     )  # fmt: skip
 
 

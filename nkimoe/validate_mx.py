@@ -41,21 +41,6 @@ def mx_options(request: Request, problem: Problem, variant: Variant, target: Tar
         not options.use_packed_scales or options.quantization_type is QuantizationType.MX, "spec.use_packed_scales",
         "packs block scales, which only QuantizationType.MX has", options.quantization_type.name, "Drop it.",
     )  # fmt: skip
-    if variant.split == BLOCKS:
-        _counts(options, problem)
-
-
-def _counts(options: Any, problem: Problem) -> None:
-    for name, least, most in (
-        ("n_static_blocks", -1, problem.N), ("n_dynamic_blocks", -1, None), ("top_k", 1, None), ("ep_degree", 1, None),
-    ):  # fmt: skip
-        value = getattr(options, name)
-        is_count = isinstance(value, int) and not isinstance(value, bool) and value >= least
-        require(
-            is_count and (most is None or value <= most), f"spec.shard_on_block.{name}",
-            f"is an int from {least}" + ("" if most is None else f" to {most}"), repr(value), "-1 derives it."
-            if least < 0 else "Use 1.",
-        )  # fmt: skip
 
 
 def mx_sizes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:

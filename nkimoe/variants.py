@@ -49,7 +49,7 @@ _BOTH, _TRN3 = ("trn2", "trn3"), ("trn3",)
 VARIANTS: dict[Implementation, Variant] = {
     v.implementation: v
     for v in (
-        Variant(Implementation.shard_on_block, BLOCKS, STATIC, DENSE, _BOTH, AVAILABLE),
+        Variant(Implementation.shard_on_block, BLOCKS, HYBRID, DENSE, _BOTH, AVAILABLE),
         Variant(Implementation.shard_on_i, INTERMEDIATE, STATIC, DENSE, _BOTH, AVAILABLE),
         Variant(Implementation.shard_on_i_hybrid, INTERMEDIATE, HYBRID, DENSE, _BOTH, AVAILABLE),
         Variant(Implementation.shard_on_i_dropping, INTERMEDIATE, DROPPING, DENSE, _BOTH, AVAILABLE),

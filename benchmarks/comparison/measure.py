@@ -24,6 +24,7 @@ class Cell:
 
     Attributes:
         latency_us, bound_by: None where the kernel did not run.
+        block_size: slots of a block it was given.
         critical_path_us: latency by resource.
         busy: share of the latency each engine works, mean of the cores.
         hbm_mb: megabytes read from and written to HBM, all cores.
@@ -34,6 +35,7 @@ class Cell:
 
     latency_us: float | None = None
     bound_by: str | None = None
+    block_size: int = 0
     critical_path_us: dict[str, float] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)
     hbm_mb: float = 0.0
@@ -46,6 +48,11 @@ class Cell:
         return asdict(self)
 
 
+def fastest(cells: list[Cell]) -> Cell:
+    """The one with the least latency, or a refusal if none ran."""
+    return min(cells, key=lambda cell: cell.latency_us or float("inf"))
+
+
 def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Cell:
     """The predicted latency on two cores; no values are computed."""
     started = time.perf_counter()
@@ -56,11 +63,14 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Cell:
         with _quiet():
             run = simulator.run(kernel, **arguments)
     except Exception as error:
-        return Cell(refused=reason(error), wall_s=time.perf_counter() - started)
+        return Cell(
+            refused=reason(error), block_size=arguments["block_size"], wall_s=time.perf_counter() - started
+        )  # fmt: skip
     prediction = Prediction(timer.timeline())
     return Cell(
         latency_us=prediction.latency_us,
         bound_by=prediction.bound_by,
+        block_size=arguments["block_size"],
         critical_path_us=prediction.critical_path_us,
         busy={name: summary.utilization for name, summary in prediction.engines.items()},
         hbm_mb=sum(use.hbm_bytes for use in prediction.dma) / 1e6,

@@ -36,6 +36,11 @@ class NkiLibrary:
         """The kernel."""
         return self._package.moe_cte.function(**{name: self._own(value) for name, value in arguments.items()})
 
+    def function(self, module: str, name: str) -> Any:
+        """Another kernel of the package, taking nkimoe's options."""
+        kernel = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
+        return lambda **arguments: kernel(**{key: self._own(value) for key, value in arguments.items()})
+
     def spec(self, implementation: str) -> Any:
         """The MoECTESpec with default options."""
         return self._package.MoECTESpec(self._package.MoECTEImplementation[implementation])

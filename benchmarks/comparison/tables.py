@@ -11,19 +11,26 @@ NOTE = "predicted by one machine file for both; nothing here is measured on a de
 
 
 def show(report: dict[str, Any], console: Console) -> None:
-    """One row for each shape and variant; what was refused, and why, below."""
-    table = Table(title=f"{report['target']}, two cores, bf16: {NOTE}", title_justify="left")
+    """A table a target, a row for each shape and variant; what was refused, and why, below."""
+    notes: list[str] = []
+    for target in dict.fromkeys(row["target"] for row in report["rows"]):
+        console.print(_table(target, [row for row in report["rows"] if row["target"] == target], notes))
+    for number, note in enumerate(notes, 1):
+        console.print(f"[{number}] {note}", highlight=False, markup=False)
+
+
+def _table(target: str, rows: list[dict[str, Any]], notes: list[str]) -> Table:
+    table = Table(title=f"{target}, two cores: {NOTE}", title_justify="left")
     table.add_column("shape", no_wrap=True)
     table.add_column("variant", no_wrap=True)
+    table.add_column("weights")
+    table.add_column("tokens", justify="right")
     headings = ("nkimoe us", "nkilib us", "times faster", "roofline us", "of roofline", "nkimoe bound by")
     for name in (*headings, "nkilib bound by", "numbers"):
         table.add_column(name, justify="left" if "bound" in name or name == "numbers" else "right")
-    notes: list[str] = []
-    for row in report["rows"]:
+    for row in rows:
         table.add_row(*_row(row, notes))
-    console.print(table)
-    for number, note in enumerate(notes, 1):
-        console.print(f"[{number}] {note}", highlight=False, markup=False)
+    return table
 
 
 def _row(row: dict[str, Any], notes: list[str]) -> list[str]:
@@ -31,6 +38,8 @@ def _row(row: dict[str, Any], notes: list[str]) -> list[str]:
     return [
         row["shape"]["name"],
         row["variant"],
+        row["weights"],
+        str(row["shape"]["T"]),
         _latency(ours, notes),
         _latency(theirs, notes),
         "" if row["ratio"] is None else f"{row['ratio']:.2f}",
@@ -46,7 +55,7 @@ def _latency(cell: dict[str, Any], notes: list[str]) -> str:
     if cell["latency_us"] is None:
         return f"refused {_note(cell['refused'], notes)}"
     marks = [_note(f"the simulator reports {code} {count} times", notes) for code, count in cell["findings"].items()]
-    return " ".join((f"{cell['latency_us']:.0f}", *marks))
+    return " ".join((f"{cell['latency_us']:.0f}, B {cell['block_size']}", *marks))
 
 
 def _numbers(numbers: dict[str, Any] | None, notes: list[str]) -> str:

@@ -1,25 +1,18 @@
-"""How each variant is called in both libraries."""
+"""One variant as both libraries call it, and what its layers look like."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from shapes import LayerShape
+from shapes import SHAPES, LayerShape
 
-from comparison.layer_inputs import LayerInputs
+from comparison.layer_inputs import Array, LayerInputs, draw, reduced
 from comparison.nkilib import NkiLibrary
-from nkimoe import (
-    BlockShardStrategy,
-    MoECTEImplementation,
-    MoECTESpec,
-    ShardOnBlockConfig,
-    SkipMode,
-    moe_cte,
-)
+from nkimoe import SkipMode, moe_cte
+from nkimoe.reference import moe_cte_reference
 
-LARGEST_I_KEPT = 1024  # nki-library keeps an expert's weights (skip_weight) only where I is at most this
 Arguments = dict[str, Any]
 
 
@@ -29,25 +22,55 @@ class VariantCase:
 
     Attributes:
         ours, theirs: options beside the tensors; `theirs` may need the checkout's own classes.
+        with_conditions: both are told which blocks hold tokens.
+        block_sizes: what each library chooses from, the fastest for itself; empty: the shape's own.
+        sized: a published shape as this variant runs it, with the number of tokens asked for.
+        draw: the inputs of a layer, with values or as shapes.
+        target, shapes: where it is compared, and on which layers.
     """
 
     name: str
     ours: Callable[[LayerShape], Arguments]
     theirs: Callable[[LayerShape, NkiLibrary], Arguments]
     with_conditions: bool = False
+    block_sizes: tuple[int, ...] = ()
+    sized: Callable[[LayerShape, int | None], LayerShape] = lambda shape, tokens: replace(shape, T=tokens or shape.T)
+    draw: Callable[[LayerShape, bool], LayerInputs] = draw
+    target: str = "trn2"
+    shapes: Mapping[str, LayerShape] = field(default_factory=lambda: SHAPES)
+
+    def weights(self, shape: LayerShape) -> str:
+        """The format of the weights, as `nkimoe.roofline` names it."""
+        return "bf16"
+
+    def layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
+        """The layer in each of the block sizes, without values."""
+        sized = self.sized(shape, tokens)
+        for block_size in self.block_sizes or (sized.B,):
+            yield self.draw(replace(sized, B=block_size), False)
+
+    def small_layer(self, shape: LayerShape) -> LayerInputs:
+        """Few tokens and experts, with values."""
+        return self.draw(self.sized(reduced(shape), reduced(shape).T), True)
 
     def our_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
         """nkimoe's kernel and its arguments."""
-        arguments = {**self._tensors(inputs), **model_options(inputs.shape), "skip_dma": SkipMode(True, False)}
-        return moe_cte, {**arguments, **self.ours(inputs.shape)}
+        return moe_cte, {**self._common(inputs), **self.ours(inputs.shape)}
 
     def their_call(self, inputs: LayerInputs, library: NkiLibrary) -> tuple[Any, Arguments]:
         """nki-library's kernel and its arguments."""
-        arguments = {**self._tensors(inputs), **model_options(inputs.shape), "skip_dma": SkipMode(True, False)}
-        return library.moe_cte, {**arguments, "spec": library.spec(self.name), **self.theirs(inputs.shape, library)}
+        own = {"spec": library.spec(self.name), **self.theirs(inputs.shape, library)}
+        return library.moe_cte, {**self._common(inputs), **own}
 
-    def _tensors(self, inputs: LayerInputs) -> Arguments:
-        return {**inputs.tensors, **({"conditions": inputs.conditions} if self.with_conditions else {})}
+    def reference(self, inputs: LayerInputs) -> Array:
+        """The right output, fp32."""
+        _, arguments = self.our_call(inputs)
+        options = {k: v for k, v in arguments.items() if k not in ("spec", "skip_dma", "conditions")}
+        return moe_cte_reference(**options, skip_token=True)
+
+    def _common(self, inputs: LayerInputs) -> Arguments:
+        conditions = {"conditions": inputs.conditions} if self.with_conditions else {}
+        return {**inputs.tensors, **conditions, **model_options(inputs.shape), "skip_dma": SkipMode(True, False)}
 
 
 def model_options(shape: LayerShape) -> Arguments:
@@ -58,31 +81,3 @@ def model_options(shape: LayerShape) -> Arguments:
         options["up_clamp_upper_limit"] = shape.limit + 1
         options["up_clamp_lower_limit"] = 1 - shape.limit
     return options
-
-
-def _ours(name: str) -> Callable[[LayerShape], Arguments]:
-    return lambda shape: {"spec": MoECTESpec(MoECTEImplementation[name])}
-
-
-def _halves(shape: LayerShape) -> Arguments:
-    """Consecutive blocks on a core: an expert's blocks stay together."""
-    config = ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO)
-    return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block, shard_on_block=config)}
-
-
-def _keep_weights(shape: LayerShape, library: NkiLibrary) -> Arguments:
-    return {"skip_dma": SkipMode(True, shape.I <= LARGEST_I_KEPT)}
-
-
-def _nothing(shape: LayerShape, library: NkiLibrary) -> Arguments:
-    return {}
-
-
-CASES = {
-    case.name: case
-    for case in (
-        VariantCase("shard_on_block", _halves, _keep_weights),
-        VariantCase("shard_on_i", _ours("shard_on_i"), _nothing),
-        VariantCase("shard_on_i_hybrid", _ours("shard_on_i_hybrid"), _nothing, with_conditions=True),
-    )
-}

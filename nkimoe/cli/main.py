@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain."""
+"""Commands: run, demo, variants, explain, pack."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import matrix
 from nkimoe.cli.options import layer_options, make_setup
 from nkimoe.cli.outputs import Outputs
+from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.report import show
 from nkimoe.errors import RequestError
@@ -35,6 +36,9 @@ FILE = click.Path(path_type=Path)
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
     """NKI kernels for Mixture-of-Experts prefill on AWS Trainium, run on the nkisim simulator."""
+
+
+main.add_command(pack)
 
 
 @main.command()

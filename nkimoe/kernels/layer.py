@@ -112,17 +112,13 @@ class Layer:
             for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
         ]
 
-    def start(self, part: Part) -> None:
-        """Load what the first part needs."""
-        self.token_rows.gather(part)
-        self.weights.fill(part)
-        self.take_in(part)
-
-    def prepare_output(self, following: list[Part]) -> None:
-        """Make the output ready for results, behind the first loads of the following parts: they are needed earlier."""
-        for part in following:
-            self.token_rows.gather(part)
+    def start(self, part: Part | None) -> None:
+        """Make the output ready for results, and load what the first part needs, if this core has one."""
         self.output.begin()
+        if part is not None:
+            self.token_rows.gather(part)
+            self.weights.fill(part)
+            self.take_in(part)
 
     def take_in(self, part: Part | None) -> None:
         """Turn the gathered rows of a part into columns; this ends the use of the columns before."""

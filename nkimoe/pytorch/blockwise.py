@@ -11,7 +11,7 @@ from nkimoe.errors import require
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks
-from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import current_options
 
 
@@ -84,8 +84,6 @@ def blockwise_matmul(
         require(is_pair, "gate_up_proj_bias", "comes with down_proj_bias", "one of them", "Pass zeros for the other.")
         biases = [gate_up_proj_bias.unflatten(-1, (2, -1)), down_proj_bias]  # type: ignore[union-attr]
     call = Call(replace(options, block_size=ids.numel() // n_blocks), gate, accumulate=multi_expert_per_token)
-    result: Tensor = moe_cte_operator(
-        hidden_states, expert_affinities.reshape(-1, 1), gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight,
-        biases, [], [ids, block_to_expert.reshape(-1).int(), conditions], call.to_text(),
-    )  # fmt: skip
-    return result
+    weights = [gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight]
+    blocks = [ids, block_to_expert.reshape(-1).int(), conditions]
+    return call_moe_cte([hidden_states, expert_affinities.reshape(-1, 1), *weights], biases, [], blocks, call)

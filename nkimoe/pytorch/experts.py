@@ -10,7 +10,7 @@ from nkimoe.errors import require
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, merge_repeated, scatter_weights
-from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.spec import MoECTEImplementation
@@ -62,16 +62,9 @@ def _call(
     dtype, H, E = compute_dtype(hidden_states, options), hidden_states.shape[1], experts.n_experts
     ids, weights = merge_repeated(expert_ids, weights, E)
     blocks = build_blocks(ids, E, options.block_size)
-    output: Tensor = moe_cte_operator(
-        pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype),
-        scatter_weights(ids, weights, E).to(dtype),
-        experts.gate_up,
-        experts.down,
-        experts.biases,
-        experts.scales,
-        [*blocks],
-        Call(options, gate, accumulate).to_text(),
-    )
+    rows = pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype)
+    tensors = [rows, scatter_weights(ids, weights, E).to(dtype), experts.gate_up, experts.down]
+    output = call_moe_cte(tensors, experts.biases, experts.scales, [*blocks], Call(options, gate, accumulate))
     return output[:, :H].to(hidden_states.dtype)
 
 

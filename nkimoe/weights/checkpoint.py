@@ -88,6 +88,10 @@ class Checkpoint:
             raise InputError(file, f"holds {name}, as the index says", "no such tensor", "Download it again.")
         return self._open[file][name]
 
+    def close(self) -> None:
+        """Let go of the files mapped so far; tensors that were handed out stay valid."""
+        self._open.clear()
+
     def experts(self, layer: int, share: Shard = WHOLE) -> LayerExperts:
         """The experts of a layer, each cut to a rank's share of I.
 

@@ -30,7 +30,6 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
 
     For Trn2, which has no MX: the weights take four times the memory of MXFP4, and are rounded to `dtype` (values of
     a block whose scale is below 2**-118 may underflow). Activations are not quantised; input scales are dropped.
-    shard_on_block runs every block, also those behind `conditions`.
 
     Args:
         arguments: of a call of an MX implementation; arrays, or torch CPU tensors that NumPy sees.
@@ -45,8 +44,6 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
     tensors = {name: np.asarray(arguments[name]) for name in _MATRICES}
     result |= _plain(tensors, arguments.get("gate_and_up_proj_bias"), stored, dtype)
     result["spec"] = dense_spec(spec)
-    if result["spec"].implementation is Implementation.shard_on_block:
-        result.pop("conditions", None)
     return result
 
 
@@ -94,8 +91,7 @@ def dense_spec(spec: MoECTESpec) -> MoECTESpec:
     }  # fmt: skip
     on_block, on_i = spec.shard_on_block, spec.shard_on_I
     if on_block is not None:
-        counts: dict[str, Any] = {"n_static_blocks": -1, "n_dynamic_blocks": -1, "top_k": 1, "ep_degree": 1}
-        on_block = replace(on_block, **mx_only, **counts)
+        on_block = replace(on_block, **mx_only)
     if on_i is not None:
         on_i = replace(on_i, **mx_only)
     return MoECTESpec(DENSE_OF[spec.implementation], on_block, on_i)

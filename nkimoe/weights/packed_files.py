@@ -2,7 +2,7 @@
 
 The converted experts go straight into the mapped file, so a checkpoint of any size takes the memory of a few
 experts. Everything is written into `NAME.partial`, which is renamed at the end: a run that is stopped leaves no
-folder called NAME, and what it leaves is removed by the next.
+folder called NAME. The next run of the same packing keeps the layers that were finished, and any other removes them.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from nkimoe.weights.packing import Packing, Progress
 from nkimoe.weights.safetensors_file import create_file, open_tensors, read_header
 
 Array = np.ndarray[Any, np.dtype[Any]]
+RECORD = "run.json"  # in an unfinished folder: what is being packed, and how
 # Types the file format has no name for are stored as unsigned integers, and named in the file's metadata.
 _CARRIERS: dict[np.dtype[Any], np.dtype[Any]] = {
     np.dtype(ml_dtypes.float8_e4m3): np.dtype(np.uint8),
@@ -49,10 +50,11 @@ def pack_checkpoint(
 ) -> list[Path]:
     """Pack layers (all that have experts) of a checkpoint into `target`, one file each; returns the files.
 
-    `progress(done, all)` counts experts.
+    `progress(done, all)` counts experts, those that an earlier run finished included.
 
     Raises:
         RequestError: `target` exists, or a layer is not in the checkpoint. InputError: see `Checkpoint`.
+        Whatever stops the run leaves the layers that were finished for the next one.
     """
     checkpoint, target = Checkpoint(source), Path(target)
     if target.exists():
@@ -60,24 +62,43 @@ def pack_checkpoint(
     chosen = checkpoint.layers if layers is None else list(layers)
     total = sum(len(checkpoint.experts(layer)) for layer in chosen)
     partial = target.with_name(target.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    _open_partial(partial, {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)})
     done = 0
 
     def one_more(of_layer: int, _: int) -> None:
         if progress is not None:
             progress(done + of_layer, total)
 
-    try:
-        for layer in chosen:
-            experts = checkpoint.experts(layer, share)
-            write_layer(partial / layer_file(layer), experts, packing, one_more)
-            done += len(experts)
-        partial.rename(target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
+    for layer in chosen:
+        experts, file = checkpoint.experts(layer, share), partial / layer_file(layer)
+        if not file.exists():
+            unfinished = file.with_suffix(".unfinished")
+            unfinished.unlink(missing_ok=True)
+            write_layer(unfinished, experts, packing, one_more)
+            unfinished.rename(file)
+        done += len(experts)
+        del experts
+        checkpoint.close()  # pages of a file that was read stay in memory as long as it is mapped
+    for path in partial.iterdir():
+        if path.name not in map(layer_file, chosen):
+            path.unlink()
+    partial.rename(target)
     return [target / layer_file(layer) for layer in chosen]
+
+
+def _open_partial(partial: Path, run: dict[str, Any]) -> None:
+    """The folder of an unfinished run; emptied unless that run would have written the same."""
+    record = partial / RECORD
+    if not record.is_file() or json.loads(record.read_text("utf-8")) != run:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        record.write_text(json.dumps(run), "utf-8")
+
+
+def _identity(folder: Path) -> list[list[Any]]:
+    """Names, sizes and times of the files of a checkpoint."""
+    stats = [(path.resolve(), path.stat()) for path in sorted(folder.glob("*.safetensors"))]
+    return [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]
 
 
 def write_layer(path: Path, experts: Sequence[Expert], packing: Packing, progress: Progress | None = None) -> None:

@@ -28,11 +28,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "scale forgotten on the Scalar Engine",
         ),
         (
-            "(*rest[0].steps, *self.up_offset), activated",
-            "(*self.up_offset, *rest[0].steps), activated",
+            "(*each.steps, *self.up_offset), gates",
+            "(*self.up_offset, *each.steps), gates",
             "offset of up before its limits",
         ),
-        ("                _scale(activated, activated, factors, first)\n", "", "affinity on I forgotten"),
+        ("                _scale(activated, activated, factors, each)\n", "", "affinity on I forgotten"),
     ),
     "kernels/stages/dense/hidden.py": (
         (
@@ -128,6 +128,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("((nl.maximum, float(lower)),)", "((nl.minimum, float(lower)),)", "lower limit from above"),
         ("() if lower is None", "() if not lower", "a limit of 0.0 is no limit"),
         ("() if upper is None", "() if not upper", "an upper limit of 0.0 is no limit"),
-        ("data = apply_steps(data, steps[:-1])", "data = apply_steps(data, steps)", "the fused step applied twice"),
+        ("apply_steps(data, steps[:-1], buffer)", "apply_steps(data, steps, buffer)", "the fused step applied twice"),
     ),
 }

@@ -89,5 +89,10 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "offset=offset",
             "every block of the loop saved over the first",
         ),
+        (
+            "return nisa.oob_mode.error if isinstance(part.block.number, int) else nisa.oob_mode.skip",
+            "return nisa.oob_mode.error",
+            "blocks behind the last one saved somewhere",
+        ),
     ),
 }

@@ -5,15 +5,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("is_first=j == 0", "is_first=j <= 1", "the second block replaces what it should add to"),
         ("offset=at * p.B", "offset=at", "block offset not scaled by the block size"),
         (
-            "pattern=[[1, 1], [blocks.step, n]], offset=first",
-            "pattern=[[1, 1], [1, n]], offset=first",
+            "pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first",
+            "pattern=[[0, PARTITIONS], [1, n]], offset=first",
             "experts of neighbouring blocks",
         ),
-        (
-            "pattern=[[0, 128], [step, n]], offset=at",
-            "pattern=[[0, 128], [step, n]]",
-            "affinity experts always from block 0",
-        ),
+        ("self.experts[:, first : first + n]", "self.experts[:, 0:n]", "affinity experts always from block 0"),
         ("nisa.memset(dst=factor, value=E)", "nisa.memset(dst=factor, value=E - 1)", "E off by one"),
         ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
         (
@@ -30,8 +26,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
         ("value=problem.T)", "value=0)", "slots behind the end of a block hold token 0"),
         (
-            "[[n, 128], [1, n], [0, columns // n]]",
-            "[[n, 128], [0, columns // n], [1, n]]",
+            "experts.expand_dim(2).broadcast(2, columns // experts.shape[1])",
+            "experts.expand_dim(1).broadcast(1, columns // experts.shape[1])",
             "tiles and blocks swapped in a broadcast",
         ),
         ("start = (j - window.first) * tiles", "start = (j - window.first)", "block index not scaled by tiles"),
@@ -124,33 +120,76 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/loop_routing.py": (
         (
-            "op0=nl.add, operand0=self.STEP, op1",
-            "op0=nl.add, operand0=0, op1",
-            "the loop computes one block again and again",
+            "_register(_share(largest, plan.loop_blocks - 1,",
+            "_register(_share(largest, 0,",
+            "the last block of an odd count never runs",
         ),
-        ("op1=nl.minimum", "op1=nl.maximum", "the block behind the last one is loaded"),
-        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.rows, b.expert]", "the loop keeps its first token ids"),
-        ("[b.number, b.ids, b.rows, b.expert]", "[b.number, b.ids, b.rows]", "the loop compares with its first expert"),
-        ("else [*state, b.affinities]", "else state", "the loop keeps its first affinities"),
         (
-            "unless_equal(self.block.expert_to_load, self.block.expert, expert_before, self._problem.E)",
-            "unless_equal(self.block.expert_to_load, self.block.expert, self.block.expert, self._problem.E)",
-            "the first block of the loop finds the weights of another",
+            "largest = _share(everybody, cores - 1, cores)",
+            "largest = everybody",
+            "the first core also takes the second one's blocks",
+        ),
+        (
+            "else _share(everybody, 0, cores)",
+            "else _share(everybody, cores - 1, cores)",
+            "the second core computes one block too many",
+        ),
+        ("self.later = largest", "pass", "both cores begin with the same block"),
+        ("op=nl.greater_equal", "op=nl.greater", "a block behind the last one is computed"),
+        (
+            "experts[:, 1:], experts[:, :-1], self.problem.E",
+            "experts[:, 1:], experts[:, 1:], self.problem.E",
+            "only the first block of the loop loads weights",
+        ),
+        (
+            "experts[:, 0:1], last, self.problem.E",
+            "experts[:, 0:1], experts[:, 0:1], self.problem.E",
+            "the loop's first block finds the weights of another",
+        ),
+        (
+            "predicate=nobody)\n        return ids",
+            "predicate=nobody, reverse_pred=True)\n        return ids",
+            "pads and tokens confused",
+        ),
+        (
+            "values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:]",
+            "values, src=float(self.problem.E), predicate=self._nobody",
+            "a core without blocks never loads weights",
+        ),
+        ("offset = ahead * PARTITIONS * self.width", "offset = 0", "the loop computes its first blocks twice"),
+        (
+            "nisa.tensor_copy(dst=self._affinities, src=other._affinities, engine=nisa.engine.gpsimd)",
+            "pass",
+            "the loop keeps its first affinities",
+        ),
+        (
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, here]",
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, 0:n]",
+            "affinities of other experts",
+        ),
+        (
+            "            nisa.tensor_tensor(dst=numbers, data1=numbers, data2=later, op=nl.add)\n",
+            "",
+            "the second core saves over the first one's checkpoints",
         ),
     ),
     "kernels/schedules/device_loops.py": (
         (
-            "count_blocks(layer.request.conditions, layer.plan.looped_of(0))",
-            "layer.plan.looped_of(0).count",
+            "nl.fori_loop(0, tables.blocks.iterations, body)",
+            "nl.fori_loop(0, (plan.problem.N - plan.static_blocks + 1) // 2, body)",
             "the loop runs as often as there are blocks",
         ),
         ("        now.take(following)\n", "", "the loop never moves on"),
         (
             "        layer.output.rewind()\n",
-            "        layer.output.rows(following.block.ids[:, 0:1])\n",
+            "        layer.output.rows(following.blocks[0].ids[:, 0:1])\n",
             "old rows read for nobody",
         ),
-        ("Span(first, p.N - first)", "Span(first, 0)", "checkpoints of blocks that may not run never cleared"),
+        (
+            "layer.checkpoints.clear(plan.cleared_by(core))",
+            "layer.checkpoints.clear(range(0))",
+            "checkpoints of blocks that may not run never cleared",
+        ),
     ),
     "kernels/schedules/static.py": (
         (

@@ -12,7 +12,7 @@ from support.checkpoints import check_checkpoints
 from support.inputs import DTYPES
 from support.launch import assert_same_bits, run
 
-from nkimoe import ExpertAffinityScaleMode
+from nkimoe import BlockShardStrategy, ExpertAffinityScaleMode
 
 VARIANTS = ("shard_on_block", "shard_on_i", "shard_on_i_hybrid", "shard_on_i_dropping")
 BASE = [Case(variant=v, T=150, H=256, I=208, checkpoints=v != "shard_on_i_dropping") for v in VARIANTS]
@@ -31,6 +31,11 @@ BASE = [Case(variant=v, T=150, H=256, I=208, checkpoints=v != "shard_on_i_droppi
     *(replace(case, scaling=ExpertAffinityScaleMode.PRE_SCALE) for case in BASE),
     *(replace(case, dtype="float16", scaling=ExpertAffinityScaleMode.NO_SCALE) for case in BASE),
     replace(BASE[1], H=4096, I=3200, E=2, K=1),
+    *(
+        replace(BASE[0], conditions=1, static_blocks=1, padding_blocks=n, strategy=strategy)
+        for n in (2, 3)
+        for strategy in BlockShardStrategy
+    ),
 )
 def test_checkpoints_agree_with_the_reference(case: Case) -> None:
     check_checkpoints(run(case))

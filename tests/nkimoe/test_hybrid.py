@@ -1,4 +1,4 @@
-"""shard_on_i_hybrid: unrolled blocks, then a device loop as long as `conditions` says."""
+"""Hybrids, and shard_on_block with `conditions`: unrolled blocks, then a device loop as long as `conditions` says."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from support.case import Case, cases
 from support.inputs import build_inputs
 from support.launch import assert_matches_reference, assert_same_bits, check, run
 
-from nkimoe import ActFnType, ExpertAffinityScaleMode
+from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkisim.observe import Recorder
 
 HYBRID = Case(variant="shard_on_i_hybrid", T=300, H=256, I=80)
+ON_BLOCK = Case(T=300, H=256, I=80, static_blocks=0, conditions=1)
+HALVES = replace(ON_BLOCK, strategy=BlockShardStrategy.HI_LO)
 
 
 @cases(
@@ -45,18 +47,39 @@ def test_every_option(case: Case) -> None:
     check(case)
 
 
-def test_no_block_at_all() -> None:
-    case = replace(HYBRID, static_blocks=0, padding_blocks=1)
+@cases(
+    *(
+        replace(case, static_blocks=static, padding_blocks=padding)
+        for case in (ON_BLOCK, HALVES)
+        for static, padding in ((None, 1), (0, 0), (0, 1), (3, 0), (2, 3))
+    ),
+    *(replace(case, T=900, E=9, K=2, padding_blocks=2) for case in (ON_BLOCK, HALVES)),
+    replace(HALVES, T=900, E=2, padding_blocks=30, routing="one_expert", K=1),
+    replace(HALVES, cores=1, T=700),
+    replace(HALVES, B=384, T=2000, skip_token=False),
+    replace(HALVES, B=200, skip_weight=True, per_core_output=True),
+    replace(HALVES, H=4096, I=3200, T=300, E=2, K=1),
+    replace(ON_BLOCK, K=1, accumulating=False, dynamic_blocks=3, static_blocks=None),
+)
+def test_blocks_shared_out_to_two_cores_in_the_loop(case: Case) -> None:
+    check(case)
+
+
+@cases(HYBRID, ON_BLOCK, HALVES)
+def test_no_block_at_all(case: Case) -> None:
+    case = replace(case, static_blocks=0, padding_blocks=1)
     inputs = build_inputs(case)
     inputs["conditions"] = np.zeros_like(inputs["conditions"])
     assert not run(case, inputs).output.any()
 
 
-def test_blocks_behind_the_conditions_are_not_computed() -> None:
-    case = replace(HYBRID, static_blocks=1)
+@cases(HYBRID, ON_BLOCK, HALVES)
+def test_blocks_behind_the_conditions_are_not_computed(case: Case) -> None:
+    case = replace(case, static_blocks=1)
     inputs = build_inputs(case)
-    inputs["conditions"] = (np.arange(inputs["conditions"].size) < 3).astype(np.int32)
-    assert_matches_reference(run(case, inputs))
+    for real in (1, 2, 3, 4):
+        inputs["conditions"] = (np.arange(inputs["conditions"].size) < real).astype(np.int32)
+        assert_matches_reference(run(case, inputs))
 
 
 def test_unrolled_and_looped_blocks_give_the_same_bits() -> None:
@@ -68,11 +91,12 @@ def test_unrolled_and_looped_blocks_give_the_same_bits() -> None:
         assert_same_bits(run(replace(case, static_blocks=static)).output, expected.output)
 
 
-def test_padding_blocks_cost_nothing_in_the_loop() -> None:
+@cases(HYBRID, ON_BLOCK)
+def test_padding_blocks_cost_nothing_in_the_loop(case: Case) -> None:
     """The same number of blocks is allocated; fewer hold tokens."""
     counts = []
     for real in (2, 4):
-        case = replace(HYBRID, static_blocks=0, routing="one_expert", K=1, T=128 * real, padding_blocks=6 - real)
+        case = replace(case, static_blocks=0, routing="one_expert", K=1, T=128 * real, padding_blocks=6 - real)
         recorder = Recorder()
         run(case, observers=[recorder])
         counts.append(sum(e.opcode == "nc_matmul" for e in recorder.events))

@@ -12,6 +12,7 @@ from support.launch import plan_of, run
 
 from nkimoe import ExpertAffinityScaleMode
 from nkimoe.problem import Problem
+from nkimoe.shares import half_of_each_mx_block
 from nkimoe.targets import TARGETS
 from nkimoe.tiling import GOOD_ROW_BYTES, Load, ceil_div, choose_tiling, even_width, spans
 
@@ -121,3 +122,11 @@ def test_even_pieces_are_no_more_than_needed(total: int, most: int) -> None:
     assert width <= most
     assert width == total or width % 128 == 0
     assert ceil_div(total, width) == ceil_div(total, most)
+
+
+@pytest.mark.parametrize(
+    ("I", "columns"), [(1536, (1024, 512)), (768, (512, 256)), (512, (256, 256)), (192, (128, 64)), (96, (64, 32))]
+)
+def test_cores_divide_whole_tiles_of_I_for_mx_and_a_single_tile_in_blocks(I: int, columns: tuple[int, int]) -> None:
+    problem = Problem(T=100, H=1024, B=128, E=2, N=4, I=I, rows=100, cores=2)
+    assert tuple(half_of_each_mx_block(problem, core).inner.size for core in range(2)) == columns

@@ -123,7 +123,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("gate_clamp_lower_limit", {"gate_clamp_lower_limit": 1.0, "gate_clamp_upper_limit": 0.5}),
     ("up_clamp_lower_limit", {"up_clamp_lower_limit": 0.0, "up_clamp_upper_limit": -0.5}),
     # arguments and options of other implementations
-    ("conditions", {"conditions": np.ones(3, np.int32)}),
+    ("conditions", {"conditions": np.ones(30, np.int32)}),
     ("gate_up_activations_T", {"gate_up_activations_T": zeros(2, 2, 32, 127)}),
     ("gate_up_activations_T", {"gate_up_activations_T": zeros(2, 2, 32, 128, dtype=np.int32)}),
     ("gate_up_activations_T", {"gate_up_activations_T": 3}),
@@ -139,7 +139,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     *[
         (f"spec.shard_on_block.{name}", {"spec": spec(**{name: value})})
         for name, value in {
-            "n_block_per_iter": 2, "n_static_blocks": 1, "n_dynamic_blocks": 55, "top_k": 8, "ep_degree": 4,
+            "n_block_per_iter": 2, "n_static_blocks": -2, "n_dynamic_blocks": True, "top_k": 0, "ep_degree": 0.5,
         }.items()
     ],
     *[
@@ -154,6 +154,10 @@ BAD: list[tuple[str, dict[str, Any]]] = [
         {"spec": spec(per_core_output=True), "is_tensor_update_accumulating": False},
     ),
     ("spec.shard_on_block.per_core_output", {"spec": spec(per_core_output=True, non_overlapping_shards=True)}),
+    (
+        "spec.shard_on_block.non_overlapping_shards",
+        {"spec": spec(non_overlapping_shards=True), "conditions": np.ones(len(INPUTS["block_to_expert"]), np.int32)},
+    ),
 ]  # fmt: skip
 
 

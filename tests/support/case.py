@@ -40,8 +40,9 @@ class Case:
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
-        static_blocks: num_static_block of a hybrid, n_static_blocks of shard_on_block_mx; dynamic_blocks: its
-            n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all.
+        static_blocks: num_static_block of a hybrid, n_static_blocks where blocks are split; dynamic_blocks: its
+            n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all; -1: as the variant
+            needs them (one more, or none).
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
 
@@ -85,7 +86,7 @@ class Case:
     carrier: bool = False
     static_blocks: int | None = None
     dynamic_blocks: int = -1
-    conditions: int | None = 1
+    conditions: int | None = -1
     values: str = "normal"
     seed: int = 0
 
@@ -95,9 +96,11 @@ class Case:
         return "-".join(_label(name, value) for name, value in different) or "default"
 
     @property
-    def loops(self) -> bool:
-        """Whether the variant reads `conditions`."""
-        return self.variant in ("shard_on_i_hybrid", "shard_on_block_mx", "shard_on_i_mx_hybrid")
+    def extra_conditions(self) -> int | None:
+        """Elements of `conditions` beyond one a block; None without them."""
+        if self.conditions != -1:
+            return self.conditions
+        return 1 if self.variant in ("shard_on_i_hybrid", "shard_on_block_mx", "shard_on_i_mx_hybrid") else None
 
     @property
     def is_mx(self) -> bool:
@@ -131,6 +134,8 @@ class Case:
                 non_overlapping_shards=self.non_overlapping,
                 checkpoint_activation=self.checkpoints,
                 expert_affinity_multiply_on_I=self.multiply_on_i,
+                n_static_blocks=-1 if self.static_blocks is None else self.static_blocks,
+                n_dynamic_blocks=self.dynamic_blocks,
             )
             return MoECTESpec(implementation, shard_on_block=on_block)
         on_i = ShardOnIConfig(self.checkpoints, self.multiply_on_i, self.static_blocks, **stored)

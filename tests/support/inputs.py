@@ -127,9 +127,9 @@ def route(case: Case, expert_ids: Array, weights: Array) -> dict[str, Any]:
         "token_position_to_id": mapping.token_position_to_id.reshape(-1, case.B)[order].reshape(-1),
         "block_to_expert": mapping.block_to_expert[order],
     }
-    if case.loops and case.conditions is not None:
+    if case.extra_conditions is not None:
         blocks = mapping.block_to_expert.size
-        routing["conditions"] = (np.arange(blocks + case.conditions) < mapping.n_real_blocks).astype(np.int32)
+        routing["conditions"] = (np.arange(blocks + case.extra_conditions) < mapping.n_real_blocks).astype(np.int32)
     return routing
 
 

@@ -8,40 +8,43 @@ import nki.language as nl
 
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.schedules.static import Program, run_blocks
-from nkimoe.kernels.stages.loop_routing import ROUTINGS, count_blocks
-from nkimoe.tiling import Span
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.loop_routing import LoopRouting, LoopTables
 
 
 def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
     """Unroll the first blocks, whatever they hold; then loop over the others, as many as `conditions` says.
 
     The loop's first block starts loading during the last unrolled block, and each following one during the block
-    before it, as in the unrolled part. Behind the last one a block is loaded that nobody computes. Cores that take
-    turns loop equally often: the second one may compute a block without tokens.
+    before it, as in the unrolled part. Behind the last one a block without tokens is loaded. Both cores loop equally
+    often.
     """
-    p, core, first = layer.problem, nl.program_id(0), layer.plan.static_blocks
-    unrolled, looped = layer.plan.unrolled_of(core).count, layer.plan.looped_of(core)
-    layer.checkpoints.clear(Span(first, p.N - first))
-    if first == p.N:
+    plan, core = layer.plan, nl.program_id(0)
+    unrolled = plan.unrolled_of(core).count
+    if plan.static_blocks == plan.problem.N:
         run_blocks(layer.blocks(unrolled), None, layer, program)
         return layer.finish()
-    routing = ROUTINGS[looped.step]
-    now, following = (routing(layer.request, p, layer.scaling, layer.routing.out_of_bounds) for _ in range(2))
-    now.load(looped.first, layer.routing.experts[:, unrolled - 1 : unrolled] if unrolled else None)
-    entry = layer.parts_of(now.block)[0]
+    layer.checkpoints.clear(plan.cleared_by(core))
+    tables = LoopTables(layer.request, plan, core)
+    now, following = (LoopRouting(tables, layer.scaling, layer.routing.out_of_bounds) for _ in range(2))
+    now.load(None)
+    entry = _parts(now, layer)[0]
     if unrolled:
         run_blocks(layer.blocks(unrolled), entry, layer, program)
     else:
         layer.start(entry)
-        layer.prepare_output([])
 
-    def body(_: Any) -> None:
+    def body(iteration: Any) -> None:
         layer.output.rewind()
-        following.load_after(now)
-        parts = [*layer.parts_of(now.block), layer.parts_of(following.block)[0]]
+        following.load(iteration, ahead=1)
+        parts = [*_parts(now, layer), _parts(following, layer)[0]]
         for part, next_part, after in zip(parts, parts[1:], [*parts[2:], None], strict=False):
             program(part, next_part, after, layer)
         now.take(following)
 
-    nl.fori_loop(0, count_blocks(layer.request.conditions, layer.plan.looped_of(0)), body)
+    nl.fori_loop(0, tables.blocks.iterations, body)
     return layer.finish()
+
+
+def _parts(routing: LoopRouting, layer: Layer) -> list[Part]:
+    return [part for block in routing.blocks for part in layer.parts_of(block)]

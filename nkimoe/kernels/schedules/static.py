@@ -23,10 +23,10 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: L
     """Process blocks in order. `afterwards` follows the last part."""
     parts = (part for block in blocks for part in layer.parts_of(block))
     window = list(islice(parts, 1))
-    for first in window:
-        layer.start(first)
+    layer.start(window[0] if window else None)
     window += islice(parts, 1)
-    layer.prepare_output(window[1:])
+    for second in window[1:]:
+        layer.token_rows.gather(second)
     while window:
         window += islice(parts, 3 - len(window))
         now = window.pop(0)

@@ -25,8 +25,8 @@ class NoCheckpoints:
 
     tensors: tuple[Any, ...] = ()
 
-    def clear(self, blocks: Span) -> None:
-        """Zero the checkpoints of blocks that may never be computed."""
+    def clear(self, blocks: range) -> None:
+        """Zero the checkpoints of blocks that may never be computed; not of all: the other core does others."""
 
     def gate_up(self, projections: Projections, part: Part) -> Projections:
         """The projections, saved after their steps."""
@@ -48,8 +48,8 @@ class Checkpoints(NoCheckpoints):
         self._share, self._gate_up, self._down = share, gate_up, down
         self.tensors = (gate_up,) if down is None else (gate_up, down)
 
-    def clear(self, blocks: Span) -> None:
-        for block in range(blocks.start, blocks.stop):
+    def clear(self, blocks: range) -> None:
+        for block in blocks:
             for which in range(2):
                 for rows in spans(self._share.inner.size, PARTITIONS):
                     for slots in spans(self._gate_up.shape[3], PSUM_COLUMNS):
@@ -58,18 +58,22 @@ class Checkpoints(NoCheckpoints):
                 for slots in spans(self._down.shape[1], PARTITIONS):
                     for columns in spans(self._share.written.size, PSUM_COLUMNS, self._share.written.start):
                         _zero(self._down_at(block, slots, columns))
+        if blocks.step > 1:  # either core may save what the other one zeroes
+            for tensor in self.tensors:
+                nisa.core_barrier(data=tensor, cores=(0, 1))
 
     def gate_up(self, projections: Projections, part: Part) -> Projections:
         for group in projections:
             yield tuple(self._saved(p, part) for p in group)
             if len(group) == 1:
                 rows, slots = self._place(group[0], part)
-                _zero(self._gate_up_at(part.block.number, 0, rows, slots))
+                _zero(self._gate_up_at(part.block.number, 0, rows, slots), _out_of_bounds(part))
 
     def _saved(self, p: Any, part: Part) -> Any:
         data = apply_steps(p.data, p.steps)
         rows, slots = self._place(p, part)
-        _store(self._gate_up_at(part.block.number, p.which, rows, slots), data[:, 0 : slots.size])
+        there = self._gate_up_at(part.block.number, p.which, rows, slots)
+        _store(there, data[:, 0 : slots.size], _out_of_bounds(part))
         return replace(p, data=data, steps=())
 
     def _place(self, p: Any, part: Part) -> tuple[Span, Span]:
@@ -83,7 +87,8 @@ class Checkpoints(NoCheckpoints):
             if self._down is not None:
                 first = tile * PARTITIONS
                 slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
-                _store(self._down_at(part.block.number, slots, columns), result[0 : slots.size, :])
+                there = self._down_at(part.block.number, slots, columns)
+                _store(there, result[0 : slots.size, :], _out_of_bounds(part))
             yield tile, columns, result
 
     def _gate_up_at(self, block: Any, which: int, rows: Span, slots: Span) -> Any:
@@ -108,18 +113,23 @@ def _of_block(tensor: Any, block: Any, pattern: list[list[int]], offset: int) ->
     return tensor.ap(pattern=pattern, offset=offset, scalar_offset=block, indirect_dim=0)
 
 
-def _store(dst: Any, data: Any) -> None:
+def _out_of_bounds(part: Part) -> Any:
+    """A block behind the last one, which a loop may come to, saves nothing."""
+    return nisa.oob_mode.error if isinstance(part.block.number, int) else nisa.oob_mode.skip
+
+
+def _store(dst: Any, data: Any, out_of_bounds: Any) -> None:
     """Round to the type of the checkpoint, on the engine that has least to do, and write."""
     tile = nl.ndarray(tuple(data.shape), dtype=dst.dtype, buffer=nl.sbuf)
     engine = nisa.engine.gpsimd if data.buffer == nl.sbuf else nisa.engine.scalar
     nisa.tensor_copy(dst=tile, src=data, engine=engine)
-    nisa.dma_copy(dst=dst, src=tile)
+    nisa.dma_copy(dst=dst, src=tile, oob_mode=out_of_bounds)
 
 
-def _zero(dst: Any) -> None:
+def _zero(dst: Any, out_of_bounds: Any = nisa.oob_mode.error) -> None:
     tile = nl.ndarray(tuple(dst.shape), dtype=dst.dtype, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=0)
-    nisa.dma_copy(dst=dst, src=tile)
+    nisa.dma_copy(dst=dst, src=tile, oob_mode=out_of_bounds)
 
 
 def make_checkpoints(request: Request, plan: Plan, share: Share) -> NoCheckpoints:

@@ -20,22 +20,26 @@ def limit_steps(clamp: tuple[float | None, float | None]) -> Steps:
     return (*low, *high)
 
 
-def apply_steps(data: Any, steps: Steps) -> Any:
-    """`data` after all steps, fp32 in SBUF; `data` itself if there are none."""
+def apply_steps(data: Any, steps: Steps, buffer: Any = nl.sbuf) -> Any:
+    """`data` after all steps, fp32; `data` itself if there are none."""
     for i in range(0, len(steps), 2):
         pair = steps[i : i + 2]
         (op0, operand0), (op1, operand1) = pair if len(pair) == 2 else (*pair, (None, None))
-        out = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
+        out = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=buffer)
         nisa.tensor_scalar(dst=out, data=data, op0=op0, operand0=operand0, op1=op1, operand1=operand1)
         data = out
     return data
 
 
-def multiply_after(dst: Any, data: Any, steps: Steps, factor: Any) -> None:
-    """dst = steps(data) * factor; an odd step joins the multiplication's pass."""
+def multiply_after(dst: Any, data: Any, steps: Steps, factor: Any, buffer: Any = nl.sbuf) -> None:
+    """dst = steps(data) * factor; an odd step joins the multiplication's pass.
+
+    Args:
+        buffer: where the data waits between steps. Reading one input of two from PSUM is twice as fast.
+    """
     if len(steps) % 2:
-        data = apply_steps(data, steps[:-1])
+        data = apply_steps(data, steps[:-1], buffer)
         op, operand = steps[-1]
         nisa.scalar_tensor_tensor(dst=dst, data=data, op0=op, operand0=operand, op1=nl.multiply, operand1=factor)
     else:
-        nisa.tensor_tensor(dst=dst, data1=apply_steps(data, steps), data2=factor, op=nl.multiply)
+        nisa.tensor_tensor(dst=dst, data1=apply_steps(data, steps, buffer), data2=factor, op=nl.multiply)

@@ -9,11 +9,13 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.dense.dequantise import GATE
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.request import Request
 from nkimoe.spec import ActFnType
 from nkimoe.tiling import PARTITIONS
+from nkimoe.variants import VARIANTS
 
 ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
     ActFnType.SiLU: (nl.silu,),
@@ -32,36 +34,44 @@ class GatedActivation:
     Attributes:
         functions: activation functions, applied in order.
         up_offset: steps that follow the limits of the up projection.
+        buffer: where the up projection waits between steps.
     """
 
     functions: tuple[Any, ...]
     up_offset: Steps
+    buffer: Any = nl.sbuf
 
     @classmethod
     def from_request(cls, request: Request) -> GatedActivation:
         """Only an offset that is not zero becomes a step."""
-        offset = float(request.up_offset)
-        return cls(ACTIVATIONS[request.activation_function], ((nl.add, offset),) if offset else ())
+        offset, is_mx = float(request.up_offset), VARIANTS[request.spec.implementation].is_mx
+        steps: Steps = ((nl.add, offset),) if offset else ()
+        return cls(ACTIVATIONS[request.activation_function], steps, nl.psum if is_mx else nl.sbuf)
 
     def intermediate(self, projections: Iterable[tuple[Any, ...]], part: Part, layer: Any, factors: Any) -> Any:
         """What the down projection multiplies, in the form `layer.weights` keeps it.
 
         Args:
-            projections: (gate, up) or (up,) of one tile of I after another.
+            projections: some projections after others; each gate before the up it belongs to.
             factors: fp32 [128, tokens] that multiplies all rows, or None.
         """
         hidden = layer.weights.hidden(part.tiles.size * PARTITIONS)
-        for first, *rest in projections:
-            staged = hidden.stage(first)
-            if rest:
-                activated = self._activate(first)
-                _scale(activated, activated, factors, first)
-                multiply_after(staged, rest[0].data, (*rest[0].steps, *self.up_offset), activated)
+        gates: dict[tuple[int, int], Any] = {}
+        for each in (projection for some in projections for projection in some):
+            place = each.tile, each.tokens.start
+            if each.which == GATE:
+                activated = self._activate(each)
+                _scale(activated, activated, factors, each)
+                gates[place] = activated
+                continue
+            staged = hidden.stage(each)
+            if place in gates:
+                multiply_after(staged, each.data, (*each.steps, *self.up_offset), gates.pop(place), self.buffer)
             elif factors is None:
-                self._activate_into(staged, first.data, (*first.steps, *self.up_offset))
+                self._activate_into(staged, each.data, (*each.steps, *self.up_offset))
             else:
-                _scale(staged, self._activate(first, self.up_offset), factors, first)
-            hidden.settle(first, staged)
+                _scale(staged, self._activate(each, self.up_offset), factors, each)
+            hidden.settle(each, staged)
         return hidden.tile
 
     def _activate(self, projection: Any, more: Steps = ()) -> Any:

@@ -23,8 +23,8 @@ class BlockRouting:
         number: which block, from 0; an int, or an int32 tile [1, 1] inside a device loop.
         ids: int32 [128, tiles], the token of each slot.
         rows: int32 [128, tiles], row of the affinity column: id * E + expert.
-        expert: int32 [1, 1].
-        expert_to_load: int32 [1, 1], the same, or E when the block before used this expert too.
+        expert: int32 [128, 1], equal on all partitions.
+        expert_to_load: int32 [128, 1], the same, or E when the block before used this expert too.
         affinities: fp32 [128, tiles], or None when no stage reads them.
         is_first: the core has written no results yet.
     """
@@ -86,7 +86,7 @@ class Routing:
     """Routing tables of one core's blocks, loaded some blocks at a time, and the experts of all of them.
 
     Attributes:
-        experts: int32 [1, blocks].
+        experts: int32 [128, blocks], equal on all partitions.
         out_of_bounds: what a gather does with pad ids.
     """
 
@@ -94,8 +94,8 @@ class Routing:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
-        self.experts = nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
-        source = request.block_to_expert.ap(pattern=[[1, 1], [blocks.step, n]], offset=first)
+        self.experts = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
+        source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
         nisa.dma_copy(dst=self.experts, src=source)
         self._to_load = _experts_to_load(self.experts, problem.E)
         self.out_of_bounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
@@ -121,7 +121,7 @@ class Routing:
         )
 
     def _load(self, first: int, n: int) -> _Window:
-        """Two DMAs, and the affinity rows computed exactly, in int32."""
+        """The ids, and the affinity rows computed exactly, in int32."""
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
         ids = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf, name=f"token_ids_{first}")
@@ -132,11 +132,8 @@ class Routing:
                 pattern=[pattern[0], [step * p.B, n], pattern[1]], offset=at * p.B + offset
             ),
         )  # fmt: skip
-        everywhere = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name=f"experts_everywhere_{first}")
-        experts = self._request.block_to_expert.ap(pattern=[[0, 128], [step, n]], offset=at)
-        nisa.dma_copy(dst=everywhere, src=experts)
         rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
-        return _Window(first, ids, affinity_rows(rows, ids, everywhere, p.E))
+        return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], p.E))
 
 
 def load_ids(ids: Any, problem: Problem, view: Callable[[list[list[int]], int], Any]) -> None:
@@ -160,20 +157,20 @@ def affinity_rows(rows: Any, ids: Any, experts: Any, E: int) -> Any:
         rows, ids: int32 [128, blocks * tiles].
         experts: int32 [128, blocks].
     """
-    n, columns = experts.shape[1], ids.shape[1]
+    columns = ids.shape[1]
     factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=factor, value=E)
     everywhere = factor.ap(pattern=[[1, 128], [0, columns]])
     nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
-    per_tile = experts.ap(pattern=[[n, 128], [1, n], [0, columns // n]])
+    per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
     return rows
 
 
 def _experts_to_load(experts: Any, E: int) -> Any:
-    """int32 [1, blocks]: the expert of each block, or E where the block before has the same one."""
+    """int32 [128, blocks]: the expert of each block, or E where the block before has the same one."""
     n = experts.shape[1]
-    to_load = nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
+    to_load = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
     nisa.tensor_copy(dst=to_load, src=experts)
     if n > 1:
         unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)
@@ -181,7 +178,7 @@ def _experts_to_load(experts: Any, E: int) -> Any:
 
 
 def unless_equal(dst: Any, now: Any, before: Any, otherwise: int) -> None:
-    """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [1, n]."""
+    """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [rows, n]."""
     shape = tuple(now.shape)
     same = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=same, data1=now, data2=before, op=nl.equal)

@@ -1,4 +1,4 @@
-"""Routing of one block whose number is known only on the device."""
+"""Routing of blocks that a device loop processes: how many there are is known only on the device."""
 
 from __future__ import annotations
 
@@ -9,129 +9,213 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_ids, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
-from nkimoe.problem import Problem
+from nkimoe.plan import Plan
 from nkimoe.request import Request
-from nkimoe.shares import BlockRange
-from nkimoe.tiling import PARTITIONS
+from nkimoe.tiling import PARTITIONS, ROUTING_COLUMNS, Span, ceil_div, spans
+
+
+class LoopBlocks:
+    """Which of the blocks behind the unrolled ones this core computes: `count` of them, a number in SBUF.
+
+    Attributes:
+        most: how many there can be.
+        step: distance of one from the next.
+        first: number of the first one; with `later`, int32 [128, 1], so many blocks further on.
+        count: int32 [128, 1], those whose condition is 1.
+        iterations: a register; as many for both cores, because they meet in the loop.
+    """
+
+    def __init__(self, request: Request, plan: Plan, core: int) -> None:
+        looped, total = plan.looped_of(core), plan.problem.N - plan.static_blocks
+        self.most, self.step, self.first, self.later = looped.count, looped.step, looped.first, None
+        ones = _integers(PARTITIONS, total)
+        view = request.conditions.ap(pattern=[[0, PARTITIONS], [1, total]], offset=plan.static_blocks)
+        nisa.dma_copy(dst=ones, src=view)
+        everybody = _integers(PARTITIONS, 1)
+        nisa.tensor_reduce(dst=everybody, op=nl.add, data=ones, axis=1)
+        cores = 1 if plan.halves_intermediate else plan.problem.cores
+        largest = _share(everybody, cores - 1, cores)
+        self.count = largest if core == 0 or cores == 1 else _share(everybody, 0, cores)
+        if cores > 1 and core == 1 and self.step == 1:
+            self.later = largest
+        self.iterations = _register(_share(largest, plan.loop_blocks - 1, plan.loop_blocks))
+
+    def view(self, tensor: Any, width: int, pattern: list[list[int]], offset: int = 0) -> Any:
+        """A part of a tensor with `width` elements a block, counted from this core's first one."""
+        offset += self.first * width
+        if self.later is None:
+            return tensor.ap(pattern=pattern, offset=offset)
+        rows = tensor.reshape((-1, width))
+        return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
+
+
+class LoopTables:
+    """What the stages read about the blocks of the loop, for each iteration a row of tables in HBM.
+
+    Behind the last block come blocks without tokens, whose experts and numbers are out of bounds: they load no weights
+    and save nothing. One iteration more than the most there can be is loaded ahead, and never computed.
+    """
+
+    def __init__(self, request: Request, plan: Plan, core: int) -> None:
+        self.blocks = LoopBlocks(request, plan, core)
+        self._request, self.problem, self.at_once = request, plan.problem, plan.loop_blocks
+        iterations = ceil_div(plan.looped_of(0).count, self.at_once) + 1
+        self._positions = iterations * self.at_once
+        before = plan.unrolled_of(core)
+        experts, self._nobody = self._experts(), self._behind_the_last()
+        to_load = _copy(experts)
+        unless_equal(to_load[:, 1:], experts[:, 1:], experts[:, :-1], self.problem.E)
+        if before.count:
+            last = _integers(PARTITIONS, 1)
+            view = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, 1]], offset=before.block(before.count - 1))
+            nisa.dma_copy(dst=last, src=view)
+            unless_equal(to_load[:, 0:1], experts[:, 0:1], last, self.problem.E)
+        numbers, to_use = self._numbers(), _copy(experts)
+        nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
+        for values in (to_use, to_load):  # the first block has weights, even if it is nobody's
+            nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
+        self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
+        shape = (iterations, PARTITIONS, self.width)
+        self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
+        most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
+        for some in spans(iterations, most):
+            self._store(some, experts, (to_use, to_load, numbers))
+
+    def load(self, tile: Any, iteration: Any, ahead: int) -> None:
+        """Tables of an iteration, counted from a register."""
+        pattern = [[self.width, PARTITIONS], [1, self.width]]
+        offset = ahead * PARTITIONS * self.width
+        if iteration is None:
+            nisa.dma_copy(dst=tile, src=self._rows.ap(pattern=pattern, offset=offset))
+            return
+        view = self._rows.ap(pattern=pattern, offset=offset, scalar_offset=iteration, indirect_dim=0)
+        nisa.dma_copy(dst=tile, src=view)
+
+    def _experts(self) -> Any:
+        """int32 [128, positions]; 0 behind the last block there can be."""
+        experts = _integers(PARTITIONS, self._positions)
+        nisa.memset(dst=experts, value=0)
+        if most := self.blocks.most:
+            view = self.blocks.view(self._request.block_to_expert, 1, [[0, PARTITIONS], [self.blocks.step, most]])
+            nisa.dma_copy(dst=experts[:, 0:most], src=view)
+        return experts
+
+    def _behind_the_last(self) -> Any:
+        """uint8 [128, positions]: 1 where this core has no block."""
+        positions = _integers(PARTITIONS, self._positions)
+        nisa.iota(dst=positions, pattern=[[1, self._positions]])
+        nobody = nl.ndarray((PARTITIONS, self._positions), dtype=nl.uint8, buffer=nl.sbuf)
+        count = self.blocks.count.ap(pattern=[[1, PARTITIONS], [0, self._positions]])
+        nisa.tensor_tensor(dst=nobody, data1=positions, data2=count, op=nl.greater_equal)
+        return nobody
+
+    def _numbers(self) -> Any:
+        """int32 [128, positions]."""
+        numbers = _integers(PARTITIONS, self._positions)
+        nisa.iota(dst=numbers, pattern=[[self.blocks.step, self._positions]], offset=self.blocks.first)
+        if self.blocks.later is not None:
+            later = self.blocks.later.ap(pattern=[[1, PARTITIONS], [0, self._positions]])
+            nisa.tensor_tensor(dst=numbers, data1=numbers, data2=later, op=nl.add)
+        return numbers
+
+    def _store(self, some: Span, experts: Any, vectors: tuple[Any, ...]) -> None:
+        """Tables of some iterations."""
+        tiles, n = self.problem.tiles_per_block, some.size * self.at_once
+        first = some.start * self.at_once
+        here = slice(first, first + n)
+        ids = self._ids(first, n)
+        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, here], self.problem.E)
+        table = nl.ndarray((PARTITIONS, some.size, self.width), dtype=nl.int32, buffer=nl.sbuf)
+        at = 0
+        for values in (ids, rows, *(vector[:, here] for vector in vectors)):
+            width = values.shape[1] // some.size
+            parts = values.reshape((PARTITIONS, some.size, width))
+            nisa.tensor_copy(dst=table[:, :, at : at + width], src=parts)
+            at += width
+        pattern = [[self.width, PARTITIONS], [PARTITIONS * self.width, some.size], [1, self.width]]
+        nisa.dma_copy(dst=self._rows.ap(pattern=pattern, offset=some.start * PARTITIONS * self.width), src=table)
+
+    def _ids(self, first: int, n: int) -> Any:
+        """int32 [128, n blocks * tiles], pads where there is no block."""
+        p, tiles, blocks = self.problem, self.problem.tiles_per_block, self.blocks
+        ids = _integers(PARTITIONS, n * tiles)
+        table = ids.reshape((PARTITIONS, n, tiles))
+        real = max(0, min(n, blocks.most - first))
+        if real < n:
+            nisa.memset(dst=ids, value=p.T)
+        if real:
+
+            def view(pattern: list[list[int]], offset: int) -> Any:
+                each = [pattern[0], [blocks.step * p.B, real], pattern[1]]
+                return blocks.view(self._request.token_position_to_id, p.B, each, first * blocks.step * p.B + offset)
+
+            load_ids(table[:, 0:real, :], p, view)
+        nobody = self._nobody.ap(pattern=[[self._positions, PARTITIONS], [1, n], [0, tiles]], offset=first)
+        nisa.tensor_copy_predicated(dst=table, src=float(p.T), predicate=nobody)
+        return ids
 
 
 class LoopRouting:
-    """The tables of one block in tiles that outlive an iteration.
+    """The blocks of one iteration, in tiles that outlive it.
 
     Attributes:
-        block: what the stages read.
+        blocks: what the stages read.
     """
 
-    STEP = 1
+    def __init__(self, tables: LoopTables, scaling: Scaling, out_of_bounds: Any) -> None:
+        self._tables, self._scaling, self._out_of_bounds = tables, scaling, out_of_bounds
+        self._tile = _integers(PARTITIONS, tables.width)
+        self._affinities = scaling.room(tables.at_once * tables.problem.tiles_per_block)
+        self.blocks = [self._block(u) for u in range(tables.at_once)]
 
-    def __init__(self, request: Request, problem: Problem, scaling: Scaling, out_of_bounds: Any) -> None:
-        self._request, self._problem, self._scaling, self._out_of_bounds = request, problem, scaling, out_of_bounds
-        tiles = problem.tiles_per_block
-        self._everywhere = _integers(PARTITIONS, 1)
-        self.block = BlockRouting(
-            number=_integers(1, 1),
-            ids=_integers(PARTITIONS, tiles),
-            rows=_integers(PARTITIONS, tiles),
-            expert=_integers(1, 1),
-            expert_to_load=_integers(1, 1),
-            affinities=scaling.room(tiles),
+    def _block(self, u: int) -> BlockRouting:
+        n, tiles = self._tables.at_once, self._tables.problem.tiles_per_block
+        mine = slice(u * tiles, (u + 1) * tiles)
+        expert, to_load, number = (2 * n * tiles + k * n + u for k in range(3))
+        return BlockRouting(
+            number=self._tile[0:1, number : number + 1],
+            ids=self._tile[:, mine],
+            rows=self._tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
+            expert=self._tile[:, expert : expert + 1],
+            expert_to_load=self._tile[:, to_load : to_load + 1],
+            affinities=None if self._affinities is None else self._affinities[:, mine],
         )
 
-    def load(self, number: int, expert_before: Any) -> None:
-        """Become block `number`, which follows a block of that expert (an index tile, or None)."""
-        nisa.memset(dst=self.block.number, value=min(number, self._problem.N - 1))
-        self._load_tables()
-        nisa.tensor_copy(dst=self.block.expert_to_load, src=self.block.expert)
-        if expert_before is not None:
-            unless_equal(self.block.expert_to_load, self.block.expert, expert_before, self._problem.E)
-
-    def load_after(self, other: LoopRouting) -> None:
-        """Become the block after `other`; the last one again if there is none."""
-        nisa.tensor_scalar(
-            dst=self.block.number, data=other.block.number,
-            op0=nl.add, operand0=self.STEP, op1=nl.minimum, operand1=self._problem.N - 1,
-        )  # fmt: skip
-        self._load_tables()
-        nisa.tensor_copy(dst=self.block.expert_to_load, src=self.block.expert)
-        unless_equal(self.block.expert_to_load, self.block.expert, other.block.expert, self._problem.E)
+    def load(self, iteration: Any, ahead: int = 0) -> None:
+        """Become the blocks of an iteration: of the first one if it is None."""
+        self._tables.load(self._tile, iteration, ahead)
+        for block in self.blocks:
+            self._scaling.gather(block.affinities, block, self._out_of_bounds)
 
     def take(self, other: LoopRouting) -> None:
         """Become what `other` is, without any transfer from HBM."""
-        for dst, src in zip(self._state(), other._state(), strict=True):
-            nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.gpsimd)
-
-    def _state(self) -> list[Any]:
-        """The tiles that say where the loop is."""
-        b = self.block
-        state = [b.number, b.ids, b.rows, b.expert]
-        return state if b.affinities is None else [*state, b.affinities]
-
-    def _load_tables(self) -> None:
-        p, block = self._problem, self.block
-        ids = self._request.token_position_to_id.reshape((p.N, p.B))
-        table = block.ids.reshape((PARTITIONS, 1, p.tiles_per_block))
-        load_ids(table, p, lambda pattern, offset: _of_block(ids, pattern, offset, block.number))
-        self._leave_out(block.ids)
-        experts = self._request.block_to_expert.reshape((p.N, 1))
-        nisa.dma_copy(dst=block.expert, src=_of_block(experts, [[1, 1], [1, 1]], 0, block.number))
-        nisa.dma_copy(dst=self._everywhere, src=_of_block(experts, [[0, PARTITIONS], [1, 1]], 0, block.number))
-        affinity_rows(block.rows, block.ids, self._everywhere, p.E)
-        self._scaling.gather(block.affinities, block, self._out_of_bounds)
-
-    def _leave_out(self, ids: Any) -> None:
-        """Make slots pads that are not to be computed."""
+        nisa.tensor_copy(dst=self._tile, src=other._tile, engine=nisa.engine.gpsimd)
+        if self._affinities is not None:
+            nisa.tensor_copy(dst=self._affinities, src=other._affinities, engine=nisa.engine.gpsimd)
 
 
-class AlternatingRouting(LoopRouting):
-    """For cores that take turns. The second one may reach a block behind the last one: its slots become pads."""
-
-    STEP = 2
-
-    def __init__(self, request: Request, problem: Problem, scaling: Scaling, out_of_bounds: Any) -> None:
-        super().__init__(request, problem, scaling, out_of_bounds)
-        self._position, self._count = _integers(PARTITIONS, 1), _integers(PARTITIONS, 1)
-        conditions = _integers(PARTITIONS, problem.N)
-        nisa.dma_copy(dst=conditions, src=request.conditions.ap(pattern=[[0, PARTITIONS], [1, problem.N]], offset=0))
-        nisa.tensor_reduce(dst=self._count, op=nl.add, data=conditions, axis=1)
-        self._pads = _integers(PARTITIONS, problem.tiles_per_block)
-        nisa.memset(dst=self._pads, value=problem.T)
-
-    def load(self, number: int, expert_before: Any) -> None:
-        nisa.memset(dst=self._position, value=number)
-        super().load(number, expert_before)
-
-    def load_after(self, other: Any) -> None:
-        nisa.tensor_scalar(dst=self._position, data=other._position, op0=nl.add, operand0=self.STEP)
-        super().load_after(other)
-
-    def _state(self) -> list[Any]:
-        return [*super()._state(), self._position]
-
-    def _leave_out(self, ids: Any) -> None:
-        behind = nl.ndarray((PARTITIONS, 1), dtype=nl.uint8, buffer=nl.sbuf)
-        nisa.tensor_tensor(dst=behind, data1=self._position, data2=self._count, op=nl.greater_equal)
-        everywhere = behind.ap(pattern=[[1, PARTITIONS], [0, ids.shape[1]]])
-        nisa.tensor_copy_predicated(dst=ids, src=self._pads, predicate=everywhere)
+def _share(total: Any, rounding: int, parts: int) -> Any:
+    """(total + rounding) / parts, rounded down, int32; `parts` is a power of two."""
+    if parts == 1:
+        return total
+    share = _integers(*total.shape)
+    nisa.tensor_scalar(dst=share, data=total, op0=nl.add, operand0=rounding)
+    nisa.tensor_scalar(dst=share, data=share, op0=nl.right_shift, operand0=parts.bit_length() - 1)
+    return share
 
 
-ROUTINGS: dict[int, type[LoopRouting]] = {1: LoopRouting, 2: AlternatingRouting}
-"""By the distance of a core's blocks."""
+def _register(tile: Any) -> Any:
+    """A register with what int32 [n, 1] holds."""
+    register = nisa.register_alloc()
+    nisa.register_load(dst=register, src=tile[0:1, :])
+    return register
 
 
-def _of_block(tensor: Any, pattern: list[list[int]], offset: int, number: Any) -> Any:
-    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=number, indirect_dim=0)
+def _copy(tile: Any) -> Any:
+    copy = _integers(*tile.shape)
+    nisa.tensor_copy(dst=copy, src=tile)
+    return copy
 
 
 def _integers(rows: int, columns: int) -> Any:
     return nl.ndarray((rows, columns), dtype=nl.int32, buffer=nl.sbuf)
-
-
-def count_blocks(conditions: Any, blocks: BlockRange) -> Any:
-    """A register with the number of these blocks whose condition is 1."""
-    ones, total = _integers(1, blocks.count), _integers(1, 1)
-    view = conditions.ap(pattern=[[1, 1], [blocks.step, blocks.count]], offset=blocks.first)
-    nisa.dma_copy(dst=ones, src=view)
-    nisa.tensor_reduce(dst=total, op=nl.add, data=ones, axis=1)
-    count = nisa.register_alloc()
-    nisa.register_load(dst=count, src=total)
-    return count

@@ -24,6 +24,7 @@ Room = Callable[[Any], tuple[Any, Any]]
 
 
 ZERO_COLUMNS = 1024  # of the tile that output is cleared from
+ZEROS_AT_ONCE = 32768  # elements of a partition that one transfer clears
 SUMS_AHEAD = 2  # tiles of both slabs that are loaded ahead of their sum
 
 
@@ -39,6 +40,14 @@ class Slab:
         return self.tensor.ap(
             pattern=[[self._pitch, span.size], [1, self.columns.size]],
             offset=self._offset + span.start * self._pitch,
+        )
+
+    def tiles(self, spans: list[Span]) -> Any:
+        """Tiles of rows at equal distances, as a [rows, tiles, columns] view."""
+        step = spans[-1].start - spans[-2].start if len(spans) > 1 else 1
+        return self.tensor.ap(
+            pattern=[[self._pitch, spans[0].size], [step * self._pitch, len(spans)], [1, self.columns.size]],
+            offset=self._offset + spans[0].start * self._pitch,
         )
 
     def at(self, ids: Any, limit: int) -> Any:
@@ -211,13 +220,17 @@ def _my_share(rows: int) -> list[Span]:
 
 
 def _clear(slab: Slab, parts: list[Span]) -> None:
-    """Zero these rows of the slab, from a narrow tile that is read again and again."""
+    """Zero these rows of the slab, from a narrow tile that is read again and again, through a queue of its own."""
     size = slab.columns.size
     width = next(size // n for n in range(1, size + 1) if size % n == 0 and size // n <= ZERO_COLUMNS)
     zeros = nl.ndarray((min(PARTITIONS, slab.rows), width), dtype=slab.tensor.dtype, buffer=nl.sbuf)
     nisa.memset(dst=zeros, value=0)
-    for span in parts:
-        _store(slab.part(span), zeros.ap(pattern=[[width, span.size], [0, size // width], [1, width]]))
+    at_once = max(1, ZEROS_AT_ONCE // size)
+    whole = [span for span in parts if span.size == PARTITIONS]
+    groups = [whole[i : i + at_once] for i in range(0, len(whole), at_once)] + [[span] for span in parts[len(whole) :]]
+    for some in groups:
+        source = zeros.ap(pattern=[[width, some[0].size], [0, len(some) * size // width], [1, width]])
+        nisa.dma_copy(dst=slab.tiles(some), src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
 
 
 def _store(dst: Any, src: Any) -> None:

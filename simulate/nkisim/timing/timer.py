@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
@@ -46,6 +47,7 @@ class Timer(Observer):
         self.program = Program()
         self._histories: dict[object, History] = {}
         self._lifetimes: dict[tuple[int, MemoryRegion], dict[object, Lifetime]] = {}
+        self._instances: dict[tuple[int, object], list[object]] = {}
         self._by_index: dict[tuple[int, int], int] = {}
         self._loops = (LoopNames(), LoopNames())
         self._met: Counter[tuple[int, str]] = Counter()
@@ -108,14 +110,18 @@ class Timer(Observer):
             place = known_place or self._boxes.setdefault(where, box(access, indirect))
         if storage.address is not None:
             return self._history((core, buffer), sliced=True), place
-        key = (core, self._loops[core].name(storage.identity))
-        if buffer.is_on_chip:
-            tenants = self._lifetimes.setdefault((core, buffer), {})
-            known = tenants.get(key)
-            if known is None:
-                tenants[key] = Lifetime(storage, event.index, event.index)
-            else:
-                known.last = event.index
+        name = self._loops[core].name(storage.identity)
+        if not buffer.is_on_chip:
+            return self._history((core, name)), place
+        key = (core, storage.identity)
+        if key not in self._histories:
+            self._instances.setdefault((core, name), []).append(key)
+        tenants = self._lifetimes.setdefault((core, buffer), {})
+        known = tenants.get(key)
+        if known is None:
+            tenants[key] = Lifetime(storage, event.index, event.index)
+        else:
+            known.last = event.index
         return self._history(key), place
 
     def _history(self, key: object, sliced: bool = False) -> History:
@@ -127,17 +133,29 @@ class Timer(Observer):
     def _add_successions(self) -> None:
         """A tensor that takes over another's bytes waits for its last uses."""
         tasks = self.program.tasks
+        loops = {keys[0]: name[0] for (_, name), keys in self._instances.items() if isinstance(name, tuple)}
+        instances = {keys[0]: keys for keys in self._instances.values()}
         for (_, buffer), tenants in self._lifetimes.items():
-            for earlier, later in successions(tenants, buffer, self.machine):
-                uses = self._histories[earlier].last_uses()
-                for claim in self._histories[later].claims:
-                    tasks[claim].after = tuple({*tasks[claim].after, *(u for u in uses if u >> 1 < claim)})
+            once = {key: tenant for key, tenant in tenants.items() if key in instances}
+            for earlier, later, wraps in successions(once, loops, buffer, self.machine):
+                together = earlier in loops and loops[earlier] == loops.get(later)
+                for before, after in _pairs(instances[earlier], instances[later], together, wraps):
+                    uses = self._histories[before].last_uses()
+                    for claim in self._histories[after].claims:
+                        tasks[claim].after = tuple({*tasks[claim].after, *(u for u in uses if u >> 1 < claim)})
 
     def _add_named(self) -> None:
         for task in self.program.tasks:
             if task.named:
                 numbers = (self._by_index[task.core, index] * 2 for index in task.named)
                 task.after = tuple({*task.after, *numbers})
+
+
+def _pairs(earlier: list[object], later: list[object], together: bool, wraps: bool) -> Iterable[tuple[object, object]]:
+    """Which instance of a tensor follows which of another: one an iteration, if one loop allocates both."""
+    if wraps:
+        return zip(earlier, later[1:], strict=False)
+    return zip(earlier, later, strict=False) if together else [(earlier[-1], later[0])]
 
 
 def _queue(event: Event) -> str:

@@ -176,6 +176,24 @@ def test_explain_plans_fp8() -> None:
     assert "H=2944 I=368" in result.output
 
 
+@pytest.mark.parametrize("target", ["trn2", "trn3"])
+@pytest.mark.parametrize("weights", ["fp8-row", "fp8-static"])
+def test_fp8_runs_and_predicts_without_numbers_what_a_full_run_does(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str, target: str
+) -> None:
+    small = Model(H=200, I=150, E=3, K=2, source="made up", biases=True, limit=7.0, up_shift=1.0)
+    monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
+    options = ("--model", "gpt-oss-20b", "--tp", "2", "--tokens", "60", "--weights", weights, "--target", target)
+    reports = []
+    for extra in ((), ("--no-numerics",)):
+        result = nkimoe("run", *options, "--json", str(tmp_path / "r.json"), *extra)
+        assert result.exit_code == 0, result.output
+        reports.append(json.loads((tmp_path / "r.json").read_text()))
+    assert reports[0]["correct"]["passed"]
+    assert reports[0]["predicted"]["latency_us"] == reports[1]["predicted"]["latency_us"]
+    assert nkimoe("explain", *options).exit_code == 0
+
+
 @pytest.mark.parametrize("extra", [("--target", "trn3"), ("--dequantise",)])
 def test_explain_plans_mx(extra: tuple[str, ...]) -> None:
     result = nkimoe("explain", "--model", "gpt-oss-120b", "--tp", "8", "--weights", "mxfp4", *extra)

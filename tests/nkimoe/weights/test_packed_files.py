@@ -98,15 +98,38 @@ def test_progress_counts_experts_of_the_chosen_layers(checkpoint, tmp_path):
 
 
 @pytest.mark.parametrize("stop", [RuntimeError, KeyboardInterrupt])
-def test_a_run_that_fails_leaves_nothing(checkpoint, tmp_path, stop):
+def test_a_run_that_was_stopped_goes_on_behind_the_last_finished_layer(checkpoint, tmp_path, stop):
     def fail(done: int, total: int) -> None:
         if done == E + 2:
-            assert (tmp_path / "packed.partial").exists()
             raise stop
 
     with pytest.raises(stop):
         pack_checkpoint(checkpoint, tmp_path / "packed", Plain(), progress=fail)
-    assert os.listdir(tmp_path) == ["checkpoint"]
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "packed.partial"]
+    seen = []
+    files = pack_checkpoint(checkpoint, tmp_path / "packed", Plain(), progress=lambda *step: seen.append(step))
+    assert seen == [(done, 2 * E) for done in range(E + 1, 2 * E + 1)]
+    assert sorted(os.listdir(tmp_path)) == ["checkpoint", "packed"]
+    assert sorted(os.listdir(tmp_path / "packed")) == [file.name for file in files]
+    for layer, file in zip(LAYERS, files, strict=True):
+        same(read_layer(file), pack(Checkpoint(checkpoint).experts(layer), Plain()))
+
+
+@pytest.mark.parametrize("change", ["packing", "share", "checkpoint"])
+def test_what_another_run_left_is_not_used(checkpoint, tmp_path, change):
+    def fail(done: int, total: int) -> None:
+        if done == E + 1:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        pack_checkpoint(checkpoint, tmp_path / "packed", Plain(), progress=fail)
+    packing = packing_named("mxfp4") if change == "packing" else Plain()
+    share = Shard(2, 1) if change == "share" else Shard()
+    if change == "checkpoint":
+        os.utime(checkpoint / "model.safetensors", ns=(1, 1))
+    seen = []
+    pack_checkpoint(checkpoint, tmp_path / "packed", packing, share, progress=lambda *step: seen.append(step))
+    assert seen[0] == (1, 2 * E)
 
 
 def test_a_run_that_is_killed_leaves_no_folder_of_that_name_and_the_next_one_works(checkpoint, tmp_path):

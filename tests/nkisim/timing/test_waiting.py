@@ -47,6 +47,36 @@ def test_the_ninth_result_waits_until_the_first_is_copied_out():
     assert t.begin[matmuls[8]] == pytest.approx(t.end[copies[0]] + ns("sync.semaphore") + load)
 
 
+def looped(iterations, count):
+    """In each iteration so many results, which the Vector Engine, with more to do than the PE, copies out."""
+
+    def body():
+        left, right = operands()
+        copies = nl.ndarray((128, 512), nl.float32)
+
+        def once(_):
+            for _ in range(count):
+                total = nl.ndarray((128, 512), nl.float32, buffer=nl.psum)
+                nisa.nc_matmul(total, left, right)
+                nisa.tensor_copy(copies, total, engine=nisa.engine.vector)
+
+        nl.fori_loop(0, iterations, once)
+
+    return timed(body)
+
+
+def test_what_an_iteration_allocates_takes_turns_in_the_banks_as_without_a_loop():
+    t = looped(2, 24)
+    matmuls, copies = numbers(t, "nc_matmul"), numbers(t, "tensor_copy")
+    assert [t.because[n] for n in matmuls[20:]] == copies[12:-8]
+
+
+def test_an_iteration_waits_for_the_place_of_its_tile_in_the_one_before():
+    t = looped(3, 1)
+    matmuls, copies = numbers(t, "nc_matmul"), numbers(t, "tensor_copy")
+    assert [t.because[n] for n in matmuls[1:]] == copies[:-1]
+
+
 def test_a_load_waits_for_the_memory_that_an_earlier_tile_still_needs():
     columns = TRN2.sbuf_usable_bytes // 4 // 2 - 256  # float32; two such tiles fill SBUF
     data = np.zeros((3 * 128, columns), np.float32)

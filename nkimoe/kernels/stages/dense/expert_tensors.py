@@ -59,7 +59,7 @@ class ExpertTensors:
                 [1, columns.size],
             ],
             offset=self.projections[0] * p.I + self.share.inner.start + columns.start + rows.start * per_row,
-            scalar_offset=expert,
+            scalar_offset=expert[0:1, :],
             indirect_dim=0,
         )
         dst = tile[:, 0 : piece.tiles, :, 0 : columns.size]
@@ -77,7 +77,7 @@ class ExpertTensors:
             source = self.request.down_proj_weight.ap(
                 pattern=[[H, rows], [PARTITIONS * H, count], [1, columns.size]],
                 offset=(self.share.inner.start + first * PARTITIONS) * H + columns.start,
-                scalar_offset=expert,
+                scalar_offset=expert[0:1, :],
                 indirect_dim=0,
             )
             dst = tile[0:rows, first : first + count, 0 : columns.size]
@@ -144,7 +144,7 @@ def of_expert(tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -
     """
     if int(tensor.shape[0]) == 1:
         return tensor.ap(pattern=pattern, offset=offset)
-    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert, indirect_dim=0)
+    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
 
 
 def row_tiles(total: int) -> list[tuple[int, int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nkimoe.kernels.stages.load_routing import Part
@@ -21,7 +21,7 @@ class Piece(NamedTuple):
         return ceil_div(self.rows.size, PARTITIONS)
 
 
-Load = Callable[[Any, Any, Piece], None]
+Load = Callable[[Any, Any, Any], None]
 """(tile, [1, 1] index tile of the expert, piece): start a transfer; an index of E transfers nothing."""
 
 
@@ -34,10 +34,10 @@ class Pieces:
     so that it runs while the rest of the part computes.
 
     Attributes:
-        pieces: in the order of use.
+        pieces: in the order of use; each a Piece, or what `load` takes instead.
     """
 
-    def __init__(self, pieces: list[Piece], tiles: list[Any], load: Load) -> None:
+    def __init__(self, pieces: Sequence[Any], tiles: list[Any], load: Load) -> None:
         self.pieces, self._tiles, self._load = pieces, tiles, load
 
     def fill(self, part: Part) -> None:
@@ -45,7 +45,7 @@ class Pieces:
         for tile, piece in zip(self._tiles, self.pieces, strict=False):
             self._load(tile, part.block.expert, piece)
 
-    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Piece, Any]]:
+    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Any, Any]]:
         """Give (piece, tile) for each piece, and refill tiles behind the visitor."""
         for i, piece in enumerate(self.pieces):
             tile = self._tiles[i % len(self._tiles)]

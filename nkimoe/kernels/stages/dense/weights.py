@@ -35,9 +35,7 @@ class ExpertWeights:
         t, self._inner = plan.tiling, share.inner.size
         tensors = self._tensors(request, plan, share)
         gate_up, down = tensors.gate_up, tensors.down
-        pieces = self._gate_up_pieces(plan)
-        tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
-        self.gate_up = Pieces(pieces, tiles, tensors.load_gate_up)
+        self.gate_up = self._gate_up_pieces(plan, tensors)
         pieces = down_pieces(plan.problem.H, share, t.down_columns, t.sent_ahead)
         tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
         self.down = Pieces(pieces, tiles, tensors.load_down)
@@ -63,8 +61,11 @@ class ExpertWeights:
     def _tensors(self, request: Request, plan: Plan, share: Share) -> ExpertTensors:
         return ExpertTensors(request, plan, share, self.projections, gate_up_of(request), down_of(request))
 
-    def _gate_up_pieces(self, plan: Plan) -> list[Piece]:
-        return gate_up_pieces(plan.problem.H, self._inner, plan.tiling.gate_up_rows, plan.tiling.gate_up_columns)
+    def _gate_up_pieces(self, plan: Plan, tensors: Any) -> Pieces:
+        t = plan.tiling
+        pieces = gate_up_pieces(plan.problem.H, self._inner, t.gate_up_rows, t.gate_up_columns)
+        tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
+        return Pieces(pieces, tiles, tensors.load_gate_up)
 
     def _inputs(self, matrix: Matrix, tensors: ExpertTensors, vectors: list[Vector]) -> Any:
         if matrix.in_scale is None:

@@ -9,7 +9,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.dense.pieces import Vector
-from nkimoe.kernels.stages.mx.operands import Operand, unit_scales
+from nkimoe.kernels.stages.mx.operands import Operand, cleared, unit_scales
 from nkimoe.tiling import PARTITIONS
 
 
@@ -29,8 +29,7 @@ class Blockwise:
     def room(self, tiles: int, columns: int) -> Operand:
         """[128, tiles, columns]."""
         shape = (PARTITIONS, tiles, columns)
-        scale = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
-        nisa.memset(dst=scale, value=0)  # the rows between are exchanged with the others
+        scale = cleared(shape, nl.uint8)  # the rows between are exchanged with the others
         return Operand(nl.ndarray(shape, dtype=nl.float8_e4m3fn_x4, buffer=nl.sbuf), scale)
 
     def store(self, dst: Operand, src: Any) -> None:

@@ -37,6 +37,13 @@ def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
     )
 
 
+def cleared(shape: tuple[int, ...], dtype: Any) -> Any:
+    """A tile of zeros of a type of one byte, cleared four at a time; the last size is a multiple of 4."""
+    tile = nl.ndarray((*shape[:-1], shape[-1] // 4), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=0)
+    return tile.view(dtype)
+
+
 def unit_scales(columns: int) -> Any:
     """[128, columns] scale codes of 1."""
     tile = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)

@@ -7,45 +7,77 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, scale_runs, unit_scales
-from nkimoe.mx_tiling import QUADRANT, QUARTERS, InnerTile
+from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, cleared, scale_runs, unit_scales
+from nkimoe.mx_tiling import QUADRANT, InnerTile
 from nkimoe.tiling import PARTITIONS, Span, ceil_div
 
-NO_LIMIT = PARTITIONS
+NOBODY = 1 << 23  # a row behind the last one, whatever the expert; exact in fp32
 SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions
+
+
+class ScaleRows:
+    """Which row of a tensor [E, rows, ...] of scales each partition holds: one gather fetches all quadrants.
+
+    Args:
+        tensor: the scales.
+        first, rows: packed rows whose scales are wanted.
+    """
+
+    def __init__(self, tensor: Any, first: int, rows: int) -> None:
+        self._tensor, self._first, self._rows = tensor, first, rows
+        self._base: Any = None
+
+    def load(self, dst: Any, pattern: list[list[int]], offset: int, expert: Any) -> None:
+        """dst [128, ...] receives what `pattern` says of each row, partitions without a row nothing.
+
+        Args:
+            expert: int32 [128, 1]; E loads nothing.
+        """
+        E, count, *inner = self._tensor.shape
+        rows = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_scalar(
+            dst=rows, data=expert, op0=nl.multiply, operand0=float(count), op1=nl.add, operand1=self._of_expert_0()
+        )
+        pitch = 1
+        for n in inner:
+            pitch *= n
+        source = self._tensor.reshape((E * count, pitch)).ap(
+            pattern=[[pitch, PARTITIONS], *pattern], offset=offset, vector_offset=rows, indirect_dim=0
+        )
+        nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
+
+    def _of_expert_0(self) -> Any:
+        """fp32 [128, 1]."""
+        if self._base is None:
+            self._base = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.memset(dst=self._base, value=float(NOBODY))
+            for row, partition, count in scale_runs(self._first, self._rows, PARTITIONS):
+                nisa.iota(
+                    dst=self._base[partition : partition + count, :], pattern=[[1, 1]], offset=row, channel_multiplier=1
+                )
+        return self._base
 
 
 class Scales:
     """The scales of one piece of weights; `shape` is that of its packed elements."""
 
-    def __init__(self, tensor: Any, shape: tuple[int, ...]) -> None:
-        self._tensor = tensor
-        self._tile = nl.ndarray(shape, dtype=tensor.dtype, buffer=nl.sbuf)
-        nisa.memset(dst=self._tile, value=0)  # of rows and partitions that no transfer writes
+    def __init__(self, tensor: Any, shape: tuple[int, ...], rows: list[Any]) -> None:
+        self._tensor, self._rows = tensor, rows
+        self._tile = cleared(shape, tensor.dtype)  # rows and partitions that no transfer writes
 
-    def load_gate_up(self, expert: Any, projections: Span, column: int, tile: InnerTile, first: int) -> None:
-        """Scales of a tile of I, whose columns start at `column` in HBM and at `first` on chip."""
-        _, _, matrices, n, I = self._tensor.shape
-        for row, partition, count in scale_runs(0, PARTITIONS, NO_LIMIT):
-            pattern = [
-                [matrices * n * I, count],
-                [n * I, projections.size],
-                [I, n],
-                [tile.width, QUARTERS],
-                [1, tile.rows],
-            ]
-            offset = row * matrices * n * I + projections.start * n * I + column
-            dst = self._tile[partition : partition + count, :, :, first : first + tile.columns]
-            _load(dst, self._tensor, pattern, offset, expert)
+    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
+        """Scales of some columns of I."""
+        _, _, _, n, I = self._tensor.shape
+        pattern = [[n * I, projections.size], [I, n], [1, columns.size]]
+        dst = self._tile[:, :, :, 0 : columns.size]
+        self._rows[0].load(dst, pattern, projections.start * n * I + columns.start, expert)
 
-    def load_down(self, expert: Any, at: int, tile: InnerTile, columns: Span) -> None:
-        """Scales of tile `at` of this core's part of I."""
-        _, _, n, H = self._tensor.shape
-        for row, partition, count in scale_runs(tile.first, tile.rows, NO_LIMIT):
-            pattern, offset = [[n * H, count], [1, columns.size]], (row * n + tile.tile) * H + columns.start
-            _load(
-                self._tile[partition : partition + count, at, 0 : columns.size], self._tensor, pattern, offset, expert
-            )
+    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
+        """Scales of tiles `at` of this core's part of I, which hold the same packed rows each."""
+        _, _, _, H = self._tensor.shape
+        pattern = [[H, at.size], [1, columns.size]]
+        dst = self._tile[:, at.slice, 0 : columns.size]
+        self._rows[group].load(dst, pattern, tiles[0].tile * H + columns.start, expert)
 
     def gate_up(self, which: int, h: int, columns: slice) -> Any:
         """For tile h of H, [128, columns]."""
@@ -62,28 +94,31 @@ class PackedScales(Scales):
     Those of gate and up are one transfer and stay packed; of down, each row is fetched to its place.
     """
 
-    def load_gate_up(self, expert: Any, projections: Span, column: int, tile: InnerTile, first: int) -> None:
+    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
         _, _, buffers, matrices, I = self._tensor.shape
-        step = buffers * matrices * I
         pattern = [
-            [step, PARTITIONS], [matrices * I, buffers], [I, projections.size], [tile.width, QUARTERS], [1, tile.rows],
+            [buffers * matrices * I, PARTITIONS], [matrices * I, buffers], [I, projections.size], [1, columns.size],
         ]  # fmt: skip
-        offset = projections.start * I + column
-        _load(self._tile[:, :, :, first : first + tile.columns], self._tensor, pattern, offset, expert)
+        dst = self._tile[:, :, :, 0 : columns.size]
+        self._fetch(dst, pattern, projections.start * I + columns.start, expert)
 
-    def load_down(self, expert: Any, at: int, tile: InnerTile, columns: Span) -> None:
+    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
         _, _, buffers, H = self._tensor.shape
-        buffer, place = divmod(tile.tile, SHARERS)
-        for row, partition, count in scale_runs(tile.first, tile.rows, SCALE_ROWS):
-            source = row // SCALE_ROWS * QUADRANT + place * SCALE_ROWS + row % SCALE_ROWS
-            pattern, offset = [[buffers * H, count], [1, columns.size]], (source * buffers + buffer) * H + columns.start
-            _load(
-                self._tile[partition : partition + count, at, 0 : columns.size], self._tensor, pattern, offset, expert
-            )
+        for here, tile in zip(range(at.start, at.stop), tiles, strict=True):
+            buffer, place = divmod(tile.tile, SHARERS)
+            for row, partition, count in scale_runs(tile.first, tile.rows, SCALE_ROWS):
+                source = row // SCALE_ROWS * QUADRANT + place * SCALE_ROWS + row % SCALE_ROWS
+                pattern = [[buffers * H, count], [1, columns.size]]
+                dst = self._tile[partition : partition + count, here, 0 : columns.size]
+                self._fetch(dst, pattern, (source * buffers + buffer) * H + columns.start, expert)
 
     def gate_up(self, which: int, h: int, columns: slice) -> Any:
         buffer, place = divmod(h, SHARERS)
         return self._tile[place * SCALE_ROWS :, buffer, which, columns]
+
+    def _fetch(self, dst: Any, pattern: list[list[int]], offset: int, expert: Any) -> None:
+        source = self._tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
+        nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
 
 class UnitScales:
@@ -92,10 +127,10 @@ class UnitScales:
     def __init__(self, columns: int) -> None:
         self._tile = unit_scales(columns)
 
-    def load_gate_up(self, expert: Any, projections: Span, column: int, tile: InnerTile, first: int) -> None:
+    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
         """Nothing to load."""
 
-    def load_down(self, expert: Any, at: int, tile: InnerTile, columns: Span) -> None:
+    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
         """Nothing to load."""
 
     def gate_up(self, which: int, h: int, columns: slice) -> Any:
@@ -111,8 +146,3 @@ def packed_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     """[128, ceil(H/2048), projections, columns] of [128, projections, H/512, columns]."""
     rows, projections, tiles, columns = shape
     return rows, ceil_div(tiles, SHARERS), projections, columns
-
-
-def _load(dst: Any, tensor: Any, pattern: list[list[int]], offset: int, expert: Any) -> None:
-    source = tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert, indirect_dim=0)
-    nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)

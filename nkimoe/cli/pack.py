@@ -1,0 +1,58 @@
+"""nkimoe pack: a whole checkpoint to the tensors that the kernels take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from nkimoe.targets import TARGETS
+from nkimoe.weights import PACKING_NAMES, KeepMxfp4Blocks, Shard, pack_checkpoint, packing_named
+from nkimoe.weights.packing import Progress
+
+KEEP = "mxfp4-blocks"
+FOLDER = click.Path(path_type=Path, file_okay=False)
+
+
+@click.command()
+@click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.argument("out", type=FOLDER)
+@click.option(
+    "--weights", type=click.Choice([*PACKING_NAMES, KEEP]), required=True,
+    help=f"Format; {KEEP} keeps the values of gpt-oss as published.",
+)  # fmt: skip
+@click.option(
+    "--target", type=click.Choice(list(TARGETS)), default="trn3", show_default=True, help="Decides FP8 types."
+)
+@click.option("--tp", type=click.IntRange(1), default=1, show_default=True, help="Ranks that share I.")
+@click.option("--rank", type=click.IntRange(0), default=0, show_default=True, help="The rank to pack for.")
+@click.option("--layer", "layers", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated.")
+def pack(checkpoint: Path, out: Path, weights: str, target: str, tp: int, rank: int, layers: tuple[int, ...]) -> None:
+    """Pack the experts of CHECKPOINT into the folder OUT, one safetensors file a layer.
+
+    Experts are converted one at a time. OUT appears when it is complete; a run that was stopped goes on where it was.
+    """
+    packing = KeepMxfp4Blocks() if weights == KEEP else packing_named(weights, target)
+    try:
+        with _progress() as progress:
+            files = pack_checkpoint(checkpoint, out, packing, Shard(tp, rank), list(layers) or None, progress)
+    except (ValueError, OSError) as error:
+        raise click.ClickException(str(error)) from error
+    size = sum(file.stat().st_size for file in files)
+    layers_written = f"{len(files)} layer" + "s" * (len(files) != 1)
+    click.echo(f"wrote {out}: {layers_written}, {decimal(size)}")
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """A bar of experts on standard error."""
+    columns = (TextColumn("experts"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("experts", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,59 @@
+"""nkimoe pack: the same files as the function writes, and refusals in one line."""
+
+from pathlib import Path
+
+import ml_dtypes
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from nkimoe.cli.main import main
+from nkimoe.weights import Checkpoint, Shard, pack, packing_named, read_layer
+from nkimoe.weights.safetensors_file import create_file
+
+E, H, I = 2, 64, 96
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkpoint"
+    folder.mkdir()
+    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
+    bf16, block = np.dtype(ml_dtypes.bfloat16), "model.layers.{}.mlp.experts"
+    names = {
+        f"{block.format(layer)}.{e}.{name}.weight": (bf16, shape)
+        for layer in (0, 2) for e in range(E) for name, shape in shapes.items()
+    }  # fmt: skip
+    rng = np.random.default_rng(0)
+    for tensor in create_file(folder / "model.safetensors", names, {}).values():
+        tensor[...] = rng.standard_normal(tensor.shape)
+    return folder
+
+
+def nkimoe_pack(*arguments: object) -> Result:
+    return CliRunner().invoke(main, ["pack", *map(str, arguments)])
+
+
+def test_a_rank_of_one_layer_is_packed(checkpoint: Path, tmp_path: Path) -> None:
+    done = nkimoe_pack(checkpoint, tmp_path / "out", "--weights", "mxfp4", "--tp", 2, "--rank", 1, "--layer", 2)
+    assert done.exit_code == 0, done.output
+    assert "1 layer," in done.output
+    (file,) = (tmp_path / "out").iterdir()
+    expected = pack(Checkpoint(checkpoint).experts(2, Shard(2, 1)), packing_named("mxfp4"))
+    for name, tensor in read_layer(file).items():
+        np.testing.assert_array_equal(tensor.view(np.uint8), expected[name].view(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--weights", "mxfp4-blocks"], "expert: is an Mxfp4Expert"),
+        (["--weights", "bf16", "--layer", "1"], "layer: is one with experts: 0, 2; got 1"),
+        (["--weights", "bf16", "--tp", "2", "--rank", "2"], "rank: is 0..1; got 2"),
+    ],
+)
+def test_what_cannot_be_packed_is_refused(checkpoint: Path, tmp_path: Path, options: list[str], message: str) -> None:
+    refused = nkimoe_pack(checkpoint, tmp_path / "out", *options)
+    assert refused.exit_code != 0
+    assert message in refused.output
+    assert not (tmp_path / "out").exists()
