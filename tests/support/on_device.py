@@ -24,7 +24,10 @@ RULES = (
 
 
 def check_routing() -> None:
-    """Choices, tables and affinities of several rules and sizes, with ties, masked experts and empty ones, and logits too large to be exponents."""
+    """Choices, tables and affinities of several rules and sizes.
+
+    There are ties, masked experts, some without tokens, and logits too large to be exponents.
+    """
     rng = np.random.default_rng(0)
     for cores, (rule, n_experts) in zip((1, 2, 1, 2), RULES, strict=True):
         logits = rng.integers(58, 63, (300, n_experts)).astype(np.float32)
