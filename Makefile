@@ -6,8 +6,9 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-# xdist already uses every processor; threads inside NumPy would only compete.
+# xdist already uses every processor; threads inside NumPy and torch would only compete.
 test test-all clients: export OPENBLAS_NUM_THREADS := 1
+clients: export OMP_NUM_THREADS := 1
 CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/test_against_transformers.py \
   cli/test_checkpoint.py) tests/repository/test_docs.py
 

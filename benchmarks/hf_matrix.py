@@ -24,8 +24,11 @@ from benchmarks.hf.families import families  # noqa: E402
 @click.option("--variant", default="shard_on_block", show_default=True)
 def main(names: tuple[str, ...], variant: str) -> None:
     """Compare all families, or those NAMED."""
+    import torch
+
     import nkimoe.hf
 
+    torch.set_num_threads(1)  # the models are tiny: threads would wait for one another
     nkimoe.hf.register()
     click.echo(f"{'experts':34} {'status':12} {'error':>9} {'effect':>7} {'argmax':>7} {'calls':>5}  reason")
     wrong, count = 0, dict.fromkeys((AGREES, REFUSED, NOT_RUN), 0)

@@ -87,10 +87,11 @@ def _model(folder: Path, layer: int) -> Any:
     text_config.num_hidden_layers = min(layer + 1, text_config.num_hidden_layers)
     if isinstance(quantization := getattr(config, "quantization_config", None), dict):
         quantization["dequantize"] = True  # otherwise a matter of which kernels are installed
-    model, info = AutoModelForCausalLM.from_pretrained(
+    loaded: Any = AutoModelForCausalLM.from_pretrained(
         folder, config=config, dtype=torch.float32, local_files_only=True, experts_implementation="eager",
         output_loading_info=True,
     )  # fmt: skip
+    model, info = loaded
     if missing := sorted(info["missing_keys"]):  # would be random
         rule = f"has all tensors of the layers up to {layer}"
         raise RequestError("checkpoint", rule, f"no {', '.join(missing[:3])}", "Download all its files.")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from functools import partial
 
 import numpy as np
 from support.case import Case
@@ -14,6 +15,7 @@ from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
 from support.inputs import build_inputs
 from support.launch import check
+from support.on_device import check_routing
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
@@ -69,12 +71,13 @@ BACKWARD = (
 
 def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
-    for case, check_case in (
-        *((case, check_forward) for case in CASES),
-        *((case, check_backward) for case in BACKWARD),
+    for check_one in (
+        check_routing,
+        *(partial(check_forward, case) for case in CASES),
+        *(partial(check_backward, case) for case in BACKWARD),
     ):
         try:
-            check_case(case)
+            check_one()
         except SimulationError as error:
             return error.code
         except AssertionError:

@@ -106,6 +106,13 @@ def test_kernels_import_only_nki_and_the_library() -> None:
     assert {name: imports for name, imports in found.items() if imports} == {}
 
 
+def test_routing_kernels_import_only_nki_and_the_library() -> None:
+    modules = [*modules_in(LIBRARY / "routing" / "on_device", ROOT)]
+    names = {name for source, module, package in modules for name in imported_modules(source, module, package)}
+    assert modules
+    assert {name for name in names if name.split(".")[0] not in KERNELS_MAY_IMPORT} == set()
+
+
 @pytest.mark.parametrize(
     ("module", "source"),
     [

@@ -20,6 +20,7 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "simulate/nkisim/nki/",
     "nkimoe/moe_cte.py:moe_cte",
     "nkimoe/moe_cte_backward.py:moe_cte_backward",
+    "nkimoe/pytorch/blockwise.py:",
     "nkimoe/reference.py:",
     "nkimoe/reference_backward.py:",
     "nkimoe/reference_mx.py:",

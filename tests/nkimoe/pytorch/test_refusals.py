@@ -112,5 +112,5 @@ def test_blocks_that_do_not_belong_together(change, message):
 
 
 def test_affinities_as_a_column_are_no_mapping():
-    with pytest.raises(RequestError, match=r"is \[T, E\]"):
-        build_blockwise_mapping(torch.zeros(40), 2, 128)
+    with pytest.raises(RequestError, match=r"is \[T, 4\], as num_local_experts says; got \(40,\)"):
+        build_blockwise_mapping(torch.zeros(40), 4, 2, 128)

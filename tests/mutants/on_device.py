@@ -1,0 +1,43 @@
+"""Mistakes in the kernels that route and map tokens."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "routing/on_device/mapping.py": (
+        ("op0=nl.greater, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "a token counts itself"),
+        ("nisa.core_barrier(data=slots, cores=(0, 1))", "pass", "pads may come after tokens"),
+        ("operand1=0.5 - 0.5 / block_size", "operand1=0.0", "blocks rounded to the nearest"),
+        ("data2=exact, op=nl.subtract", "data2=exact, op=nl.maximum", "experts begin behind their blocks"),
+        ("nisa.tensor_copy(dst=before, src=total)", "nisa.memset(dst=before, value=0)", "both cores start at slot 0"),
+        ("_add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
+        ("op0=nl.less_equal, operand0=number", "op0=nl.less, operand0=number", "blocks change expert one late"),
+        ("operand0=float(E - 1)", "operand0=float(E)", "surplus blocks have an expert that is none"),
+        ("-1 if skip_token else n_tokens", "-1", "the pad convention ignored"),
+        ("op0=nl.add, operand0=-1.0", "op0=nl.add, operand0=0.0", "slots off by one"),
+    ),
+    "routing/on_device/listed.py": (
+        ("op1=nl.maximum, operand1=result", "op1=nl.multiply, operand1=result", "no expert is ever listed"),
+        ("offset=rows.start, channel_multiplier=1", "offset=0, channel_multiplier=1", "every tile is the first"),
+    ),
+    "routing/on_device/largest.py": (
+        ("imm=FOUND", "imm=MASKED", "what was found may be found again"),
+        ("nisa.memset(dst=part, value=MASKED)", "nisa.memset(dst=part, value=0)", "masked experts compete with 0"),
+        ("nisa.memset(dst=tile, value=FOUND)", "nisa.memset(dst=tile, value=0)", "columns that are no expert chosen"),
+    ),
+    "routing/on_device/scores.py": (
+        ("op0=nl.greater, operand0=MASKED", "op0=nl.greater_equal, operand0=MASKED", "masked experts get a weight"),
+        ("operand0=rule.scaling_factor", "operand0=1.0", "the scaling factor forgotten"),
+        ("axis=1, negate=True", "axis=1", "softmax raised instead of lowered"),
+    ),
+    "routing/on_device/groups.py": (
+        ("data2=second, op=nl.add", "data2=second, op=nl.maximum", "the best instead of the best two"),
+        ("[[groups, rows], [1, groups], [0, members.shape[2]]]", "[[groups, rows], [0, groups], [1, members.shape[2]]]",
+         "groups of every second expert"),
+    ),
+    "routing/on_device/router.py": (
+        ("chosen.values if bias is None else at_ids", "chosen.values if True else at_ids", "weights with the bias"),
+        ("pattern=[[0, PARTITIONS], [1, n_experts]]", "pattern=[[0, PARTITIONS], [0, n_experts]]", "one bias for all"),
+    ),
+    "routing/on_device/affinities.py": (
+        ("nisa.dma_copy(dst=by_row[shape[0] : n_rows], src=zeros)", "pass", "the pad row never written"),
+        ("operand1=own[:, k : k + 1]", "operand1=own[:, 0:1]", "all choices have the first weight"),
+    ),
+}  # fmt: skip

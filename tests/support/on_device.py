@@ -1,0 +1,52 @@
+"""The routing kernels beside NumPy."""
+
+from __future__ import annotations
+
+import ml_dtypes
+import numpy as np
+
+from nkimoe.routing import (
+    GroupScore,
+    RoutingRule,
+    Score,
+    build_block_mapping,
+    on_device,
+    route,
+    scatter_affinities,
+)
+
+RULES = (
+    (RoutingRule(10), 12),
+    (RoutingRule(3, Score.SIGMOID, scaling_factor=2.5, groups=4, top_groups=2, group_score=GroupScore.TOP_2_SUM), 16),
+    (RoutingRule(2, Score.SOFTMAX_OF_CHOSEN, renormalize=False, groups=3, top_groups=1), 6),
+    (RoutingRule(5, Score.SQRT_SOFTPLUS), 5),
+)
+
+
+def check_routing() -> None:
+    """Choices, tables and affinities of several rules and sizes.
+
+    There are ties, masked experts, some without tokens, and logits too large to be exponents.
+    """
+    rng = np.random.default_rng(0)
+    for cores, (rule, n_experts) in zip((1, 2, 1, 2), RULES, strict=True):
+        logits = rng.integers(58, 63, (300, n_experts)).astype(np.float32)
+        logits[:, 1:][rng.random((300, n_experts - 1)) < 0.3] = -np.inf
+        bias = rng.integers(-1, 2, n_experts).astype(np.float32) if rule.score is Score.SIGMOID else None
+        weights, ids = on_device.route[cores](logits, rule, bias)
+        expected_weights, expected_ids = route(logits, rule, bias)
+        np.testing.assert_array_equal(ids, expected_ids)
+        np.testing.assert_allclose(weights, expected_weights, rtol=3e-6, atol=1e-30)
+        check_tables(np.where(expected_weights > 0, ids, -1).astype(np.int32), weights, n_experts, cores)
+
+
+def check_tables(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: int) -> None:
+    for block_size, skip_token in ((48, True), (1, False)):
+        expected = build_block_mapping(ids, n_experts, block_size, skip_token=skip_token)
+        tables = (expected.token_position_to_id, expected.block_to_expert, expected.conditions)
+        actual = on_device.build_block_mapping[cores](ids, n_experts, block_size, skip_token)
+        for table, wanted in zip(actual, tables, strict=True):
+            np.testing.assert_array_equal(table, wanted)
+        column = on_device.scatter_affinities[cores](weights, ids, n_experts, skip_token)
+        wanted = scatter_affinities(weights, ids, n_experts, skip_token=skip_token, dtype=ml_dtypes.bfloat16)
+        np.testing.assert_array_equal(column, wanted)
