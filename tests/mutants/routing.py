@@ -163,8 +163,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the loop keeps its first affinities",
         ),
         (
-            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, here]",
-            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, 0:n]",
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here])",
+            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, 0:n])",
             "affinities of other experts",
         ),
         (

@@ -11,6 +11,7 @@ from support.inputs import build_inputs
 from support.launch import assert_matches_reference, assert_same_bits, check, run
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
+from nkimoe.kernels.stages import loop_routing
 from nkisim.observe import Recorder
 
 HYBRID = Case(variant="shard_on_i_hybrid", T=300, H=256, I=80)
@@ -63,6 +64,12 @@ def test_every_option(case: Case) -> None:
     replace(ON_BLOCK, K=1, accumulating=False, dynamic_blocks=3, static_blocks=None),
 )
 def test_blocks_shared_out_to_two_cores_in_the_loop(case: Case) -> None:
+    check(case)
+
+
+@cases(*(replace(case, T=900, E=9, K=2, padding_blocks=2) for case in (HYBRID, ON_BLOCK, HALVES)))
+def test_a_long_loop_makes_its_tables_in_several_windows(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop_routing, "ROUTING_COLUMNS", 4)
     check(case)
 
 

@@ -124,7 +124,7 @@ class LoopTables:
         first = some.start * self.at_once
         here = slice(first, first + n)
         ids = self._ids(first, n)
-        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, experts[:, here], self.problem.E)
+        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here]), self.problem.E)
         table = nl.ndarray((PARTITIONS, some.size, self.width), dtype=nl.int32, buffer=nl.sbuf)
         at = 0
         for values in (ids, rows, *(vector[:, here] for vector in vectors)):
