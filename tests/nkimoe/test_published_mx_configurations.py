@@ -1,7 +1,7 @@
 """The layers nki-library tests its MX kernels with, and gpt-oss-120b's on the ranks it lists.
 
-Sizes and options are theirs, but for the number of tokens and of experts: `scaled` says how many remain. Layers that are
-the same then run once. A few run narrower in the usual suite; all of them at full width are slow.
+Sizes and options are theirs, but for the number of tokens and of experts: `scaled` says how many remain. Layers that
+are the same then run once. A few run narrower in the usual suite; all of them at full width are slow.
 """
 
 from __future__ import annotations
