@@ -7,7 +7,9 @@ READY := .venv/.ready
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # xdist already uses every processor; threads inside NumPy would only compete.
-test test-all: export OPENBLAS_NUM_THREADS := 1
+test test-all clients: export OPENBLAS_NUM_THREADS := 1
+CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/test_against_transformers.py \
+  cli/test_checkpoint.py) tests/repository/test_docs.py
 
 .DEFAULT_GOAL := help
 .PHONY: clients mutants help setup demo test test-all conformance lint format check clean calibration
@@ -32,10 +34,10 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
-clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, and every family of transformers
-	@$(BIN)/python -c 'import torch, transformers' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[hf]'
-	$(BIN)/python -m pytest -m '' tests/nkimoe/hf tests/nkimoe/pytorch tests/nkimoe/as_nkilib tests/nkimoe/routing $(PYTEST_ARGS)
-	$(BIN)/python benchmarks/hf_matrix.py
+clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers
+	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --editable '.[hf]' --constraint .ci/constraints.txt
+	$(BIN)/python -m pytest -n auto -m '' $(CLIENT_TESTS) $(PYTEST_ARGS)
 
 calibration: $(READY) ## predicted latencies beside published ones: [NKILIB=<checkout>] [CALIBRATION_ARGS='--only matmul']
 	$(BIN)/python benchmarks/calibration.py $(if $(NKILIB),--nkilib $(NKILIB)) --page docs/simulator/calibration.md \

@@ -10,6 +10,7 @@ TOOLCHAIN = _bind()
 from nkimoe.check_inputs import check_inputs  # noqa: E402
 from nkimoe.errors import InputError, RequestError  # noqa: E402
 from nkimoe.moe_cte import moe_cte  # noqa: E402
+from nkimoe.moe_cte_backward import moe_cte_backward  # noqa: E402
 from nkimoe.spec import (  # noqa: E402
     ActFnType,
     BlockShardStrategy,
@@ -39,4 +40,5 @@ __all__ = [
     "SkipMode",
     "check_inputs",
     "moe_cte",
+    "moe_cte_backward",
 ]

@@ -41,10 +41,16 @@ def sigmoid(x: Floats) -> Floats:
     return result
 
 
-# GELU: erfc(-z) = 1 + erf(z); tanh GELU: 2 * sigmoid(2z) = 1 + tanh(z). The left tails do not cancel.
+def normal_cdf(x: Floats) -> Floats:
+    """(1 + erf(x / sqrt(2))) / 2, as erfc: the left tail does not cancel."""
+    result: Floats = _erfc(x * -math.sqrt(0.5)).astype(x.dtype) / 2
+    return result
+
+
+# tanh GELU: 2 * sigmoid(2z) = 1 + tanh(z), whose left tail does not cancel.
 ACTIVATIONS: dict[ActFnType, Activation] = {
     ActFnType.SiLU: lambda x: x * sigmoid(x),
-    ActFnType.GELU: lambda x: x / 2 * _erfc(x * -math.sqrt(0.5)).astype(np.float32),
+    ActFnType.GELU: lambda x: x * normal_cdf(x),
     ActFnType.GELU_Tanh_Approx: lambda x: x * sigmoid(math.sqrt(8 / math.pi) * (x + 0.044715 * x * x * x)),
     ActFnType.Swish: lambda x: x * sigmoid(1.702 * x),
     ActFnType.ReLU: lambda x: np.maximum(x, 0),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,8 @@ from nkimoe.spec import (
     SkipMode,
 )
 from nkimoe.variants import VARIANTS
+
+Kind = TypeVar("Kind", bound="Request")
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +59,7 @@ class Request:
     up_offset: float = 0.0
 
     @classmethod
-    def from_arguments(cls, arguments: dict[str, Any]) -> Request:
+    def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:
         """The request behind `moe_cte(**arguments)`, other names ignored."""
         own = {f.name: arguments[f.name] for f in fields(cls) if f.name in arguments}
         if own.get("skip_dma") is None:

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 # Per core: peak TF/s by operand format, and HBM GB/s (half a stack). Sources: NKI architecture guides of Trainium 2
 # and 3 (128 x 128 PEs x 2 x 2.4 GHz = 78.6 TF/s bf16, four times that for MX); on trn3 the DMA engines' practical
-# 528 GB/s are the limit. A weight of MX has a 32nd of a scale byte; the scales of fp8
-# weights, one a column or a matrix, are left out: less than a hundredth.
+# 528 GB/s are the limit. A weight of MX has a 32nd of a scale byte; FP8 weights meet
+# bf16 activations at the rate of bf16.
 PEAK_TFLOPS = {"trn2": {"bf16": 78.6}, "trn3": {"bf16": 78.6, "mx": 314.6}}
 WEIGHT_BYTES = {"bf16": 2.0, "fp8-row": 1.0, "fp8-static": 1.0, "mxfp8": 1 + 1 / 32, "mxfp4": 0.5 + 1 / 32}
 HBM_GBPS = {"trn2": 362.0, "trn3": 528.0}

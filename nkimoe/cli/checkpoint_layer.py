@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,22 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.cli.layer_data import LayerData
+from nkimoe.cli.packed_data import kind, multiples_of, padded
 from nkimoe.errors import RequestError
 from nkimoe.models import Model
 from nkimoe.routing import build_block_mapping, scatter_affinities
-from nkimoe.weights import Checkpoint, Plain, Shard, pack
+from nkimoe.weights import (
+    MX_FORMATS,
+    MXFP4,
+    Checkpoint,
+    Expert,
+    KeepMxfp4Blocks,
+    Packing,
+    Shard,
+    pack,
+    packing_named,
+)
+from nkimoe.weights.checkpoint_experts import Mxfp4Experts
 
 if TYPE_CHECKING:
     from nkimoe.hf.checkpoint_layer import ExpertsCall
@@ -57,21 +70,35 @@ class CheckpointLayer:
         H, K = call.hidden_states.shape[1], call.ids.shape[1]
         return Model(H, call.intermediate_size, call.n_experts, K, source=str(self.folder))
 
-    def data(self, tp: int, block_size: int) -> LayerData:
-        """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers."""
+    def data(self, tp: int, block_size: int, weights: str, target: str) -> LayerData:
+        """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers.
+
+        MXFP4 blocks of the checkpoint stay as they are if `weights` is mxfp4; all else is converted.
+        """
         call, model = self.call, self.model
-        H, I = model.padded_sizes(tp)
+        H, I = model.padded_sizes(tp, multiples_of(weights))
         mapping = build_block_mapping(call.ids, model.E, block_size)
         hidden = np.pad(call.hidden_states, ((0, 0), (0, H - model.H)))
-        experts = Checkpoint(self.folder).experts(self.layer, Shard(tp))
+        experts: Sequence[Expert] = Checkpoint(self.folder).experts(self.layer, Shard(tp))
+        packing: Packing = packing_named(weights, target)
+        if weights == MXFP4.name and isinstance(experts, Mxfp4Experts):
+            packing = KeepMxfp4Blocks()
+            hidden = packing.layout(experts[0]).arrange_hidden(call.hidden_states)
+        elif weights in MX_FORMATS:
+            experts = [padded(expert.dequantize(), H, I) for expert in experts]
         tensors: dict[str, Any] = {
             "hidden_states": hidden.astype(ml_dtypes.bfloat16),
             "expert_affinities_masked": scatter_affinities(call.weights, call.ids, model.E, dtype=ml_dtypes.bfloat16),
             "token_position_to_id": mapping.token_position_to_id,
             "block_to_expert": mapping.block_to_expert,
             "block_size": block_size,
-            **pack(experts, Plain()),
+            **_in_kernel_types(pack(experts, packing)),
             **call.gate.arguments(),
         }
         theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if tp == 1 else None
         return LayerData(tensors, mapping, call.ids, call.distinct_tokens, H, I, theirs)
+
+
+def _in_kernel_types(tensors: dict[str, Any]) -> dict[str, Any]:
+    """Biases in bf16, whatever the checkpoint has."""
+    return {name: t.astype(ml_dtypes.bfloat16) if kind(name) == "bias" else t for name, t in tensors.items()}

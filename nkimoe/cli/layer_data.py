@@ -69,7 +69,7 @@ def tokenize(text: str, count: int) -> tuple[Array, int]:
     """
     words = [m.group() for m in itertools.islice(re.finditer(r"\w+|[^\w\s]", text.lower()), count)]
     if not words:
-        raise ValueError("the text has no words")
+        raise ValueError("the text has no words: give one by --text FILE or --prompt")
     words = (words * ceil_div(count, len(words)))[:count]
     vocabulary = {word: i for i, word in enumerate(dict.fromkeys(words))}
     return np.array([vocabulary[word] for word in words]), len(vocabulary)
@@ -111,31 +111,23 @@ def expert_weights(
     return weights
 
 
-def packed_weights(pack: Callable[[], dict[str, Array]], experts: int, step: Callable[[], None]) -> dict[str, Array]:
-    """The tensors that `pack` gives for one expert after another, stacked as they come."""
-    tensors: dict[str, Array] = {}
-    for e in range(experts):
-        packed = pack()
-        tensors = tensors or {name: np.empty((experts, *part.shape), part.dtype) for name, part in packed.items()}
-        for name, part in packed.items():
-            tensors[name][e] = part
-        step()
-    return tensors
-
-
 def repeated_weights(
     model: Model, H: int, own: int, I: int, rng: np.random.Generator, step: Callable[[], None]
 ) -> dict[str, Array]:
     """Weights of the same shapes that take no memory: one zero, seen everywhere. For runs that compute shapes only."""
-    shapes: dict[str, tuple[int, ...]] = {
-        "gate_up_proj_weight": (model.E, H, 2, I),
-        "down_proj_weight": (model.E, I, H),
-    }
-    if model.biases:
-        shapes |= {"gate_and_up_proj_bias": (model.E, 2, I), "down_proj_bias": (model.E, H)}
     for _ in range(model.E):
         step()
+    shapes = dense_weight_shapes(model, H, I)
     return {name: np.broadcast_to(np.zeros((), ml_dtypes.bfloat16), shape) for name, shape in shapes.items()}
+
+
+def dense_weight_shapes(model: Model, H: int, I: int) -> dict[str, tuple[int, ...]]:
+    """Shapes of weights and biases."""
+    E = model.E
+    shapes: dict[str, tuple[int, ...]] = {"gate_up_proj_weight": (E, H, 2, I), "down_proj_weight": (E, I, H)}
+    if model.biases:
+        shapes |= {"gate_and_up_proj_bias": (E, 2, I), "down_proj_bias": (E, H)}
+    return shapes
 
 
 Weights = Callable[[Model, int, int, int, np.random.Generator, Callable[[], None]], dict[str, Array]]
@@ -177,7 +169,8 @@ def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator
     """Unit-RMS rows: the token's own vector, coloured by the tokens before it. Equal words route alike."""
     embedding = rng.standard_normal((vocabulary, H), dtype=np.float32)
     rows = embedding[ids]
-    context = sum(np.concatenate([np.zeros((n, H), np.float32), rows[: len(rows) - n]]) for n in range(1, CONTEXT + 1))
+    before = np.concatenate([np.zeros((CONTEXT, H), np.float32), rows])
+    context = sum(before[CONTEXT - n : len(before) - n] for n in range(1, CONTEXT + 1))
     mixed = rows + np.float32(0.5 / CONTEXT) * context
     return mixed / np.sqrt(np.mean(np.square(mixed), axis=1, keepdims=True))
 

@@ -1,4 +1,4 @@
-"""Options that several commands share, and the refusals of what does not go together."""
+"""Options that several commands share, and the refusals of combinations that mean nothing."""
 
 from __future__ import annotations
 
@@ -33,12 +33,13 @@ def layer_options(command: Command) -> Command:
             click.option(
                 "--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."
             ),
+            click.option("--prompt", help="The text itself, instead of a file."),
             click.option("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
             click.option("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
             click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
             click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
-            click.option("--block-size", type=click.IntRange(1), default=128, show_default=True),
+            click.option("--block-size", type=click.IntRange(1, 4096), default=128, show_default=True),
             click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
             click.option("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
         )
@@ -51,7 +52,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
     """The setup the options describe.
 
     Raises:
-        click.UsageError: options that do not go together.
+        click.UsageError: options that contradict each other, or a checkpoint that cannot be read.
     """
     if (options["checkpoint"] is None) != (options["layer"] is None):
         raise click.UsageError("--checkpoint and --layer go together: which layer of which checkpoint.")
@@ -60,9 +61,10 @@ def make_setup(options: dict[str, Any]) -> Setup:
         raise click.UsageError("--dequantise is for MX weights.")
     if is_mx and options["target"] == "trn2" and not options["dequantise"]:
         raise click.UsageError("trn2 has no MX: pass --target trn3, or --dequantise for a dense implementation.")
-    if options["checkpoint"] is not None and options["weights"] != "bf16":
-        raise click.UsageError("--checkpoint: a layer of a checkpoint runs with bf16 weights; leave --weights out.")
-    checkpoint = _checkpoint(options)
+    if options["text"] is not None and options["prompt"] is not None:
+        raise click.UsageError("--text and --prompt both give the text: leave one out.")
+    text = read_text(options["text"]) if options["prompt"] is None else options["prompt"]
+    checkpoint = _checkpoint(options, text)
     return Setup(
         model=options["model"] if checkpoint is None else checkpoint.name,
         tp=options["tp"] or (4 if checkpoint is None else 1),
@@ -72,17 +74,16 @@ def make_setup(options: dict[str, Any]) -> Setup:
         lnc=int(options["lnc"]),
         block_size=options["block_size"],
         weights=options["weights"],
-        text=read_text(options["text"]),
+        text=text,
         numerics=not options.get("no_numerics", False),
         checkpoint=checkpoint,
         dequantise=options["dequantise"],
     )
 
 
-def _checkpoint(options: dict[str, Any]) -> CheckpointLayer | None:
+def _checkpoint(options: dict[str, Any], text: str) -> CheckpointLayer | None:
     if options["checkpoint"] is None:
         return None
-    text = read_text(options["text"])
     try:
         return CheckpointLayer.read(options["checkpoint"], options["layer"], text, options["tokens"])
     except (RequestError, OSError) as error:

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of
-from nkimoe.cli.fp8_data import PACKINGS, fp8_weight_shapes
-from nkimoe.cli.layer_data import DENSE_MULTIPLES
-from nkimoe.cli.mx_data import MULTIPLES, mx_weight_shapes
+from nkimoe.cli.packed_data import BF16, kind, multiples_of, weight_shapes, weight_types
 from nkimoe.plan import Plan, make_plan
 from nkimoe.request import Request
 from nkimoe.routing import static_block_count
@@ -32,12 +30,12 @@ def plan_only(setup: Setup) -> Plan:
         RequestError: it cannot be honoured.
     """
     m, T, B = setup.layer_model, setup.tokens, setup.block_size
-    H, I = m.padded_sizes(setup.tp, MULTIPLES if setup.weights in MX_FORMATS else DENSE_MULTIPLES)
+    H, I = m.padded_sizes(setup.tp, multiples_of(setup.weights))
     N = static_block_count(T, m.K, m.E, B)
     tensors = {
         "hidden_states": Shape((T, H)),
         "expert_affinities_masked": Shape((T * m.E, 1)),
-        **(_mx_weights(setup, H, I) if setup.is_mx else _dense_weights(setup, H, I)),
+        **_weights(setup, H, I),
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
@@ -50,15 +48,10 @@ def plan_only(setup: Setup) -> Plan:
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])
 
 
-def _dense_weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
-    E = setup.layer_model.E
-    if setup.weights in PACKINGS:
-        shapes = fp8_weight_shapes(setup.weights, setup.target, setup.layer_model, H, I)
-        return {name: Shape(shape, dtype.name) for name, (shape, dtype) in shapes.items()}
-    return {"gate_up_proj_weight": Shape((E, H, 2, I)), "down_proj_weight": Shape((E, I, H))}
-
-
-def _mx_weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
-    kinds = {"weight": MX_FORMATS[setup.weights].nki, "scale": "uint8", "bias": "bfloat16"}
-    shapes = mx_weight_shapes(setup.layer_model, H, I)
-    return {name: Shape(shape, kinds[name.rsplit("_", 1)[1]]) for name, shape in shapes.items()}
+def _weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
+    weights = BF16 if setup.dequantise else setup.weights
+    types = {name: str(dtype) for name, dtype in weight_types(weights, setup.target).items()}
+    if weights in MX_FORMATS:
+        types["weight"] = MX_FORMATS[weights].nki
+    shapes = weight_shapes(weights, setup.layer_model, H, I)
+    return {name: Shape(shape, types[kind(name)]) for name, shape in shapes.items()}

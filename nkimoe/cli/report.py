@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nkimoe.cli.experiment import Result
+from nkimoe.cli.packed_data import BF16
 from nkisim.report.text import describe_constants, describe_path
 
 
@@ -75,7 +76,10 @@ def _transformers(result: Result) -> list[tuple[str, str]]:
     error = result.distance_to_theirs
     if error is None:
         return []
-    return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from its own experts")]
+    own = "its own experts"
+    if result.setup.weights != BF16:
+        own += ", with the checkpoint's weights and plain activations"
+    return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from {own}")]
 
 
 def _reference(result: Result) -> str:

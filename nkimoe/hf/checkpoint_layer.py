@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,21 +47,23 @@ class ExpertsCall:
 def experts_call(folder: Path, layer: int, text: str, n_tokens: int) -> ExpertsCall:
     """Run `n_tokens` of `text` through the model up to `layer`, and note the call of its experts.
 
-    The checkpoint's tokenizer is used if there is one; otherwise words are numbered. Layers above are not loaded.
+    The checkpoint's tokenizer is used if there is one; otherwise words are numbered. Layers above are not loaded, and
+    quantised weights are dequantised.
 
     Raises:
-        RequestError: the layer has no experts, or none that transformers' experts interface knows.
-        OSError: transformers finds no model in the folder.
+        RequestError: transformers cannot load the folder; or the layer has no experts, or none that transformers'
+            experts interface knows; or the text does not fit the model's vocabulary.
     """
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    config.num_hidden_layers = min(layer + 1, config.num_hidden_layers)
-    model = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, local_files_only=True, experts_implementation="eager"
-    ).eval()
+    try:
+        with _quiet():
+            model = _model(folder, layer)
+            ids = _token_ids(folder, text, n_tokens, model.config.get_text_config().vocab_size)
+    except RequestError:
+        raise
+    except (OSError, ValueError, ImportError, KeyError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise RequestError("checkpoint", "is one that transformers loads", reason, "Download all its files.") from error
     module = _experts_of(model, layer)
-    ids = _token_ids(folder, text, n_tokens, config.vocab_size)
     noted: list[tuple[Tensor, ...]] = []
     handle = module.register_forward_hook(lambda _, inputs, output: noted.append(inputs))
     with torch.no_grad():
@@ -72,6 +76,42 @@ def experts_call(folder: Path, layer: int, text: str, n_tokens: int) -> ExpertsC
         hidden.numpy(), chosen.int().numpy(), weights.numpy(), output.numpy(), recognise_gate(module),
         *_sizes(module), len(ids.unique()),
     )  # fmt: skip
+
+
+def _model(folder: Path, layer: int) -> Any:
+    """The model without the layers above, in float32."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    text_config = config.get_text_config()
+    text_config.num_hidden_layers = min(layer + 1, text_config.num_hidden_layers)
+    if isinstance(quantization := getattr(config, "quantization_config", None), dict):
+        quantization["dequantize"] = True  # otherwise a matter of which kernels are installed
+    model, info = AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32, local_files_only=True, experts_implementation="eager",
+        output_loading_info=True,
+    )  # fmt: skip
+    if missing := sorted(info["missing_keys"]):  # would be random
+        rule = f"has all tensors of the layers up to {layer}"
+        raise RequestError("checkpoint", rule, f"no {', '.join(missing[:3])}", "Download all its files.")
+    return model.float().eval()  # what was quantised comes as bf16, whatever dtype says
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Transformers reports every tensor that the layers above left unused, and draws its own progress bars."""
+    from transformers.utils import logging
+
+    verbosity = logging.get_verbosity()
+    had_bars = logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if had_bars:
+            logging.enable_progress_bar()
 
 
 def _experts_of(model: Any, layer: int) -> Any:
@@ -97,6 +137,9 @@ def _token_ids(folder: Path, text: str, count: int, vocabulary: int) -> Tensor:
         ids = [numbers.setdefault(word, len(numbers)) % vocabulary for word in re.findall(r"\w+|[^\w\s]", text.lower())]
     if not ids:
         raise RequestError("text", "has tokens", "none", "Give a text with words.")
+    if max(ids) >= vocabulary:
+        rule = f"gives ids below the model's vocabulary of {vocabulary}"
+        raise RequestError("checkpoint", f"has a tokenizer that {rule}", max(ids), "Take the model's own tokenizer.")
     return torch.tensor((ids * ceil_div(count, len(ids)))[:count])
 
 

@@ -10,7 +10,7 @@ from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.mapping import Blocks, build_blocks, merge_repeated, scatter_weights
 from nkimoe.pytorch.moe import LayerSizes, MoE
 from nkimoe.pytorch.options import Options, current_options, options
-from nkimoe.pytorch.ranks import Ranks
+from nkimoe.pytorch.ranks import Ranks, Travel
 from nkimoe.pytorch.router import route
 from nkimoe.pytorch.weights import ExpertWeights
 
@@ -22,6 +22,7 @@ __all__ = [
     "MoE",
     "Options",
     "Ranks",
+    "Travel",
     "blockwise_matmul",
     "build_blocks",
     "build_blockwise_mapping",

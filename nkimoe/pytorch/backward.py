@@ -1,11 +1,6 @@
-"""The backward pass of `nkimoe::moe_cte`. **Computed in torch, not by an NKI kernel**: there is none yet.
+"""The backward pass of `nkimoe::moe_cte`: `torch.ops.nkimoe.moe_cte_backward`, one launch of `nkimoe.moe_cte_backward`.
 
-It recomputes each expert's forward in float32 from the saved inputs. On a Neuron device it therefore runs as ordinary
-torch operations. For the rows x [n, H] of one expert, with affinity a, m = gate(x @ Wgu + bgu), y = m @ Wd + bd and
-d the gradient of the rows' output a * y:
-
-    da = sum(d * y)    dWd = m.T @ (a * d)    dbd = sum(a * d)    dm = (a * d) @ Wd.T
-    dgu = gate'(dm)    dWgu = x.T @ dgu       dbgu = sum(dgu)     dx = dgu @ Wgu.T
+It takes the tensors of the forward pass and the gate and up activations that this one kept.
 """
 
 from __future__ import annotations
@@ -17,70 +12,53 @@ from torch import Tensor
 
 from nkimoe.errors import RequestError
 from nkimoe.pytorch.call import Call
-from nkimoe.pytorch.gate import Gate
-from nkimoe.pytorch.gate_in_torch import apply_gate, gate_backward
+from nkimoe.pytorch.launch import WEIGHTS, launch_moe_cte_backward
+
+BIASES = ("gate_and_up_proj_bias", "down_proj_bias")
 
 
-@torch.library.custom_op("nkimoe::moe_cte_backward_in_torch", mutates_args=())
-def backward_in_torch(
-    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
-    biases: list[Tensor], blocks: list[Tensor], call: str,
+@torch.library.custom_op("nkimoe::moe_cte_backward", mutates_args=())
+def moe_cte_backward_operator(
+    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, weights: list[Tensor], blocks: list[Tensor],
+    activations: Tensor, call: str,
 ) -> list[Tensor]:  # fmt: skip
-    """Gradients of hidden_states, affinities, gate_up, down and biases, each in the dtype of its tensor."""
-    differentiable = [hidden_states, affinities, gate_up, down, *biases]
-    grads = [torch.zeros_like(tensor, dtype=torch.float32) for tensor in differentiable]
-    slots = blocks[0].reshape(len(blocks[1]), -1).long()
-    gate, E = Call.from_text(call).gate, len(down)
-    for e in range(E):
-        tokens = slots[blocks[1] == e].reshape(-1)
-        tokens = tokens[tokens >= 0]
-        if len(tokens) == 0:
-            continue
-        rows = tokens * E + e
-        parts = [hidden_states[tokens], affinities.reshape(-1)[rows], *(t[e] for t in differentiable[2:])]
-        d_x, d_affinity, *d_weights = _one_expert(gate, d_output[tokens].float(), *(part.float() for part in parts))
-        grads[0].index_add_(0, tokens, d_x)
-        grads[1].view(-1)[rows] += d_affinity
-        for grad, d_weight in zip(grads[2:], d_weights, strict=True):
-            grad[e] = d_weight
-    return [grad.to(tensor.dtype) for grad, tensor in zip(grads, differentiable, strict=True)]
+    """Gradients of hidden_states, affinities and weights, each like its tensor.
+
+    weights: gate_up, down, and their biases if there are any. blocks: token_position_to_id with pads of -1,
+    block_to_expert. activations: [N, 2, I, B].
+
+    Raises:
+        RequestError, InputError: as `nkimoe.moe_cte_backward`.
+    """
+    tensors = {
+        "hidden_states": hidden_states,
+        "expert_affinities_masked": affinities,
+        "token_position_to_id": blocks[0],
+        "block_to_expert": blocks[1],
+        "gate_up_activations_T": activations,
+        "output_hidden_states_grad": d_output,
+        **dict(zip(WEIGHTS, weights[:2], strict=True)),
+        **dict(zip(BIASES, weights[2:], strict=len(weights) > 2)),
+    }
+    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+    return launch_moe_cte_backward(Call.from_text(call), contiguous)
 
 
-def _one_expert(
-    gate: Gate, d: Tensor, x: Tensor, affinity: Tensor, gate_up: Tensor, down: Tensor, *biases: Tensor
-) -> list[Tensor]:
-    """Gradients of x, affinity, gate_up, down and biases; all float32."""
-    first = torch.einsum("nh,hci->nci", x, gate_up)
-    first = first + biases[0] if biases else first
-    m = apply_gate(gate, first)
-    y = m @ down + biases[1] if biases else m @ down
-    weighted = d * affinity[:, None]
-    d_first = gate_backward(gate, weighted @ down.T, first)
-    return [
-        torch.einsum("nci,hci->nh", d_first, gate_up),
-        (d * y).sum(dim=1),
-        torch.einsum("nh,nci->hci", x, d_first),
-        m.T @ weighted,
-        *([d_first.sum(dim=0), weighted.sum(dim=0)] if biases else []),
-    ]
-
-
-@backward_in_torch.register_fake
+@moe_cte_backward_operator.register_fake
 def _(
-    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
-    biases: list[Tensor], blocks: list[Tensor], call: str,
-) -> list[Tensor]:  # fmt: skip
-    return [torch.empty_like(tensor) for tensor in (hidden_states, affinities, gate_up, down, *biases)]
+    d_output: Tensor, hidden_states: Tensor, affinities: Tensor, weights: list[Tensor], *arguments: object
+) -> list[Tensor]:
+    return [torch.empty_like(tensor) for tensor in (hidden_states, affinities, *weights)]
 
 
-def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    """Keep what the backward pass needs: the inputs."""
+def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    """Keep what the backward pass needs: the inputs, and the activations."""
     hidden_states, affinities, gate_up, down, biases, scales, blocks, call = inputs
-    ctx.save_for_backward(hidden_states, affinities, gate_up, down, *biases, *blocks)
+    ctx.save_for_backward(hidden_states, affinities, gate_up, down, output[1], *biases, *blocks)
     ctx.n_biases, ctx.n_scales, ctx.n_blocks, ctx.call = len(biases), len(scales), len(blocks), call
 
 
-def backward(ctx: Any, d_output: Tensor) -> tuple[Any, ...]:
+def backward(ctx: Any, d_output: Tensor, _: Tensor) -> tuple[Any, ...]:
     """Gradients in the order of the operator's inputs.
 
     Raises:
@@ -88,9 +66,9 @@ def backward(ctx: Any, d_output: Tensor) -> tuple[Any, ...]:
     """
     if ctx.n_scales:
         raise RequestError("weights", "is 'plain' when training", "quantised weights", "Use torch.no_grad().")
-    hidden_states, affinities, gate_up, down, *rest = ctx.saved_tensors
-    biases, blocks = rest[: ctx.n_biases], rest[ctx.n_biases :]
-    grads = torch.ops.nkimoe.moe_cte_backward_in_torch(
-        d_output, hidden_states, affinities, gate_up, down, biases, blocks, ctx.call
+    hidden_states, affinities, gate_up, down, activations, *rest = ctx.saved_tensors
+    weights, blocks = [gate_up, down, *rest[: ctx.n_biases]], rest[ctx.n_biases :]
+    grads = torch.ops.nkimoe.moe_cte_backward(
+        d_output, hidden_states, affinities, weights, blocks[:2], activations, ctx.call
     )
     return (*grads[:4], grads[4:], [], [None] * ctx.n_blocks, None)

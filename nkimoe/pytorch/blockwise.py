@@ -7,10 +7,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from nkimoe.errors import require
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks
-from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import current_options
 
 
@@ -27,8 +28,13 @@ def build_blockwise_mapping(
     Returns:
         affinities [T * E, 1], 0 where a token is not routed; token_position_to_id int32 [N * B], pads -1;
         block_to_expert int32 [N]; conditions int32 [N], 1 for blocks with a token.
+
+    Raises:
+        RequestError: the affinities are not [T, E].
     """
-    n_tokens, n_experts = expert_affinities.shape
+    shape = tuple(expert_affinities.shape)
+    require(len(shape) == 2, "expert_affinities", "is [T, E]", shape, "Unflatten the column: .reshape(T, E).")
+    n_tokens, n_experts = shape
     routed = expert_affinities > 0 if routed is None else routed
     if padding_mask is not None:
         routed = routed & padding_mask[:, None]
@@ -58,11 +64,14 @@ def blockwise_matmul(
         RequestError, InputError: as `nkimoe.moe_cte`.
     """
     options, n_tokens, n_blocks = current_options(), len(hidden_states), block_to_expert.numel()
+    slots, shape = token_position_to_id.numel(), tuple(gate_up_proj_weight.shape)
+    is_whole = n_blocks > 0 and slots > 0 and slots % n_blocks == 0
+    rule = f"has the slots of {n_blocks} blocks, as block_to_expert says"
+    require(is_whole, "token_position_to_id", rule, slots, "Take both from build_blockwise_mapping.")
+    require(len(shape) == 3 and shape[2] % 2 == 0, "gate_up_proj_weight", "is [E, H, 2I]", shape, "Join gate and up.")
     ids = torch.where(token_position_to_id == n_tokens, -1, token_position_to_id).int()
     conditions = torch.nn.functional.pad((ids.reshape(n_blocks, -1) >= 0).any(dim=1).int(), (0, 1))
     call = Call(replace(options, block_size=ids.numel() // n_blocks), gate, accumulate=True)
-    result: Tensor = moe_cte_operator(
-        hidden_states, expert_affinities.reshape(-1, 1), gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight,
-        [], [], [ids, block_to_expert.reshape(-1).int(), conditions], call.to_text(),
-    )  # fmt: skip
-    return result
+    weights = [gate_up_proj_weight.unflatten(2, (2, -1)), down_proj_weight]
+    blocks = [ids, block_to_expert.reshape(-1).int(), conditions]
+    return call_moe_cte([hidden_states, expert_affinities.reshape(-1, 1), *weights], [], [], blocks, call)

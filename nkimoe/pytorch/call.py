@@ -17,28 +17,31 @@ class Call:
         options: how to run.
         gate: activation, limits, offset.
         accumulate: whether a token has several experts.
+        keeps: return the activations that the backward pass needs.
     """
 
     options: Options
     gate: Gate
     accumulate: bool
+    keeps: bool = False
 
     def to_text(self) -> str:
         """Words in a fixed order, written so that torch.compile can trace it."""
         o, g = self.options, self.gate
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
         launch = (o.variant, o.target, o.cores, o.block_size, o.weights)
-        words = (*launch, self.accumulate, g.activation, g.has_gate, g.up_offset, *limits)
+        words = (*launch, self.accumulate, self.keeps, g.activation, g.has_gate, g.up_offset, *limits)
         return " ".join([str(word) for word in words])
 
     @classmethod
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
-        variant, target, cores, block_size, weights, accumulate, activation, has_gate, offset, *limits = text.split()
+        variant, target, cores, block_size, weights, *words = text.split()
+        accumulate, keeps, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
         options = Options(variant, target, int(cores), int(block_size), weights)
-        return cls(options, gate, accumulate == "True")
+        return cls(options, gate, accumulate == "True", keeps == "True")
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""

@@ -6,12 +6,15 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from nkimoe.errors import require
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, merge_repeated, scatter_weights
-from nkimoe.pytorch.operator import moe_cte_operator
+from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.pytorch.weights import ExpertWeights
+from nkimoe.spec import MoECTEImplementation
+from nkimoe.variants import DROPPING, VARIANTS
 
 SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 
@@ -34,6 +37,7 @@ def moe_experts(
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.
     """
+    _check(hidden_states, expert_ids, expert_weights, experts)
     return _call(hidden_states, expert_ids, expert_weights, experts, gate, accumulate=expert_ids.shape[1] > 1)
 
 
@@ -42,6 +46,7 @@ def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWei
 
     Pairs with an id outside 0..E-1 are zero.
     """
+    _check(hidden_states, expert_ids, expert_ids, experts)
     n_tokens, top_k = expert_ids.shape
     rows = hidden_states.repeat_interleave(top_k, dim=0)
     ones = torch.ones_like(rows[:, :1])
@@ -51,20 +56,32 @@ def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWei
 def _call(
     hidden_states: Tensor, expert_ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate, accumulate: bool
 ) -> Tensor:
+    options = current_options()
     if expert_ids.numel() == 0:
         return torch.zeros_like(hidden_states)
-    options = current_options()
     dtype, H, E = compute_dtype(hidden_states, options), hidden_states.shape[1], experts.n_experts
     ids, weights = merge_repeated(expert_ids, weights, E)
     blocks = build_blocks(ids, E, options.block_size)
-    output: Tensor = moe_cte_operator(
-        pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype),
-        scatter_weights(ids, weights, E).to(dtype),
-        experts.gate_up,
-        experts.down,
-        experts.biases,
-        experts.scales,
-        [*blocks],
-        Call(options, gate, accumulate).to_text(),
-    )
+    rows = pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype)
+    tensors = [rows, scatter_weights(ids, weights, E).to(dtype), experts.gate_up, experts.down]
+    output = call_moe_cte(tensors, experts.biases, experts.scales, [*blocks], Call(options, gate, accumulate))
     return output[:, :H].to(hidden_states.dtype)
+
+
+def _check(hidden_states: Tensor, ids: Tensor, weights: Tensor, experts: ExpertWeights) -> None:
+    """What padding and broadcasting would hide from `moe_cte`."""
+    shape, routed = tuple(hidden_states.shape), tuple(ids.shape)
+    require(len(shape) == 2, "hidden_states", "is [T, H]", shape, "Flatten batch and sequence into T.")
+    rule, fix = f"is [{shape[0]}, K]", "Pass what the router gave for these tokens."
+    require(len(routed) == 2 and routed[0] == shape[0], "expert_ids", rule, routed, fix)
+    rule = f"has the shape of expert_ids, {routed}"
+    require(tuple(weights.shape) == routed, "expert_weights", rule, tuple(weights.shape), fix)
+    require(not (ids.is_floating_point() or ids.is_complex()), "expert_ids", "is integers", ids.dtype, "Cast it.")
+    rule = f"has the H of the experts, {experts.H}"
+    require(shape[1] == experts.H, "hidden_states", rule, shape[1], "Pass this layer's input.")
+    variant = current_options().variant
+    require(
+        VARIANTS[MoECTEImplementation[variant]].schedule != DROPPING, "variant",
+        "drops no token in a layer that is called with a router's ids", repr(variant),
+        "Use shard_on_i; a mapping with capacities goes to nkimoe.moe_cte or nkimoe.pytorch.blockwise_matmul.",
+    )  # fmt: skip

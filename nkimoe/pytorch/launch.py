@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from torch import Tensor
 from nkimoe import TOOLCHAIN
 from nkimoe.errors import RequestError
 from nkimoe.moe_cte import moe_cte
+from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.options import PLAIN, Options
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
@@ -23,25 +26,55 @@ WEIGHTS = ("gate_up_proj_weight", "down_proj_weight")
 Formats = dict[str, np.dtype[Any]]
 
 
-def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> Tensor:
-    """The output [T, H] of one launch; pads have id -1.
+def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The output [T, H] of one launch, and gate and up activations [N, 2, I, B], if the call keeps them, else [0].
 
-    Quantised weights come as integers of the same size, since torch has no types for Trn2's fp8 and for four MX values.
+    Pads have id -1. Quantised weights come as integers of the same size, since torch has no types for Trn2's fp8 and
+    for four MX values. With activations the affinity multiplies on I, so that none of the down projection are kept.
 
     Raises:
         RequestError, InputError: what `moe_cte` refuses; or tensors of a device that nothing here can launch on.
     """
     options = call.options
     formats = {name: _number_type(options) for name in WEIGHTS} if options.weights != PLAIN else {}
-    implementation = MoECTEImplementation[options.variant]
-    if VARIANTS[implementation].schedule != HYBRID:
+    spec = MoECTESpec(MoECTEImplementation[options.variant])
+    if VARIANTS[spec.implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
-    launch = _on_neuron if TOOLCHAIN == NEURON else _simulated
-    result: Tensor = launch(
-        options.target, options.cores, tensors, formats, spec=MoECTESpec(implementation),
-        skip_dma=SkipMode(skip_token=True), **call.arguments(),
-    )  # fmt: skip
-    return result
+    launch = _launch(moe_cte, options, formats)
+    arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
+    if call.keeps:
+        output, activations = launch(tensors, spec=_keeping(spec), **arguments)
+        return output, activations
+    results = launch(tensors, spec=spec, **arguments)
+    output = results[0] if isinstance(results, tuple) else results
+    return output, output.new_empty(0)
+
+
+def _keeping(spec: MoECTESpec) -> MoECTESpec:
+    """The spec, with gate and up activations returned."""
+    changes: dict[str, Any] = {"checkpoint_activation": True, "expert_affinity_multiply_on_I": True}
+    if spec.shard_on_block is not None:
+        return replace(spec, shard_on_block=replace(spec.shard_on_block, **changes))
+    assert spec.shard_on_I is not None, "MoECTESpec fills in the matching one"
+    return replace(spec, shard_on_I=replace(spec.shard_on_I, **changes))
+
+
+def launch_moe_cte_backward(call: Call, tensors: dict[str, Any]) -> list[Tensor]:
+    """The gradients of one launch of `moe_cte_backward`; pads have id -1.
+
+    Raises:
+        RequestError, InputError: what `moe_cte_backward` refuses; or tensors of a device that nothing here can launch
+            on.
+    """
+    launch = _launch(moe_cte_backward, call.options, {})
+    arguments = call.arguments()
+    del arguments["is_tensor_update_accumulating"]  # gradients of a token's experts always add up
+    return list(launch(tensors, skip_dma=SkipMode(skip_token=True), **arguments))
+
+
+def _launch(kernel: Any, options: Options, formats: Formats) -> Any:
+    """How to launch a kernel on tensors by name."""
+    return partial(_on_neuron if TOOLCHAIN == NEURON else _simulated, kernel, options, formats)
 
 
 def _number_type(options: Options) -> np.dtype[Any]:
@@ -50,7 +83,7 @@ def _number_type(options: Options) -> np.dtype[Any]:
     return FP8_OF_TARGET[options.target] if mx is None else mx.packed
 
 
-def _simulated(target: str, cores: int, tensors: dict[str, Any], formats: Formats, **options: Any) -> Any:
+def _simulated(kernel: Any, options: Options, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
     from nkisim import Simulator
 
     device = tensors["hidden_states"].device
@@ -60,12 +93,12 @@ def _simulated(target: str, cores: int, tensors: dict[str, Any], formats: Format
     for name, number in formats.items():
         arrays[name] = arrays[name].view(number)
     arrays["hidden_states"] = tensors["hidden_states"].detach()  # results are of its kind
-    return Simulator(target, cores).run(moe_cte, **arrays, **options).outputs
+    return Simulator(options.target, options.cores).run(kernel, **arrays, **arguments).outputs
 
 
-def _on_neuron(target: str, cores: int, tensors: dict[str, Any], formats: Formats, **options: Any) -> Any:
+def _on_neuron(kernel: Any, options: Options, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
     for name, number in formats.items():
         if number.itemsize == 1:
             tensors[name] = tensors[name].view(torch.float8_e4m3fn)  # the carrier that torch-neuronx reads as e4m3
-    return moe_cte[cores](**tensors, **options)
+    return kernel[options.cores](**tensors, **arguments)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import Module, Parameter
 
-from nkimoe.pytorch.dispatch import combine, dispatch
+from nkimoe.errors import require
+from nkimoe.pytorch.dispatch import dispatch
 from nkimoe.pytorch.experts import compute_dtype, moe_experts
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.options import current_options
@@ -23,11 +24,19 @@ ALONE = Ranks()
 
 @dataclass(frozen=True)
 class LayerSizes:
-    """Of the whole layer: hidden size H, intermediate size I, experts E; any positive numbers."""
+    """Of the whole layer: hidden size H, intermediate size I, experts E; any positive numbers.
+
+    Raises:
+        RequestError: one is not positive.
+    """
 
     H: int
     I: int
     E: int
+
+    def __post_init__(self) -> None:
+        for name in ("H", "I", "E"):
+            require(getattr(self, name) > 0, name, "is positive", getattr(self, name), "Give the layer's sizes.")
 
 
 class MoE(Module):
@@ -65,7 +74,16 @@ class MoE(Module):
         """Take this rank's share of a whole layer: its experts, and its columns of I.
 
         The down bias, which must be added once, goes to TP rank 0.
+
+        Raises:
+            RequestError: the layer has other sizes.
         """
+        E, H, I = self.sizes.E, self.sizes.H, self.sizes.I
+        given = {"router": router, "gate_up": experts.gate_up, "down": experts.down}
+        shapes = {"router": (E, H), "gate_up": (E, H, 2, I), "down": (E, I, H)}
+        for name, tensor in given.items():
+            actual = tuple(tensor.shape)
+            require(actual == shapes[name], name, f"is {shapes[name]}", actual, "Pass a layer of these sizes.")
         own, share = self.ranks.own_experts(self.sizes.E), self.ranks.tp_share
         named = {"router": router, "gate_up": self._columns(experts.gate_up[own], 3)}
         named["down"] = self._columns(experts.down[own], 1)
@@ -84,18 +102,22 @@ class MoE(Module):
         return torch.cat([part, part.new_zeros(missing)], dim=axis)
 
     def forward(self, hidden_states: Tensor) -> Tensor:
-        """[..., H] to [..., H]; every rank of the groups must call it, with any number of tokens, none included.
+        """[..., H] to [..., H]; every rank of the groups must call it, with any number of tokens, none included, or
+        with the same number where all tokens travel.
 
         Raises:
             RequestError, InputError: as `nkimoe.moe_cte`.
         """
-        x = hidden_states.reshape(-1, self.sizes.H)
+        H = self.sizes.H
+        rule = f"ends in the layer's H = {H}"
+        require(hidden_states.shape[-1] == H, "hidden_states", rule, tuple(hidden_states.shape), "Transpose it.")
+        x = hidden_states.reshape(-1, H)
         weights, ids = route(x.float() @ self.router.float().T, self.rule, self.selection_bias)
         if self.ranks.ep is None:
             output = self._experts(x, ids, weights.to(x.dtype))
         else:
             there = dispatch(x, ids, weights, self.sizes.E, self.ranks)
-            output = combine(self._experts(there.rows, there.ids, there.weights), there.way_back, self.ranks.ep)
+            output = there.combine(self._experts(there.rows, there.ids, there.weights))
         return output.reshape(hidden_states.shape)
 
     def _experts(self, rows: Tensor, ids: Tensor, weights: Tensor) -> Tensor:

@@ -6,15 +6,16 @@ it. `nkimoe.pytorch.moe_experts` is the comfortable door.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
-from nkimoe.pytorch.backward import backward, setup_context
+from nkimoe.pytorch.backward import BIASES, backward, setup_context
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.launch import launch_moe_cte
 
 BLOCKS = ("token_position_to_id", "block_to_expert", "conditions")
-BIASES = ("gate_and_up_proj_bias", "down_proj_bias")
 SCALES = ("gate_up_proj_scale", "down_proj_scale")
 
 
@@ -22,10 +23,11 @@ SCALES = ("gate_up_proj_scale", "down_proj_scale")
 def moe_cte_operator(
     hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
     biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor], call: str,
-) -> Tensor:  # fmt: skip
-    """[T, H] of the dtype of hidden_states [T, H]; pads have id -1.
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    """[T, H] of the dtype of hidden_states [T, H]; and [N, 2, I, B], or nothing if the call keeps no activations.
 
-    biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert, conditions.
+    Pads have id -1. biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert,
+    conditions.
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.
@@ -44,8 +46,25 @@ def moe_cte_operator(
 
 
 @moe_cte_operator.register_fake
-def _(hidden_states: Tensor, *arguments: object) -> Tensor:
-    return torch.empty_like(hidden_states)
+def _(
+    hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
+    biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor], call: str,
+) -> tuple[Tensor, Tensor]:  # fmt: skip
+    slots, experts = blocks[0].numel(), blocks[1].numel()
+    shape = (experts, 2, down.shape[1], slots // experts) if Call.from_text(call).keeps else (0,)
+    return torch.empty_like(hidden_states), hidden_states.new_empty(shape)
 
 
 moe_cte_operator.register_autograd(backward, setup_context=setup_context)
+
+
+def call_moe_cte(tensors: list[Tensor], biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor],
+                 call: Call) -> Tensor:  # fmt: skip
+    """The output alone; activations are kept if autograd follows one of the tensors.
+
+    Quantised weights are not trained: a graph that leads through them fails when it is followed back.
+    """
+    follows = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*tensors, *biases))
+    text = replace(call, keeps=follows and not scales).to_text()
+    output: Tensor = moe_cte_operator(*tensors, biases, scales, blocks, text)[0]
+    return output

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-from nkimoe.errors import RequestError
+from nkimoe.errors import RequestError, require
 from nkimoe.spec import MoECTEImplementation
 from nkimoe.targets import TARGETS
 from nkimoe.variants import VARIANTS
@@ -34,7 +34,7 @@ class Options:
             `nkimoe.hf`.
 
     Raises:
-        RequestError: a name that does not exist, or weights of a format that the variant does not take.
+        RequestError: a name that does not exist, or weights or a target that the variant does not take.
     """
 
     variant: str = "shard_on_block"
@@ -56,7 +56,12 @@ class Options:
             value = getattr(self, name)
             if value not in known:
                 raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
+        is_size = isinstance(self.block_size, int) and self.block_size > 0
+        require(is_size, "block_size", "is a positive int", repr(self.block_size), "128 suits most layers.")
         takes = VARIANTS[MoECTEImplementation[self.variant]]
+        targets = ", ".join(takes.targets)
+        rule = f"is {targets} for {self.variant}"
+        require(self.target in takes.targets, "target", rule, repr(self.target), "Choose it, or another variant.")
         if takes.is_mx != (self.weights in MX_FORMATS):
             formats = MX_FORMATS if takes.is_mx else [name for name in WEIGHT_FORMATS if name not in MX_FORMATS]
             fix = "Choose one of these, or another variant."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any
 
 import torch
@@ -12,6 +13,19 @@ from torch import Tensor
 from nkimoe.weights import Shard
 
 
+class Travel(Enum):
+    """Which tokens go where under expert parallelism.
+
+    SELECTED: each token to the ranks that have its experts, by all-to-all. How many that are is a matter of values, so
+    the host waits for them; ranks may have different numbers of tokens.
+    ALL: every token to every rank, by all-gather, and results back by reduce-scatter. Shapes follow from shapes, as a
+    compiled or XLA graph needs them; every rank must have the same number of tokens.
+    """
+
+    SELECTED = "selected"
+    ALL = "all"
+
+
 @dataclass(frozen=True)
 class Ranks:
     """The groups a layer is spread over; None is a group of this process alone.
@@ -19,10 +33,12 @@ class Ranks:
     Attributes:
         ep: expert parallelism. Its ranks share out the experts; each has its own tokens.
         tp: tensor parallelism. Its ranks share out I; all have the same tokens.
+        travel: which tokens go to which ranks of ep.
     """
 
     ep: Any = None
     tp: Any = None
+    travel: Travel = Travel.SELECTED
 
     @property
     def ep_size(self) -> int:
@@ -61,6 +77,36 @@ class _Exchange(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         return _Exchange.apply(gradients[0], ctx.received, ctx.sent, ctx.group), None, None, None
+
+
+class _Gather(torch.autograd.Function):
+    """The rows of all ranks, on all of them; each one's gradients are summed and go back to where its rows were."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        result = rows.new_empty((rows.shape[0] * dist.get_world_size(group), *rows.shape[1:]))
+        dist.all_gather_into_tensor(result, rows.contiguous(), group=group)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Scatter.apply(gradients[0], ctx.group), None
+
+
+class _Scatter(torch.autograd.Function):
+    """The sum over ranks of [ranks * n, ...], of which each rank keeps its n rows; the inverse way of `_Gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, partial: Tensor, group: Any) -> Tensor:
+        ctx.group = group
+        result = partial.new_empty((partial.shape[0] // dist.get_world_size(group), *partial.shape[1:]))
+        dist.reduce_scatter_tensor(result, partial.contiguous(), group=group)
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Gather.apply(gradients[0], ctx.group), None
 
 
 class _Sum(torch.autograd.Function):
@@ -103,6 +149,18 @@ def exchange_counts(sent: Tensor, group: Any) -> list[int]:
     received = torch.empty_like(sent)
     dist.all_to_all_single(received, sent.contiguous(), group=group)
     return [int(count) for count in received]
+
+
+def gather_from(rows: Tensor, group: Any) -> Tensor:
+    """[ranks * n, ...] of every rank's [n, ...]; n must be the same on all."""
+    result: Tensor = _Gather.apply(rows, group)
+    return result
+
+
+def sum_and_scatter(partial: Tensor, group: Any) -> Tensor:
+    """This rank's [n, ...] of the sum over ranks of [ranks * n, ...]."""
+    result: Tensor = _Scatter.apply(partial, group)
+    return result
 
 
 def sum_over(partial: Tensor, group: Any) -> Tensor:

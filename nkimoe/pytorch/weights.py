@@ -27,12 +27,19 @@ class ExpertWeights:
         down: [E, I, H]. Quantised, both are integers of the same size, and MX ones in the layouts of `moe_cte`.
         biases: of gate/up [E, 2, I] and of down [E, H], or empty.
         scales: of gate/up and of down, float32 as `moe_cte` takes them, or empty.
+        unpadded_H: the layer's H, where the tensors have been padded.
     """
 
     gate_up: Tensor
     down: Tensor
     biases: list[Tensor] = field(default_factory=list)
     scales: list[Tensor] = field(default_factory=list)
+    unpadded_H: int | None = None
+
+    @property
+    def H(self) -> int:
+        """Of the layer."""
+        return self.down.shape[-1] if self.unpadded_H is None else self.unpadded_H
 
     @property
     def n_experts(self) -> int:
@@ -55,7 +62,7 @@ class ExpertWeights:
             return self._quantise(dtype, packing, target)
         padded = self._padded(H_MULTIPLE, I_MULTIPLE)
         gate_up, down, *biases = (t.to(dtype).contiguous() for t in (padded.gate_up, padded.down, *padded.biases))
-        return ExpertWeights(gate_up, down, biases)
+        return ExpertWeights(gate_up, down, biases, unpadded_H=self.H)
 
     def _padded(self, h_multiple: int, i_multiple: int) -> ExpertWeights:
         H, I = -self.down.shape[2] % h_multiple, -self.down.shape[1] % i_multiple
@@ -86,4 +93,5 @@ class ExpertWeights:
             tensor("down_proj_weight"),
             [tensor(name).to(dtype) for name in BIASES if name in packed],
             [tensor(name) for name in SCALES],
+            self.H,
         )

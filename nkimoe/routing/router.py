@@ -66,11 +66,18 @@ def _score(logits: Floats, score: Score) -> Floats:
     result: Floats = {
         Score.SOFTMAX: _softmax,
         Score.SOFTMAX_OF_CHOSEN: lambda x: x,
-        Score.SIGMOID: lambda x: np.exp(np.minimum(x, 0)) / (1 + np.exp(-np.abs(x))),
+        Score.SIGMOID: _sigmoid,
         Score.SQRT_SOFTPLUS: lambda x: np.sqrt(np.logaddexp(x, np.float32(0))),
         Score.IDENTITY: lambda x: x,
     }[score](logits)
     return result
+
+
+def _sigmoid(logits: Floats) -> Floats:
+    """The formula of torch and of the kernels: with another one, scores close to 0 and 1 tie elsewhere."""
+    with np.errstate(over="ignore"):
+        scores: Floats = np.float32(1) / (np.float32(1) + np.exp(-logits))
+    return scores
 
 
 def _largest(values: Floats, count: int) -> npt.NDArray[np.intp]:

@@ -29,6 +29,14 @@ _PARTLY = {
     ("nki.compiler", "CompileConfig"): "options without effect in nkisim are refused",
     ("nki.compiler", "SpecializationConfig"): "options without effect in nkisim are refused",
     ("nki.isa", "NkiScalar"): "int32; there are no int64 tensors",
+    ("nki.language", "NkiGrid"): "is_remainder is refused: the page does not say what it compares",
+    ("nki.language", "NkiBlockGrid"): "data of a selection that is no rectangle of its source is refused",
+    ("nki.language", "NkiTileGrid"): "data of a selection that is no rectangle of its source is refused",
+    ("nki.language", "alloc_blocks"): "tile_shape names every dimension",
+    ("nki.language", "alloc_tiles"): "tile_shape names every dimension",
+    ("nki.language", "blocks"): "tile_shape names every dimension",
+    ("nki.language", "empty_like"): "transpose_axes of a grid is refused: its coordinates are not documented",
+    ("nki.language", "tiles"): "tile_shape names every dimension; coordinates are Python integers",
     ("nki.language", "dynamic_range"): "removed in NKI 0.7; accepted with a warning",
     ("nki.language", "gather_flattened"): "axis 0",
     ("nki.language", "affine_range"): "a `range`, as in NKI 0.7; accepted with a warning",
@@ -91,8 +99,10 @@ def _limit(published: Published) -> str:
 
 def signature(function: Any) -> str:
     """Parameters and defaults, as the reference prints them."""
-    shown = []
+    shown: list[str] = []
     for p in inspect.signature(function).parameters.values():
+        if p.kind is p.KEYWORD_ONLY and not any(name.startswith("*") for name in shown):
+            shown.append("*")
         star = "**" if p.kind is p.VAR_KEYWORD else "*" if p.kind is p.VAR_POSITIONAL else ""
         shown.append(f"{star}{p.name}" if p.default is p.empty else f"{star}{p.name}={_default(p.default)}")
     return ", ".join(shown)

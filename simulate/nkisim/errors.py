@@ -107,6 +107,12 @@ class TargetError(SimulationError):
     code = "NKI106"
 
 
+class GridError(SimulationError, ValueError):
+    """The tiles or blocks of a grid do not fit its source."""
+
+    code = "NKI107"
+
+
 class ViewError(SimulationError):
     """A view cannot be expressed as a hardware access pattern."""
 

@@ -46,35 +46,38 @@ def main() -> int:
     )
     versions = {source: report.commit_of(path) for source, path in checkouts.items()}
     results: dict[str, list[dict[str, Any]]] = {}
+    sizes: dict[str, int] = {}
     for family in FAMILIES:
         if settings.checkout(family) is not None and (not given.families or family.name in given.families):
-            results[family.name] = _one_family(family, settings)
+            results[family.name], sizes[family.name] = _one_family(family, settings)
             if given.json:
-                report.save(given.json, results, versions)
+                report.save(given.json, results, sizes, versions)
     if not results:
         print("nothing to run: give --nkilib or --samples a checkout", file=sys.stderr)
         return 2
-    _summary(results)
+    _summary(results, sizes)
     return 1 if any(result["status"] == "fail" for cases in results.values() for result in cases) else 0
 
 
-def _one_family(family: Any, settings: Settings) -> list[dict[str, Any]]:
+def _one_family(family: Any, settings: Settings) -> tuple[list[dict[str, Any]], int]:
+    """Its results, and how many cases it has."""
     print(family.name, flush=True)
-    results = []
+    results, size = [], 0
     for line in run_family(family, settings):
-        if "collected" in line:
-            print(f"  {line['chosen']} of {line['collected']} cases", flush=True)
+        if "chosen" in line:
+            size = line["cases"]
+            print(f"  {line['chosen']} of {size} cases", flush=True)
         else:
             results.append(line)
             print(report.case_line(line), flush=True)
-    return results
+    return results, size
 
 
-def _summary(results: dict[str, list[dict[str, Any]]]) -> None:
+def _summary(results: dict[str, list[dict[str, Any]]], sizes: dict[str, int]) -> None:
     print("\nwhat stood in the way")
     for gap, count, where in report.gaps(results):
         print(f"  {count:4d}  {gap}  [{', '.join(where)}]")
-    print("\n" + report.table(results))
+    print("\n" + report.table(results, sizes))
     total = report.counts([result for cases in results.values() for result in cases])
     print(", ".join(f"{count} {status}" for status, count in total.items()))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from dataclasses import is_dataclass
 from typing import Any
 
 import pytest
@@ -14,17 +15,22 @@ def name_of(item: pytest.Item) -> str:
     return item.nodeid.rsplit("/", 1)[-1]
 
 
-def choose(items: list[pytest.Item], setup: dict[str, Any]) -> list[pytest.Item]:
-    """At most `cases` of the items that fit: a fair share of every test function, spread over its parameters."""
+def belonging(items: list[pytest.Item], setup: dict[str, Any]) -> list[pytest.Item]:
+    """The cases of the family, of those its modules have."""
+    left_out, only = setup["leave_out"], setup["only"]
+    return [
+        item
+        for item in items
+        if re.search(only, name_of(item)) and not (left_out and re.search(left_out, name_of(item)))
+    ]
+
+
+def choose(items: list[pytest.Item], most: int) -> list[pytest.Item]:
+    """At most `most` of the items: a fair share of every test function, spread over its parameters."""
     groups: dict[str, list[pytest.Item]] = defaultdict(list)
     for item in items:
-        name = name_of(item)
-        if setup["leave_out"] and re.search(setup["leave_out"], name):
-            continue
-        if setup["only"] and not re.search(setup["only"], name):
-            continue
         groups[item.nodeid.split("[")[0] + str(_is_negative(item))].append(item)
-    shares = _shares({key: len(group) for key, group in groups.items()}, setup["cases"])
+    shares = _shares({key: len(group) for key, group in groups.items()}, most)
     return [item for key, group in groups.items() for item in spread(group, shares[key])]
 
 
@@ -56,11 +62,17 @@ def spread(group: list[Any], count: int) -> list[Any]:
 
 
 def shrink(item: pytest.Item, largest: dict[str, int]) -> dict[str, list[int]]:
-    """Replace parameters that are too large; returns what was replaced."""
+    """Replace parameters that are too large; returns what was replaced. Cases that expect a rejection stay as they are.
+
+    Sizes are parameters themselves, or those of a case of their own generator, or fields of a configuration object.
+    """
+    if _is_negative(item):
+        return {}
     params = getattr(getattr(item, "callspec", None), "params", {})
-    ranged = params.get("range_test_options")  # a case of their own generator: a dictionary of sizes for each tensor
+    ranged = params.get("range_test_options")
+    configurations = [vars(value) for value in params.values() if is_dataclass(value)]
     changed = {}
-    for sizes in (params, *(ranged.tensors.values() if ranged else ())):
+    for sizes in (params, *(ranged.tensors.values() if ranged else ()), *configurations):
         for name, limit in largest.items():
             value = sizes.get(name)
             if isinstance(value, int) and value > limit:

@@ -17,14 +17,16 @@ class PeerBug:
     Attributes:
         pattern: regular expression on the name of the case.
         evidence: what the reference says, what the kernel says.
+        message: regular expression on what was wrong, so that other trouble of the same case is not excused.
     """
 
     pattern: str
     evidence: str
+    message: str = ""
 
-    def matches(self, name: str) -> bool:
+    def matches(self, name: str, message: str) -> bool:
         """Whether the case is one of those."""
-        return re.search(self.pattern, name) is not None
+        return re.search(self.pattern, name) is not None and re.search(self.message, message) is not None
 
 
 @dataclass(frozen=True)

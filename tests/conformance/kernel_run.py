@@ -57,15 +57,21 @@ class TestManager:
             self._compare(outputs, job.validation_args)
 
     def check(
-        self, kernel: Any, args: tuple[Any, ...], wanted: Array, rtol: float, target: str = "trn2", **options: Any
+        self,
+        kernel: Any,
+        args: tuple[Any, ...],
+        wanted: Array,
+        rtol: float,
+        target: str = "trn2",
+        output: int = 0,
+        **options: Any,
     ) -> None:
-        """Run a kernel and compare its only output; `rtol` is a share of the largest value wanted.
+        """Run a kernel and compare one output; `rtol` is a share of the largest value wanted.
 
         Raises:
             KernelRaised, WrongNumbers: as `execute`.
         """
-        (output,) = self._simulate(kernel, target, None, args, options)
-        found = _values(output)
+        found = _values(self._simulate(kernel, target, None, args, options)[output])
         self.differences["output"] = relative_l2(found, wanted)
         if found.shape != wanted.shape or not np.all(np.abs(found - wanted) <= rtol * np.abs(wanted).max()):
             raise WrongNumbers(f"output: relative L2 {self.differences['output']}")

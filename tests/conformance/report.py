@@ -45,12 +45,12 @@ def gaps(families: dict[str, list[dict[str, Any]]]) -> list[tuple[str, int, list
     return [(gap, count, list(where[gap])) for gap, count in number.most_common()]
 
 
-def table(families: dict[str, list[dict[str, Any]]]) -> str:
-    """Counts by family, and their sum."""
-    rows = {name: counts(results) for name, results in families.items()}
-    rows["all"] = counts([result for results in families.values() for result in results])
+def table(families: dict[str, list[dict[str, Any]]], sizes: dict[str, int]) -> str:
+    """Counts by family, how many cases it has in all, and their sums."""
+    rows = {name: counts(results) | {"of": sizes[name]} for name, results in families.items()}
+    rows["all"] = counts([result for results in families.values() for result in results]) | {"of": sum(sizes.values())}
     width = max(len(name) for name in rows)
-    lines = [" " * width + "".join(f"{status:>10s}" for status in STATUSES)]
+    lines = [" " * width + "".join(f"{column:>10s}" for column in (*STATUSES, "of"))]
     lines += [f"{name:{width}s}" + "".join(f"{count:10d}" for count in row.values()) for name, row in rows.items()]
     return "\n".join(lines)
 
@@ -62,11 +62,14 @@ def commit_of(checkout: Path) -> str:
     return found.stdout.strip() if found.returncode == 0 else "not a git checkout"
 
 
-def save(path: Path, families: dict[str, list[dict[str, Any]]], versions: dict[str, str]) -> None:
-    """Everything as JSON."""
+def save(
+    path: Path, families: dict[str, list[dict[str, Any]]], sizes: dict[str, int], versions: dict[str, str]
+) -> None:
+    """Everything as JSON; `sizes` says how many cases each family has in all."""
     document = {
         "schema_version": 1,
         "versions": versions,
+        "cases": sizes,
         "counts": {name: counts(results) for name, results in families.items()},
         "gaps": [{"problem": gap, "cases": count, "families": where} for gap, count, where in gaps(families)],
         "families": families,

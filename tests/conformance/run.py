@@ -80,6 +80,7 @@ def _setup(family: Family, settings: Settings, writer: int) -> dict[str, Any]:
     return {
         "source": family.source,
         "checkout": str(settings.checkout(family)),
+        "full_size": settings.full_size,
         "largest": {} if settings.full_size else dict(family.largest),
         "leave_out": family.leave_out,
         "unskip": family.unskip,
@@ -97,7 +98,10 @@ def _setup(family: Family, settings: Settings, writer: int) -> dict[str, Any]:
 def _command(family: Family, settings: Settings) -> list[str]:
     root = settings.checkout(family) if family.source == "nkilib" else HERE
     assert root is not None
-    plugins = ["-p", "conformance.session", "-p", "no:cacheprovider", "-p", "no:timeout", "-p", "no:xdist"]
+    names = ["conformance.session", "no:cacheprovider", "no:timeout", "no:xdist"]
+    if family.source != "nkilib":
+        names.append("conformance.cases.checkout")
+    plugins = [part for name in names for part in ("-p", name)]
     options = ["--noconftest", "-c", os.devnull, f"--rootdir={root}", "--continue-on-collection-errors", "-q", "-s"]
     modules = [str(root / module) for module in family.modules]
     return [sys.executable, "-m", "pytest", *plugins, *options, *modules]
@@ -109,5 +113,5 @@ def _judged(line: dict[str, Any], family: Family) -> dict[str, Any]:
         return line
     if "language" in line and line["status"] in ("refused", "error"):
         return line | {"was": line["status"], "status": "older nki"}
-    bug = next((bug for bug in family.bugs if bug.matches(line["name"])), None)
+    bug = next((bug for bug in family.bugs if bug.matches(line["name"], str(line.get("message")))), None)
     return line if bug is None else line | {"was": line["status"], "status": "peer bug", "evidence": bug.evidence}

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 from _pytest.runner import runtestprotocol
 
-from conformance import choice, imports, isolation
+from conformance import choice, faster, imports, isolation
 from conformance.adapted import ADAPTATIONS
 from conformance.kernel_run import TestManager, outcome_of
 
@@ -37,6 +37,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     imports.prepare(Path(SETUP["checkout"]) if SETUP["source"] == "nkilib" else None)
+    if not SETUP["full_size"] and SETUP["source"] == "nkilib":
+        faster.install()
     _seed()
 
 
@@ -131,9 +133,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool:
     pipe = os.fdopen(SETUP["pipe"], "w", buffering=1)
     for failure in _collection_failures(session):
         print(json.dumps(failure), file=pipe)
-    chosen = choice.choose(session.items, SETUP)
+    belonging = choice.belonging(session.items, SETUP)
+    chosen = choice.choose(belonging, SETUP["cases"])
     choice.unskip(chosen, SETUP["unskip"])
-    print(json.dumps({"collected": len(session.items), "chosen": len(chosen)}), file=pipe)
+    print(json.dumps({"cases": len(belonging), "chosen": len(chosen)}), file=pipe)
     cases = [(choice.name_of(item), _as_case(item)) for item in chosen]
     limits = {name: SETUP[name] for name in ("seconds", "memory_gib", "parallel")}
     for result in isolation.run_all(cases, **limits):
@@ -164,6 +167,7 @@ def _as_case(item: pytest.Item) -> Callable[[], dict[str, Any]]:
         reports = runtestprotocol(item, log=False, nextitem=None)
         if any(report.skipped for report in reports) and re.search("(?i)only.*trn3", str(item.stash.get(_ERROR, ""))):
             item.stash[_LATER] = True
+            del item.stash[_ERROR]
             reports = runtestprotocol(item, log=False, nextitem=None)
         result: dict[str, Any] = {"target": _target(item), "changed": changed}
         if (manager := item.stash.get(_MANAGER, None)) is not None:

@@ -10,6 +10,7 @@ import sys
 
 from support.case import Case
 from support.checkpoints import check_checkpoints
+from support.gradients import check_backward
 from support.launch import check
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
@@ -52,15 +53,23 @@ CASES = (
     Case(T=400, E=3, K=1, conditions=1, static_blocks=0, padding_blocks=0),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
+BACKWARD = (
+    Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
+    Case(T=300, H=128, I=48, E=3, B=640, padding_blocks=1, skip_token=False, activation=ActFnType.ReLU),
+    Case(T=300, H=128, I=600, E=5, routing="empty_experts", activation=ActFnType.GELU_Tanh_Approx),
+    Case(T=600, H=128, I=48, E=3, K=1, routing="one_expert", biases="none"),
+    Case(T=100, H=128, I=48, E=6, K=1, B=32, cores=1, skip_gate=True),
+)
 
 
 def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
-    for case in CASES:
+    for case, check_case in (
+        *((case, check_forward) for case in CASES),
+        *((case, check_backward) for case in BACKWARD),
+    ):
         try:
-            outcome = check(case)
-            if outcome.checkpoints:
-                check_checkpoints(outcome)
+            check_case(case)
         except SimulationError as error:
             return error.code
         except AssertionError:
@@ -68,6 +77,12 @@ def first_problem() -> str | None:
         except Exception as error:
             return type(error).__name__
     return None
+
+
+def check_forward(case: Case) -> None:
+    outcome = check(case)
+    if outcome.checkpoints:
+        check_checkpoints(outcome)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mutants import compute, results, routing, weights
+from mutants import backward, compute, results, routing, weights
 
 
 class Mutant(NamedTuple):
@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = tuple(
     Mutant(file, *mistake)
-    for module in (routing, weights, compute, results)
+    for module in (routing, weights, compute, results, backward)
     for file, mistakes in module.MISTAKES.items()
     for mistake in mistakes
 )

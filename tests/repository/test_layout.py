@@ -19,7 +19,9 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "simulate/nkisim/instructions/",
     "simulate/nkisim/nki/",
     "nkimoe/moe_cte.py:moe_cte",
+    "nkimoe/moe_cte_backward.py:moe_cte_backward",
     "nkimoe/reference.py:",
+    "nkimoe/reference_backward.py:",
     "nkimoe/reference_mx.py:",
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}

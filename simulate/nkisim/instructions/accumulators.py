@@ -6,6 +6,7 @@ A lane is the physical partition of the instruction's input.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +18,10 @@ from nkisim.execution.neuron_core import current_core
 from nkisim.instructions import alu, checks
 from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import reduce_cmd as ReduceCmd
+from nkisim.instructions.operation import Operation
 from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import Work
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FLOATS = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "float32", "tfloat32")
@@ -56,27 +59,19 @@ class Reduction:
     """What one instruction does with the registers.
 
     Attributes:
-        state, lanes: the registers it uses.
+        engine, state, lanes: the registers it uses.
         command, op: as the instruction's arguments say.
         result: where the registers are read out to, or None.
         negate: the values read out are negated.
     """
 
+    engine: Engine
     state: Accumulators
     lanes: slice
     command: ReduceCmd
     op: Operator | None
     result: NkiTensor | None
     negate: bool = False
-
-    @property
-    def writes(self) -> tuple[NkiTensor, ...]:
-        return () if self.result is None else (self.result,)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether results depend on the instruction's operands alone."""
-        return self.command is ReduceCmd.idle and self.result is None
 
     @property
     def discards(self) -> bool:
@@ -101,6 +96,20 @@ class Reduction:
             return () if self.result is None else (self.state.values[self.lanes].copy(),)
         first = self.start(initial)
         return self.keep(first if self.command is ReduceCmd.reset else fold(self.op, first, values))
+
+    def operation(
+        self,
+        reads: tuple[NkiTensor, ...],
+        dst: NkiTensor,
+        compute: Callable[..., Any],
+        details: Mapping[str, Any],
+        name: str | None,
+    ) -> Operation:
+        """The instruction that does this on the way: `compute` gives the elements of `dst`, and what `over` returns."""
+        writes = (dst,) if self.result is None else (dst, self.result)
+        depends_on_registers = self.command is not ReduceCmd.idle or self.result is not None
+        work = Work(checks.free_size(dst))
+        return Operation(self.engine, reads, writes, compute, work, details, name, hidden_input=depends_on_registers)
 
 
 def fold(op: Operator | None, first: Array, values: Array) -> Array:
@@ -143,7 +152,8 @@ def plan(
     needs_op = command is not ReduceCmd.idle and (command is not ReduceCmd.reset or op is not None)
     checked = _operator(op, ops) if needs_op else None
     start = checks.start_partition(data)
-    reduction = Reduction(registers(engine), slice(start, start + data.shape[0]), command, checked, result, negate)
+    lanes = slice(start, start + data.shape[0])
+    reduction = Reduction(engine, registers(engine), lanes, command, checked, result, negate)
     if command is ReduceCmd.reduce or (command is ReduceCmd.idle and result is not None):
         _check_known(reduction, engine)
     changes = command is not ReduceCmd.idle or not keeps

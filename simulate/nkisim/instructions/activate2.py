@@ -14,7 +14,6 @@ from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 _PAIRS = (
     ("multiply", "add"), ("multiply", "subtract"), ("multiply", "bypass"), ("add", "bypass"), ("subtract", "bypass"),
@@ -72,17 +71,8 @@ def activate2(
         return (result, *reduction.over(result))
 
     details = {"op": op.name, "ops": tuple(step.name for step, _, _ in steps), "reduce_cmd": reduce_cmd.name}
-    reads, writes = (data, *columns, *slope), (dst, *reduction.writes)
-    return Operation(
-        Engine.scalar,
-        reads,
-        writes,
-        compute,
-        Work(checks.free_size(dst)),
-        details,
-        name,
-        hidden_input=not reduction.is_idle,
-    )
+    reads = (data, *columns, *slope)
+    return reduction.operation(reads, dst, compute, details, name)
 
 
 def _steps(

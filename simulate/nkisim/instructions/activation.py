@@ -15,7 +15,6 @@ from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset, ReduceCmd.reduce, ReduceCmd.reset_reduce)
 
@@ -76,17 +75,8 @@ def activate(
         return (result, *reduction.over(result))
 
     details = {"op": op.name} | ({} if command is ReduceCmd.idle else {"reduce_cmd": command.name})
-    reads, writes = (data, *scales, *biases), (dst, *reduction.writes)
-    return Operation(
-        Engine.scalar,
-        reads,
-        writes,
-        compute,
-        Work(checks.free_size(dst)),
-        details,
-        name,
-        hidden_input=not reduction.is_idle,
-    )
+    reads = (data, *scales, *biases)
+    return reduction.operation(reads, dst, compute, details, name)
 
 
 def table(op: Any) -> Operator:

@@ -14,7 +14,6 @@ from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 _FLOATS = ("float8_e4m3", "float8_e5m2", "float16", "bfloat16", "float32")
 _INTEGERS = ("int8", "int16", "int32", "uint8", "uint16")
@@ -54,15 +53,6 @@ def exponential(
         result = np.exp(to_float32(values) - shift)
         return (result, *reduction.over(result, waiting.pop(0) if starts else reduce_init))
 
-    reads, writes = (src, *shifts, *starts), (dst, *reduction.writes)
+    reads = (src, *shifts, *starts)
     details = {"reduce_cmd": reduce_cmd.name}
-    return Operation(
-        Engine.vector,
-        reads,
-        writes,
-        compute,
-        Work(checks.free_size(dst)),
-        details,
-        name,
-        hidden_input=not reduction.is_idle,
-    )
+    return reduction.operation(reads, dst, compute, details, name)

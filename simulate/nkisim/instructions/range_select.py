@@ -14,7 +14,6 @@ from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import Operator, operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 FILL = float(np.finfo(np.float32).min)
 _COMPARISONS = ("equal", "less", "less_equal", "greater", "greater_equal")
@@ -72,10 +71,8 @@ def range_select(
         return (_filled(result, chosen, dst.dtype), *reduction.over(result))
 
     details = {"ops": (comp_op0.name, comp_op1.name), "reduce_cmd": reduce_cmd.name}
-    reads, writes = (on_true_tile, bound0, bound1), (dst, *reduction.writes)
-    return Operation(
-        Engine.vector, reads, writes, compute, Work(count), details, name, hidden_input=not reduction.is_idle
-    )
+    reads = (on_true_tile, bound0, bound1)
+    return reduction.operation(reads, dst, compute, details, name)
 
 
 def _filled(result: Any, chosen: Any, dtype: DType) -> Any:

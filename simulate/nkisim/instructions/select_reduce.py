@@ -14,7 +14,6 @@ from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.instructions.operators import Operator, operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset_reduce, ReduceCmd.reduce)
 
@@ -56,14 +55,5 @@ def select_reduce(
         return (result, *reduction.over(result))
 
     details = {"reduce_cmd": reduce_cmd.name}
-    reads, writes = (predicate, on_true, *columns), (dst, *reduction.writes)
-    return Operation(
-        Engine.vector,
-        reads,
-        writes,
-        compute,
-        Work(checks.free_size(dst)),
-        details,
-        name,
-        hidden_input=not reduction.is_idle,
-    )
+    reads = (predicate, on_true, *columns)
+    return reduction.operation(reads, dst, compute, details, name)

@@ -11,7 +11,6 @@ from nkisim.instructions.enums import engine as Engine
 from nkisim.instructions.enums import reduce_cmd as ReduceCmd
 from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
 
 _COMMANDS = (ReduceCmd.reset_reduce, ReduceCmd.reduce, ReduceCmd.load_reduce)
 _REDUCTIONS = ("add", "multiply", "maximum", "minimum")
@@ -58,17 +57,8 @@ def tensor_scalar_reduce(
         return (result, *reduction.over(result, waiting.pop(0) if starts else reduce_init))
 
     details = {"ops": (op.name,), "reduce_cmd": reduce_cmd.name}
-    reads, writes = (data, *columns, *starts), (dst, *reduction.writes)
-    return Operation(
-        Engine.vector,
-        reads,
-        writes,
-        compute,
-        Work(checks.free_size(dst)),
-        details,
-        name,
-        hidden_input=not reduction.is_idle,
-    )
+    reads = (data, *columns, *starts)
+    return reduction.operation(reads, dst, compute, details, name)
 
 
 def _operand(op: Any, operand0: Any, data: NkiTensor) -> list[NkiTensor]:

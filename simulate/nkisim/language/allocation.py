@@ -144,11 +144,6 @@ def ones(shape: Any, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = ""
     return full(shape, 1, dtype, buffer, name)
 
 
-def empty_like(x: NkiTensor, dtype: Any = None, buffer: Any = None, name: str = "") -> NkiTensor:
-    """An uninitialised tensor with the shape, and unless given the dtype and buffer, of `x`."""
-    return ndarray(x.shape, dtype or x.dtype, buffer or x.buffer, name)
-
-
 def zeros_like(x: NkiTensor, dtype: Any = None, buffer: Any = None, name: str = "") -> NkiTensor:
     """Zeros with the shape, and unless given the dtype and buffer, of `x`."""
     return zeros(x.shape, dtype or x.dtype, buffer or x.buffer, name)

@@ -27,7 +27,7 @@ from nkisim.memory.columns import offsets
 from nkisim.memory.full_precision import is_rounded, recall, remember
 from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
-from nkisim.memory.shadow import NEVER, WRITTEN, Shadow
+from nkisim.memory.shadow import NEVER, WRITTEN
 from nkisim.memory.storage import Block
 from nkisim.memory.tensor import NkiTensor
 from nkisim.memory.views import Layout
@@ -92,6 +92,8 @@ def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: b
 def _access(tensor: NkiTensor, layout: Layout, rows: Array | None = None, skipped: bool = False) -> Access:
     """The bytes of `tensor` seen through `layout`, which must lie inside it unless the access is skipped."""
     storage, dtype = tensor.storage, tensor.dtype
+    if 0 in layout.shape:
+        raise OutOfBounds("an operand has at least one element", f"{tensor!r}", "Leave the instruction out.")
     if storage.buffer.is_on_chip:
         start, strides = physical(layout, dtype.itemsize, storage.rows, storage.row_bytes, storage.pitch)
         if start < 0:
@@ -275,41 +277,12 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
         target[access.rows] = converted
 
 
-def _codes(access: Access, shadow: Shadow) -> Array:
-    """Shadow codes of the access."""
-    view = _by_byte(access, shadow.materialize())
-    return view if access.rows is None else view[access.rows]
-
-
-def _by_byte(access: Access, notes: Array) -> Array:
-    """The entries of `notes`, one a byte of the block, that belong to the access; of a gather, all rows up to the last.
-
-    One row for each run of elements; broadcast dimensions once.
-    """
-    itemsize, width = access.dtype.itemsize, notes.itemsize
-    shape = [1 if stride == 0 else n for n, stride in zip(access.shape, access.strides, strict=True)]
-    strides = list(access.strides)
-    if access.rows is not None:
-        shape[0] = int(access.rows.max()) + 1 if access.rows.size else 0
-    if shape and strides[-1] == itemsize:
-        shape, strides = [*shape[:-1], shape[-1] * itemsize], [*strides[:-1], 1]
-    else:
-        shape, strides = [*shape, itemsize], [*strides, 1]
-    strides = [stride * width for stride in strides]
-    return np.ndarray(shape, notes.dtype, notes.data, access.start * width, strides)
-
-
 def mark(region: Region, state: int = WRITTEN) -> None:
     """Record that the region, which has each element once, has been written."""
-    shadow, access, writers = region.block.shadow, region.access, region.block.writers
-    if writers is not None:
-        _by_byte(access, writers)[...] = access.storage.identity
-    if shadow.uniform == state:
-        return
-    if access.rows is None and access.nbytes == shadow.nbytes and 0 not in access.strides:
-        shadow.mark_all(state)
-    else:
-        shadow.mark(_by_byte(access, shadow.materialize()), state, access.rows)
+    block, access = region.block, region.access
+    if block.writers is not None:
+        block.writers.put(access, access.storage.identity)
+    block.shadow.mark(access, state)
 
 
 def state_range(region: Region) -> tuple[int, int]:
@@ -317,14 +290,14 @@ def state_range(region: Region) -> tuple[int, int]:
     shadow = region.block.shadow
     if shadow.uniform is not None or region.access.size == 0:
         return (shadow.uniform or NEVER, shadow.uniform or NEVER)
-    codes = _codes(region.access, shadow)
-    return int(codes.min()), int(codes.max())
+    states = shadow.states(region.access)
+    return int(states.min()), int(states.max())
 
 
 def all_its_own(region: Region) -> bool:
     """Whether no other tensor at the same address has written any of the region since the region's own did."""
-    writers = region.block.writers
-    return writers is None or bool((_by_byte(region.access, writers) == region.access.storage.identity).all())
+    writers, access = region.block.writers, region.access
+    return writers is None or bool((writers.get(access) == access.storage.identity).all())
 
 
 def is_computed(region: Region) -> bool:
@@ -332,22 +305,22 @@ def is_computed(region: Region) -> bool:
     shadow = region.block.shadow
     if shadow.highest <= WRITTEN or region.access.size == 0:
         return True
-    if shadow.uniform is not None:
-        return False
-    codes = _codes(region.access, shadow)
-    return int(codes[(0,) * codes.ndim]) <= WRITTEN and int(codes.max()) <= WRITTEN  # the first byte often decides
+    return shadow.uniform is None and int(shadow.states(region.access).max()) <= WRITTEN
 
 
 def first_unwritten(region: Region) -> tuple[int, ...] | None:
     """Index of the first element with a byte nobody wrote, or None. Such bytes get their poison value here."""
     access, shadow = region.access, region.block.shadow
-    if shadow.is_complete or access.size == 0:
-        return None
-    codes = _codes(access, shadow)
-    if int(codes.min()) != NEVER:
+    if shadow.is_complete or access.size == 0 or int(shadow.states(access).min()) != NEVER:
         return None
     region.block.poison()
-    index = [int(i) for i in np.unravel_index(int(np.argmin(codes)), codes.shape)]
-    if len(index) > len(access.shape):
-        return tuple(index[:-1])
-    return (*index[:-1], index[-1] // access.dtype.itemsize)
+    states = _by_element(access, shadow.by_byte())
+    return tuple(int(i) for i in np.unravel_index(int(np.argmin(states)), states.shape))
+
+
+def _by_element(access: Access, states: Array) -> Array:
+    """The lowest of the `states`, one a byte of the block, for each element of the access."""
+    shape = access.shape if access.rows is None else (int(access.rows.max()) + 1, *access.shape[1:])
+    strides = (*access.strides, 1)
+    by_byte = np.ndarray((*shape, access.dtype.itemsize), states.dtype, states.data, access.start, strides)
+    return (by_byte if access.rows is None else by_byte[access.rows]).min(axis=-1)

@@ -73,9 +73,9 @@ def _apply(layout: Layout, key: Any, keep_first: bool) -> Indexed:
                 dropped.append(axis)
             if not hasattr(start, "__index__") or isinstance(start, RegisterValue):
                 dynamic, start = _only_one(dynamic, (axis, start, count)), 0
-        if count < 1 or start < 0 or start + (count - 1) * step >= size:
+        if count < 0 or start < 0 or (start + (count - 1) * step >= size if count else start > size):
             raise _outside(axis, start, start + (count - 1) * step, layout.shape)
-        offset += start * stride
+        offset += start * stride if count else 0  # what is empty lies nowhere
         counts.append(count)
         strides.append(stride * step)
     if dropped:
@@ -154,7 +154,7 @@ def _integer(item: Any, size: int) -> int:
 
 def _outside(axis: int, first: int, last: int, shape: tuple[int, ...]) -> OutOfBounds:
     return OutOfBounds(
-        "an index stays inside its dimension and selects at least one element",
+        "an index stays inside its dimension",
         f"elements {first}..{last} of dimension {axis} of shape {shape}",
         "Clip the range to the tensor.",
     )

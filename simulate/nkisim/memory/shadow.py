@@ -1,13 +1,18 @@
 """Which bytes of a memory have been written, and by what.
 
-One code a byte. A memory that is wholly in one state, which is the common case, keeps no array.
+A memory that is wholly in one state, which is the common case, keeps no map.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from nkisim.memory.byte_map import ByteMap
+
+if TYPE_CHECKING:
+    from nkisim.memory.access import Access
 
 NEVER, WRITTEN, NOT_COMPUTED, ZEROED, MATMUL = 0, 1, 2, 3, 4
 """States of a byte: never written; written by anything but the PE; the same, but the value was not computed; set to
@@ -20,44 +25,45 @@ class Shadow:
     """The state of every byte of `nbytes` bytes of memory.
 
     Attributes:
-        uniform: the state of all bytes, where it is kept like that; codes: else, the state of each.
+        uniform: the state of all bytes, where it is kept like that; None where each has its own.
         is_complete: whether every byte has been written.
     """
 
     def __init__(self, nbytes: int, state: int = NEVER) -> None:
         self.nbytes = nbytes
-        self.uniform: int | None = state
-        self.codes: Codes | None = None
-        self._unwritten = nbytes if state == NEVER else 0
-        self.is_complete = state != NEVER
-        self._states = 1 << state  # one bit for each state that a byte may have
+        self.mark_all(state)
 
     @property
     def highest(self) -> int:
         """A bound of the states of all bytes."""
         return self._states.bit_length() - 1
 
-    def materialize(self) -> Codes:
-        """The codes as an array that may be viewed and, through `mark`, changed."""
-        if self.codes is None:
-            assert self.uniform is not None
-            self.codes = np.full(self.nbytes, self.uniform, np.uint8)
-            self.uniform = None
-        return self.codes
+    def states(self, access: Access) -> Codes:
+        """The states of the bytes of `access`, of neighbours in one state perhaps only once."""
+        return self._map.get(access)
+
+    def by_byte(self) -> Codes:
+        """A copy of the states of all bytes."""
+        return self._map.by_byte()
 
     def mark_all(self, state: int) -> None:
         """Every byte gets `state`."""
-        self.uniform, self.codes, self._unwritten = state, None, 0 if state != NEVER else self.nbytes
-        self.is_complete, self._states = state != NEVER, 1 << state
+        self.uniform: int | None = state
+        self._map = ByteMap(self.nbytes, np.uint8, state)
+        self._unwritten = self.nbytes if state == NEVER else 0
+        self.is_complete, self._states = state != NEVER, 1 << state  # one bit for each state that a byte may have
 
-    def mark(self, view: Codes, state: int, rows: Codes | None = None) -> None:
-        """The bytes of `view`, a view of `materialize()`, or of some of its rows, get `state`."""
-        if not self.is_complete:
-            touched = view if rows is None else view[np.unique(rows)]
-            self._unwritten -= touched.size - int(np.count_nonzero(touched))
-            self.is_complete = self._unwritten == 0
-        view[... if rows is None else rows] = state
-        self._states |= 1 << state
-        whole = rows is None and view.size == self.nbytes
-        if self.is_complete and (whole or self._states & ~1 == 1 << state):
+    def mark(self, access: Access, state: int) -> None:
+        """The bytes of `access` get `state`: a pattern that has no byte twice, but a scatter may have a row twice."""
+        if self.uniform == state:
+            return
+        whole = access.rows is None and access.nbytes == self.nbytes and 0 not in access.strides
+        if not whole:
+            self.uniform = None
+            if not self.is_complete:
+                self._unwritten -= self._map.count(access, NEVER)
+                self.is_complete = self._unwritten == 0
+            self._map.put(access, state)
+            self._states |= 1 << state
+        if whole or (self.is_complete and self._states & ~1 == 1 << state):
             self.mark_all(state)

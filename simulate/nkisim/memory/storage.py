@@ -17,6 +17,7 @@ import numpy as np
 
 from nkisim.dtypes import DTYPES, DType
 from nkisim.errors import Location, kernel_location
+from nkisim.memory.byte_map import ByteMap
 from nkisim.memory.full_precision import values_beside
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.shadow import NEVER, NOT_COMPUTED, WRITTEN, Shadow
@@ -50,7 +51,7 @@ class Block:
     data: Bytes
     pitch: int
     shadow: Shadow
-    writers: np.ndarray[Any, np.dtype[np.int32]] | None = None
+    writers: ByteMap | None = None
     unrounded: np.ndarray[Any, Any] | None = None
 
     @classmethod
@@ -60,7 +61,7 @@ class Block:
 
     def keep_writers(self) -> Block:
         """This block, which from now on knows who wrote each byte."""
-        self.writers = np.full(self.data.size, -1, np.int32)
+        self.writers = ByteMap(self.data.size, np.int32, -1)
         return self
 
     @property
@@ -73,7 +74,7 @@ class Block:
         if self.shadow.uniform == NEVER:
             self.data.fill(_unwritten_byte())
         elif self.shadow.uniform is None:
-            self.data[self.shadow.materialize() == NEVER] = _unwritten_byte()
+            self.data[self.shadow.by_byte() == NEVER] = _unwritten_byte()
 
 
 @dataclass(eq=False)

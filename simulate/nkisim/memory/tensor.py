@@ -42,6 +42,7 @@ class NkiTensor:
     name = property(lambda self: self.storage.name)
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
+    data = property(lambda self: self)  # so that tensors and grids are handed to instructions alike
 
     def __repr__(self) -> str:
         return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"

@@ -88,7 +88,6 @@ LANGUAGE = """
 0.3 dropout(x, rate, dtype=None)
 0.2 ds(start, size)
 0.2 dynamic_range(start, stop=None, step=1)
-0.3 empty_like(x, dtype=None, buffer=None, name='')
 0.3 equal(x, y, dtype=None)
 0.3 erf(x, dtype=None)
 0.3 erf_dx(x, dtype=None)
@@ -200,7 +199,8 @@ ISA_0_7 = """
 LANGUAGE_0_7 = """
 0.7 alloc_blocks(*, tile_shape, block_shape, element_shape, buffer, dtype, address=None, name='')
 0.7 alloc_tiles(*, tile_shape, element_shape, buffer, dtype, address=None, name='')
-0.7 blocks(source, *, tile_shape=..., block_shape=...)
+0.7 blocks(source, *, tile_shape=None, block_shape)
+0.3 empty_like(x, dtype=None, buffer=None, name='', *, transpose_axes=None, address=None)
 0.7 tiles(source, *, tile_shape=None)
 """
 

@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 from nkisim.errors import Location
 from nkisim.memory import Access, Storage
+from nkisim.observe.common_bytes import first_common_byte
 from nkisim.observe.event import Event, Finding, Observer
-from nkisim.observe.footprint import first_common_byte
 
 NEVER = 1 << 62
 """The deadline of a transfer that nothing waits for: the end of the launch."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from nkisim.errors import Location, LostResult
 from nkisim.memory import Access, MemoryRegion
+from nkisim.observe.common_bytes import first_common_byte
 from nkisim.observe.event import Event, Finding, Observer
-from nkisim.observe.footprint import first_common_byte
 
 
 @dataclass(slots=True)

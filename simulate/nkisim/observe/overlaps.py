@@ -15,8 +15,8 @@ import numpy as np
 from nkisim.errors import Location, OverlapError
 from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion, Storage
+from nkisim.memory.byte_map import ByteMap
 from nkisim.observe.event import Event, Finding, Observer
-from nkisim.observe.footprint import ByteMap
 
 
 class Writer(NamedTuple):

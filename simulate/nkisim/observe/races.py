@@ -15,8 +15,9 @@ from typing import NamedTuple
 
 from nkisim.errors import DataRace, Location
 from nkisim.memory import Access, Storage
+from nkisim.memory.byte_map import ByteMap
+from nkisim.observe.common_bytes import first_common_byte
 from nkisim.observe.event import Event, Finding, Observer
-from nkisim.observe.footprint import ByteMap, first_common_byte
 
 _READ, _WRITE = 1, 2
 _BOTH = _READ | _WRITE

@@ -25,10 +25,12 @@ ATTENTION = (
             f"{_CORE}/output_projection/test_output_proj_cte.py",
             f"{_CORE}/output_projection/test_output_proj_tkg.py",
         ),
+        largest={"batch": 16, "seqlen": 1024, "hidden": 8192},  # of 128, 16k and 16k; the references are in float32
     ),
     Family(
         "attention_block",
         ("test/integration/nkilib/experimental/transformer/test_attention_block_tkg.py",),
         leave_out="test_attn_blk_model",
+        largest={"S_ctx": 32768, "S_max_ctx": 32768},  # of 524,288
     ),
 )

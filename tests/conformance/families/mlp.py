@@ -9,7 +9,7 @@ _SYNTAX = PeerBug(
 )
 
 MLP = (
-    Family("mlp_cte", (f"{_FOLDER}/test_mlp_cte.py",), bugs=(_SYNTAX,)),
+    Family("mlp_cte", (f"{_FOLDER}/test_mlp_cte.py",), largest={"seqlen": 2048}, bugs=(_SYNTAX,)),
     Family("mlp_tkg", (f"{_FOLDER}/test_mlp_tkg.py",), bugs=(_SYNTAX,)),
     Family("mlp-mxfp4", (f"{_FOLDER}/test_mlp_proj_mxfp4.py",)),
 )

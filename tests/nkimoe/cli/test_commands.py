@@ -86,10 +86,12 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("--checkpoint", "somewhere", "--layer", "3", "--weights", "fp8-row"),
+        ("--weights", "fp4"),
         ("--variant", "shard_on_i_mx"),
         ("--variant", "shard_on_block", "--weights", "mxfp4", "--target", "trn3"),
         ("--dequantise",),
+        ("--prompt", "a text", "--text", __file__),
+        ("--prompt", ""),
         ("--checkpoint", "somewhere"),
         ("--layer", "3"),
         ("--trace", "missing/folder/t.json"),
@@ -99,6 +101,7 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
         ("--what-if", "hbm=fast"),
         ("--what-if", "hbm=-1"),
         ("--block-size", "0"),
+        ("--block-size", "100000"),
         ("--tokens", "0"),
         ("--json", "missing/folder/out.json"),
         ("--model", "no-such-model"),
@@ -137,13 +140,40 @@ def test_trn2_computes_mx_weights_only_when_told_to_dequantise() -> None:
     assert "moe_cte shard_on_block on" in result.output
 
 
-def test_shapes_only_mx_predicts_what_a_full_run_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "weights", [("mxfp8", "--target", "trn3"), ("fp8-row",), ("fp8-static",), ("fp8-row", "--target", "trn3")]
+)
+def test_shapes_only_predicts_what_a_full_run_does(tmp_path: Path, weights: tuple[str, ...]) -> None:
     latencies = []
     for extra in ((), ("--no-numerics",)):
-        result = run_tiny("--weights", "mxfp8", "--target", "trn3", "--json", str(tmp_path / "r.json"), *extra)
+        result = run_tiny("--weights", *weights, "--json", str(tmp_path / "r.json"), *extra)
         assert result.exit_code == 0, result.output
         latencies.append(json.loads((tmp_path / "r.json").read_text())["predicted"]["latency_us"])
     assert latencies[0] == latencies[1]
+
+
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i", "shard_on_i_hybrid"])
+def test_fp8_runs_and_one_scale_a_matrix_nearly_halves_what_is_read(tmp_path: Path, variant: str) -> None:
+    read = {}
+    for weights in ("bf16", "fp8-row", "fp8-static"):
+        result = run_tiny("--weights", weights, "--variant", variant, "--json", str(tmp_path / "r.json"))
+        assert result.exit_code == 0, result.output
+        document = json.loads((tmp_path / "r.json").read_text())
+        assert document["correct"]["passed"]
+        read[weights] = document["predicted"]["hbm_bytes"]["read"]
+    assert read["fp8-static"] < 0.65 * read["bf16"]
+
+
+@pytest.mark.parametrize("tokens", ["1", "2", "5"])
+def test_few_tokens_run(tokens: str) -> None:
+    result = nkimoe("run", "--model", "olmoe-1b-7b", "--tp", "32", "--lnc", "1", "--tokens", tokens, "--no-numerics")
+    assert result.exit_code == 0, result.output
+
+
+def test_explain_plans_fp8() -> None:
+    result = nkimoe("explain", "--model", "gpt-oss-20b", "--tp", "8", "--weights", "fp8-static")
+    assert result.exit_code == 0, result.output
+    assert "H=2944 I=368" in result.output
 
 
 @pytest.mark.parametrize("target", ["trn2", "trn3"])

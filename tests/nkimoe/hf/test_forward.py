@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
 import nkimoe.hf  # noqa: E402
+import nkisim  # noqa: E402
 from nkimoe.errors import RequestError  # noqa: E402
 from nkimoe.hf.forward import experts_forward  # noqa: E402
 
@@ -112,13 +113,27 @@ def test_weights_of_a_format_that_the_variant_does_not_take_are_refused():
         nkimoe.hf.Options(weights="mxfp4")
 
 
-def test_the_options_reach_the_kernel():
-    module, arguments = experts(), tokens()
-    mx_on_trn2 = nkimoe.hf.options(variant="shard_on_block_mx", weights="mxfp4", target="trn2")
-    with torch.no_grad(), pytest.raises(RequestError, match="shard_on_block_mx runs on trn3"), mx_on_trn2:
-        experts_forward(module, *arguments)
+def test_the_options_reach_the_kernel(monkeypatch):
+    launches = []
+
+    class Noting(nkisim.Simulator):
+        def __init__(self, target, cores):
+            super().__init__(target, cores)
+            self.launched_with = [target, cores]
+
+        def run(self, kernel, **arguments):
+            spec = arguments["spec"]
+            launches.append([*self.launched_with, arguments["block_size"], spec.implementation.name])
+            return super().run(kernel, **arguments)
+
+    monkeypatch.setattr(nkisim, "Simulator", Noting)
+    with torch.no_grad(), nkimoe.hf.options(variant="shard_on_i", target="trn3", cores=1, block_size=32):
+        experts_forward(experts(), *tokens())
+    assert launches == [["trn3", 1, 32, "shard_on_i"]]
     with pytest.raises(RequestError, match="shard_on_blocks"):
         nkimoe.hf.Options(variant="shard_on_blocks")
+    with pytest.raises(RequestError, match="target: is trn3 for shard_on_block_mx"):
+        nkimoe.hf.Options(variant="shard_on_block_mx", weights="mxfp4", target="trn2")
 
 
 def test_what_the_kernel_has_not_is_refused_or_runs_in_torch():

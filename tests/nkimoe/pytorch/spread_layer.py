@@ -1,6 +1,7 @@
-"""`python spread_layer.py LAYOUT RANKS`: the layer spread over forked processes against the same layer in one process.
+"""`python spread_layer.py LAYOUT RANKS TRAVEL`: the layer spread over forked processes against itself in one process.
 
-LAYOUT is ep, tp or tp-ep (TP 2). Every rank has other tokens than the next, and one of them none. Prints the largest
+LAYOUT is ep, tp or tp-ep (TP 2). Every rank has other tokens than the next, and one of them none; or, where TRAVEL is
+`all` instead of `selected`, the same number. Prints the largest
 relative errors of outputs and gradients; fails if one is above the bound.
 """
 
@@ -12,12 +13,13 @@ import tempfile
 import torch
 import torch.distributed as dist
 
-from nkimoe.pytorch import ExpertWeights, Gate, LayerSizes, MoE, Ranks
+from nkimoe.pytorch import ExpertWeights, Gate, LayerSizes, MoE, Ranks, Travel
 from nkimoe.routing import RoutingRule
 
 SIZES, RULE = LayerSizes(H=40, I=22, E=6), RoutingRule(2)
 GATE = Gate("SiLU", up_upper=2.0, up_lower=-2.0)
 BOUND = 2e-2
+TRAVEL = Travel(sys.argv[3])
 
 
 def whole_layer():
@@ -30,7 +32,8 @@ def whole_layer():
 
 def tokens_of(ep_rank):
     torch.manual_seed(10 + ep_rank)
-    return torch.randn((0 if ep_rank == 1 else 5 + 3 * ep_rank), SIZES.H).bfloat16().float()
+    uneven = 0 if ep_rank == 1 else 5 + 3 * ep_rank
+    return torch.randn(uneven if TRAVEL is Travel.SELECTED else 7, SIZES.H).bfloat16().float()
 
 
 def layer(ranks):
@@ -53,12 +56,12 @@ def output_and_gradients(module, ep_ranks):
 
 def groups(layout, rank, world):
     if layout == "ep":
-        return Ranks(ep=dist.group.WORLD), rank
+        return Ranks(ep=dist.group.WORLD, travel=TRAVEL), rank
     if layout == "tp":
         return Ranks(tp=dist.group.WORLD), 0
     tp = [dist.new_group([first, first + 1]) for first in range(0, world, 2)]
     ep = [dist.new_group(list(range(first, world, 2))) for first in range(2)]
-    return Ranks(ep=ep[rank % 2], tp=tp[rank // 2]), rank // 2
+    return Ranks(ep=ep[rank % 2], tp=tp[rank // 2], travel=TRAVEL), rank // 2
 
 
 def error(actual, expected):

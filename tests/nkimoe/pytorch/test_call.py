@@ -13,8 +13,9 @@ from nkimoe.pytorch.call import Call
     [Gate(), Gate("Swish", 7.0, None, 0.1, -float("inf"), 1.0), Gate("ReLU", gate_lower=0.0, has_gate=False)],
 )
 @pytest.mark.parametrize("accumulate", [True, False])
-def test_a_call_survives_as_text(gate, accumulate):
-    call = Call(Options(variant="shard_on_i", target="trn3", cores=1, block_size=256), gate, accumulate)
+@pytest.mark.parametrize("keeps", [True, False])
+def test_a_call_survives_as_text(gate, accumulate, keeps):
+    call = Call(Options(variant="shard_on_i", target="trn3", cores=1, block_size=256), gate, accumulate, keeps)
     assert Call.from_text(call.to_text()) == call
 
 

@@ -3,28 +3,12 @@
 import numpy as np
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from support.routings import routings
 
 torch = pytest.importorskip("torch")
 
 from nkimoe.pytorch import build_blocks, merge_repeated, scatter_weights  # noqa: E402
 from nkimoe.routing import build_block_mapping, scatter_affinities  # noqa: E402
-
-
-@st.composite
-def routings(draw):
-    """(ids [T, K] with some outside 0..E-1, E, B); T may be less than B, ranks empty, one expert take all."""
-    n_experts, n_tokens = draw(st.integers(1, 7)), draw(st.integers(1, 20))
-    top_k = draw(st.integers(1, n_experts))
-    ids = np.array([draw(st.permutations(range(n_experts)))[:top_k] for _ in range(n_tokens)])
-    kind = draw(st.sampled_from(["all", "holes", "one expert", "empty"]))
-    if kind == "holes":
-        ids[np.array(draw(st.lists(st.booleans(), min_size=ids.size, max_size=ids.size))).reshape(ids.shape)] = -1
-    if kind == "one expert":
-        ids[:, 0], ids[:, 1:] = n_experts - 1, n_experts
-    if kind == "empty":
-        ids[:] = n_experts + 3
-    return ids, n_experts, draw(st.integers(1, 9))
 
 
 @settings(max_examples=300, deadline=None)

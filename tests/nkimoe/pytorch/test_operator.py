@@ -13,15 +13,19 @@ from nkimoe.pytorch.options import Options  # noqa: E402
 
 from .layers import definition, silu, tokens, weights  # noqa: E402
 
+LIMIT = 0.75
+BELOW = LIMIT * (1 - 2**-20)  # a value that is kept as the limit has no gradient; torch's clamp gives it one
+
 
 def gpt_oss(first):
-    gate, up = first[..., 0, :].clamp(max=0.7), first[..., 1, :].clamp(-0.7, 0.7)
+    kept = first + (first.bfloat16().float() - first).detach()  # the backward pass starts from these
+    gate, up = kept[..., 0, :].clamp(max=BELOW), kept[..., 1, :].clamp(-BELOW, BELOW)
     return gate * torch.sigmoid(1.702 * gate) * (up + 1)
 
 
 GATES = {
     "silu": (Gate(), silu),
-    "gpt-oss": (Gate("Swish", gate_upper=0.7, up_upper=0.7, up_lower=-0.7, up_offset=1.0), gpt_oss),
+    "gpt-oss": (Gate("Swish", gate_upper=LIMIT, up_upper=LIMIT, up_lower=-LIMIT, up_offset=1.0), gpt_oss),
     "up only": (Gate("SquaredReLU", has_gate=False), lambda first: first[..., 1, :].relu().square()),
     "gelu": (Gate("GELU"), lambda first: torch.nn.functional.gelu(first[..., 0, :]) * first[..., 1, :]),
 }
@@ -74,7 +78,7 @@ def test_a_gradient_is_the_slope_of_the_kernel_itself():
 def arguments():
     experts, (x, ids, routing) = weights(H=128, bias=True), tokens(H=128)
     experts = experts.prepare(torch.bfloat16, "plain", "trn2")
-    call = Call(Options(), Gate(), True)
+    call = Call(Options(), Gate(), True, keeps=True)
     column = scatter_weights(ids, routing, 4)
     tensors = [t.detach().bfloat16().requires_grad_() for t in (x, column, experts.gate_up, experts.down)]
     biases = [b.detach().requires_grad_() for b in experts.biases]

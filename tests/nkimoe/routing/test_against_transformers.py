@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from nkimoe.routing import GroupScore, RoutingRule, Score, route
+from nkimoe.routing import GroupScore, RoutingRule, Score, on_device, route
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
@@ -30,8 +30,9 @@ CASES = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("ours", [route, on_device.route], ids=["NumPy", "kernel"])
 @pytest.mark.parametrize(("family", "name", "changes", "rule"), CASES)
-def test_the_same_experts_and_weights(family, name, changes, rule):
+def test_the_same_experts_and_weights(family, name, changes, rule, ours):
     module = __import__(f"transformers.models.{family}.modeling_{family}", fromlist=[name])
     torch.manual_seed(0)
     router = getattr(module, name)(SimpleNamespace(**CONFIG | changes))
@@ -41,22 +42,23 @@ def test_the_same_experts_and_weights(family, name, changes, rule):
     with torch.no_grad():
         logits, weights, ids = router(hidden)
     bias = getattr(router, "e_score_correction_bias", None)
-    ours = route(logits.numpy(), rule, None if bias is None else bias.numpy())
+    chosen = ours(logits.numpy(), rule, None if bias is None else bias.numpy())
     dense = []
-    for w, i in ((weights.numpy(), ids.numpy()), ours):  # their order within a token is free
+    for w, i in ((weights.numpy(), ids.numpy()), chosen):  # their order within a token is free
         dense.append(np.zeros((T, E), np.float32))
         np.put_along_axis(dense[-1], i.astype(np.int64), w, axis=1)
     np.testing.assert_array_equal(dense[0] != 0, dense[1] != 0)
     np.testing.assert_allclose(dense[1], dense[0], rtol=2e-6)
 
 
-def test_llama4_sigmoid_of_the_best():
+@pytest.mark.parametrize("ours", [route, on_device.route], ids=["NumPy", "kernel"])
+def test_llama4_sigmoid_of_the_best(ours):
     from transformers.models.llama4.modeling_llama4 import Llama4Router
 
     torch.manual_seed(0)
     router = Llama4Router(SimpleNamespace(**CONFIG | {"num_experts_per_tok": 1}))
     with torch.no_grad():
         scores, logits = router(torch.randn(T, H))
-    weights, ids = route(logits.numpy(), RoutingRule(1, Score.SIGMOID, renormalize=False))
+    weights, ids = ours(logits.numpy(), RoutingRule(1, Score.SIGMOID, renormalize=False))
     np.testing.assert_array_equal(ids[:, 0], scores.argmax(1).numpy())
     np.testing.assert_allclose(weights[:, 0], scores.max(1).values.numpy(), rtol=2e-6)

@@ -76,7 +76,7 @@ def test_views_of_views_compose(trn2):
         ((ALL, -9), "elements -1..-1"),
         ((ALL, slice(4, 9)), "elements 4..8"),
         ((ALL, slice(-9, None)), "elements -1"),
-        ((ALL, slice(3, 3)), "dimension 1 of shape (16, 8)"),
+        ((ALL, slice(9, 9)), "dimension 1 of shape (16, 8)"),
         ((ALL, nl.ds(5, 4)), "elements 5..8"),
         ((slice(0, 17),), "elements 0..16 of dimension 0"),
     ],
@@ -85,6 +85,13 @@ def test_refuses_an_index_outside_its_dimension(trn2, refuses, key, actual):
     trn2.attempt(lambda: tile((16, 8))[:, 7:8])
     with refuses(OutOfBounds, "NKI204", actual):
         trn2.attempt(lambda: tile((16, 8))[key])
+
+
+@pytest.mark.parametrize("key", [(ALL, slice(3, 3)), (slice(0, 0),), (ALL, nl.ds(8, 0)), (slice(16, 16),)])
+def test_an_empty_view_can_be_made_but_no_instruction_takes_it(trn2, refuses, key):
+    trn2.attempt(lambda: tile((16, 8))[key])
+    with refuses(OutOfBounds, "NKI204", "shape=("):
+        trn2.attempt(lambda: nisa.memset(tile((16, 8))[key], 0))
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,17 @@ from support.device import tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.dtypes import dtype_of
+from nkisim.errors import Location
 from nkisim.memory import (
     MATMUL,
     NEVER,
     NOT_COMPUTED,
     WRITTEN,
     ZEROED,
+    Access,
+    MemoryRegion,
+    Storage,
     all_its_own,
     first_unwritten,
     resolve,
@@ -21,25 +26,40 @@ from nkisim.memory import (
 )
 from nkisim.memory.shadow import Shadow
 
+STORAGE = Storage(MemoryRegion.sbuf, 4, 3, 3, 0, "", 0, Location("kernel.py", 1))
 
-def test_a_memory_in_one_state_keeps_no_array():
-    shadow = Shadow(8)
-    assert (shadow.uniform, shadow.codes) == (NEVER, None)
-    shadow.mark(shadow.materialize()[:5], WRITTEN)
+
+def rows_from(first, count):
+    return Access(STORAGE, dtype_of("uint8"), 3 * first, (count, 3), (3, 1))
+
+
+def scattered(rows):
+    return Access(STORAGE, dtype_of("uint8"), 0, (len(rows), 3), (3, 1), np.array(rows))
+
+
+def test_a_memory_in_one_state_is_kept_as_that_state():
+    shadow = Shadow(12)
+    assert shadow.uniform == NEVER
+    shadow.mark(rows_from(0, 3), WRITTEN)
     assert shadow.uniform is None
-    assert shadow.codes is not None
-    shadow.mark(shadow.materialize()[3:], WRITTEN)
-    assert (shadow.uniform, shadow.codes) == (WRITTEN, None)
+    shadow.mark(rows_from(2, 2), WRITTEN)
+    assert shadow.uniform == WRITTEN
 
 
 def test_matmul_results_and_other_writes_are_told_apart():
-    shadow = Shadow(8)
-    shadow.mark(shadow.materialize()[:4], MATMUL)
-    shadow.mark(shadow.materialize()[4:], WRITTEN)
+    shadow = Shadow(12)
+    shadow.mark(rows_from(0, 2), MATMUL)
+    shadow.mark(rows_from(2, 2), WRITTEN)
     assert shadow.uniform is None
-    assert shadow.materialize().tolist() == [MATMUL] * 4 + [WRITTEN] * 4
-    shadow.mark(shadow.materialize(), MATMUL)
+    assert shadow.by_byte().tolist() == [MATMUL] * 6 + [WRITTEN] * 6
+    shadow.mark(rows_from(0, 4), MATMUL)
     assert shadow.uniform == MATMUL
+
+
+def test_whole_rows_of_a_tile_cost_one_number_each():
+    shadow = Shadow(12)
+    shadow.mark(rows_from(1, 1), WRITTEN)
+    assert shadow.states(rows_from(0, 4)).size == 4
 
 
 MARKS = st.tuples(
@@ -53,17 +73,17 @@ MARKS = st.tuples(
 def test_a_shadow_holds_the_last_state_of_every_byte_whatever_was_marked_when(marks):
     shadow, expected = Shadow(12), np.full((4, 3), NEVER)
     for where, state in marks:
-        if shadow.uniform != state:  # as the door does
-            view = shadow.materialize().reshape(4, 3)
-            if isinstance(where, list):
-                shadow.mark(view, state, np.array(where))
-            else:
-                shadow.mark(view[where[0] : where[0] + where[1]], state)
-        expected[where if isinstance(where, list) else slice(where[0], where[0] + where[1])] = state
+        if isinstance(where, list):
+            shadow.mark(scattered(where), state)
+            expected[where] = state
+        else:
+            first, last = where[0], min(4, where[0] + where[1])
+            shadow.mark(rows_from(first, last - first), state)
+            expected[first:last] = state
         assert shadow.is_complete == (NEVER not in expected)
         assert shadow.highest >= expected.max()
         assert shadow.uniform in (None, *(set(expected.flat) if len(set(expected.flat)) == 1 else ()))
-    assert shadow.materialize().tolist() == expected.reshape(-1).tolist()
+    assert shadow.by_byte().tolist() == expected.reshape(-1).tolist()
 
 
 def test_psum_knows_which_of_the_tensors_at_an_address_wrote_last(trn2):

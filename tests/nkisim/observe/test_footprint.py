@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from nkisim.dtypes import dtype_of
 from nkisim.errors import Location
 from nkisim.memory import Access, MemoryRegion, Storage
-from nkisim.observe.footprint import ByteMap, first_common_byte, footprint
+from nkisim.memory.byte_map import ByteMap
+from nkisim.memory.footprint import footprint
+from nkisim.observe.common_bytes import first_common_byte
 
 SIZE = 4096
 STORAGE = Storage(MemoryRegion.shared_hbm, 1, SIZE, SIZE, 0, "", None, Location("kernel.py", 1))

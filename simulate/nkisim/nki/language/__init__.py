@@ -5,7 +5,6 @@ from nkisim.dtypes import DTYPES as _DTYPES
 from nkisim.dtypes import DType
 from nkisim.instructions.operators import OPERATORS as _OPERATORS
 from nkisim.language.allocation import (
-    empty_like,
     full,
     ndarray,
     ones,
@@ -15,6 +14,8 @@ from nkisim.language.allocation import (
     zeros_like,
 )
 from nkisim.language.functions import FUNCTIONS as _FUNCTIONS
+from nkisim.language.grid_allocation import alloc_blocks, alloc_tiles, empty_like
+from nkisim.language.grids import NkiBlockGrid, NkiGrid, NkiTileGrid, blocks, tiles
 from nkisim.language.loops import fori_loop, while_loop
 from nkisim.language.nki_object import NKIObject
 from nkisim.language.program import (
@@ -63,10 +64,11 @@ def is_sbuf(buffer: MemoryRegion) -> bool:
 
 __all__ = [
     *(name for name in _DTYPES if name != "bool"), *_OPERATORS, *_FUNCTIONS, "DType", "MemoryRegion", "NKIObject",
-    "NkiTensor", "affine_range", "bool_", "device_print", "ds", "dynamic_range", "empty_like", "fori_loop", "full",
-    "hbm", "is_hbm", "is_on_chip", "is_psum", "is_sbuf", "ndarray", "no_reorder", "num_programs", "ones",
-    "private_hbm", "program_id", "program_ndim", "psum", "sbuf", "sequential_range", "shared_constant", "shared_hbm",
-    "shared_identity_matrix", "static_range", "tile_size", "while_loop", "zeros", "zeros_like",
+    "NkiBlockGrid", "NkiGrid", "NkiTensor", "NkiTileGrid", "affine_range", "alloc_blocks", "alloc_tiles", "blocks",
+    "bool_", "device_print", "ds", "dynamic_range", "empty_like", "fori_loop", "full", "hbm", "is_hbm", "is_on_chip",
+    "is_psum", "is_sbuf", "ndarray", "no_reorder", "num_programs", "ones", "private_hbm", "program_id",
+    "program_ndim", "psum", "sbuf", "sequential_range", "shared_constant", "shared_hbm", "shared_identity_matrix",
+    "static_range", "tile_size", "tiles", "while_loop", "zeros", "zeros_like",
 ]  # fmt: skip
 
 __getattr__ = _missing_names("nki.language")

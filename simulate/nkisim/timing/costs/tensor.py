@@ -8,6 +8,7 @@ from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import cycles, fixed
 
 _WIDE = ("float32",)
+_QUARTER = 32  # rows or columns: the least tile of the PE, and what its position is a multiple of
 
 
 def tensor_cost(event: Event, machine: Machine) -> Cost:
@@ -30,19 +31,21 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
     stream = cycles(machine, columns * passes, "pe", *keys)
     overhead = cycles(machine, machine.number("pe_time.overhead") * max(1.0, passes / 2), "pe", "pe_time.overhead")
     busy = stream.plus(overhead)
-    loading = _stationary_columns(event) / machine.number("pe_time.load_columns")
+    loading = _stationary_columns(event, machine) / machine.number("pe_time.load_columns")
     load = cycles(machine, loading, "pe", "pe_time.load_columns")
-    return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event))
+    return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event, machine))
 
 
-def _stationary_columns(event: Event) -> int:
+def _stationary_columns(event: Event, machine: Machine) -> int:
     """Columns of the tile that is loaded before the moving one streams: the data of a transpose, too."""
-    return min(128, event.reads[0].row_size) if event.reads else 128
+    most = int(machine["pe.stationary_columns"])
+    return min(most, event.reads[0].row_size) if event.reads else most
 
 
-def _tile(event: Event) -> tuple[int, int, int, int] | None:
+def _tile(event: Event, machine: Machine) -> tuple[int, int, int, int] | None:
+    """First row and rows, first column and columns of the part that the matmul uses, in quarters; None for all."""
     size = event.details.get("tile_size")
-    if not size or size == (128, 128):
+    if not size or size == (machine["pe.rows"], machine["pe.stationary_columns"]):
         return None
     row, column = event.details["tile_position"]
-    return row // 32, size[0] // 32, column // 32, size[1] // 32
+    return row // _QUARTER, size[0] // _QUARTER, column // _QUARTER, size[1] // _QUARTER

@@ -1,0 +1,1 @@
+"""What `moe_cte_backward` decides before its first instruction: request, rules, tiling, plan."""

@@ -1,0 +1,22 @@
+"""Device code of the backward pass: a block program over its own stages and some of the forward pass."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import nki.language as nl
+
+from nkimoe.backward.plan import BackwardPlan
+from nkimoe.backward.request import BackwardRequest
+from nkimoe.kernels.backward.block_program import run_steps
+from nkimoe.kernels.backward.layer import BackwardLayer
+
+
+def run(request: BackwardRequest, plan: BackwardPlan) -> tuple[Any, ...]:
+    """Emit the kernel `plan` describes and return the gradients."""
+    request = replace(request, compute_dtype=getattr(nl, str(request.compute_dtype)))
+    layer = BackwardLayer.prepare(request, plan)
+    if layer.routing is not None:
+        run_steps(layer.routing.steps(), layer)
+    return layer.finish()

@@ -1,0 +1,140 @@
+"""Where the tokens of one core's blocks are, which expert they go to, and when an expert begins and ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.backward.plan import BackwardPlan, OwnBlocks
+from nkimoe.backward.request import BackwardRequest
+from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_ids, unless_equal
+from nkimoe.tiling import PARTITIONS, Span, spans
+
+
+@dataclass(frozen=True)
+class Block(BlockRouting):
+    """One block of the backward pass.
+
+    Attributes:
+        at: which columns of a table with one for each tile of slots of the core.
+        expert_to_store: int32 [1, 1], the expert, or E when the following block has the same one.
+        keep: fp32 [128, 1], 1 when the block before has the same expert, else 0.
+        is_last: the core's last block.
+    """
+
+    at: Span = field(default_factory=lambda: Span(0, 0))
+    expert_to_store: Any = None
+    keep: Any = None
+    is_last: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """A part of a block, for some columns of I.
+
+    Attributes:
+        inner: columns of I.
+        is_final: these are the last columns of I.
+    """
+
+    part: Part
+    inner: Span
+    is_final: bool
+
+    @property
+    def block(self) -> Block:
+        assert isinstance(self.part.block, Block), "made by Routing"
+        return self.part.block
+
+    @property
+    def tiles(self) -> int:
+        """Tiles of 128 slots."""
+        return self.part.tiles.size
+
+    @property
+    def closes_block(self) -> bool:
+        return self.part.tiles.stop == self.block.at.size
+
+
+class Routing:
+    """The tables of one core, for all of its blocks."""
+
+    def __init__(self, request: BackwardRequest, plan: BackwardPlan, own: OwnBlocks) -> None:
+        self._request, self._plan, self._own, p = request, plan, own, plan.problem
+        n, tiles, ids = own.count, p.tiles_per_block, request.token_position_to_id
+        self._ids = _table(n * tiles)
+        load_ids(
+            self._ids.reshape((PARTITIONS, n, tiles)), p,
+            lambda pattern, offset: ids.ap(
+                pattern=[pattern[0], [p.B, n], pattern[1]], offset=own.first * p.B + offset
+            ),
+        )  # fmt: skip
+        self._experts = experts_everywhere(request, own.first, n)
+        self._rows = affinity_rows(_table(n * tiles), self._ids, self._experts, p.E)
+        self._keep = nl.ndarray((PARTITIONS, n), dtype=nl.float32, buffer=nl.sbuf)
+        clear(self._keep)
+        self._to_load, self._to_store = (nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf) for _ in range(2))
+        for table in (self._to_load, self._to_store):
+            nisa.tensor_copy(dst=table, src=self._experts[0:1, :])
+        if n > 1:
+            self._compare(slice(0, n - 1), slice(1, n))
+
+    def _compare(self, lower: slice, upper: slice) -> None:
+        """Each block but one with the one before."""
+        before, after = (lower, upper) if self._own.step > 0 else (upper, lower)
+        experts, first = self._experts, self._experts[0:1, :]
+        nisa.tensor_tensor(dst=self._keep[:, after], data1=experts[:, after], data2=experts[:, before], op=nl.equal)
+        E = self._plan.problem.E
+        unless_equal(self._to_load[:, after], first[:, after], first[:, before], E)
+        unless_equal(self._to_store[:, before], first[:, before], first[:, after], E)
+
+    def steps(self) -> Iterator[Step]:
+        """All passes over all blocks; a block's affinities start loading when its first part is handed out."""
+        slices = self._plan.tiling.slices(self._plan.problem.I)
+        for inner in slices:
+            for block in self._blocks():
+                for part in self._parts(block):
+                    yield Step(part, inner, inner == slices[-1])
+
+    def _blocks(self) -> Iterator[Block]:
+        tiles, positions = self._plan.problem.tiles_per_block, self._own.positions
+        for j, k in enumerate(positions):
+            at = Span(k * tiles, tiles)
+            block = Block(
+                number=self._own.first + k,
+                ids=self._ids[:, at.slice],
+                rows=self._rows[:, at.slice],
+                expert=self._experts[0:1, k : k + 1],
+                expert_to_load=self._to_load[:, k : k + 1],
+                affinities=nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf),
+                is_first=j == 0,
+                at=at,
+                expert_to_store=self._to_store[:, k : k + 1],
+                keep=self._keep[:, k : k + 1],
+                is_last=j == len(positions) - 1,
+            )
+            gather_affinities(block.affinities, self._request.expert_affinities_masked, block, nisa.oob_mode.skip)
+            yield block
+
+    def _parts(self, block: Block) -> list[Part]:
+        p = self._plan.problem
+        return [
+            Part(block, tiles, min(tiles.size * PARTITIONS, p.B - tiles.start * PARTITIONS), tiles.start == 0)
+            for tiles in spans(p.tiles_per_block, self._plan.tiling.token_tiles)
+        ]
+
+
+def _table(columns: int) -> Any:
+    return nl.ndarray((PARTITIONS, columns), dtype=nl.int32, buffer=nl.sbuf)
+
+
+def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Any:
+    """The experts of some blocks on all partitions: int32 [128, count]."""
+    experts = _table(count)
+    nisa.dma_copy(dst=experts, src=request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, count]], offset=first))
+    return experts

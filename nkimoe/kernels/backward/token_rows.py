@@ -1,0 +1,62 @@
+"""Rows of a tensor, gathered by token id."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import nki.isa as nisa
+
+from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.transpose import transpose
+from nkimoe.kernels.stages.gather_tokens import TileRing, clear
+from nkimoe.tiling import PARTITIONS, spans
+
+
+def clear_but_for_a_one(tile: Any) -> None:
+    """Zero a tile [128, columns + 1] but for its last column."""
+    clear(tile[:, : tile.shape[1] - 1])
+    nisa.memset(dst=tile[:, tile.shape[1] - 1 :], value=1.0)
+
+
+class TokenRows:
+    """Rows [T, H] of one part, a tile [128, H] for each 128 slots; `sets` parts have their own tiles.
+
+    Rows of pad slots are those of some token before: what they are multiplied with, the affinity, is zero.
+    """
+
+    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any, sets: int) -> None:
+        H = tensor.shape[1]
+        self._source, self._H = tensor[0:tokens, :], H
+        self._ring = TileRing(sets * token_tiles, (PARTITIONS, H), dtype, clear)
+        self._gathered: dict[Step, list[Any]] = {}
+
+    def gather(self, step: Step | None) -> None:
+        """Start loading the rows of a part, unless they are on their way."""
+        if step is None or step in self._gathered:
+            return
+        tiles = self._gathered[step] = [self._ring.take() for _ in range(step.tiles)]
+        for tile, ids in zip(tiles, step.part.ids, strict=True):
+            rows = self._source.ap(
+                pattern=[[self._H, PARTITIONS], [1, self._H]], vector_offset=ids, indirect_dim=0
+            )  # fmt: skip
+            nisa.dma_copy(dst=tile[:, 0 : self._H], src=rows, oob_mode=nisa.oob_mode.skip)
+
+    def of(self, step: Step) -> list[Any]:
+        """The tiles of a part."""
+        return self._gathered.pop(step)
+
+
+class TokenRowsAndOnes(TokenRows):
+    """Rows with a one behind them, so that a product with them has a row of plain sums."""
+
+    def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any, sets: int) -> None:
+        super().__init__(tensor, tokens, 0, dtype, sets)
+        self._ring = TileRing(sets * token_tiles, (PARTITIONS, self._H + 1), dtype, clear_but_for_a_one)
+
+
+def turn_rows(columns: Any, rows: list[Any]) -> Iterator[None]:
+    """columns [128, H/128, tokens] from rows [128, H] of each tile of tokens; column 128k + p goes to partition p."""
+    for t, row in enumerate(rows):
+        sources = [row[:, k.slice] for k in spans(PARTITIONS * columns.shape[1], PARTITIONS)]
+        yield from transpose(columns[:, :, t * PARTITIONS : (t + 1) * PARTITIONS], sources)

@@ -1,0 +1,12 @@
+"""Routing as NKI kernels: the functions of `nkimoe.routing` under the same names, for ids and logits on the device.
+
+NumPy is their definition. What it refuses by looking at values, a kernel cannot: see each one. All are also functions
+that another kernel may call; between one that writes a tensor and one that reads it on two cores belongs a
+`nisa.core_barrier`.
+"""
+
+from nkimoe.routing.on_device.affinities import scatter_affinities
+from nkimoe.routing.on_device.mapping import build_block_mapping
+from nkimoe.routing.on_device.router import route
+
+__all__ = ["build_block_mapping", "route", "scatter_affinities"]

@@ -1,0 +1,101 @@
+"""`route` as a kernel: any `RoutingRule`, in the steps that it lists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.errors import RequestError, require
+from nkimoe.routing.on_device.groups import in_top_groups
+from nkimoe.routing.on_device.largest import MASKED, Largest, copy_where, largest
+from nkimoe.routing.on_device.listed import at_ids, numbers
+from nkimoe.routing.on_device.scores import SCORES, weights_of
+from nkimoe.routing.rule import RoutingRule
+from nkimoe.tiling import PARTITIONS, Span, spans
+
+FLOATS = ("float32", "bfloat16", "float16")
+MOST_EXPERTS = 4096  # a tile of 128 tokens takes some ten rows of fp32 of each partition
+
+
+@nki.jit
+def route(logits: Any, rule: RoutingRule, selection_bias: Any = None) -> tuple[Any, Any]:
+    """`nkimoe.routing.route` on any number of cores, which take turns at tiles of 128 tokens.
+
+    In fp32. Rows that NumPy refuses, with NaN or without a finite logit, give ids and weights that mean nothing.
+
+    Args:
+        logits: [T, E] float32, bfloat16 or float16, E up to 4096; -inf masks an expert.
+        rule: how experts are chosen.
+        selection_bias: [E] float32, or None.
+
+    Returns:
+        (weights float32 [T, K], ids int32 [T, K]), descending by choice, equal ones ascending by id.
+
+    Raises:
+        RequestError: the rule does not fit the shape, or sizes or dtypes are out of range.
+    """
+    _check(logits, rule, selection_bias)
+    n_tokens, n_experts = logits.shape
+    weights = nl.ndarray((n_tokens, rule.top_k), dtype=nl.float32, buffer=nl.shared_hbm)
+    ids = nl.ndarray((n_tokens, rule.top_k), dtype=nl.int32, buffer=nl.shared_hbm)
+    columns, bias = numbers(n_experts), _bias(selection_bias, n_experts)
+    for turn, tokens in enumerate(spans(n_tokens, PARTITIONS)):
+        if turn % nl.num_programs(0) == nl.program_id(0):
+            score, chosen = _choose(_load(logits, tokens), rule, columns, bias)
+            scores = chosen.values if bias is None else at_ids(columns, score, chosen.ids)
+            nisa.dma_copy(dst=weights[tokens.slice], src=weights_of(scores, chosen.values, rule))
+            whole = nl.ndarray((tokens.size, rule.top_k), dtype=nl.int32, buffer=nl.sbuf)
+            nisa.tensor_copy(dst=whole, src=chosen.ids)
+            nisa.dma_copy(dst=ids[tokens.slice], src=whole)
+    return weights, ids
+
+
+def _check(logits: Any, rule: RoutingRule, selection_bias: Any) -> None:
+    shape = tuple(int(n) for n in logits.shape)
+    try:
+        rule.check(shape)
+    except ValueError as error:
+        raise RequestError("rule", "fits the logits", f"{rule} for {shape}: {error}", "Change one of them.") from None
+    require(str(logits.dtype) in FLOATS, "logits", f"is {', '.join(FLOATS)}", logits.dtype, "Cast it.")
+    fix = "Route on the host with nkimoe.routing."
+    require(shape[1] <= MOST_EXPERTS, "logits", f"has up to {MOST_EXPERTS} experts", shape[1], fix)
+    if selection_bias is not None:
+        given = (tuple(int(n) for n in selection_bias.shape), str(selection_bias.dtype))
+        require(given == ((shape[1],), "float32"), "selection_bias", f"is float32 [{shape[1]}]", given, "Fix it.")
+
+
+def _bias(selection_bias: Any, n_experts: int) -> Any:
+    """fp32 [128, E], equal rows; or None."""
+    if selection_bias is None:
+        return None
+    tile = nl.ndarray((PARTITIONS, n_experts), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=tile, src=selection_bias.ap(pattern=[[0, PARTITIONS], [1, n_experts]]))
+    return tile
+
+
+def _load(logits: Any, tokens: Span) -> Any:
+    """fp32 [tokens, E], in which -inf is MASKED."""
+    shape = (tokens.size, logits.shape[1])
+    raw = nl.ndarray(shape, dtype=logits.dtype, buffer=nl.sbuf)
+    x = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=raw, src=logits[tokens.slice])
+    nisa.tensor_scalar(dst=x, data=raw, op0=nl.maximum, operand0=MASKED)
+    return x
+
+
+def _choose(x: Any, rule: RoutingRule, columns: Any, bias: Any) -> tuple[Any, Largest]:
+    """All scores, and the chosen experts with what they were chosen by."""
+    rows, n_experts = x.shape
+    score = SCORES[rule.score](x)
+    choice, is_there = score, nl.ndarray((rows, n_experts), dtype=nl.uint8, buffer=nl.sbuf)
+    if bias is not None:
+        choice = nl.ndarray((rows, n_experts), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=choice, data1=score, data2=bias[:rows], op=nl.add)
+    nisa.tensor_scalar(dst=is_there, data=x, op0=nl.greater, operand0=MASKED)
+    choice = copy_where(is_there, choice, rows, n_experts)
+    if rule.groups > 1:
+        choice = in_top_groups(choice, n_experts, rule, columns)
+    return score, largest(choice, rule.top_k)
