@@ -120,8 +120,8 @@ class Result:
     def peaks(self) -> Peaks:
         """The roofline's peaks for the cores of the run."""
         cores, target = self.setup.lnc, self.setup.target
-        operands = "mx" if self.setup.is_mx else "bf16"
-        return Peaks(PEAK_TFLOPS[target][operands] * cores, HBM_GBPS[target] * cores)
+        operands, label = ("mx", "MX") if self.setup.is_mx else ("bf16", "bf16")
+        return Peaks(PEAK_TFLOPS[target][operands] * cores, HBM_GBPS[target] * cores, label)
 
     @property
     def useful(self) -> UsefulWork:

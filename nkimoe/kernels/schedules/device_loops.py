@@ -8,16 +8,16 @@ import nki.language as nl
 
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.schedules.static import Program, run_blocks
-from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.loop_routing import LoopRouting, LoopTables
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part
+from nkimoe.kernels.stages.loop_routing import AHEAD, LoopRouting, LoopTables
 
 
 def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
     """Unroll the first blocks, whatever they hold; then loop over the others, as many as `conditions` says.
 
     The loop's first block starts loading during the last unrolled block, and each following one during the block
-    before it, as in the unrolled part. Behind the last one a block without tokens is loaded. Both cores loop equally
-    often.
+    before it, as in the unrolled part; its tables are there by then. Behind the last one blocks without tokens are
+    loaded. Both cores loop equally often.
     """
     plan, core = layer.plan, nl.program_id(0)
     unrolled = plan.unrolled_of(core).count
@@ -26,25 +26,32 @@ def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
         return layer.finish()
     layer.checkpoints.clear(plan.cleared_by(core))
     tables = LoopTables(layer.request, plan, core)
-    now, following = (LoopRouting(tables, layer.scaling, layer.routing.out_of_bounds) for _ in range(2))
+    now, following, after = (LoopRouting(tables, layer.scaling, layer.routing.out_of_bounds) for _ in range(1 + AHEAD))
     now.load(None)
-    entry = _parts(now, layer)[0]
+    now.gather_affinities()
+    following.load(None, ahead=1)
+    entry, second = [*_parts(now.blocks, layer), *_parts(following.blocks, layer)][:2]
     if unrolled:
         run_blocks(layer.blocks(unrolled), entry, layer, program)
     else:
         layer.start(entry)
+    layer.token_rows.gather(second)
 
     def body(iteration: Any) -> None:
         layer.output.rewind()
-        following.load(iteration, ahead=1)
-        parts = [*_parts(now, layer), _parts(following, layer)[0]]
-        for part, next_part, after in zip(parts, parts[1:], [*parts[2:], None], strict=False):
-            program(part, next_part, after, layer)
+        after.load(iteration, AHEAD)
+        following.gather_affinities()
+        parts = _parts(now.copies(), layer)
+        ahead = [*parts, *_parts(following.blocks, layer), *_parts(after.blocks, layer)]
+        layer.token_rows.hold(ahead[1])
+        for part, next_part, part_after in zip(parts, ahead[1:], ahead[2:], strict=False):
+            program(part, next_part, part_after, layer)
         now.take(following)
+        following.take_tables(after)
 
     nl.fori_loop(0, tables.blocks.iterations, body)
     return layer.finish()
 
 
-def _parts(routing: LoopRouting, layer: Layer) -> list[Part]:
-    return [part for block in routing.blocks for part in layer.parts_of(block)]
+def _parts(blocks: list[BlockRouting], layer: Layer) -> list[Part]:
+    return [part for block in blocks for part in layer.parts_of(block)]

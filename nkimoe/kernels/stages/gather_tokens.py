@@ -68,6 +68,10 @@ class TokenRows:
                 )
                 nisa.dma_copy(dst=tile, src=rows, oob_mode=self._out_of_bounds)
 
+    def hold(self, part: Part) -> None:
+        """The rows gathered last are those of this part, which a device loop knew by another name."""
+        self._part = part
+
     def pattern(self, H: int, size: int) -> list[list[int]]:
         """The columns of 128 rows, as steps and counts."""
         return [[H, PARTITIONS], [1, size]]

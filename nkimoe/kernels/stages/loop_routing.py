@@ -49,17 +49,20 @@ class LoopBlocks:
         return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
 
 
+AHEAD = 2  # iterations whose tables are loaded ahead: gathers of the next one start without waiting for them
+
+
 class LoopTables:
     """What the stages read about the blocks of the loop, for each iteration a row of tables in HBM.
 
     Behind the last block come blocks without tokens, whose experts and numbers are out of bounds: they load no weights
-    and save nothing. One iteration more than the most there can be is loaded ahead, and never computed.
+    and save nothing. AHEAD iterations more than the most there can be are loaded, and never computed.
     """
 
     def __init__(self, request: Request, plan: Plan, core: int) -> None:
         self.blocks = LoopBlocks(request, plan, core)
         self._request, self.problem, self.at_once = request, plan.problem, plan.loop_blocks
-        iterations = ceil_div(plan.looped_of(0).count, self.at_once) + 1
+        iterations = ceil_div(plan.looped_of(0).count, self.at_once) + AHEAD
         self._positions = iterations * self.at_once
         before = plan.unrolled_of(core)
         experts, self._nobody = self._experts(), self._behind_the_last()
@@ -166,32 +169,50 @@ class LoopRouting:
         self._tables, self._scaling, self._out_of_bounds = tables, scaling, out_of_bounds
         self._tile = _integers(PARTITIONS, tables.width)
         self._affinities = scaling.room(tables.at_once * tables.problem.tiles_per_block)
-        self.blocks = [self._block(u) for u in range(tables.at_once)]
+        self.blocks = self._blocks(self._tile, self._affinities)
 
-    def _block(self, u: int) -> BlockRouting:
+    def _blocks(self, tile: Any, affinities: Any) -> list[BlockRouting]:
+        return [self._block(u, tile, affinities) for u in range(self._tables.at_once)]
+
+    def _block(self, u: int, tile: Any, affinities: Any) -> BlockRouting:
         n, tiles = self._tables.at_once, self._tables.problem.tiles_per_block
         mine = slice(u * tiles, (u + 1) * tiles)
         expert, to_load, number = (2 * n * tiles + k * n + u for k in range(3))
         return BlockRouting(
-            number=self._tile[0:1, number : number + 1],
-            ids=self._tile[:, mine],
-            rows=self._tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
-            expert=self._tile[:, expert : expert + 1],
-            expert_to_load=self._tile[:, to_load : to_load + 1],
-            affinities=None if self._affinities is None else self._affinities[:, mine],
+            number=tile[0:1, number : number + 1],
+            ids=tile[:, mine],
+            rows=tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
+            expert=tile[:, expert : expert + 1],
+            expert_to_load=tile[:, to_load : to_load + 1],
+            affinities=None if affinities is None else affinities[:, mine],
         )
 
     def load(self, iteration: Any, ahead: int = 0) -> None:
-        """Become the blocks of an iteration: of the first one if it is None."""
+        """Become the blocks of an iteration, or of the first one if it is None, but for their affinities."""
         self._tables.load(self._tile, iteration, ahead)
+
+    def gather_affinities(self) -> None:
+        """Load the affinities of the slots."""
         for block in self.blocks:
             self._scaling.gather(block.affinities, block, self._out_of_bounds)
 
+    def copies(self) -> list[BlockRouting]:
+        """The blocks in tiles of their own: late readers, such as scatters, hold up nobody who changes this."""
+        affinities = None
+        if self._affinities is not None:
+            affinities = self._scaling.room(self._affinities.shape[1])
+            nisa.tensor_copy(dst=affinities, src=self._affinities, engine=nisa.engine.gpsimd)
+        return self._blocks(_copy(self._tile), affinities)
+
     def take(self, other: LoopRouting) -> None:
         """Become what `other` is, without any transfer from HBM."""
-        nisa.tensor_copy(dst=self._tile, src=other._tile, engine=nisa.engine.gpsimd)
+        self.take_tables(other)
         if self._affinities is not None:
             nisa.tensor_copy(dst=self._affinities, src=other._affinities, engine=nisa.engine.gpsimd)
+
+    def take_tables(self, other: LoopRouting) -> None:
+        """The same but for affinities."""
+        nisa.tensor_copy(dst=self._tile, src=other._tile, engine=nisa.engine.gpsimd)
 
 
 def _share(total: Any, rounding: int, parts: int) -> Any:
@@ -213,7 +234,7 @@ def _register(tile: Any) -> Any:
 
 def _copy(tile: Any) -> Any:
     copy = _integers(*tile.shape)
-    nisa.tensor_copy(dst=copy, src=tile)
+    nisa.tensor_copy(dst=copy, src=tile, engine=nisa.engine.gpsimd)
     return copy
 
 
