@@ -12,7 +12,7 @@ _FEW = _TOKENS | {"expert": 16, "exp": 16}  # of 128: the generator of MX data o
 _ZEROED_LATE = PeerBug(
     "test_bwmm_bwd",
     "each core zeroes the affinity gradients of half the experts, and both write those of the first expert, with "
-    "no barrier in between (bwmm_bwd_dropless.py:123 and 687, NKI403); with one, all outputs agree",
+    "no barrier in between (bwmm_bwd_dropless.py:123 and 687, NKI403); with one, all outputs agree where tried",
     message="^expert_affinities_masked_grad: relative L2 [0-9.]+$",
 )
 
@@ -54,5 +54,6 @@ MOE = (
         ("test/integration/nkilib/experimental/moe/test_bwmm_bwd.py",),
         largest=_TOKENS | {"expert": 8},
         bugs=(_ZEROED_LATE,),
+        seconds=400,
     ),
 )
