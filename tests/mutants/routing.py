@@ -71,7 +71,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "vector_offset=block.rows[:, 0:1]",
             "affinities of the first tile everywhere",
         ),
-        ("    clear(dst)\n", "    pass\n", "affinities of skipped slots never cleared"),
+        (
+            "    nisa.memset(dst=dst, value=0, engine=nisa.engine.gpsimd)",
+            "    pass",
+            "affinities of skipped slots never cleared",
+        ),
     ),
     "kernels/stages/transpose_tokens.py": (
         (
