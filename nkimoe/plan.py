@@ -21,7 +21,7 @@ from nkimoe.shares import (
 )
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.targets import Target
-from nkimoe.tiling import Load, Tiling, choose_tiling
+from nkimoe.tiling import Load, Tiling, ceil_div, choose_tiling
 from nkimoe.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
 
@@ -89,6 +89,12 @@ class Plan:
         """The blocks of the loop whose checkpoints `core` zeroes first."""
         cores = 1 if self.halves_intermediate else self.problem.cores
         return range(self.static_blocks + core % cores, self.problem.N, cores)
+
+    def blocks_processed(self, real: int) -> int:
+        """Blocks that the cores process if `conditions` names the first `real`: each core loops equally often."""
+        apart = 1 if self.halves_intermediate else self.problem.cores
+        iterations = ceil_div(max(real - self.static_blocks, 0), apart * self.loop_blocks)
+        return self.static_blocks + iterations * apart * self.loop_blocks
 
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""

@@ -137,16 +137,14 @@ class Progress:
     step: Callable[[], None]
 
 
-class BlockCounter(Observer):
-    """Calls `step` when the results of a block are written."""
+class ResultCounter(Observer):
+    """Calls `step` when a core writes the results of a tile of slots."""
 
     def __init__(self, step: Callable[[], None]) -> None:
         self._step = step
-        self._seen: set[str] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        if event.name is not None and event.name.startswith("block ") and event.name not in self._seen:
-            self._seen.add(event.name)
+        if event.name is not None and event.name.startswith("block "):
             self._step()
         return []
 
@@ -186,9 +184,9 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     progress.start("weights", setup.layer_model.E)
     data = _layer(setup, progress)
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
-    progress.start("simulate blocks", plan.problem.N)
+    progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
     started = time.perf_counter()
-    simulator = Simulator(setup.target, setup.lnc, observers=[BlockCounter(progress.step)], numerics=setup.numerics)
+    simulator = Simulator(setup.target, setup.lnc, observers=[ResultCounter(progress.step)], numerics=setup.numerics)
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(run.outputs, data.theirs) if setup.numerics and data.theirs is not None else None
@@ -208,6 +206,12 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
     )
+
+
+def _tiles_of_results(plan: Plan, setup: Setup, data: LayerData) -> int:
+    """How many tiles of 128 slots the cores will write."""
+    blocks = plan.blocks_processed(data.mapping.n_real_blocks) if is_hybrid(setup) else plan.problem.N
+    return blocks * plan.problem.tiles_per_block * (plan.problem.cores if plan.halves_intermediate else 1)
 
 
 def _layer(setup: Setup, progress: Progress) -> LayerData:

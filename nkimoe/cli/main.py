@@ -137,6 +137,8 @@ def _progress() -> Iterator[Progress]:
         tasks: list[Any] = []
 
         def start(name: str, total: int) -> None:
+            for task in bar.tasks:
+                bar.update(task.id, completed=task.total)
             tasks.append(bar.add_task(name, total=total))
 
         yield Progress(start, lambda: bar.advance(tasks[-1]))
