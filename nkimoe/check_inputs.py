@@ -5,7 +5,8 @@ Every host door calls this: the command line, simulated launches, framework inte
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +18,18 @@ FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
     "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
 )  # fmt: skip
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def checked_before_launch(check: Callable[..., None]) -> Callable[[Kernel], Kernel]:
+    """A decorator: the simulator calls `check` with the host arrays before anything of the kernel runs."""
+
+    def attach(kernel: Kernel) -> Kernel:
+        kernel.check_inputs = check  # type: ignore[attr-defined]
+        return kernel
+
+    return attach
 
 
 def check_inputs(**arguments: Any) -> None:

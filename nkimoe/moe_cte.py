@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import nki
 import nki.language as nl
 
 from nkimoe import kernels
-from nkimoe.check_inputs import check_inputs
+from nkimoe.check_inputs import check_inputs, checked_before_launch
 from nkimoe.plan import make_plan
 from nkimoe.request import Request
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, QuantizationConfig, SkipMode
 
 
-def _checked_before_launch(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Attach the value checks, which the simulator calls with the host arrays before anything runs."""
-    function.check_inputs = check_inputs  # type: ignore[attr-defined]
-    return function
-
-
 @nki.jit
-@_checked_before_launch
+@checked_before_launch(check_inputs)
 def moe_cte(
     hidden_states: Any, expert_affinities_masked: Any, gate_up_proj_weight: Any, down_proj_weight: Any,
     token_position_to_id: Any, block_to_expert: Any, block_size: int, spec: MoECTESpec, conditions: Any = None,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import nki
@@ -12,18 +11,13 @@ from nkimoe import kernels
 from nkimoe.backward.check_inputs import check_backward_inputs
 from nkimoe.backward.plan import make_backward_plan
 from nkimoe.backward.request import BackwardRequest
+from nkimoe.check_inputs import checked_before_launch
 from nkimoe.kernels import backward
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTEImplementation, MoECTESpec, SkipMode
 
 
-def _checked_before_launch(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Attach the value checks, which the simulator calls with the host arrays before anything runs."""
-    function.check_inputs = check_backward_inputs  # type: ignore[attr-defined]
-    return function
-
-
 @nki.jit
-@_checked_before_launch
+@checked_before_launch(check_backward_inputs)
 def moe_cte_backward(
     hidden_states: Any, expert_affinities_masked: Any, gate_up_proj_weight: Any, down_proj_weight: Any,
     gate_up_activations_T: Any, token_position_to_id: Any, block_to_expert: Any, output_hidden_states_grad: Any,

@@ -16,6 +16,7 @@ from support.case import Case, cases
 from support.gradients import assert_golden, backward_arguments, check_backward, run_backward
 from support.inputs import build_inputs, route
 from support.launch import assert_same_bits, run
+from support.routings import expert_lists
 
 from nkimoe import ActFnType
 
@@ -61,13 +62,7 @@ def routed_cases(draw: st.DrawFn) -> tuple[Case, Any]:
         activation=draw(st.sampled_from(list(ActFnType))), seed=draw(st.integers(0, 99)),
         biases=draw(st.sampled_from(["both", "gate_up", "down", "none"])), compute_dtype="float32",
     )  # fmt: skip
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    popularity = rng.gumbel(size=(T, E)) + rng.normal(size=E) * draw(st.sampled_from([0.0, 5.0]))
-    ids = np.argsort(popularity, axis=1)[:, : case.K].astype(np.int32)
-    ids[rng.random(ids.shape) < draw(st.sampled_from([0.0, 0.3]))] = -1
-    if (ids < 0).all():
-        ids[0, 0] = 0
-    return case, ids
+    return case, draw(expert_lists(T, E, case.K))
 
 
 @settings(max_examples=15, deadline=None, derandomize=True)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from support.case import Case, cases
 from support.inputs import DTYPES, build_inputs, route
 from support.launch import assert_matches_reference, assert_same_bits, check, run
+from support.routings import expert_lists
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 
@@ -37,13 +38,7 @@ def routed_cases(draw: st.DrawFn) -> tuple[Case, Any]:
         activation=draw(st.sampled_from(list(ActFnType))), seed=draw(st.integers(0, 99)),
         biases=draw(st.sampled_from(["both", "gate_up", "down", "none"])),
     )  # fmt: skip
-    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    popularity = rng.gumbel(size=(T, E)) + rng.normal(size=E) * draw(st.sampled_from([0.0, 5.0]))
-    ids = np.argsort(popularity, axis=1)[:, : case.K].astype(np.int32)
-    ids[rng.random(ids.shape) < draw(st.sampled_from([0.0, 0.3]))] = -1
-    if (ids < 0).all():
-        ids[0, 0] = 0
-    return case, ids
+    return case, draw(expert_lists(T, E, case.K))
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)

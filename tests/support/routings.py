@@ -18,3 +18,15 @@ def routings(draw):
     if kind == "empty":
         ids[:] = n_experts + 3
     return ids, n_experts, draw(st.integers(1, 9))
+
+
+@st.composite
+def expert_lists(draw, T, E, K):
+    """int32 [T, K]: distinct experts in any proportion, with unrouted pairs (-1) but for at least one."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    popularity = rng.gumbel(size=(T, E)) + rng.normal(size=E) * draw(st.sampled_from([0.0, 5.0]))
+    ids = np.argsort(popularity, axis=1)[:, :K].astype(np.int32)
+    ids[rng.random(ids.shape) < draw(st.sampled_from([0.0, 0.3]))] = -1
+    if (ids < 0).all():
+        ids[0, 0] = 0
+    return ids
