@@ -56,6 +56,7 @@ CASES = (
     Case(T=2100, E=3, K=1, conditions=0, static_blocks=2, padding_blocks=1, strategy=BlockShardStrategy.HI_LO),
     Case(T=120, E=1, K=1, conditions=1, static_blocks=0, padding_blocks=3, weights="fp8-row"),
     Case(T=400, E=3, K=1, conditions=1, static_blocks=0, padding_blocks=0),
+    Case(variant="shard_on_i_hybrid", T=900, E=6, K=1, static_blocks=0, H=128, I=48, checkpoints=True),
     Case(variant="shard_on_i_hybrid", T=1500, E=2, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
