@@ -20,7 +20,7 @@ from nkimoe import (
     ShardOnBlockConfig,
     moe_cte,
 )
-from nkimoe.cli.packed_data import weight_shapes
+from nkimoe.cli.packed_data import kind, weight_shapes
 from nkimoe.models import Model
 from nkimoe.reference_mx import moe_cte_mx_reference
 from nkimoe.weights import MX_FORMATS, Mx, experts_of, pack
@@ -109,7 +109,7 @@ def _repeated(weights: str, shape: LayerShape, I: int, biases: bool | None = Non
     has_biases = shape.biases if biases is None else biases
     model = Model(shape.H, I, shape.experts, shape.K, shape.name, biases=has_biases)
     sizes = weight_shapes(weights, model, shape.H, I)
-    return {name: np.broadcast_to(values[name.rsplit("_", 1)[1]], size) for name, size in sizes.items()}
+    return {name: np.broadcast_to(values[kind(name)], size) for name, size in sizes.items()}
 
 
 def _ours(name: str) -> Callable[[LayerShape], Arguments]:
