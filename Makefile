@@ -13,7 +13,7 @@ CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/t
   cli/test_checkpoint.py) tests/repository/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: clients mutants help setup demo test test-all conformance lint format check clean calibration
+.PHONY: clients mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -58,6 +58,9 @@ check: lint ## lint, and the tests of the repository itself
 
 mutants: $(READY) ## plant known mistakes in the kernels and report what notices each
 	$(BIN)/python tests/mutants/run.py
+
+fingerprints: $(READY) ## what fixed calls give, to hold a change against: FINGERPRINTS='--write before.json' or '--against before.json'
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python tests/fingerprints/run.py $(FINGERPRINTS)
 
 clean: ## remove .venv, caches and build products
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,104 @@
+"""Writes what fixed calls give, or compares it with what they gave before a change.
+
+    python tests/fingerprints/run.py --write before.json
+    python tests/fingerprints/run.py --against before.json
+
+A fingerprint is the hash of every output, the number of instructions by opcode and core, and the predicted latency; of
+a refused request, what was said. Exit status 1 when one differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+ROOT = Path(__file__).resolve().parents[2]
+
+sys.path.insert(0, str(ROOT / "tests"))
+from fingerprints.calls import Call, calls  # noqa: E402
+from nkimoe import RequestError  # noqa: E402
+from nkisim.observe import Event, Finding, Observer  # noqa: E402
+
+
+class Opcodes(Observer):
+    """Counts instructions by core and opcode."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def on_instruction(self, event: Event) -> list[Finding]:
+        self.counts[f"{event.core} {event.opcode}"] += 1
+        return []
+
+
+def fingerprint(call: Call) -> dict[str, Any]:
+    """What a call gives."""
+    opcodes = Opcodes()
+    try:
+        run = call(opcodes)
+    except RequestError as refusal:
+        return {"refused": str(refusal)}
+    outputs = run.outputs if isinstance(run.outputs, tuple) else (run.outputs,)
+    return {
+        "outputs": [_hash(each) for each in outputs],
+        "instructions": dict(sorted(opcodes.counts.items())),
+        "latency_us": run.profile.latency_us,
+    }
+
+
+def _hash(array: Any) -> str:
+    content = np.ascontiguousarray(array)
+    return hashlib.sha256(f"{content.dtype} {content.shape}".encode() + content.tobytes()).hexdigest()
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """What changed, a line each."""
+    lines = [f"{name}: only {where}" for where, a, b in (("before", before, now), ("now", now, before))
+             for name in a if name not in b]  # fmt: skip
+    for name in before.keys() & now.keys():
+        for what in sorted(before[name].keys() | now[name].keys()):
+            old, new = before[name].get(what), now[name].get(what)
+            if old != new:
+                lines.append(f"{name}: {what} was {old}, is {new}")
+    return lines
+
+
+def write(path: Path, content: dict[str, Any]) -> None:
+    """All of it or nothing."""
+    scratch = path.with_name(f"{path.name}.{os.getpid()}")
+    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
+    scratch.replace(path)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    parser.add_argument("--write", type=Path, metavar="FILE")
+    parser.add_argument("--against", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    before = json.loads(options.against.read_text("utf-8")) if options.against else None
+    now = {}
+    for name, call in calls():
+        now[name] = fingerprint(call)
+        print(f"{name}: {now[name].get('refused') or now[name]['latency_us']}", flush=True)
+    if options.write:
+        write(options.write, now)
+    if before is None:
+        print(f"{len(now)} fingerprints, {sum('refused' in each for each in now.values())} of them refusals")
+        return 0
+    changed = differences(before, now)
+    print(*changed, sep="\n", end="\n" if changed else "")
+    names = {line.split(": ")[0] for line in changed}
+    print(f"{len(now)} fingerprints: {len(before) - len(names & before.keys())} of {len(before)} as before")
+    return 1 if changed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
