@@ -23,6 +23,7 @@ from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Note
+from nkisim.operations import enums
 from nkisim.operations.operation import NkiInstruction
 
 _warned: set[str] = set()
@@ -164,8 +165,6 @@ def nc(count: int) -> int:
 
 def isa_constants() -> types.ModuleType:
     """`nki.isa.constants`, where NKI 0.3 kept the enumerations."""
-    from nkisim.operations import enums
-
     deprecated("nki.isa.constants", "nki.isa")
     return enums
 

@@ -172,9 +172,8 @@ _define_all(
     since=4,
 )
 for _name in ("abs_max", "abs_min"):
-    OPERATORS[
-        _name
-    ].__doc__ = "The input of the larger (smaller) magnitude with its sign; the second if they are equal."
+    _text = "The input of the larger (smaller) magnitude with its sign; the second if they are equal."
+    OPERATORS[_name].__doc__ = _text
 _define_all(
     {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
     2,

@@ -4,33 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
 from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
-from nkisim.timing.costs import Works
 from nkisim.timing.footprints import Box, box
 from nkisim.timing.hazards import History
 from nkisim.timing.loops import LoopNames
+from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
 from nkisim.timing.schedule import schedule
 from nkisim.timing.task import Task
 from nkisim.timing.timeline import Timeline
-
-
-@dataclass
-class Program:
-    """All that a schedule needs.
-
-    Attributes:
-        tasks: in order of execution, both cores together.
-        works: what they do.
-    """
-
-    tasks: list[Task] = field(default_factory=list)
-    works: Works = field(default_factory=Works)
 
 
 class Timer(Observer):

@@ -93,7 +93,7 @@ def test_an_instruction_on_an_engine_it_is_not_declared_for_is_an_error(trn2, sc
     def strays(dst):
         return Operation(Engine.scalar, (), (dst,), lambda: None, Work(1))
 
-    with pytest.raises(TypeError, match="strays .*scalar"):
+    with pytest.raises(TypeError, match=r"strays .*scalar"):
         trn2.run(lambda: strays(tile((1, 1))) and None)
 
 
