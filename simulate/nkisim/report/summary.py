@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from nkisim.errors import ArgumentError
+from nkisim.machine import Peaks, UsefulWork, machine_peaks
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity, Counters
 from nkisim.report.perfetto import save_perfetto
 from nkisim.report.prediction import EngineSummary, Prediction
-from nkisim.report.roofline import Peaks, UsefulWork, machine_peaks
-from nkisim.report.roofline_picture import save_roofline
+from nkisim.report.roofline import save_roofline
 from nkisim.report.timeline_picture import save_timeline
 from nkisim.timing import Timer
 from nkisim.timing.source_lines import SourceLine
@@ -128,7 +128,7 @@ class Profile:
 
         Args:
             useful: what the kernel is for; by default only what it executed is drawn.
-            peaks: by default those of the machine.
+            peaks: by default those of bf16 matmuls on the machine.
         """
         timeline = self.prediction.timeline
         works = [self.executed] if useful is None else [useful, self.executed]
