@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import cycles, fixed
+from nkisim.timing.duration import cycles, fixed
 
 # Polynomials of degree one or two, and comparisons: assumed to be in every table, so that they never reload one.
 _IN_EVERY_TABLE = frozenset({"copy", "identity", "relu", "square", "abs", "sign", "none"})
