@@ -27,7 +27,7 @@ from comparison.nkilib import NkiLibrary
 from shapes import SHAPES
 
 from nkimoe import SkipMode, moe_cte_backward
-from nkimoe.roofline import PEAK_TFLOPS
+from nkimoe.reference.roofline import PEAK_TFLOPS
 
 TARGET, CORES = "trn2", 2
 FOLDER = "nkilib_src.nkilib.experimental.moe.bwd"

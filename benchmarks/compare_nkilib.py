@@ -31,8 +31,8 @@ from comparison.tables import show
 from comparison.variants import VariantCase
 from shapes import LayerShape
 
-from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, WEIGHT_BYTES
-from nkimoe.tolerance import distance
+from nkimoe.reference.roofline import HBM_GBPS, PEAK_TFLOPS, WEIGHT_BYTES
+from nkimoe.reference.tolerance import distance
 
 SCHEMA_VERSION = 2
 CORES = 2

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.spec import ActFnType
-from nkimoe.tiling import ceil_div
 
 
 @dataclass(frozen=True)

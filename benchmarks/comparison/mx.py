@@ -22,7 +22,7 @@ from nkimoe import (
 )
 from nkimoe.cli.packed_data import kind, weight_shapes
 from nkimoe.models import Model
-from nkimoe.reference_mx import moe_cte_mx_reference
+from nkimoe.reference.mx import moe_cte_mx_reference
 from nkimoe.weights import MX_FORMATS, Mx, experts_of, pack
 
 _GPT_OSS, _QWEN = SHAPES["gpt-oss-120b-ep4-tp2"], SHAPES["qwen3-235b-a22b-ep16-tp2"]

@@ -40,7 +40,7 @@ class VariantCase:
     shapes: Mapping[str, LayerShape] = field(default_factory=lambda: SHAPES)
 
     def weights(self, shape: LayerShape) -> str:
-        """The format of the weights, as `nkimoe.roofline` names it."""
+        """The format of the weights, as `nkimoe.reference.roofline` names it."""
         return "bf16"
 
     def layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:

@@ -12,9 +12,9 @@ from nkimoe.cli.layer_data import LayerData, make_layer, read_text
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.reference import moe_cte_reference
-from nkimoe.roofline import roofline
+from nkimoe.reference.roofline import roofline
+from nkimoe.reference.tolerance import distance, tolerance
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
-from nkimoe.tolerance import distance, tolerance
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 from speed.timing import Say, interleaved

@@ -14,15 +14,15 @@ from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer
 from nkimoe.cli.packed_data import BF16, PackedWeights, RepeatedPackedWeights
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
-from nkimoe.plan import Plan, make_plan
+from nkimoe.planning.plan import Plan, make_plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import TARGETS
+from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.reference import moe_cte_reference
-from nkimoe.reference_mx import DEVICE_RULE, moe_cte_mx_reference
-from nkimoe.request import Request
-from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, Roofline, roofline
+from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
+from nkimoe.reference.roofline import HBM_GBPS, PEAK_TFLOPS, Roofline, roofline
+from nkimoe.reference.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
-from nkimoe.targets import TARGETS
-from nkimoe.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
-from nkimoe.variants import HYBRID, VARIANTS
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer

@@ -13,7 +13,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.models import Model
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing import (
     BlockMapping,
     build_block_mapping,
@@ -21,13 +23,11 @@ from nkimoe.routing import (
     scatter_affinities,
     static_block_count,
 )
-from nkimoe.tiling import ceil_div
 from nkimoe.weights.expert import Expert
 
 SEED = 20240701
 DENSE_MULTIPLES = (128, 16)  # of H and I
 LONGEST_TEXT = 1 << 22  # characters: far more than a layer takes tokens
-Array = np.ndarray[Any, np.dtype[Any]]
 CONTEXT = 4  # tokens before this one that colour its hidden state
 
 
