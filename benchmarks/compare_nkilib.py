@@ -86,7 +86,7 @@ def compare(
     theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers])
     both = ours.latency_us and theirs.latency_us
     return {
-        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name},
+        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name, "scaling": shape.scaling.name},
         "variant": case.name,
         "target": case.target,
         "weights": case.weights(shape),

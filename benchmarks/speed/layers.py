@@ -14,6 +14,7 @@ from nkimoe.moe_cte import moe_cte
 from nkimoe.reference import moe_cte_reference
 from nkimoe.reference.roofline import roofline
 from nkimoe.reference.tolerance import distance, tolerance
+from nkimoe.routing import RoutingRule
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
@@ -40,7 +41,7 @@ class LayerCase:
 QWEN = MODELS["qwen3-30b-a3b"]
 DEMO = LayerCase("qwen3-30b-a3b", QWEN, 4, 640, 128)
 FULL = [DEMO, LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 128), LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 512)]
-QUICK = [LayerCase("small", Model(H=512, I=384, E=8, K=2, source="made up"), 2, 300, 128)]
+QUICK = [LayerCase("small", Model(H=512, I=384, E=8, routing=RoutingRule(2), source="made up"), 2, 300, 128)]
 
 
 class MatmulShapes(Observer):
