@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nkimoe.errors import RequestError
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
-from nkimoe.planning.mx.tiling import QUARTERS, MxLoad, choose_mx_tiling, inner_tiles
+from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
 from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.planning.quantization import ROW, down_of, gate_up_of
 from nkimoe.planning.request import Request
@@ -20,12 +20,14 @@ from nkimoe.planning.shares import (
     whole_mx_blocks,
 )
 from nkimoe.planning.targets import Target
-from nkimoe.planning.tiling import Load, Tiling, ceil_div, choose_tiling
+from nkimoe.planning.tiling import Demand, Tiling, ceil_div, choose_tiling
 from nkimoe.planning.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 
-LONG_LOOP = 16  # blocks, of which so many that one in vain does not matter: two an iteration
+# From so many looped blocks on, two go in an iteration: at most one of them is in vain, a sixteenth of the work, and
+# half as many turns are paid. Chosen, not measured.
+LONG_LOOP = 16
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
     "overwritten", "accumulated", "accumulated by both cores", "a slab a core, added at the end",
@@ -184,18 +186,18 @@ def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, s
 
 def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, target: Target) -> Tiling:
     if variant.is_mx:
-        return choose_mx_tiling(problem, _mx_load(request, variant, problem, share), target.sbuf_bytes)
-    return choose_tiling(problem, _load(request, share), target.sbuf_bytes)
+        return choose_mx_tiling(problem, _mx_demand(request, variant, problem, share), target.sbuf_bytes)
+    return choose_tiling(problem, _demand(request, share), target.sbuf_bytes)
 
 
-def _mx_load(request: Request, variant: Variant, problem: Problem, share: Share) -> MxLoad:
+def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Share) -> MxDemand:
     inner = [share]
     if halves_intermediate(variant, problem.cores):
         inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
     gate_up, down = mx_gate_up_of(request), mx_down_of(request)
     has_row_scale = down.scale is not None and down.scale.layout == ROW
     tiles = [inner_tiles(problem.I, each.inner) for each in inner]
-    return MxLoad(
+    return MxDemand(
         tiles=max(len(each) for each in tiles),
         columns=max(sum(QUARTERS * tile.width for tile in each) for each in tiles),
         gathered=share.gathered.size,
@@ -209,13 +211,13 @@ def _mx_load(request: Request, variant: Variant, problem: Problem, share: Share)
     )
 
 
-def _load(request: Request, share: Share) -> Load:
+def _demand(request: Request, share: Share) -> Demand:
     """What a core with this share has to hold."""
     item = COMPUTE_DTYPES[str(request.compute_dtype)]
     gate_up, down = gate_up_of(request), down_of(request)
     scales_rows = request.expert_affinities_scaling_mode is ExpertAffinityScaleMode.PRE_SCALE
     has_row_scale = down.scale is not None and down.scale.layout == ROW
-    return Load(
+    return Demand(
         inner=share.inner.size,
         gathered=share.gathered.size,
         written=share.written.size,

@@ -10,19 +10,25 @@ from typing import NamedTuple
 from nkimoe.errors import RequestError
 from nkimoe.planning.problem import Problem
 
+# What the hardware says.
 PARTITIONS = 128
-PSUM_COLUMNS = 512  # fp32 columns of a PSUM bank
-PSUM_BANK_BYTES = 2048
-ROUTING_COLUMNS = 512  # tiles of slots whose ids and affinity rows are on chip at a time
+PSUM_BANKS, PSUM_BANK_BYTES = 8, 2048
+PSUM_COLUMNS = PSUM_BANK_BYTES // 4  # fp32 columns of a PSUM bank
 OUTPUT_BYTES = 2  # bf16 or fp16
-GOOD_ROW_BYTES = 2048  # DMA runs of this length reach most of the bandwidth
-STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate
-PIECE_ROWS = 1024  # rows of H of gate/up weights loaded together: the PE needs not wait for all of them
-DOWN_PIECE = 1024  # columns of down weights loaded together
-SUM_BANKS = 4  # PSUM banks in which gate/up sums wait for the rest of the rows of H
-STREAMED_TILES = 16  # tiles of 128 slots that share one pass of weights too large to stay
-EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core
+GOOD_ROW_BYTES = 2048  # DMA runs of this length reach 81 % of the plateau (DMA overview, 128 partitions); 1 KiB, 42 %
+STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate (architecture guide of Trainium 2)
+
+# What was chosen. "Predicted" means by nkisim, on the layers of benchmarks/shapes.py, in program order: no device has
+# confirmed any of these.
+ROUTING_COLUMNS = 512  # tiles of slots whose ids and affinity rows are on chip at a time: 2 KiB a table and partition
+# Weights loaded together: large enough for long DMA runs, small enough that the PE starts before all are there and a
+# piece is replaced while the rest of the part computes. Whole experts in one piece each were predicted slower.
+PIECE_ROWS, DOWN_PIECE = 1024, 1024  # rows of H of gate/up weights; columns of H of down weights
+SUM_BANKS = PSUM_BANKS // 2  # gate/up sums wait here for the rest of the rows of H; transposes and down have the others
+STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large to stay: what fits at H of 4096
+EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
+SMALL_TILES = 4096  # bytes of a partition for what the sum leaves out: identity, ones, limits, index and mask tiles
 
 
 class Span(NamedTuple):
@@ -55,7 +61,7 @@ def spans(total: int, size: int, start: int = 0) -> list[Span]:
 
 
 @dataclass(frozen=True)
-class Load:
+class Demand:
     """What one core has to hold: the widths of its share, and bytes an element.
 
     Attributes:
@@ -122,16 +128,16 @@ class _Cut:
     sent_ahead: int
 
 
-def choose_tiling(problem: Problem, load: Load, sbuf_capacity: int) -> Tiling:
+def choose_tiling(problem: Problem, demand: Demand, sbuf_capacity: int) -> Tiling:
     """The first tiling that fits, preferring whole experts on chip, then more tokens at a time.
 
     Raises:
         RequestError: nothing fits.
     """
-    for cut in _candidates(problem, load):
-        needed = _sbuf_bytes(problem, load, cut)
+    for cut in _candidates(problem, demand):
+        needed = _sbuf_bytes(problem, demand, cut)
         if needed <= sbuf_capacity:
-            return _tiling(problem, load, cut, needed)
+            return _tiling(problem, demand, cut, needed)
     raise RequestError(
         "down_proj_weight",
         f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
@@ -140,49 +146,61 @@ def choose_tiling(problem: Problem, load: Load, sbuf_capacity: int) -> Tiling:
     )
 
 
-def _tiling(problem: Problem, load: Load, cut: _Cut, needed: int) -> Tiling:
+def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
     whole_rows = cut.gate_up >= problem.I
     return Tiling(
         token_tiles=cut.tokens,
-        row_group=_row_group(math.gcd(load.gathered, cut.rows), problem.I, load.gate_up_item) if whole_rows else 1,
+        row_group=_row_group(math.gcd(demand.gathered, cut.rows), problem.I, demand.gate_up_item) if whole_rows else 1,
         gate_up_rows=cut.rows,
         gate_up_columns=cut.gate_up,
         down_columns=cut.down,
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
         sent_ahead=cut.sent_ahead,
-        weights_fit=_is_whole(problem, load, cut),
-        transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
+        weights_fit=_is_whole(problem, demand, cut),
+        transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * demand.item),
         sbuf_bytes=needed,
     )
 
 
-def _is_whole(problem: Problem, load: Load, cut: _Cut) -> bool:
-    return (cut.gate_up_tiles, cut.down_tiles) == _pieces(problem, load, cut.rows, cut.gate_up, cut.down)
+def _is_whole(problem: Problem, demand: Demand, cut: _Cut) -> bool:
+    return (cut.gate_up_tiles, cut.down_tiles) == _pieces(problem, demand, cut.rows, cut.gate_up, cut.down)
 
 
-def _pieces(problem: Problem, load: Load, rows: int, gate_up: int, down: int) -> tuple[int, int]:
+def _pieces(problem: Problem, demand: Demand, rows: int, gate_up: int, down: int) -> tuple[int, int]:
     """How many pieces of gate/up and of down weights an expert has on this core."""
-    gate_up_pieces = ceil_div(load.inner, gate_up) * ceil_div(problem.H, rows)
-    return gate_up_pieces, problem.H // load.written * ceil_div(load.written, down)
+    gate_up_pieces = ceil_div(demand.inner, gate_up) * ceil_div(problem.H, rows)
+    return gate_up_pieces, problem.H // demand.written * ceil_div(demand.written, down)
 
 
-def _candidates(problem: Problem, load: Load) -> Iterator[_Cut]:
-    tiles, down = problem.tiles_per_block, min(load.written, DOWN_PIECE)
+def _candidates(problem: Problem, demand: Demand) -> Iterator[_Cut]:
+    tiles, down = problem.tiles_per_block, min(demand.written, DOWN_PIECE)
     for tokens in range(min(tiles, PSUM_COLUMNS // PARTITIONS), 0, -1):
-        rows, gate_up = min(problem.H, PIECE_ROWS), even_width(load.inner, summed_columns(tokens))
-        for sent_ahead in _sent_ahead(load, down):
-            yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, load, rows, gate_up, down), sent_ahead)
+        rows, gate_up = min(problem.H, PIECE_ROWS), even_width(demand.inner, summed_columns(tokens))
+        for sent_ahead in _sent_ahead(demand, down):
+            yield _Cut(tokens, rows, gate_up, down, *_pieces(problem, demand, rows, gate_up, down), sent_ahead)
     for tokens in range(min(tiles, STREAMED_TILES), 0, -1):
         for rows, columns, gate_up_tiles, width, down_tiles in _streamed_pieces(problem, summed_columns(tokens)):
-            sizes = (rows, even_width(load.inner, columns), min(width, load.written))
-            gate_up, down = _pieces(problem, load, *sizes)
+            sizes = (rows, even_width(demand.inner, columns), min(width, demand.written))
+            gate_up, down = _pieces(problem, demand, *sizes)
             yield _Cut(tokens, *sizes, min(gate_up_tiles, gate_up), min(down_tiles, down), 1)
 
 
-def _sent_ahead(load: Load, down: int) -> list[int]:
+# Weights too large to stay, from the most SBUF to the least: the first cut that fits is taken. The order follows one
+# rule: long DMA runs first, then more pieces on their way, then less of both. It was predicted best for gpt-oss-120b
+# EP 4 TP 2, Mixtral TP 16, DeepSeek-V3 and Llama-4-Scout, the layers whose experts stream.
+# As many columns of gate/up as PSUM can sum: (rows of H, pieces on chip, columns of a down piece, these on chip).
+_WIDE = (
+    (1024, 4, 1024, 4), (1024, 4, 1024, 3), (512, 4, 1024, 3), (512, 4, 512, 4), (512, 4, 512, 3), (256, 6, 512, 3),
+    (512, 4, 512, 2), (256, 6, 512, 2), (256, 4, 256, 2),
+)  # fmt: skip
+# 256 rows of H: (columns of I, pieces on chip, columns of a down piece, these on chip); the last one is the least.
+_NARROW = ((512, 4, 256, 2), (256, 4, 256, 2), (128, 4, 256, 2), (128, 4, 128, 2), (128, 2, 128, 1))
+
+
+def _sent_ahead(demand: Demand, down: int) -> list[int]:
     """All of the other core's pieces first, so that sums have time to travel; or one."""
-    return [ceil_div(load.written, down), 1] if load.peers else [1]
+    return [ceil_div(demand.written, down), 1] if demand.peers else [1]
 
 
 def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, int, int]]:
@@ -192,11 +210,8 @@ def _streamed_pieces(problem: Problem, most: int) -> list[tuple[int, int, int, i
     """
     if not most:
         return [(problem.H, c, 2, d, 2) for c in (512, 384, 256, 128) for d in (1024, 512, 256, 128)]
-    wide = [(1024, 4, 1024, 4), (1024, 4, 1024, 3), (512, 4, 1024, 3), (512, 4, 512, 4), (512, 4, 512, 3)]
-    wide += [(256, 6, 512, 3), (512, 4, 512, 2), (256, 6, 512, 2), (256, 4, 256, 2)]
-    narrow = [(512, 4, 256, 2), (256, 4, 256, 2), (128, 4, 256, 2), (128, 4, 128, 2), (128, 2, 128, 1)]
-    cuts = [(rows, most, tiles, width, down_tiles) for rows, tiles, width, down_tiles in wide]
-    cuts += [(256, min(most, columns), tiles, width, down_tiles) for columns, tiles, width, down_tiles in narrow]
+    cuts = [(rows, most, tiles, width, down_tiles) for rows, tiles, width, down_tiles in _WIDE]
+    cuts += [(256, min(most, columns), tiles, width, down_tiles) for columns, tiles, width, down_tiles in _NARROW]
     return [(min(problem.H, rows), columns, tiles, width, n) for rows, columns, tiles, width, n in cuts]
 
 
@@ -221,24 +236,24 @@ def even_width(total: int, most: int) -> int:
     return total if pieces == 1 else ceil_div(ceil_div(total, pieces), PARTITIONS) * PARTITIONS
 
 
-def _sbuf_bytes(problem: Problem, load: Load, cut: _Cut) -> int:
+def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     """Bytes a partition of everything alive at once; see the stages for the tiles."""
-    h_tiles, i_tiles = problem.H // PARTITIONS, ceil_div(load.inner, PARTITIONS)
+    h_tiles, i_tiles = problem.H // PARTITIONS, ceil_div(demand.inner, PARTITIONS)
     columns = cut.tokens * PARTITIONS
     at_once = min(columns, PSUM_COLUMNS)
-    gathered, written = load.gathered * load.item, load.written * OUTPUT_BYTES
+    gathered, written = demand.gathered * demand.item, demand.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written
-    tokens = h_tiles * columns * load.item
-    inner = i_tiles * columns * load.item + 6 * at_once * 4 + load.scaled_row
-    waiting = min(cut.sent_ahead * cut.down, load.written) * cut.tokens
-    exchange = load.peers * (waiting + EXCHANGES * PSUM_COLUMNS) * 4
-    piece = cut.rows // PARTITIONS * min(cut.gate_up, load.inner)
-    weights = 2 * min(cut.gate_up_tiles * piece, h_tiles * load.inner) * load.gate_up_item
-    weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * load.down_item
-    columns_of_ids = min(load.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
-    routing = 4 * (2 * 3 * columns_of_ids + 4 * load.blocks + 8 * problem.tiles_per_block)
-    vectors = load.written * load.per_column + 8 * i_tiles * 4
-    return rows + tokens + inner + exchange + weights + routing + vectors + 4096
+    tokens = h_tiles * columns * demand.item
+    inner = i_tiles * columns * demand.item + 6 * at_once * 4 + demand.scaled_row
+    waiting = min(cut.sent_ahead * cut.down, demand.written) * cut.tokens
+    exchange = demand.peers * (waiting + EXCHANGES * PSUM_COLUMNS) * 4
+    piece = cut.rows // PARTITIONS * min(cut.gate_up, demand.inner)
+    weights = 2 * min(cut.gate_up_tiles * piece, h_tiles * demand.inner) * demand.gate_up_item
+    weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * demand.down_item
+    columns_of_ids = min(demand.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
+    routing = 4 * (2 * 3 * columns_of_ids + 4 * demand.blocks + 8 * problem.tiles_per_block)
+    vectors = demand.written * demand.per_column + 8 * i_tiles * 4
+    return rows + tokens + inner + exchange + weights + routing + vectors + SMALL_TILES
 
 
 def _row_group(hidden: int, columns: int, itemsize: int) -> int:

@@ -42,7 +42,7 @@ def moe_cte_reference(
 
     hidden_states [T', H], expert_affinities_masked [T' * E, 1], gate_up_proj_weight [E, H, 2, I] gate first,
     down_proj_weight [E, I, H]: any float dtype. token_position_to_id [N * B], block_to_expert [N] or [N, 1]: integers.
-    options: the other arguments of `moe_cte` by name, as far as `Layer` lists them, and skip_token.
+    options: the other arguments of `moe_cte` by name, as far as `LayerOptions` lists them, and skip_token.
 
     Tokens are rows 0..T'-1 with skip_token, else 0..T'-2 (the last row is the pad row); a slot with any other
     id is padding. Blocks from the first zero of `conditions` on are not computed. 0.0 is a limit.
@@ -50,7 +50,7 @@ def moe_cte_reference(
     """
     tensors = (hidden_states, expert_affinities_masked, gate_up_proj_weight, down_proj_weight)
     output = np.zeros(hidden_states.shape, np.float32)
-    for values in _blocks(*tensors, token_position_to_id, block_to_expert, block_size, Layer(**options)):
+    for values in _blocks(*tensors, token_position_to_id, block_to_expert, block_size, LayerOptions(**options)):
         if is_tensor_update_accumulating:
             np.add.at(output, values.tokens, values.y)
         else:
@@ -70,7 +70,7 @@ def moe_cte_checkpoints_reference(
     n_blocks, (_, I, H) = block_to_expert.size, down_proj_weight.shape
     gate_up, down = np.zeros((n_blocks, 2, I, block_size), np.float32), np.zeros((n_blocks, block_size, H), np.float32)
     tensors = (hidden_states, expert_affinities_masked, gate_up_proj_weight, down_proj_weight)
-    for values in _blocks(*tensors, token_position_to_id, block_to_expert, block_size, Layer(**options)):
+    for values in _blocks(*tensors, token_position_to_id, block_to_expert, block_size, LayerOptions(**options)):
         halves = values.gate_up.shape[1]
         gate_up[values.block, 2 - halves :, :, values.slots] = values.gate_up
         down[values.block, values.slots] = values.y_unscaled
@@ -82,7 +82,7 @@ def _unrounded(x: Floats) -> Floats:
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerOptions:
     """The options of a layer, named as in `moe_cte`; skip_token and expert_affinity_multiply_on_I are fields of its
     option classes.
 
@@ -135,7 +135,14 @@ class _Values(NamedTuple):
 
 
 def _blocks(
-    hidden: Array, affinities: Array, gate_up: Array, down: Array, ids: Array, experts: Array, B: int, layer: Layer
+    hidden: Array,
+    affinities: Array,
+    gate_up: Array,
+    down: Array,
+    ids: Array,
+    experts: Array,
+    B: int,
+    layer: LayerOptions,
 ) -> Iterator[_Values]:
     n_rows, n_experts = len(hidden), len(gate_up)
     experts = experts.reshape(-1)
@@ -191,7 +198,7 @@ class _Expert(NamedTuple):
     down_bias: Floats | float
 
     @classmethod
-    def of(cls, e: int, gate_up: Array, down: Array, layer: Layer) -> _Expert:
+    def of(cls, e: int, gate_up: Array, down: Array, layer: LayerOptions) -> _Expert:
         scale: Any = 1.0
         if layer.gate_up_proj_scale is not None:
             scale = _of_expert(layer.gate_up_proj_scale, e).reshape(2, -1)[layer.halves]
@@ -210,7 +217,7 @@ def _of_expert(tensor: Array, e: int) -> Floats:
     return _float32(tensor[e if len(tensor) > 1 else 0].reshape(-1))
 
 
-def _mlp(x: Floats, affinity: Floats, expert: _Expert, layer: Layer) -> tuple[Floats, Floats, Floats]:
+def _mlp(x: Floats, affinity: Floats, expert: _Expert, layer: LayerOptions) -> tuple[Floats, Floats, Floats]:
     """Gate and up, and the results before and after their affinity, for rows x [n, H] with affinities [n, 1]."""
     mode = ExpertAffinityScaleMode(layer.expert_affinities_scaling_mode)
     if layer.expert_affinity_multiply_on_I:
@@ -230,7 +237,7 @@ def _mlp(x: Floats, affinity: Floats, expert: _Expert, layer: Layer) -> tuple[Fl
     return gate_up, y, y * affinity if mode is ExpertAffinityScaleMode.POST_SCALE else y
 
 
-def _limited(gate_up: Floats, layer: Layer) -> Floats:
+def _limited(gate_up: Floats, layer: LayerOptions) -> Floats:
     """gate_up [n, 2, I], or up alone [n, 1, I], within the limits."""
     limits = [
         (layer.gate_clamp_lower_limit, layer.gate_clamp_upper_limit),
@@ -239,7 +246,7 @@ def _limited(gate_up: Floats, layer: Layer) -> Floats:
     return np.stack([_clamp(gate_up[:, i], *limit) for i, limit in enumerate(limits[layer.halves])], axis=1)
 
 
-def _activate(gate_up: Floats, layer: Layer) -> Floats:
+def _activate(gate_up: Floats, layer: LayerOptions) -> Floats:
     """act(gate) * (up + offset); act(up + offset) for up alone."""
     act = ACTIVATIONS[ActFnType(layer.activation_function)].value
     up = gate_up[:, -1] + np.float32(layer.up_offset)

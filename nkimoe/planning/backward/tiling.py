@@ -15,9 +15,12 @@ from nkimoe.planning.problem import Problem
 from nkimoe.planning.tiling import PARTITIONS, PSUM_BANK_BYTES, PSUM_COLUMNS, Span, ceil_div, even_width, spans
 from nkimoe.planning.validate import COMPUTE_DTYPES
 
-COLUMNS, NARROW = (384, 256, 128), (64, 32, 16)  # of I at a time, if not all
-MOST_TOKEN_TILES = 4
+# Columns of I at a time, if not all: whole tiles of 128 first, because a part of one costs the PE as much; below that
+# only so that something fits. Chosen, not measured.
+COLUMNS, NARROW = (384, 256, 128), (64, 32, 16)
+MOST_TOKEN_TILES = 4  # slots of a PSUM bank: 512, whose weight gradients one accumulation group sums
 TOKEN_SETS, D_OUTPUT_SETS, ACTIVATION_SETS = 1, 2, 2  # parts whose rows are on chip, or on their way
+SMALL_TILES = 2048  # bytes of a partition for what the sum leaves out: identity, limits, index tiles
 WORK_TILES = 12  # fp32 tiles of a token tile's columns of I between the projections
 
 
@@ -83,4 +86,4 @@ def _sbuf_bytes(request: BackwardRequest, problem: Problem, columns: int, tokens
     activations = ACTIVATION_SETS * gate_up_tiles * slots * kept + between
     work = WORK_TILES * columns * 4 + 2 * PSUM_COLUMNS * 4
     table = problem.N * (problem.tiles_per_block * 3 + 4) * 4
-    return (4 * accumulators + 2) * gradients + weights + tokens_in + activations + work + table + 2048
+    return (4 * accumulators + 2) * gradients + weights + tokens_in + activations + work + table + SMALL_TILES

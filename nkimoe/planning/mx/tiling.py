@@ -20,6 +20,7 @@ from nkimoe.planning.tiling import (
     PSUM_BANK_BYTES,
     PSUM_COLUMNS,
     ROUTING_COLUMNS,
+    SMALL_TILES,
     STREAMED_TILES,
     Span,
     Tiling,
@@ -30,8 +31,9 @@ BLOCK = MX_BLOCK  # values that share a scale: 8 packed rows
 TILE = QUARTERS * PARTITIONS  # values of a contraction that one matmul takes
 QUADRANT = 32  # partitions; an MX operand spans whole quadrants
 ACTIVATION_BYTES = 5  # a packed fp8 element and its scale
-EXCHANGED = 1024  # columns of partial sums that wait for their counterparts
-DOWN_PIECES = (2048, 1024, 512)  # columns of H loaded together when not all fit
+# Chosen by prediction on the MX layers of benchmarks/comparison/mx.py; no device has confirmed them.
+EXCHANGED = 1024  # columns of partial sums that wait for their counterparts: two PSUM banks
+DOWN_PIECES = (2048, 1024, 512)  # columns of H loaded together when not all fit: the longest runs first
 
 
 class InnerTile(NamedTuple):
@@ -89,7 +91,7 @@ def inner_groups(inner: Sequence[InnerTile]) -> list[Span]:
 
 
 @dataclass(frozen=True)
-class MxLoad:
+class MxDemand:
     """What one core has to hold.
 
     Attributes:
@@ -114,7 +116,7 @@ class MxLoad:
     per_column: int
 
 
-class _Cut(NamedTuple):
+class _MxCut(NamedTuple):
     """Token tiles, tiles of I in a piece of gate/up weights, columns in one of down weights; pieces on chip."""
 
     tokens: int
@@ -124,15 +126,15 @@ class _Cut(NamedTuple):
     down_pieces: int
 
 
-def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tiling:
+def choose_mx_tiling(problem: Problem, demand: MxDemand, sbuf_capacity: int) -> Tiling:
     """The first tiling that fits, preferring whole experts on chip, then more tokens at a time.
 
     Raises:
         RequestError: nothing fits.
     """
     needed = 0
-    for cut in _candidates(problem, load):
-        needed = _sbuf_bytes(problem, load, cut)
+    for cut in _candidates(problem, demand):
+        needed = _sbuf_bytes(problem, demand, cut)
         if needed <= sbuf_capacity:
             return Tiling(
                 token_tiles=cut.tokens,
@@ -143,8 +145,8 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
                 down_columns=cut.down,
                 gate_up_tiles=cut.gate_up_pieces,
                 down_tiles=cut.down_pieces,
-                weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, load, cut.inner, cut.down),
-                transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * load.item),
+                weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, demand, cut.inner, cut.down),
+                transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * demand.item),
                 sbuf_bytes=needed,
             )
     raise RequestError(
@@ -154,38 +156,38 @@ def choose_mx_tiling(problem: Problem, load: MxLoad, sbuf_capacity: int) -> Tili
     )  # fmt: skip
 
 
-def _pieces(problem: Problem, load: MxLoad, inner: int, down: int) -> tuple[int, int]:
+def _pieces(problem: Problem, demand: MxDemand, inner: int, down: int) -> tuple[int, int]:
     """How many pieces of gate/up and of down weights an expert has on this core."""
-    return ceil_div(load.tiles, inner), problem.H // load.written * ceil_div(load.written, down)
+    return ceil_div(demand.tiles, inner), problem.H // demand.written * ceil_div(demand.written, down)
 
 
-def _candidates(problem: Problem, load: MxLoad) -> Iterator[_Cut]:
+def _candidates(problem: Problem, demand: MxDemand) -> Iterator[_MxCut]:
     for tokens in range(min(problem.tiles_per_block, PSUM_COLUMNS // PARTITIONS), 0, -1):
-        down = min(load.written, EXCHANGED) if load.peers else load.written
-        for inner in dict.fromkeys((load.tiles, 1)):
-            yield _Cut(tokens, inner, down, *_pieces(problem, load, inner, down))
+        down = min(demand.written, EXCHANGED) if demand.peers else demand.written
+        for inner in dict.fromkeys((demand.tiles, 1)):
+            yield _MxCut(tokens, inner, down, *_pieces(problem, demand, inner, down))
     for tokens in range(min(problem.tiles_per_block, STREAMED_TILES), 0, -1):
         for width in DOWN_PIECES:
-            down = min(width, load.written)
-            pieces = _pieces(problem, load, 1, down)
-            yield _Cut(tokens, 1, down, min(2, pieces[0]), min(2, pieces[1]))
-    yield _Cut(1, 1, min(DOWN_PIECES[-1], load.written), 1, 1)
+            down = min(width, demand.written)
+            pieces = _pieces(problem, demand, 1, down)
+            yield _MxCut(tokens, 1, down, min(2, pieces[0]), min(2, pieces[1]))
+    yield _MxCut(1, 1, min(DOWN_PIECES[-1], demand.written), 1, 1)
 
 
-def _sbuf_bytes(problem: Problem, load: MxLoad, cut: _Cut) -> int:
+def _sbuf_bytes(problem: Problem, demand: MxDemand, cut: _MxCut) -> int:
     """Bytes a partition of everything alive at once; see the stages for the tiles."""
     tiles, columns = problem.H // TILE, cut.tokens * PARTITIONS
     at_once = min(columns, PSUM_COLUMNS)
-    gathered, written = QUARTERS * load.gathered * load.item, load.written * OUTPUT_BYTES
+    gathered, written = QUARTERS * demand.gathered * demand.item, demand.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written + max(written, gathered)
     tokens = tiles * columns * ACTIVATION_BYTES + 2 * PSUM_BANK_BYTES
-    inner = load.tiles * columns * ACTIVATION_BYTES + (2 * QUARTERS + 4) * at_once * 4
-    exchange = 2 * load.peers * cut.tokens * cut.down * 4
+    inner = demand.tiles * columns * ACTIVATION_BYTES + (2 * QUARTERS + 4) * at_once * 4
+    exchange = 2 * demand.peers * cut.tokens * cut.down * 4
     inner += QUARTERS * cut.inner * columns * 4
-    on_chip = min(cut.gate_up_pieces * cut.inner * TILE, load.columns)
-    weights = 2 * tiles * on_chip * load.gate_up_bytes
-    weights += load.tiles * min(cut.down_pieces * cut.down, problem.H) * load.down_bytes
-    ids = min(max(load.blocks, 1) * problem.tiles_per_block, ROUTING_COLUMNS)
-    routing = 4 * (2 * 3 * ids + 4 * max(load.blocks, 1) + 16 * problem.tiles_per_block)
-    vectors = load.written * load.per_column + 2 * 4 * QUARTERS * 4 * load.tiles
-    return int(rows + tokens + inner + exchange + weights + routing + vectors) + 4096
+    on_chip = min(cut.gate_up_pieces * cut.inner * TILE, demand.columns)
+    weights = 2 * tiles * on_chip * demand.gate_up_bytes
+    weights += demand.tiles * min(cut.down_pieces * cut.down, problem.H) * demand.down_bytes
+    ids = min(max(demand.blocks, 1) * problem.tiles_per_block, ROUTING_COLUMNS)
+    routing = 4 * (2 * 3 * ids + 4 * max(demand.blocks, 1) + 16 * problem.tiles_per_block)
+    vectors = demand.written * demand.per_column + 2 * 4 * QUARTERS * 4 * demand.tiles
+    return int(rows + tokens + inner + exchange + weights + routing + vectors) + SMALL_TILES

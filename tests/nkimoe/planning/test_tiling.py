@@ -14,7 +14,7 @@ from nkimoe import ExpertAffinityScaleMode
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.shares import half_of_each_mx_block
 from nkimoe.planning.targets import TARGETS
-from nkimoe.planning.tiling import GOOD_ROW_BYTES, Load, ceil_div, choose_tiling, even_width, spans
+from nkimoe.planning.tiling import GOOD_ROW_BYTES, Demand, ceil_div, choose_tiling, even_width, spans
 
 PRE_SCALE, PRE_SCALE_DELAYED = ExpertAffinityScaleMode.PRE_SCALE, ExpertAffinityScaleMode.PRE_SCALE_DELAYED
 SMALL = Case(T=150, H=128, I=48, E=2, K=1, padding_blocks=0)
@@ -54,10 +54,10 @@ LARGE = (
 )
 
 
-def load_of(H: int, I: int, item: int = 2, peers: int = 0) -> Load:
+def load_of(H: int, I: int, item: int = 2, peers: int = 0) -> Demand:
     """Of a core that has all of H and I to itself, or half of both."""
     cores = peers + 1
-    return Load(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item, item * H // cores)
+    return Demand(ceil_div(I, cores), H // cores, H // cores, peers, 20, item, item, item, item, item * H // cores)
 
 
 @cases(*SWEEP, slow=LARGE)
