@@ -24,10 +24,12 @@ GROUPS = (ARITHMETIC, DOOR, VIEWS, GUARDS, DISPATCH, OBSERVERS, KERNEL, REST)
 
 # The first prefix that matches a path inside nkisim decides.
 _BY_PATH = (
-    ("instructions/operators.py", ARITHMETIC),
-    ("instructions/alu.py", ARITHMETIC),
+    ("operations/operators.py", ARITHMETIC),
+    ("operations/alu.py", ARITHMETIC),
     ("dtypes/", ARITHMETIC),
-    ("instructions/operation.py", DISPATCH),
+    ("operations/operation.py", DISPATCH),
+    ("operations/instruction.py", DISPATCH),
+    ("operations/", GUARDS),
     ("instructions/", GUARDS),
     ("memory/door.py", DOOR),
     ("memory/shadow.py", DOOR),
@@ -80,7 +82,7 @@ def group_of(function: Function) -> str | None:
     if not file.startswith(_NKISIM):
         return None
     inside = Path(file).relative_to(_NKISIM).as_posix()
-    if inside.startswith("instructions/") and name in ("compute", "<lambda>"):
+    if inside.startswith(("instructions/", "operations/")) and name in ("compute", "<lambda>"):
         return ARITHMETIC
     return next((group for prefix, group in _BY_PATH if inside.startswith(prefix)), REST)
 

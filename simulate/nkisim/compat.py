@@ -15,14 +15,16 @@ from nkisim.execution import kernel, loops
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
-from nkisim.instructions import registers
+from nkisim.instructions import register_alloc as allocating
 from nkisim.instructions import tensor_copy as copying
-from nkisim.instructions.operation import NkiInstruction
+from nkisim.instructions.register_load import register_load
 from nkisim.language import compile_options
 from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Note
+from nkisim.operations import enums
+from nkisim.operations.operation import NkiInstruction
 
 _warned: set[str] = set()
 
@@ -144,14 +146,14 @@ def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
     return done
 
 
-@functools.wraps(registers.register_alloc)
+@functools.wraps(allocating.register_alloc)
 def register_alloc(x: Any = None) -> VirtualRegister:
     """`nisa.register_alloc`, also with the tensor that NKI 0.3 took for the first value."""
     if not isinstance(x, NkiTensor):
-        return registers.register_alloc(x)
+        return allocating.register_alloc(x)
     deprecated("nisa.register_alloc(tensor)", "nisa.register_load")
-    register = registers.register_alloc()
-    registers.register_load(register, x)
+    register = allocating.register_alloc()
+    register_load(register, x)
     return register
 
 
@@ -163,8 +165,6 @@ def nc(count: int) -> int:
 
 def isa_constants() -> types.ModuleType:
     """`nki.isa.constants`, where NKI 0.3 kept the enumerations."""
-    from nkisim.instructions import enums
-
     deprecated("nki.isa.constants", "nki.isa")
     return enums
 

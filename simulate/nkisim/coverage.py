@@ -9,8 +9,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nkisim.instructions.refused import LIMITS, REASONS
 from nkisim.nki._names import PUBLISHED, Published, Refused
+from nkisim.operations.instruction import INSTRUCTIONS
 
 _MODULES = ("nki", "nki.language", "nki.isa", "nki.collectives", "nki.typing", "nki.compiler")
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulator" / "coverage.md"
@@ -84,16 +84,16 @@ def table() -> Iterator[Row]:
 
 def _refusal(published: Published) -> str:
     module, name = published.module, published.name
-    if module == "nki.isa" and name in REASONS:
-        return REASONS[name]
+    if module == "nki.isa" and name in INSTRUCTIONS and INSTRUCTIONS[name].refused:
+        return INSTRUCTIONS[name].refused
     if isinstance(implementation(published), Refused):
         return _WHY.get(module, "not simulated yet")
     return ""
 
 
 def _limit(published: Published) -> str:
-    if published.module == "nki.isa" and published.name in LIMITS:
-        return LIMITS[published.name]
+    if published.module == "nki.isa" and published.name in INSTRUCTIONS:
+        return INSTRUCTIONS[published.name].limit
     return _PARTLY.get((published.module, published.name), "")
 
 

@@ -10,6 +10,8 @@ import sys
 import types
 from collections.abc import Sequence
 
+from nkisim import compat
+
 _PREFIX = "nkisim.nki"
 _OLDER = "neuronxcc"
 
@@ -27,8 +29,6 @@ class _Alias(importlib.abc.Loader):
 
     def _module(self) -> types.ModuleType:
         if self._target == f"{_PREFIX}.isa.constants":
-            from nkisim import compat
-
             return compat.isa_constants()
         return importlib.import_module(self._target)
 
@@ -71,8 +71,6 @@ class NkiFinder(importlib.abc.MetaPathFinder):
 
 
 def _warn_of_older_name(fullname: str) -> None:
-    from nkisim import compat
-
     if fullname == f"{_OLDER}.nki":
         compat.deprecated("neuronxcc.nki", "nki")
 

@@ -13,11 +13,10 @@ import click
 from nkisim.command_inputs import arguments, require_all
 from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
-from nkisim.machine import load_machine, target_from_environment
+from nkisim.machine import UsefulWork, load_machine, target_from_environment
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, replacing
 from nkisim.report.pictures import PictureError, check_picture
-from nkisim.report.roofline import UsefulWork
 from nkisim.report.text import describe, describe_changes
 from nkisim.simulator import Run, Simulator
 from nkisim.what_if import parse_factors, predict_changes

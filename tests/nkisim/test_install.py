@@ -64,10 +64,10 @@ with warnings.catch_warnings(record=True) as seen:
     warnings.simplefilter("always")
     from nki.isa.constants import oob_mode
     import nki.isa.constants as constants
-import nki.isa, nkisim.instructions.enums as enums
+import nki.isa, nkisim.operations.enums as enums
 print(len(seen), seen[0].category.__name__, oob_mode is nki.isa.oob_mode, enums.__spec__.name, enums.__name__)
 """
-    assert prints(source) == ["1", "DeprecationWarning", "True"] + ["nkisim.instructions.enums"] * 2
+    assert prints(source) == ["1", "DeprecationWarning", "True"] + ["nkisim.operations.enums"] * 2
 
 
 @pytest.mark.parametrize("name", ["nki.nothing", "nki.isa.nothing", "nki.language.deep.nothing"])

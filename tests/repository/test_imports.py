@@ -4,6 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -20,6 +21,7 @@ LAYERS = (
     "memory",
     "observe",
     "execution",
+    "operations",
     "instructions",
     "language",
     "timing",
@@ -88,6 +90,114 @@ def modules_in(folder: Path, root: Path) -> Iterator[tuple[str, str, bool]]:
         yield path.read_text("utf-8"), ".".join(parts[:-1] if is_package else parts), is_package
 
 
+class Face(NamedTuple):
+    """A package's `__init__`: where it has its names from, by name."""
+
+    origins: dict[str, str]
+
+
+def faces_of(sources: dict[str, tuple[str, bool]]) -> dict[str, Face]:
+    """The faces among modules, given as source and whether it is a package, by dotted name."""
+    found: dict[str, Face] = {}
+    for module, (source, is_package) in sources.items():
+        if is_package:
+            origins: dict[str, str] = {}
+            for node in ast.walk(ast.parse(source)):
+                if isinstance(node, ast.ImportFrom):
+                    names = imported_modules(ast.unparse(node), module, is_package=True)
+                    origins |= {alias.asname or alias.name: name for alias, name in zip(node.names, names, strict=True)}
+            found[module] = Face(origins)
+    return found
+
+
+def file_behind(name: str, importer: str, modules: set[str], faces: dict[str, Face]) -> str | None:
+    """The module an imported dotted name stands for; None outside `modules`.
+
+    Who stands outside a package sees its face. A file inside it has an arrow to the file that defines the name.
+    """
+    parts = name.split(".")
+    module = next((m for n in range(len(parts), 0, -1) if (m := ".".join(parts[:n])) in modules), None)
+    if module is None or module == name or not is_inside(importer, module):
+        return module
+    origin = faces[module].origins.get(name.removeprefix(f"{module}."), module) if module in faces else module
+    return module if origin == module else file_behind(origin, importer, modules, faces)
+
+
+def circles(sources: dict[str, tuple[str, bool]]) -> list[list[str]]:
+    """Files that import each other in a circle, wherever the statements stand: each set once, sorted."""
+    faces, modules = faces_of(sources), set(sources)
+    arrows = {
+        module: {
+            target
+            for name in imported_modules(source, module, is_package)
+            if (target := file_behind(name, module, modules, faces)) not in (None, module)
+        }
+        for module, (source, is_package) in sources.items()
+    }
+    reached = {module: reachable(module, arrows) for module in modules}
+    found = {frozenset(b for b in reached[a] if a in reached[b]) for a in modules if a in reached[a]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def reachable(start: str, arrows: dict[str, set[str]]) -> set[str]:
+    """Every module at the end of a path of arrows, `start` only if a circle leads back to it."""
+    found: set[str] = set()
+    waiting = [start]
+    while waiting:
+        fresh = arrows[waiting.pop()] - found
+        found |= fresh
+        waiting += fresh
+    return found
+
+
+@pytest.mark.parametrize(
+    ("package", "root"), [(SIMULATOR, SIMULATOR.parent), (LIBRARY, ROOT)], ids=["nkisim", "nkimoe"]
+)
+def test_no_file_imports_itself_through_others(package: Path, root: Path) -> None:
+    sources = {module: (source, is_package) for source, module, is_package in modules_in(package, root)}
+    assert sources
+    assert circles(sources) == []
+
+
+def test_nothing_is_imported_for_types_alone_in_the_simulator() -> None:
+    guarded = [name for source, name, _ in modules_in(SIMULATOR, SIMULATOR.parent) if "TYPE_CHECKING" in source]
+    assert guarded == []
+
+
+@pytest.mark.parametrize(
+    ("sources", "found"),
+    [
+        ({"a": "import b", "b": "import a"}, [["a", "b"]]),
+        ({"a": "from b import f", "b": "def g():\n    from a import h"}, [["a", "b"]]),
+        ({"a": "if TYPE_CHECKING:\n    from b import B", "b": "import c", "c": "import a"}, [["a", "b", "c"]]),
+        ({"p": "from p.a import f", "p.a": "from p import g"}, [["p", "p.a"]]),
+        ({"p": "from p.a import f", "p.a": "from . import b", "p.b": "from .a import f"}, [["p.a", "p.b"]]),
+        (
+            {"p": "from .a import f\nfrom .b import g", "p.a": "from p import g", "p.b": "from p import f"},
+            [["p.a", "p.b"]],
+        ),
+        ({"p": "from p.a import f", "p.a": "import q", "q": "from p import f"}, [["p", "p.a", "q"]]),
+        ({"a": "import b", "b": "import a", "c": "import d", "d": "import c"}, [["a", "b"], ["c", "d"]]),
+    ],
+)
+def test_a_circle_is_found_wherever_its_imports_stand(sources: dict[str, str], found: list[list[str]]) -> None:
+    assert circles({module: (source, module == "p") for module, source in sources.items()}) == found
+
+
+@pytest.mark.parametrize(
+    "sources",
+    [
+        {"a": "import b\nimport numpy", "b": "from c import f", "c": ""},
+        {"p": "from p.a import f\nfrom p.b import g", "p.a": "", "p.b": "from p import f"},
+        {"p": "from p.a import f as g", "p.a": "", "p.b": "from p import g"},
+        {"p": "from p.a import f", "p.a": "from . import b", "p.b": ""},
+        {"p": "from p.a import f", "p.a": "", "q": "from p import f"},
+    ],
+)
+def test_a_face_and_the_files_behind_it_are_no_circle(sources: dict[str, str]) -> None:
+    assert circles({module: (source, module == "p") for module, source in sources.items()}) == []
+
+
 def test_the_simulator_imports_only_downwards_and_never_the_library() -> None:
     modules = [*modules_in(SIMULATOR, SIMULATOR.parent)]
     found = {name: forbidden_in_simulator(source, name, package) for source, name, package in modules}
@@ -124,6 +234,7 @@ def test_routing_kernels_import_only_nki_and_the_library() -> None:
         ("nkisim.memory.door", "from . import views\nfrom ..errors import NkiError"),
         ("nkisim.instructions.activation", "from nkisim.execution.neuron_core import current_core"),
         ("nkisim.report.summary", "from nkisim.observe import Event\nfrom nkisim.timing import Timeline"),
+        ("nkisim.instructions.activation", "from nkisim.operations import checks"),
         ("nkisim.nki.isa", "from nkisim.instructions import registry"),
         ("nkisim.simulator", "from nkisim.nki import isa\nfrom nkisim import install, timing"),
     ],
@@ -144,6 +255,7 @@ def test_an_import_of_a_lower_layer_is_allowed(module: str, source: str) -> None
         ("nkisim.timing.queues", "import nkisim.execution", "nkisim.execution"),
         ("nkisim.timing.queues", "import nkisim.report", "nkisim.report"),
         ("nkisim.report.summary", "from nkisim.execution import launch", "nkisim.execution.launch"),
+        ("nkisim.operations.checks", "from nkisim.instructions import activation", "nkisim.instructions.activation"),
         ("nkisim.observe.races", "from nkisim.instructions import table", "nkisim.instructions.table"),
         ("nkisim.nki.isa", "from nkisim import Simulator", "nkisim.Simulator"),
         ("nkisim.simulator", "from nkimoe.planning.plan import explain", "nkimoe.planning.plan.explain"),

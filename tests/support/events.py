@@ -20,8 +20,8 @@ def told(events: Iterable[Event]) -> list[tuple[Any, ...]]:
 
     return [
         (
-            e.core, e.index, e.opcode, e.engine, [place(a) for a in e.reads], [place(a) for a in e.writes], e.work,
-            [(key, value) for key, value in e.details.items() if key != "barrier"], e.location, e.name,
+            e.core, e.index, e.opcode, e.traits, e.engine, [place(a) for a in e.reads], [place(a) for a in e.writes],
+            e.work, [(key, value) for key, value in e.details.items() if key != "barrier"], e.location, e.name,
             [(place(access), element) for access, element in e.unwritten], e.after, e.ordered,
         )
         for e in events

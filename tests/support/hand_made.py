@@ -7,11 +7,14 @@ from typing import Any
 
 from nkisim.errors import Location
 from nkisim.machine import Machine, load_machine
-from nkisim.observe import Event, Work
+from nkisim.observe import CostClass, Event, Traits, Work
 from nkisim.timing import Timeline
 from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.span import NOTHING, Span
 from nkisim.timing.task import Task
+
+TRAITS = Traits(CostClass.copy)
+"""Of tasks whose costs are given, not computed."""
 
 
 @dataclass
@@ -59,7 +62,7 @@ class HandMade:
                 meeting=meeting,
             )
         )
-        t.examples.append(Event(index, core, opcode, engine, (), (), Work(), {}, where))
+        t.examples.append(Event(index, core, opcode, TRAITS, engine, (), (), Work(), {}, where))
         t.costs.append(cost)
         for times_of, ns in zip((t.issue, t.begin, t.end, t.done), times, strict=True):
             times_of.append(ns)

@@ -14,7 +14,7 @@ from nkisim.errors import LaunchError, UninitializedRead
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.memory import NkiTensor, Storage, first_unwritten, outline_host_array, resolve, wrap_host_array
-from nkisim.memory.storage import Block
+from nkisim.memory.block import MemoryBlock
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Finding
 
@@ -127,7 +127,7 @@ class Arguments:
         self.tensors.append(tensor)
         return tensor
 
-    def _place(self, array: np.ndarray[Any, Any], name: str, dtype: DType) -> tuple[Storage, Block]:
+    def _place(self, array: np.ndarray[Any, Any], name: str, dtype: DType) -> tuple[Storage, MemoryBlock]:
         if not self._numerics.needs(dtype):
             return outline_host_array(array, dtype, name, self._private_to)
         direct = array.flags.c_contiguous and array.flags.writeable

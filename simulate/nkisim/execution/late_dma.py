@@ -8,24 +8,21 @@ when the instruction before its deadline is done. Whatever looks at them meanwhi
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from nkisim.memory import WRITTEN, Access, NkiTensor, Region, read, write
+from nkisim.memory import WRITTEN, NkiTensor, Region, Storage, read, write
+from nkisim.memory.block import MemoryBlock
 from nkisim.memory.shadow import Shadow
-from nkisim.memory.storage import Block
 from nkisim.observe import Event
 from nkisim.observe.dma_deadlines import Deadline, can_be_late
-
-if TYPE_CHECKING:
-    from nkisim.execution.neuron_core import NeuronCore
 
 _POISON = 0xFF
 
 
-class Transfer(NamedTuple):
+class LateTransfer(NamedTuple):
     """A transfer whose result is not visible yet."""
 
     core: int
@@ -42,49 +39,45 @@ class LateDma:
 
     def __init__(self, deadlines: Mapping[tuple[int, int], Deadline]) -> None:
         self._deadlines = deadlines
-        self._waiting: list[Transfer] = []
-        self._blocks: dict[int, Block] = {}
-        self._twins: dict[int, Block] = {}
+        self._waiting: list[LateTransfer] = []
+        self._arguments: dict[int, MemoryBlock] = {}
+        self._twins: dict[int, MemoryBlock] = {}
 
     def begin(self, arguments: Any) -> None:
         """Remember the memory of the kernel's arguments."""
         for tensor in _tensors(arguments):
-            self._blocks[tensor.storage.identity] = tensor.block
+            self._arguments[tensor.storage.identity] = tensor.block
             self._twins[id(tensor.block)] = _twin(tensor.block, tensor.block.data.copy())
 
-    def after(self, core: NeuronCore, event: Event) -> None:
-        """Take back what `event` wrote if it is late, and complete what the next instruction waits for."""
+    def after(self, event: Event, position: int, memory_of: Callable[[Storage], MemoryBlock | None]) -> None:
+        """Take back what `event` wrote if it is late, and complete what the next instruction waits for.
+
+        Args:
+            position: of the next instruction in the program of the event's core.
+            memory_of: the bytes of a tensor that its core, or both, allocated; None for the kernel's arguments.
+        """
         deadline = self._deadlines.get((event.core, event.index))
-        late = deadline is not None and deadline.before > core.position and deadline.location == event.location
+        late = deadline is not None and deadline.before > position and deadline.location == event.location
         for access in event.writes:
             if can_be_late(access.storage):
-                region = Region(access, self._block(core, access))
+                region = Region(access, memory_of(access.storage) or self._arguments[access.storage.identity])
                 values = read(region).copy()
                 if late and deadline is not None:
                     write(region, read(self._seen(region)))
-                    self._waiting.append(Transfer(event.core, deadline.before, region, values))
+                    self._waiting.append(LateTransfer(event.core, deadline.before, region, values))
                 else:
                     write(self._seen(region), values)
-        self._complete([t for t in self._waiting if t.core == core.identity and t.before <= core.position])
+        self._complete([t for t in self._waiting if t.core == event.core and t.before <= position])
 
     def finish(self) -> None:
         """The launch is over: everything arrives."""
         self._complete(list(self._waiting))
 
-    def _complete(self, transfers: list[Transfer]) -> None:
+    def _complete(self, transfers: list[LateTransfer]) -> None:
         for transfer in transfers:
             self._waiting.remove(transfer)
             write(transfer.region, transfer.values)
             write(self._seen(transfer.region), transfer.values)
-
-    def _block(self, core: NeuronCore, access: Access) -> Block:
-        """The memory behind an access."""
-        storage = access.storage
-        if storage.address is not None:
-            return core.arena(storage.buffer)
-        if storage.identity not in self._blocks:
-            self._blocks |= {made.identity: block for (made, block), *_ in core.shared.allocations}
-        return self._blocks[storage.identity]
 
     def _seen(self, region: Region) -> Region:
         """The same bytes in the twin."""
@@ -94,8 +87,8 @@ class LateDma:
         return Region(region.access, self._twins[id(block)])
 
 
-def _twin(block: Block, data: np.ndarray[Any, Any]) -> Block:
-    return Block(data, block.pitch, Shadow(data.size, WRITTEN))
+def _twin(block: MemoryBlock, data: np.ndarray[Any, Any]) -> MemoryBlock:
+    return MemoryBlock(data, block.pitch, Shadow(data.size, WRITTEN))
 
 
 def _tensors(value: Any) -> Iterator[NkiTensor]:

@@ -17,7 +17,8 @@ from nkisim.execution.taps import Taps
 from nkisim.execution.traced import Iteration, Traced
 from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
-from nkisim.memory.storage import Block, Storage, next_identity
+from nkisim.memory.block import MemoryBlock
+from nkisim.memory.storage import Storage, next_identity
 from nkisim.observe import Event, Finding, LoopMark, Note, Observer
 
 _active = threading.local()
@@ -86,23 +87,27 @@ class NeuronCore:
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
         self._adopted: dict[int, int] = {}
-        self._arenas: dict[MemoryRegion, Block] = {}
+        self._arenas: dict[MemoryRegion, MemoryBlock] = {}
 
     @property
     def count(self) -> int:
         """Cores in the launch."""
         return self.grid[0] if self.grid else 1
 
-    def arena(self, buffer: MemoryRegion) -> Block:
+    def arena(self, buffer: MemoryRegion) -> MemoryBlock:
         """The core's whole SBUF or PSUM, where tensors with explicit addresses live."""
         if buffer not in self._arenas:
             sizes = {
                 MemoryRegion.sbuf: self.machine.sbuf_usable_bytes,
                 MemoryRegion.psum: self.machine.psum_bank_bytes * self.machine.psum_banks,
             }
-            block = Block.fresh(self.machine.partitions, sizes[buffer])
+            block = MemoryBlock.fresh(self.machine.partitions, sizes[buffer])
             self._arenas[buffer] = block.keep_writers() if buffer is MemoryRegion.psum else block
         return self._arenas[buffer]
+
+    def memory_of(self, storage: Storage) -> MemoryBlock | None:
+        """The bytes behind a tensor at an address, or shared by the cores; None for all others."""
+        return self.shared.memory_of(storage) if storage.address is None else self.arena(storage.buffer)
 
     def meet(self, key: object, where: Location, offer: Any = None) -> dict[int, Any]:
         """Wait for the other core; what each one offered."""
@@ -126,7 +131,7 @@ class NeuronCore:
             body.issued.append(Traced.of(event, operands, self.age, body.since))
         self.watch.instruction(event)
         if self.late_dma is not None:
-            self.late_dma.after(self, event)
+            self.late_dma.after(event, self.position, self.memory_of)
 
 
 @contextmanager

@@ -7,14 +7,15 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import LaunchError, Location
 from nkisim.memory import Storage
-from nkisim.memory.storage import Block
+from nkisim.memory.block import MemoryBlock
 
 
 @dataclass
 class SharedMemory:
     """Shared HBM allocations: the n-th one of each core is the same tensor."""
 
-    allocations: list[tuple[tuple[Storage, Block], tuple[int, ...], str, str]] = field(default_factory=list)
+    allocations: list[tuple[tuple[Storage, MemoryBlock], tuple[int, ...], str, str]] = field(default_factory=list)
+    blocks: dict[int, MemoryBlock] = field(default_factory=dict)
     reached: dict[int, int] = field(default_factory=dict)
 
     def allocate(
@@ -22,10 +23,10 @@ class SharedMemory:
         core: int,
         shape: tuple[int, ...],
         dtype: str,
-        make: Callable[[], tuple[Storage, Block]],
+        make: Callable[[], tuple[Storage, MemoryBlock]],
         where: Location,
         content: str = "",
-    ) -> tuple[Storage, Block]:
+    ) -> tuple[Storage, MemoryBlock]:
         """The core's next shared allocation, made by whichever core comes first.
 
         Args:
@@ -37,7 +38,9 @@ class SharedMemory:
         at = self.reached.get(core, 0)
         self.reached[core] = at + 1
         if at == len(self.allocations):
-            self.allocations.append((make(), shape, dtype, content))
+            fresh = make()
+            self.allocations.append((fresh, shape, dtype, content))
+            self.blocks[fresh[0].identity] = fresh[1]
         made, known_shape, known_dtype, known_content = self.allocations[at]
         if (known_shape, known_dtype) != (shape, dtype):
             raise LaunchError(
@@ -54,3 +57,7 @@ class SharedMemory:
                 where,
             )
         return made
+
+    def memory_of(self, storage: Storage) -> MemoryBlock | None:
+        """The bytes of a shared allocation; None for tensors that come from elsewhere."""
+        return self.blocks.get(storage.identity)

@@ -6,14 +6,17 @@ from typing import Any
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, DtypeError
-from nkisim.instructions import accumulators, alu, checks
-from nkisim.instructions.activation import table
-from nkisim.instructions.activation_range import check_range
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import accumulators, alu, checks
+from nkisim.operations.activate import table
+from nkisim.operations.activation_range import check_range
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator
 
 _PAIRS = (
     ("multiply", "add"), ("multiply", "subtract"), ("multiply", "bypass"), ("add", "bypass"), ("subtract", "bypass"),
@@ -23,7 +26,7 @@ _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset, ReduceCmd.reduce, ReduceCmd.reset_
 _REDUCTIONS = ("add", "maximum", "minimum", "abs_max", "abs_min")
 
 
-@instruction
+@instruction(cost=CostClass.activation, on=Engine.scalar, indirect=IndirectOperands(("dst", "data")))
 def activate2(
     dst: NkiTensor,
     op: Any,

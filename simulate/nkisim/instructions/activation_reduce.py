@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.instructions.activation import activate
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations.activate import activate
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.activation_reduction, on=Engine.scalar, indirect=IndirectOperands(("dst", "data")))
 def activation_reduce(
     dst: NkiTensor,
     op: Any,

@@ -8,18 +8,19 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
-from nkisim.instructions import checks
-from nkisim.instructions.affine_pattern import affine_values
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator, operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.affine_pattern import affine_values
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator, operator
 
 COMPARISONS = ("equal", "not_equal", "greater_equal", "greater", "less_equal", "less")
 
 
-@instruction
+@instruction(cost=CostClass.selection, on=Engine.gpsimd)
 def affine_select(
     dst: NkiTensor,
     pattern: list[list[int]],

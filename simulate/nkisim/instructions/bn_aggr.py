@@ -8,14 +8,15 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.statistics_merge, on=Engine.vector)
 def bn_aggr(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
     """dst[p] = (mean, variance) of the elements that the tuples (count, mean, variance * count) of data[p] describe."""
     checks.on_chip(("dst", dst), ("data", data))

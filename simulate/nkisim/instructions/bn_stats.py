@@ -8,16 +8,17 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 _MOST = 512
 
 
-@instruction
+@instruction(cost=CostClass.statistics, on=Engine.vector)
 def bn_stats(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
     """dst[p] = (count, mean, variance * count) of the even elements of data[p], then of the odd ones.
 

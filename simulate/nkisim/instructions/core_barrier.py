@@ -6,13 +6,15 @@ from typing import Any
 
 from nkisim.errors import ArgumentError, BufferRuleError, kernel_location
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.observe import CostClass, Meeting
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.barrier, on=tuple(Engine), meeting=Meeting.barrier)
 def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
     """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on."""
     core = current_core()

@@ -8,16 +8,17 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.dma_copy import check_reachable
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import oob_mode as OobMode
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import oob_mode as OobMode
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import operator
 
 
-@instruction
+@instruction(cost=CostClass.accumulating_transfer, on=Engine.dma)
 def dma_compute(
     dst: NkiTensor,
     srcs: list[NkiTensor],
@@ -33,7 +34,7 @@ def dma_compute(
     if not 1 <= len(srcs) <= 16 or (scales is not None and len(scales) != len(srcs)):
         raise ArgumentError("dma_compute takes 1 to 16 sources", f"{len(srcs)} sources", "Chain several.")
     for operand, t in (("dst", dst), *((f"srcs[{i}]", s) for i, s in enumerate(srcs))):
-        check_reachable(operand, t)
+        checks.reachable_by_dma(operand, t)
         checks.not_packed((operand, t))
         if t.size != dst.size:
             raise ShapeError("sources have as many elements as dst", f"{t.shape} for {dst.shape}", "Slice them.")

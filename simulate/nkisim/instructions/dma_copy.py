@@ -5,16 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 from nkisim.dtypes import to_float32
-from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import dge_mode as DgeMode
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import oob_mode as OobMode
-from nkisim.instructions.operation import Operation, instruction
+from nkisim.errors import ArgumentError, DtypeError, EngineError, ShapeError
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import checks
+from nkisim.operations.enums import dge_mode as DgeMode
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import oob_mode as OobMode
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.transfer, on=Engine.dma)
 def dma_copy(
     dst: NkiTensor,
     src: NkiTensor,
@@ -26,7 +28,7 @@ def dma_copy(
 ) -> Operation:
     """dst = src, element by element in row-major order, cast through fp32 where the types differ."""
     for operand, t in (("dst", dst), ("src", src)):
-        check_reachable(operand, t)
+        checks.reachable_by_dma(operand, t)
     checks.writable("dst", dst)
     if dst.size != src.size:
         raise ShapeError(
@@ -52,14 +54,6 @@ def dma_copy(
 
 
 _RINGS = 16
-
-
-def check_reachable(operand: str, t: Any) -> None:
-    """DMA engines reach HBM and SBUF."""
-    if checks.tensor(t, operand).buffer is MemoryRegion.psum:
-        raise BufferRuleError("DMA cannot access PSUM", f"{operand} is in PSUM", "Copy it to SBUF with tensor_copy.")
-    if t.buffer is MemoryRegion.sbuf and t.shape[0] > checks.PARTITIONS:
-        checks.partitions(operand, t)
 
 
 def _mode(dst: NkiTensor, src: NkiTensor, asked: DgeMode) -> DgeMode:

@@ -5,18 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.dma_copy import check_reachable
-from nkisim.instructions.enums import dge_mode as DgeMode
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import oob_mode as OobMode
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import checks
+from nkisim.operations.enums import dge_mode as DgeMode
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import oob_mode as OobMode
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
 
 
-@instruction
+@instruction(cost=CostClass.transpose, on=Engine.dma)
 def dma_transpose(
     dst: NkiTensor,
     src: NkiTensor,
@@ -27,8 +28,8 @@ def dma_transpose(
     name: str | None = None,
 ) -> Operation:
     """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first."""
-    check_reachable("src", src)
-    check_reachable("dst", dst)
+    checks.reachable_by_dma("src", src)
+    checks.reachable_by_dma("dst", dst)
     if dst.buffer.is_hbm:
         raise BufferRuleError("dst is in SBUF", f"{dst.buffer.value}", "Copy it to HBM afterwards.")
     checks.same_dtype("dst", dst, "src", src)

@@ -8,16 +8,17 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import DtypeError
-from nkisim.instructions import alu, checks
-from nkisim.instructions.accumulators import FLOATS
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.random_numbers import generators, lanes_of
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.accumulators import FLOATS
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import generators, lanes_of
 
 
-@instruction
+@instruction(cost=CostClass.random, on=Engine.vector)
 def dropout(dst: NkiTensor, data: NkiTensor, prob: Any, name: str | None = None) -> Operation:
     """dst = data, with each element replaced by 0 with probability `prob`. Which ones differs from the hardware."""
     checks.on_chip(("dst", dst), ("data", data))

@@ -8,19 +8,22 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
-from nkisim.instructions import accumulators, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import accumulators, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import operator
 
 _FLOATS = ("float8_e4m3", "float8_e5m2", "float16", "bfloat16", "float32")
 _INTEGERS = ("int8", "int16", "int32", "uint8", "uint16")
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset_reduce, ReduceCmd.reduce, ReduceCmd.load_reduce)
 
 
-@instruction
+@instruction(cost=CostClass.exponential, on=Engine.vector, indirect=IndirectOperands(("dst", "src")))
 def exponential(
     dst: NkiTensor,
     src: NkiTensor,

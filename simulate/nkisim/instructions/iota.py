@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 
-from nkisim.instructions import checks
-from nkisim.instructions.affine_pattern import affine_values
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.affine_pattern import affine_values
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.pattern, on=Engine.gpsimd)
 def iota(
     dst: NkiTensor,
     pattern: list[list[int]],

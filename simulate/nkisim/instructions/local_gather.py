@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.nc_n_gather import check_indices
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.gather_indices import check_indices
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 _GROUP = 16
 _MOST = 4096
 
 
-@instruction
+@instruction(cost=CostClass.gather, on=Engine.gpsimd)
 def local_gather(
     dst: NkiTensor,
     src_buffer: NkiTensor,

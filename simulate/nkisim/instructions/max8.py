@@ -8,14 +8,16 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.eight_at_a_time import eight_of
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.search, on=Engine.vector)
 def max8(dst: NkiTensor, src: NkiTensor, name: str | None = None) -> Operation:
     """dst[p] = the eight largest values of src[p], the largest first."""
     checks.on_chip(("dst", dst), ("src", src))
@@ -31,17 +33,3 @@ def max8(dst: NkiTensor, src: NkiTensor, name: str | None = None) -> Operation:
         return np.sort(top, axis=1)[:, ::-1]
 
     return Operation(Engine.vector, (src,), (dst,), compute, Work(checks.free_size(src)), name=name)
-
-
-def eight_of(data: NkiTensor, operand: str) -> None:
-    """What the instructions that look for eight values require of the data they search."""
-    if data.ndim > 3 or not 8 <= checks.free_size(data) <= 16384:
-        raise ShapeError(
-            f"{operand} has up to three dimensions and 8 to 16384 elements a partition", f"{data.shape}", "Split it."
-        )
-
-
-def eight_values(vals: NkiTensor, data: NkiTensor) -> None:
-    """The values looked for: eight in each partition of the data."""
-    if vals.shape[0] != data.shape[0] or vals.ndim > 3 or checks.free_size(vals) != 8:
-        raise ShapeError("vals has eight elements a partition of data", f"{vals.shape} for {data.shape}", "Use max8.")

@@ -6,14 +6,15 @@ import numpy as np
 
 from nkisim.dtypes import convert
 from nkisim.errors import ArgumentError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import WRITTEN, ZEROED, MemoryRegion, NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.fill, on=(Engine.vector, Engine.gpsimd))
 def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
     """dst[...] = value."""
     checks.on_chip(("dst", dst))

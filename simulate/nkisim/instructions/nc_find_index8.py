@@ -6,17 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import to_float32
 from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.max8 import eight_of, eight_values
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.eight_at_a_time import eight_of, eight_values, locate
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.search, on=Engine.vector)
 def nc_find_index8(dst: NkiTensor, data: NkiTensor, vals: NkiTensor, name: str | None = None) -> Operation:
     """dst[p, j] = position of vals[p, j] in data[p]: equal values get successive positions, absent ones all ones."""
     named = (("dst", dst), ("data", data), ("vals", vals))
@@ -35,17 +35,3 @@ def nc_find_index8(dst: NkiTensor, data: NkiTensor, vals: NkiTensor, name: str |
         return np.where(found, positions, absent).astype(dst.dtype.numpy)
 
     return Operation(Engine.vector, (data, vals), (dst,), compute, Work(checks.free_size(data)), name=name)
-
-
-def locate(data: Any, vals: Any, order: range) -> tuple[Any, Any]:
-    """Positions of the values, each taken by at most one of them, in the given order; and whether there is one."""
-    flat, wanted = (to_float32(x).reshape(x.shape[0], -1) for x in (data, vals))
-    free = np.ones(flat.shape, np.bool_)
-    rows = np.arange(len(flat))
-    positions, found = np.zeros(wanted.shape, np.int64), np.zeros(wanted.shape, np.bool_)
-    for j in order:
-        hits = (flat == wanted[:, j : j + 1]) & free
-        positions[:, j] = hits.argmax(axis=1)
-        found[:, j] = hits[rows, positions[:, j]]
-        free[rows[found[:, j]], positions[found[:, j], j]] = False
-    return positions, found

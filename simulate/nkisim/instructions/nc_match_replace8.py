@@ -8,16 +8,20 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.max8 import eight_values
-from nkisim.instructions.nc_find_index8 import locate
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.eight_at_a_time import eight_values, locate
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(
+    cost=CostClass.search,
+    on=Engine.vector,
+    limit="dst_idx for a value that does not occur is refused: what it receives is not documented",
+)
 def nc_match_replace8(
     dst: NkiTensor,
     data: NkiTensor,

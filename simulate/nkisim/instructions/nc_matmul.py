@@ -7,23 +7,40 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import to_float32
-from nkisim.errors import AccumulationError, ArgumentError, DtypeError, NotSimulated, ShapeError
+from nkisim.errors import ArgumentError, DtypeError, NotSimulated, ShapeError
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import matmul_perf_mode as PerfMode
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.pe_tiling import check_tiling
-from nkisim.instructions.remembered import remembered
-from nkisim.memory import MATMUL, NEVER, ZEROED, NkiTensor, all_its_own, grouped, lowest_state, resolve
-from nkisim.observe import Finding, Work
+from nkisim.memory import MATMUL, NkiTensor
+from nkisim.observe import CostClass, Finding, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import matmul_perf_mode as PerfMode
+from nkisim.operations.indirect import IndirectOperands, untiled
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.pe_tiling import check_tiling
+from nkisim.operations.psum_groups import continues
+from nkisim.operations.remembered import remembered
 
 FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
 INPUTS = (*FP8, "bfloat16", "float16", "tfloat32", "float32")
 WIDE = ("tfloat32", "float32")
+_INDIRECT = ("float16", "bfloat16", "float8_e4m3", "float8_e5m2", "float8_e4m3fn")
 
 
-@instruction
+def _check_indirect(given: dict[str, Any], views: dict[str, Any]) -> None:
+    if given.get("is_transpose") and "moving" in views:
+        raise ArgumentError("the moving tile of a transpose is not indirect", "moving is", "Use nc_transpose.")
+    untiled(given)
+    for name in set(views) - {"dst"}:
+        checks.dtype_in(name, views[name], _INDIRECT)
+
+
+@instruction(
+    cost=CostClass.matmul,
+    on=Engine.tensor,
+    indirect=IndirectOperands(("dst", "stationary", "moving"), check=_check_indirect),
+    limit="tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+)
 def nc_matmul(
     dst: NkiTensor,
     stationary: NkiTensor,
@@ -166,25 +183,3 @@ def _check_dtypes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, is_t
         raise DtypeError("legacy e4m3 and e4m3fn do not mix", f"{pair[0]} with {pair[1]}", "Use one of them.")
     allowed = ("float32",) if current_core().machine.generation < 4 else ("float32", "bfloat16")
     checks.dtype_in("dst", dst, allowed)
-
-
-def continues(dst: NkiTensor, asked: bool | None) -> bool:
-    """Whether this matmul adds to what is in PSUM.
-
-    None means that the first write to a tensor overwrites and later ones accumulate, as the compiler infers it. What
-    another tensor at the same address left behind is no write to this one; after zeros both come to the same.
-    """
-    if (asked is not None and not asked) or current_core().only_traces:
-        return False
-    region = resolve(grouped(dst, 32))
-    lowest = lowest_state(region)
-    if asked is None and (lowest == NEVER or not all_its_own(region)):
-        return False  # part of it is new to this tensor, so this matmul starts a group
-    if lowest >= (MATMUL if asked else ZEROED) or (lowest != NEVER and current_core().machine.generation >= 4):
-        return True
-    found = "bytes that were never written" if lowest == NEVER else "values that no matmul wrote"
-    raise AccumulationError(
-        "a matmul accumulates onto the result of another matmul",
-        f"{found} in the {dst.storage}",
-        "Start the group with accumulate=False; add other values after the matmul.",
-    )

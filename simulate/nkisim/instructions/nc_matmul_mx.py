@@ -6,19 +6,39 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.errors import ShapeError
-from nkisim.instructions import checks, mx
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.nc_matmul import continues
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.pe_tiling import check_tiling
+from nkisim.errors import ArgumentError, ShapeError
 from nkisim.memory import MATMUL, NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks, mx
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands, untiled
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.pe_tiling import check_tiling
+from nkisim.operations.psum_groups import continues
 
+_PAIRS = (("stationary", "stationary_scale"), ("moving", "moving_scale"))
 _COLUMNS = {"float32": 4096, "bfloat16": 8192}
 
 
-@instruction
+def _check_indirect(given: dict[str, Any], views: dict[str, Any]) -> None:
+    untiled(given)
+    for data, scale in _PAIRS:
+        indices = [views[name].indirection.index for name in (data, scale) if name in views]
+        if len(indices) == 1 or len({(id(index.storage), index.layout) for index in indices}) > 1:
+            raise ArgumentError(
+                f"{data} and {scale} are both indirect with one index, or neither", "they differ", "Share the index."
+            )
+
+
+@instruction(
+    cost=CostClass.matmul,
+    on=Engine.tensor,
+    indirect=IndirectOperands(
+        ("dst", "stationary", "moving", "stationary_scale", "moving_scale"), check=_check_indirect
+    ),
+    limit="tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+)
 def nc_matmul_mx(
     dst: NkiTensor,
     stationary: NkiTensor,

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.errors import OutOfBounds, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
+from nkisim.errors import ShapeError
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.gather_indices import check_indices
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.gather, on=Engine.gpsimd)
 def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str | None = None) -> Operation:
     """dst[p, i] = data[p, indices[p, i]], over flattened free dimensions."""
     checks.in_sbuf(("dst", dst), ("data", data), ("indices", indices))
@@ -34,12 +36,3 @@ def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str |
         return np.take_along_axis(values.reshape(values.shape[0], -1), where, axis=1)
 
     return Operation(Engine.gpsimd, (data, indices), (dst,), compute, Work(checks.free_size(dst)), name=name)
-
-
-def check_indices(where: Any, count: int) -> None:
-    """Indices of a gather address elements of their partition."""
-    if where.size and int(where.max()) >= count:
-        p, i = np.argwhere(where >= count)[0]
-        raise OutOfBounds(
-            f"an index of a gather is in 0..{count - 1}", f"{where[p, i]} at [{p}, {i}]", "Fix the indices."
-        )

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, PartitionError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 KEEP = 255
 
 
-@instruction
+@instruction(cost=CostClass.shuffle, on=Engine.vector)
 def nc_stream_shuffle(dst: NkiTensor, src: NkiTensor, shuffle_mask: list[int], name: str | None = None) -> Operation:
     """In each quadrant dst[i] = src[shuffle_mask[i]]; a mask entry of 255 leaves dst[i] alone."""
     checks.on_chip(("dst", dst), ("src", src))

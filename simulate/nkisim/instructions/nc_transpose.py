@@ -7,17 +7,18 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.remembered import remembered
 from nkisim.memory import MemoryRegion, NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.remembered import remembered
 
 _LIMIT = {Engine.tensor: 128, Engine.vector: 32}
 
 
-@instruction
+@instruction(cost=CostClass.transpose, on=(Engine.tensor, Engine.vector))
 def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Operation:

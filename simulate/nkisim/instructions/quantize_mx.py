@@ -9,18 +9,23 @@ import numpy as np
 
 from nkisim.dtypes import DType, convert, dtype_of, to_float32
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError
-from nkisim.instructions import checks, mx
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor, first_unwritten, resolve
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks, mx
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 RULE = "NKISIM_MX_SCALE_RULE"
 _SPARE = {"isa": 1, "ocp": 0}
 _LARGEST = {"float8_e4m3fn_x4": 8, "float8_e5m2_x4": 15}
 
 
-@instruction
+@instruction(
+    cost=CostClass.mx_quantization,
+    on=Engine.vector,
+    limit="NaN and infinity in src are refused: their scale is not documented",
+)
 def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str | None = None) -> Operation:
     """dst = src / scale, one power-of-two scale for 8 partitions x 4 elements, stored in dst_scale with bias 127.
 

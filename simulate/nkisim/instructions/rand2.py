@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError
-from nkisim.instructions import accumulators, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.random_numbers import generators, lanes_of
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import accumulators, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import generators, lanes_of
 
 _DTYPES = (
     "float8_e4m3", "float8_e5m2", "float16", "bfloat16", "float32", "tfloat32", "int8", "int16", "int32", "uint8",
@@ -20,7 +21,7 @@ _DTYPES = (
 )  # fmt: skip
 
 
-@instruction
+@instruction(cost=CostClass.random_range, on=Engine.vector)
 def rand2(dst: NkiTensor, min: Any, max: Any, name: str | None = None) -> Operation:
     """dst = uniform random numbers from min to max. The bit stream differs from the hardware's (see random_numbers)."""
     checks.generation(4, "rand2")

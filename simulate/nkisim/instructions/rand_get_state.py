@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.rand_set_state import check_state
-from nkisim.instructions.random_numbers import generators, lanes_of
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import check_state, generators, lanes_of
 
 
-@instruction
+@instruction(cost=CostClass.generator_state, on=(Engine.gpsimd, Engine.vector))
 def rand_get_state(dst: NkiTensor, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
     """dst[p] = the XORWOW states of lane p's generators, as rand_set_state takes them."""
     unit = check_state("dst", dst, engine, "rand_get_state")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.errors import ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.random_numbers import GENERATORS, WORDS, generators, lanes_of
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import check_state, generators, lanes_of
 
 
-@instruction
+@instruction(cost=CostClass.generator_state, on=(Engine.gpsimd, Engine.vector))
 def rand_set_state(src_seeds: NkiTensor, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
     """Lane p's generators continue from the XORWOW states in src_seeds[p]; their bit streams are nkisim's own."""
     unit = check_state("src_seeds", src_seeds, engine, "rand_set_state")
@@ -26,17 +26,3 @@ def rand_set_state(src_seeds: NkiTensor, engine: Engine = Engine.gpsimd, name: s
         return ()
 
     return Operation(unit, (src_seeds,), (), load, Work(checks.free_size(src_seeds)), name=name)
-
-
-def check_state(operand: str, t: NkiTensor, engine: Engine, instruction: str) -> Engine:
-    """The engine, whose generators have states of the size of the tile."""
-    checks.generation(3, instruction)
-    unit = checks.choose_engine(engine, (Engine.gpsimd, Engine.vector), Engine.gpsimd)
-    if unit is Engine.vector:
-        checks.generation(4, f"{instruction} on the Vector Engine")
-    checks.on_chip((operand, t))
-    checks.dtype_in(operand, t, ("uint32",))
-    words = GENERATORS[unit] * WORDS
-    if t.ndim != 2 or t.shape[1] != words:
-        raise ShapeError(f"{operand} is [lanes, {words}] for {unit.name}", f"{t.shape}", "Fix its shape.")
-    return unit

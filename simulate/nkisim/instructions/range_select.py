@@ -8,12 +8,14 @@ import numpy as np
 
 from nkisim.dtypes import DType, convert, to_float32
 from nkisim.errors import ArgumentError, NotSimulated
-from nkisim.instructions import accumulators, alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator, operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import accumulators, alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator, operator
 
 FILL = float(np.finfo(np.float32).min)
 _COMPARISONS = ("equal", "less", "less_equal", "greater", "greater_equal")
@@ -21,7 +23,12 @@ _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset_reduce, ReduceCmd.reduce)
 _EXACT = 2**24
 
 
-@instruction
+@instruction(
+    cost=CostClass.selection,
+    on=Engine.vector,
+    limit="reduce_cmd.reset and load_reduce, and a float8_e4m3fn dst, are refused: the reference gives neither the "
+    "value loaded nor a fill value for a type without infinity",
+)
 def range_select(
     dst: NkiTensor,
     on_true_tile: NkiTensor,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from nkisim.dtypes import to_float32
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.reciprocal, on=Engine.vector)
 def reciprocal(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
     """dst = 1 / data, in fp32."""
     checks.on_chip(("dst", dst), ("data", data))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from nkisim.errors import DtypeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.random_numbers import generators, lanes_of
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import generators, lanes_of
 
 
-@instruction
+@instruction(cost=CostClass.random, on=(Engine.vector, Engine.gpsimd))
 def rng(dst: NkiTensor, engine: Engine = Engine.vector, name: str | None = None) -> Operation:
     """dst = the low bits of random 32-bit words. The bit stream differs from the hardware's (see random_numbers)."""
     checks.on_chip(("dst", dst))

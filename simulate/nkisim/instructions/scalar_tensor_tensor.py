@@ -8,14 +8,15 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.two_input_elementwise, on=Engine.vector)
 def scalar_tensor_tensor(
     dst: NkiTensor,
     data: NkiTensor,

@@ -8,17 +8,19 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, DtypeError
-from nkisim.instructions import accumulators, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator, operator
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import accumulators, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator, operator
 
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset_reduce, ReduceCmd.reduce)
 
 
-@instruction
+@instruction(cost=CostClass.selection, on=Engine.vector)
 def select_reduce(
     dst: NkiTensor,
     predicate: NkiTensor,

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from nkisim.errors import ArgumentError, ShapeError, kernel_location
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions import checks
-from nkisim.instructions.enums import dma_engine as DmaEngine
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor, first_unwritten, read, resolve
+from nkisim.observe import CostClass, Meeting
+from nkisim.operations import checks
+from nkisim.operations.enums import dma_engine as DmaEngine
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 _SMALL = {4: 1024, 2: 512, 1: 256}
 
 
-@instruction
+@instruction(cost=CostClass.transfer, on=Engine.dma, meeting=Meeting.exchange)
 def sendrecv(
     src: NkiTensor,
     dst: NkiTensor,

@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 _DTYPES = ("float32", "int32")
 
 
-@instruction
+@instruction(cost=CostClass.search, on=Engine.gpsimd)
 def sequence_bounds(dst: NkiTensor, segment_ids: NkiTensor, name: str | None = None) -> Operation:
     """dst[0, 0, i], dst[0, 1, i] = first position and end (exclusive) of i's run of equal ids; n and -1 for id 0."""
     checks.in_sbuf(("dst", dst), ("segment_ids", segment_ids))

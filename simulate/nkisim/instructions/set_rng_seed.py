@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import DtypeError, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.random_numbers import generators
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.random_numbers import generators
 
 
-@instruction
+@instruction(cost=CostClass.generator_state, on=Engine.vector)
 def set_rng_seed(src_seeds: NkiTensor, name: str | None = None) -> Operation:
     """Seed every lane of the Vector Engine from one 32-bit value. The bit streams that follow are nkisim's own."""
     checks.on_chip(("src_seeds", src_seeds))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from nkisim.dtypes import to_float32
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(
+    cost=CostClass.copy,
+    on=(Engine.vector, Engine.scalar, Engine.gpsimd),
+    indirect=IndirectOperands(("dst", "src"), engines=(Engine.vector, Engine.scalar)),
+)
 def tensor_copy(dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
     """dst = src: bit-exact between equal types, else through fp32."""
     checks.on_chip(("dst", dst), ("src", src))

@@ -8,17 +8,18 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator
 
 _OPS = ("add", "average", "maximum", "bitwise_or", "bitwise_and")
 
 
-@instruction
+@instruction(cost=CostClass.partition_reduction, on=Engine.gpsimd)
 def tensor_partition_reduce(dst: NkiTensor, op: Any, data: NkiTensor, name: str | None = None) -> Operation:
     """dst[0, ...] = reduce(data, over partitions), in fp32 or, for bit operations, on raw integers."""
     if not isinstance(op, Operator) or op.name not in _OPS:

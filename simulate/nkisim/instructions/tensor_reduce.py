@@ -7,14 +7,16 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(cost=CostClass.reduction, on=Engine.vector, indirect=IndirectOperands(("dst", "data")))
 def tensor_reduce(
     dst: NkiTensor,
     op: Any,

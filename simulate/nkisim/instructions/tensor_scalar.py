@@ -7,15 +7,21 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, EngineError
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator
 
 
-@instruction
+@instruction(
+    cost=CostClass.elementwise,
+    on=(Engine.vector, Engine.scalar, Engine.gpsimd),
+    indirect=IndirectOperands(("dst", "data")),
+)
 def tensor_scalar(
     dst: NkiTensor,
     data: NkiTensor,

@@ -8,13 +8,15 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
-from nkisim.instructions import accumulators, alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import accumulators, alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator
 
 _COMMANDS = (ReduceCmd.reset_reduce, ReduceCmd.reduce, ReduceCmd.load_reduce)
 _RUNNING = ("add", "subtract", "multiply", "maximum", "minimum")
@@ -23,7 +25,7 @@ _DTYPES = (
 )  # fmt: skip
 
 
-@instruction
+@instruction(cost=CostClass.scan, on=Engine.vector, indirect=IndirectOperands(("dst", "src")))
 def tensor_scalar_cumulative(
     dst: NkiTensor,
     src: NkiTensor,

@@ -6,17 +6,20 @@ from typing import Any
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
-from nkisim.instructions import accumulators, alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import accumulators, alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 _COMMANDS = (ReduceCmd.reset_reduce, ReduceCmd.reduce, ReduceCmd.load_reduce)
 _REDUCTIONS = ("add", "multiply", "maximum", "minimum")
 
 
-@instruction
+@instruction(cost=CostClass.elementwise_reduction, on=Engine.vector, indirect=IndirectOperands(("dst", "data")))
 def tensor_scalar_reduce(
     dst: NkiTensor,
     data: NkiTensor,

@@ -6,14 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.operation import Operation, instruction
 from nkisim.memory import MemoryRegion, NkiTensor
-from nkisim.observe import Work
+from nkisim.observe import CostClass, Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
 
 
-@instruction
+@instruction(
+    cost=CostClass.two_input_elementwise, on=(Engine.vector, Engine.gpsimd), indirect=IndirectOperands(("dst", "data1"))
+)
 def tensor_tensor(
     dst: NkiTensor,
     data1: NkiTensor,

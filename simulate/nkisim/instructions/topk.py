@@ -1,15 +1,22 @@
-"""topk: the k largest values of a 16-partition snake. Guards only; see `refused.REASONS`."""
+"""topk: the k largest values of a 16-partition snake. Guards only."""
 
 from __future__ import annotations
 
 from nkisim.errors import NotSimulated, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.operation import Operation, instruction
-from nkisim.instructions.refused import REASONS
 from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations import checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+
+_REASON = (
+    "the reference says that partitions work independently and that 16 of them hold one input: which "
+    "partitions receive a result is open, and so is the order of equal values"
+)
 
 
-@instruction
+@instruction(cost=CostClass.search, on=Engine.gpsimd, refused=_REASON)
 def topk(val_dst: NkiTensor, idx_dst: NkiTensor, src: NkiTensor, n: int, name: str | None = None) -> Operation:
     """Checks its arguments, then refuses: the reference leaves open which partitions receive what."""
     checks.in_sbuf(("val_dst", val_dst), ("idx_dst", idx_dst), ("src", src))
@@ -31,4 +38,4 @@ def topk(val_dst: NkiTensor, idx_dst: NkiTensor, src: NkiTensor, n: int, name: s
             f"n {n}, k {k}, src {src.shape}",
             "Fix n or the shapes.",
         )
-    raise NotSimulated("nisa.topk is not simulated", REASONS["topk"], "Use max8 and nc_match_replace8.")
+    raise NotSimulated("nisa.topk is not simulated", _REASON, "Use max8 and nc_match_replace8.")

@@ -22,7 +22,7 @@ from nkisim.execution.neuron_core import NeuronCore, current_core
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.memset import memset
 from nkisim.memory import MemoryRegion, NkiTensor, Storage, allocate, wrap_host_array
-from nkisim.memory.storage import Block
+from nkisim.memory.block import MemoryBlock
 from nkisim.memory.views import Layout, row_major
 
 _USE_ONE = f"Use one of {', '.join(DTYPES)}."
@@ -47,7 +47,7 @@ def ndarray(
     elif address is not None:
         raise ArgumentError("addresses are for on-chip tensors", f"{region.value} at {address}", "Drop address=.")
 
-    def make() -> tuple[Storage, Block]:
+    def make() -> tuple[Storage, MemoryBlock]:
         arena = core.arena(region) if address is not None else None
         return allocate(sizes, kind, region, name, core.identity, arena, address)
 
@@ -59,8 +59,12 @@ def ndarray(
 
 
 def _shared(
-    core: NeuronCore, shape: tuple[int, ...], dtype: str, make: Callable[[], tuple[Storage, Block]], content: str = ""
-) -> tuple[Storage, Block]:
+    core: NeuronCore,
+    shape: tuple[int, ...],
+    dtype: str,
+    make: Callable[[], tuple[Storage, MemoryBlock]],
+    content: str = "",
+) -> tuple[Storage, MemoryBlock]:
     """The tensor that both cores share; what is traced and not executed stays out of their count."""
     if core.only_traces:
         return make()
@@ -158,7 +162,7 @@ def shared_constant(constant: Any) -> NkiTensor:
         raise DtypeError("constants have an NKI data type", f"{array.dtype}", _USE_ONE) from None
     core = current_core()
 
-    def make() -> tuple[Storage, Block]:
+    def make() -> tuple[Storage, MemoryBlock]:
         return wrap_host_array(array, kind, "constant", None)
 
     content = hashlib.sha256(array.tobytes()).hexdigest()

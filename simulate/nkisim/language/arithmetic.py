@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.instructions.operators import operator
 from nkisim.instructions.tensor_copy_predicated import tensor_copy_predicated
 from nkisim.language.elementwise import PRECISE, binary, cast, tile_of, unary
 from nkisim.memory import NkiTensor
+from nkisim.operations.operators import operator
 
 _INTEGERS_ONLY = 2.0**23  # float32 numbers from here on have no fraction
 

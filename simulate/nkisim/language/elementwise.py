@@ -12,13 +12,13 @@ from typing import Any
 from nkisim.errors import ArgumentError, DtypeError, ShapeError
 from nkisim.instructions.activation import activation
 from nkisim.instructions.dma_copy import dma_copy
-from nkisim.instructions.operators import Operator, operator
 from nkisim.instructions.reciprocal import reciprocal
 from nkisim.instructions.tensor_copy import tensor_copy
 from nkisim.instructions.tensor_scalar import tensor_scalar
 from nkisim.instructions.tensor_tensor import tensor_tensor
 from nkisim.language.allocation import ndarray
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.operations.operators import Operator, operator
 
 PRECISE = "float32"
 

@@ -10,7 +10,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from nkisim.instructions.operators import OPERATORS
 from nkisim.language import (
     arithmetic,
     elementwise,
@@ -20,6 +19,7 @@ from nkisim.language import (
     tiles,
     trigonometry,
 )
+from nkisim.operations.operators import OPERATORS
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     function.__name__: function

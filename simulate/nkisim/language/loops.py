@@ -9,8 +9,8 @@ from nkisim.errors import DtypeError, LoopError
 from nkisim.execution import loops
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import LoopValue, NkiScalar
-from nkisim.instructions.operation import NkiInstruction
 from nkisim.language.program import is_in_order
+from nkisim.operations.operation import NkiInstruction
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int = 1) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.instructions.operators import operator
 from nkisim.instructions.tensor_scalar import tensor_scalar
 from nkisim.language import reductions
 from nkisim.language.allocation import ndarray
 from nkisim.language.elementwise import PRECISE, binary, tile_of, unary
 from nkisim.memory import NkiTensor
+from nkisim.operations.operators import operator
 
 
 def softmax(x: Any, axis: Any = -1, dtype: Any = None) -> NkiTensor:

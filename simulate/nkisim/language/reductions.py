@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 from nkisim.errors import ShapeError
-from nkisim.instructions.operators import operator
 from nkisim.instructions.tensor_reduce import tensor_reduce
 from nkisim.language.allocation import ndarray
 from nkisim.language.elementwise import PRECISE, binary, tile_of, unary
 from nkisim.memory import NkiTensor
+from nkisim.operations.operators import operator
 
 
 def sum(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:

@@ -9,10 +9,13 @@ import numpy as np
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.scalars import WIDTHS, NkiScalar
-from nkisim.instructions import checks
-from nkisim.instructions.enums import engine
-from nkisim.instructions.operation import Operation, execute
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.observe import CostClass, Traits
+from nkisim.operations import checks
+from nkisim.operations.enums import engine
+from nkisim.operations.operation import Operation, execute
+
+_TRAITS = Traits(CostClass.register_memory)
 
 
 def scalar_load(src: NkiTensor) -> NkiScalar:
@@ -30,7 +33,7 @@ def scalar_load(src: NkiTensor) -> NkiScalar:
         loaded.append(int(values.reshape(-1)[0]))
         return ()
 
-    event = execute(current_core(), "scalar_load", Operation(engine.sync, (src,), (), load))
+    event = execute(current_core(), "scalar_load", _TRAITS, Operation(engine.sync, (src,), (), load))
     scalar = NkiScalar(loaded[0], src.dtype)
     scalar.loaded_by = event.index
     return scalar
@@ -47,7 +50,7 @@ def scalar_store(dst: NkiTensor, value: NkiScalar) -> None:
         return
     number = value.read()
     write = Operation(engine.sync, (), (dst,), lambda: np.full(dst.shape, number, np.int64))
-    execute(current_core(), "scalar_store", write)
+    execute(current_core(), "scalar_store", _TRAITS, write)
 
 
 def _one_integer(operand: str, t: NkiTensor) -> None:

@@ -8,7 +8,6 @@ from nkisim.errors import NotSimulated, ShapeError
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.dropout import dropout as drop
 from nkisim.instructions.nc_n_gather import nc_n_gather
-from nkisim.instructions.operators import operator
 from nkisim.instructions.rng import rng
 from nkisim.instructions.set_rng_seed import set_rng_seed
 from nkisim.instructions.tensor_copy_predicated import tensor_copy_predicated
@@ -16,6 +15,7 @@ from nkisim.instructions.tensor_scalar import tensor_scalar
 from nkisim.language.allocation import full, ndarray
 from nkisim.language.elementwise import binary, broadcast, cast, tile_of, unary
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.operations.operators import operator
 
 _BITS = 24  # of a random float32: its mantissa
 

@@ -8,11 +8,11 @@ from nkisim.errors import BufferRuleError, ShapeError
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.nc_matmul import nc_matmul
 from nkisim.instructions.nc_transpose import nc_transpose
-from nkisim.instructions.operators import operator
 from nkisim.instructions.tensor_copy import tensor_copy
 from nkisim.language.allocation import ndarray
 from nkisim.language.elementwise import broadcast, cast, tile_of, unary
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.operations.operators import operator
 
 
 def load(src: NkiTensor, dtype: Any = None) -> NkiTensor:

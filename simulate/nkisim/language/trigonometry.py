@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from nkisim.instructions.activation import activation
-from nkisim.instructions.operators import operator
 from nkisim.instructions.scalar_tensor_tensor import scalar_tensor_tensor
 from nkisim.instructions.tensor_scalar import tensor_scalar
 from nkisim.language.allocation import ndarray
 from nkisim.language.elementwise import PRECISE, binary, cast, tile_of, unary
 from nkisim.memory import NkiTensor
+from nkisim.operations.operators import operator
 
 # 2 pi in three parts, of which the first two have so few bits that their products with a turn count are exact.
 _TURN = (6.28125, 0.0019350051879882812, 3.0199157663446332e-07)

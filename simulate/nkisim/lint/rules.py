@@ -5,7 +5,9 @@ from __future__ import annotations
 import ast
 from collections.abc import Callable, Iterator
 
+import nkisim.nki.isa  # noqa: F401 - declares every instruction
 from nkisim.lint import names
+from nkisim.operations.instruction import INSTRUCTIONS
 
 Hit = tuple[ast.AST, str, str]
 Rule = Callable[[ast.FunctionDef], Iterator[Hit]]
@@ -23,7 +25,7 @@ MUTATORS = {
     "popleft",
     "appendleft",
 }
-SYNCHRONIZING = {"core_barrier", "sendrecv"}
+SYNCHRONIZING = sorted(name for name, declared in INSTRUCTIONS.items() if declared.traits.meeting)
 
 
 def branches_on_device_values(kernel: ast.FunctionDef) -> Iterator[Hit]:
@@ -153,7 +155,8 @@ def synchronization_on_one_core(kernel: ast.FunctionDef) -> Iterator[Hit]:
         if isinstance(node, ast.If) and _asks_for_the_core(node.test, cores):
             here, there = _calls(node.body), _calls(node.orelse)
             if here != there:
-                yield node, "L105", "only one core comes to a core_barrier or sendrecv here; reach it on both"
+                meetings = " or ".join(SYNCHRONIZING)
+                yield node, "L105", f"only one core comes to a {meetings} here; reach it on both"
 
 
 def _asks_for_the_core(test: ast.AST, cores: set[str]) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 import sys
@@ -14,18 +15,10 @@ if sys.version_info >= (3, 11):
 else:
     import tomli as tomllib
 
+from nkisim.machine.quantity import CONFIDENCES, Quantity
+from nkisim.machine.scaling import scaled
+
 _ALIASES = {"trn2": "trn2", "gen3": "trn2", "trn3": "trn3", "gen4": "trn3"}
-CONFIDENCES = ("documented", "derived", "assumed")
-
-
-@dataclass(frozen=True)
-class Quantity:
-    """One number of a machine file."""
-
-    value: float
-    unit: str
-    source: str
-    confidence: str
 
 
 @dataclass(frozen=True)
@@ -51,9 +44,7 @@ class Machine:
 
     def scaled(self, factors: Mapping[str, float]) -> Machine:
         """This machine with constants of its time model multiplied, by name: see `machine.scaling`."""
-        from nkisim.machine.scaling import scaled
-
-        return scaled(self, factors)
+        return dataclasses.replace(self, quantities=scaled(self.quantities, factors))
 
     @property
     def partitions(self) -> int:

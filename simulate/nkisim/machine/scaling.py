@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Mapping
 
-from nkisim.machine.loader import Machine
+from nkisim.machine.quantity import Quantity
 
 SHORT_NAMES = {
     "hbm": ("hbm.stack_rate",),
@@ -19,12 +19,12 @@ SHORT_NAMES = {
 }
 """Names that people use, and the quantities each stands for."""
 
-_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch")
+_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch", "peak")
 _WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet")
 
 
-def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
-    """`machine` with constants of its time model multiplied.
+def scaled(quantities: Mapping[str, Quantity], factors: Mapping[str, float]) -> dict[str, Quantity]:
+    """The quantities of a machine with constants of its time model multiplied.
 
     Args:
         factors: by one of SHORT_NAMES, or by "section.name" of the machine file. A rate or clock of 1.2 is 20 % faster,
@@ -34,29 +34,29 @@ def scaled(machine: Machine, factors: Mapping[str, float]) -> Machine:
         ValueError: an unknown name, a limit rather than a duration, a factor that is not positive, or a whole number
             that would not be whole.
     """
-    quantities = dict(machine.quantities)
+    result = dict(quantities)
     for name, factor in factors.items():
         if not (math.isfinite(factor) and factor > 0):
             raise ValueError(f"{name}={factor}: a factor is a positive number")
-        for key in _keys(machine, name):
-            value = quantities[key].value * factor
+        for key in _keys(quantities, name):
+            value = result[key].value * factor
             if key in _WHOLE and value != int(value):
                 raise ValueError(
-                    f"{name}={factor}: {key} is a whole number, {machine.number(key):g} now, not {value:g}"
+                    f"{name}={factor}: {key} is a whole number, {quantities[key].value:g} now, not {value:g}"
                 )
-            quantities[key] = dataclasses.replace(quantities[key], value=value)
-    return dataclasses.replace(machine, quantities=quantities)
+            result[key] = dataclasses.replace(result[key], value=value)
+    return result
 
 
-def scalable(machine: Machine) -> tuple[str, ...]:
+def scalable(quantities: Mapping[str, Quantity]) -> tuple[str, ...]:
     """All names that `scaled` takes: no limits, and nothing that is zero however often it is multiplied."""
-    keys = (key for key, quantity in machine.quantities.items() if quantity.value)
+    keys = (key for key, quantity in quantities.items() if quantity.value)
     return *SHORT_NAMES, *(key for key in keys if key.partition(".")[0] not in _NO_PART_OF_A_SCHEDULE)
 
 
-def _keys(machine: Machine, name: str) -> tuple[str, ...]:
+def _keys(quantities: Mapping[str, Quantity], name: str) -> tuple[str, ...]:
     if name in SHORT_NAMES:
         return SHORT_NAMES[name]
-    if name not in scalable(machine):
-        raise ValueError(f"{name}: no constant of the time model; there are {', '.join(scalable(machine))}")
+    if name not in scalable(quantities):
+        raise ValueError(f"{name}: no constant of the time model; there are {', '.join(scalable(quantities))}")
     return (name,)

@@ -1,6 +1,7 @@
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access
+from nkisim.memory.block import allocate, outline_host_array, wrap_host_array
 from nkisim.memory.columns import grouped
 from nkisim.memory.door import (
     Region,
@@ -19,7 +20,7 @@ from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import MATMUL, NEVER, NOT_COMPUTED, WRITTEN, ZEROED
-from nkisim.memory.storage import Storage, allocate, outline_host_array, wrap_host_array
+from nkisim.memory.storage import Storage
 from nkisim.memory.tensor import DynamicSlice, NkiTensor
 
 __all__ = [

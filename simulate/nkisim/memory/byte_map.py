@@ -7,14 +7,12 @@ always touched whole cost one unit each.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from nkisim.memory.access import Access
 from nkisim.memory.footprint import Footprint, footprint
-
-if TYPE_CHECKING:
-    from nkisim.memory.access import Access
 
 Array = np.ndarray[Any, np.dtype[Any]]
 _NOTHING: Array = np.empty(0, np.uint8)

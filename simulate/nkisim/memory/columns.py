@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, OutOfBounds, ShapeError
 from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
+from nkisim.memory.view import StorageView
 from nkisim.memory.views import Layout, merge
 
-if TYPE_CHECKING:
-    from nkisim.memory.tensor import NkiTensor
-
 Array = np.ndarray[Any, np.dtype[Any]]
+Viewed = TypeVar("Viewed", bound=StorageView)
 
 
-def indirect(tensor: NkiTensor, index: NkiTensor, num_elem: int | None) -> NkiTensor:
+def indirect(tensor: Viewed, index: StorageView, num_elem: int | None) -> Viewed:
     """`num_elem` columns of `tensor`, its free dimensions taken as one; see `NkiTensor.indirect`."""
     if not tensor.buffer.is_on_chip or tensor.is_indirect():
         raise BufferRuleError(
@@ -43,7 +42,7 @@ def indirect(tensor: NkiTensor, index: NkiTensor, num_elem: int | None) -> NkiTe
     return type(tensor)(tensor.storage, tensor.block, layout, tensor.dtype, how)
 
 
-def grouped(tensor: NkiTensor, group: int) -> NkiTensor:
+def grouped(tensor: Viewed, group: int) -> Viewed:
     """`tensor` as an engine sees it that reads offsets from `group` partitions; other views unchanged.
 
     Raises:

@@ -23,13 +23,13 @@ from nkisim.errors import (
     ViewError,
 )
 from nkisim.memory.access import Access
+from nkisim.memory.block import MemoryBlock
 from nkisim.memory.columns import offsets
 from nkisim.memory.full_precision import is_rounded, recall, remember
 from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN
-from nkisim.memory.storage import Block
-from nkisim.memory.tensor import NkiTensor
+from nkisim.memory.view import StorageView
 from nkisim.memory.views import Layout
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -47,7 +47,7 @@ class Region:
     """
 
     access: Access
-    block: Block
+    block: MemoryBlock
     in_bounds: Array | None = None
     skipped: bool = False
     columns: bool = False
@@ -66,7 +66,7 @@ class Region:
         return Region(replace(old, shape=(len(rows), *old.shape[1:]), rows=rows), self.block)
 
 
-def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
+def resolve(tensor: StorageView, skip_out_of_bounds: bool = False) -> Region:
     """The bytes behind `tensor`, now. Runtime indices are read here; other views are resolved once."""
     if tensor.indirection is not None:
         return _resolve_indirect(tensor, tensor.indirection, skip_out_of_bounds)
@@ -76,7 +76,7 @@ def resolve(tensor: NkiTensor, skip_out_of_bounds: bool = False) -> Region:
     return region
 
 
-def _resolve_columns(tensor: NkiTensor, how: Columns) -> Region:
+def _resolve_columns(tensor: StorageView, how: Columns) -> Region:
     """Rows of the access are the columns; its second dimension is the partition."""
     region = resolve(how.index)
     whole = _access(tensor, Layout((tensor.shape[0], how.extent), tensor.strides, tensor.offset))
@@ -87,7 +87,7 @@ def _resolve_columns(tensor: NkiTensor, how: Columns) -> Region:
     return Region(access, tensor.block, columns=True)
 
 
-def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: bool) -> Region:
+def _resolve_indirect(tensor: StorageView, how: Indirection, skip_out_of_bounds: bool) -> Region:
     if isinstance(how, Columns):
         return _resolve_columns(tensor, how)
     offset, rows, in_bounds, skipped = _follow(tensor, how, tensor.offset, skip_out_of_bounds)
@@ -97,7 +97,7 @@ def _resolve_indirect(tensor: NkiTensor, how: Indirection, skip_out_of_bounds: b
     return Region(_access(tensor, layout, rows, skipped), tensor.block, in_bounds, skipped)
 
 
-def _access(tensor: NkiTensor, layout: Layout, rows: Array | None = None, skipped: bool = False) -> Access:
+def _access(tensor: StorageView, layout: Layout, rows: Array | None = None, skipped: bool = False) -> Access:
     """The bytes of `tensor` seen through `layout`, which must lie inside it unless the access is skipped."""
     storage, dtype = tensor.storage, tensor.dtype
     if 0 in layout.shape:
@@ -114,7 +114,7 @@ def _access(tensor: NkiTensor, layout: Layout, rows: Array | None = None, skippe
 
 
 def _follow(
-    tensor: NkiTensor, how: Indirection, offset: int, skip: bool
+    tensor: StorageView, how: Indirection, offset: int, skip: bool
 ) -> tuple[int, Array | None, Array | None, bool]:
     """Apply a runtime index: (offset, rows, in_bounds, skipped)."""
     indices = _index_values(how)
@@ -133,7 +133,7 @@ def _follow(
     return offset + int(indices[0]) * how.stride if legal[0] else offset, None, None, not bool(legal[0])
 
 
-def _one_per_row(tensor: NkiTensor, indices: Array) -> Array:
+def _one_per_row(tensor: StorageView, indices: Array) -> Array:
     if indices.size < tensor.shape[0]:
         raise ShapeError(
             "a vector offset has one index for each row of the access",
@@ -193,7 +193,7 @@ def _reach(start: int, shape: tuple[int, ...], strides: tuple[int, ...]) -> tupl
     return low, high
 
 
-def _outside_tile(tensor: NkiTensor, layout: Layout) -> SimulationError:
+def _outside_tile(tensor: StorageView, layout: Layout) -> SimulationError:
     """Why `physical` refuses a view."""
     storage, itemsize, shape = tensor.storage, tensor.dtype.itemsize, layout.shape
     strides = tuple(s * itemsize for s in layout.strides)
@@ -220,7 +220,7 @@ def _outside_tile(tensor: NkiTensor, layout: Layout) -> SimulationError:
 
 
 def _check_hbm(
-    tensor: NkiTensor, shape: tuple[int, ...], strides: tuple[int, ...], start: int, rows: Array | None
+    tensor: StorageView, shape: tuple[int, ...], strides: tuple[int, ...], start: int, rows: Array | None
 ) -> None:
     first = 1 if rows is not None else 0
     low, high = _reach(start, shape[first:], strides[first:])
@@ -260,7 +260,7 @@ def read(region: Region) -> Array:
     return np.ascontiguousarray(values.T) if region.columns else values
 
 
-def peek(tensor: NkiTensor) -> Array:
+def peek(tensor: StorageView) -> Array:
     """A copy of what the tensor holds now, unwritten bytes as their poison, NaN without bytes. For people."""
     region = resolve(tensor)
     first_unwritten(region)

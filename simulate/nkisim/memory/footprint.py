@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from nkisim.memory.access import Access
+from nkisim.memory.access import Access
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

@@ -5,14 +5,12 @@ A memory that is wholly in one state, which is the common case, keeps no map.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from nkisim.memory.access import Access
 from nkisim.memory.byte_map import ByteMap
-
-if TYPE_CHECKING:
-    from nkisim.memory.access import Access
 
 NEVER, WRITTEN, NOT_COMPUTED, ZEROED, MATMUL = 0, 1, 2, 3, 4
 """States of a byte: never written; written by anything but the PE; the same, but the value was not computed; set to

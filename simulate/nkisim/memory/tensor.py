@@ -8,16 +8,19 @@ from typing import Any
 from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import columns, views
+from nkisim.memory.block import MemoryBlock
+from nkisim.memory.door import peek
 from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
-from nkisim.memory.regions import MemoryRegion
-from nkisim.memory.storage import Block, Storage
+from nkisim.memory.rearrange import rearrangement
+from nkisim.memory.storage import Storage
+from nkisim.memory.view import StorageView
 from nkisim.memory.views import Layout
 
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
 
 
-class NkiTensor:
+class NkiTensor(StorageView):
     """A view of device memory. On-chip tensors keep their partition dimension at position 0.
 
     Attributes:
@@ -26,34 +29,19 @@ class NkiTensor:
         buffer: the memory it lives in.
     """
 
-    __slots__ = (
-        "block", "buffer", "dtype", "form", "indirection", "layout", "offset", "parts", "region", "shape", "storage",
-        "strides",
-    )  # fmt: skip
+    __slots__ = ("form", "parts")
 
     def __init__(
-        self, storage: Storage, block: Block, layout: Layout, dtype: DType, indirection: Indirection | None = None
+        self, storage: Storage, block: MemoryBlock, layout: Layout, dtype: DType, indirection: Indirection | None = None
     ) -> None:
-        self.storage, self.block, self.layout = storage, block, layout
-        self.shape, self.strides, self.offset = layout
-        self.buffer: MemoryRegion = storage.buffer
-        self.dtype, self.indirection = dtype, indirection
-        self.region: Any = None  # the door keeps here where a view without runtime index lies
-        self.form: object = None  # and the guards what it looks like to them
+        super().__init__(storage, block, layout, dtype, indirection)
+        self.form: object = None  # the guards keep here what it looks like to them
         self.parts: dict[Any, NkiTensor] | None = None  # views by integers and slices, of tiles
 
-    name = property(lambda self: self.storage.name)
-    ndim = property(lambda self: len(self.shape))
-    size = property(lambda self: math.prod(self.shape))
     data = property(lambda self: self)  # so that tensors and grids are handed to instructions alike
-
-    def __repr__(self) -> str:
-        return f"NkiTensor(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
 
     def __str__(self) -> str:
         """With the values it holds now: for `print` and debuggers. A trace on AWS's toolchain has none to show."""
-        from nkisim.memory.door import peek
-
         return f"{self!r}\n{peek(self)}"
 
     def __bool__(self) -> bool:
@@ -69,14 +57,6 @@ class NkiTensor:
         """Whether the view covers storage densely; for on-chip tensors, within each partition."""
         first = 1 if self.buffer.is_on_chip else 0
         return views.is_dense(self.shape[first:], self.strides[first:])
-
-    def get_pattern(self) -> list[list[int]]:
-        """[[stride, count], ...] as `.ap()` takes it."""
-        return [[stride, count] for stride, count in zip(self.strides, self.shape, strict=True)]
-
-    def is_indirect(self) -> bool:
-        """Whether the address depends on a runtime index."""
-        return self.indirection is not None
 
     # -- views -----------------------------------------------------------------------------------------------
 
@@ -275,9 +255,14 @@ class NkiTensor:
         fixed_sizes: dict[str, int] | None = None,
     ) -> NkiTensor:
         """einops-style split, reorder and merge: ('b', ('h', 'w')) -> ('b', 'w', 'h')."""
-        from nkisim.memory.rearrange import rearrange
-
-        return rearrange(self, src_pattern, dst_pattern, fixed_sizes or {})
+        steps = rearrangement(self.shape, src_pattern, dst_pattern, fixed_sizes or {})
+        result = self
+        for axis, sizes in steps.splits:
+            result = result.reshape_dim(axis, sizes)
+        result = result.permute(steps.order)
+        for first, last in steps.merges:
+            result = result.flatten_dims(first, last)
+        return result
 
     # -- raw access patterns ---------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from typing import Any as _Any
 from nkisim.compat import jit, simulate_kernel
 from nkisim.execution.kernel import Kernel, simulate
 from nkisim.language.annotations import tensor
+from nkisim.nki._names import missing_names as _missing_names
 
 __all__ = ["Kernel", "jit", "simulate", "simulate_kernel", "tensor"]
 
@@ -18,6 +19,4 @@ def __getattr__(name: str) -> _Any:
         return _importlib.import_module(f"nkisim.nki.{name}")
     if name.startswith("_"):
         raise AttributeError(f"module 'nki' has no attribute {name!r}")
-    from nkisim.nki._names import missing_names
-
-    return missing_names("nki")(name)
+    return _missing_names("nki")(name)

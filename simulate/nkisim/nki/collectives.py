@@ -7,12 +7,12 @@ from typing import Any
 
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError
 from nkisim.execution.registers import VirtualRegister
-from nkisim.instructions import checks
 from nkisim.instructions.dma_copy import dma_copy
-from nkisim.instructions.operators import OPERATORS
 from nkisim.language.nki_object import NKIObject
 from nkisim.memory import NkiTensor
 from nkisim.nki._names import missing_names as _missing_names
+from nkisim.operations import checks
+from nkisim.operations.operators import OPERATORS
 
 _Tensors = list[NkiTensor]
 

@@ -10,10 +10,12 @@ from nkisim.observe.lost_results import LostResults
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
+from nkisim.observe.traits import CostClass, Meeting, Traits
 from nkisim.observe.uninitialized import Uninitialized
 
 __all__ = [
     "Capacity",
+    "CostClass",
     "Counters",
     "DuplicateRows",
     "Event",
@@ -21,11 +23,13 @@ __all__ = [
     "IgnoredArguments",
     "LoopMark",
     "LostResults",
+    "Meeting",
     "Note",
     "Observer",
     "Overlaps",
     "Races",
     "Recorder",
+    "Traits",
     "Uninitialized",
     "Work",
     "standard_detectors",

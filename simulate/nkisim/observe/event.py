@@ -9,6 +9,7 @@ from typing import Any
 
 from nkisim.errors import Location, SimulationError
 from nkisim.memory import Access
+from nkisim.observe.traits import Traits
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class Event:
         index: position in its core's program.
         core: 0 or 1.
         opcode: name of the instruction in `nki.isa`.
+        traits: what is true of every use of it.
         engine: "tensor", "vector", "scalar", "gpsimd", "dma" or "sync".
         reads, writes: the bytes it touched; the indices of a gather are among the reads.
         work: how much it did.
@@ -46,6 +48,7 @@ class Event:
     index: int
     core: int
     opcode: str
+    traits: Traits
     engine: str
     reads: tuple[Access, ...]
     writes: tuple[Access, ...]

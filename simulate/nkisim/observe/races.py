@@ -18,6 +18,7 @@ from nkisim.memory import Access, Storage
 from nkisim.memory.byte_map import ByteMap
 from nkisim.observe.common_bytes import first_common_byte
 from nkisim.observe.event import Event, Finding, Observer
+from nkisim.observe.traits import Meeting
 
 _READ, _WRITE = 1, 2
 _BOTH = _READ | _WRITE
@@ -83,10 +84,11 @@ class Races(Observer):
         self._seen: set[tuple[Location, Location, Location]] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        if "barrier" in event.details:
+        meeting = event.traits.meeting
+        if meeting is Meeting.barrier:
             self._barriers[event.core, event.details["barrier"]] += 1
             return []
-        if event.opcode == "sendrecv":
+        if meeting is Meeting.exchange:
             self._exchanges[event.core] += 1
             return []
         found = []

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from nkisim.errors import ArgumentError
+from nkisim.machine import Peaks, UsefulWork, machine_peaks
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity, Counters
 from nkisim.report.perfetto import save_perfetto
 from nkisim.report.prediction import EngineSummary, Prediction
-from nkisim.report.roofline import Peaks, UsefulWork, machine_peaks
+from nkisim.report.roofline import save_roofline
+from nkisim.report.timeline_picture import save_timeline
 from nkisim.timing import Timer
 from nkisim.timing.source_lines import SourceLine
 
@@ -126,10 +128,8 @@ class Profile:
 
         Args:
             useful: what the kernel is for; by default only what it executed is drawn.
-            peaks: by default those of the machine.
+            peaks: by default those of bf16 matmuls on the machine.
         """
-        from nkisim.report.roofline_picture import save_roofline
-
         timeline = self.prediction.timeline
         works = [self.executed] if useful is None else [useful, self.executed]
         save_roofline(path, works, self.latency_us, peaks or machine_peaks(timeline.machine, timeline.cores),
@@ -137,8 +137,6 @@ class Profile:
 
     def save_timeline(self, path: str | Path) -> None:
         """Draw what each engine does when; needs matplotlib."""
-        from nkisim.report.timeline_picture import save_timeline
-
         save_timeline(path, self.prediction)
 
     def to_json(self) -> dict[str, Any]:

@@ -7,18 +7,15 @@ partner core) sees them in the order of time. The work is linear in tasks and de
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING
 
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
 from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.dma_engines import DmaEngines
 from nkisim.timing.engines import Pe
+from nkisim.timing.program import Program
 from nkisim.timing.task import AFTER_ISSUE, Task
 from nkisim.timing.timeline import Timeline
-
-if TYPE_CHECKING:
-    from nkisim.timing.timer import Program
 
 # What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
 _DMA, _ARRIVES = -1, -2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from nkisim.machine import Machine
-from nkisim.machine.loader import CONFIDENCES
+from nkisim.machine.quantity import CONFIDENCES
 
 
 class Span(NamedTuple):

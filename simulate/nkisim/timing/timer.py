@@ -4,35 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
-from nkisim.observe import Event, Finding, LoopMark, Observer
+from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
-from nkisim.timing.costs import Works
 from nkisim.timing.footprints import Box, box
 from nkisim.timing.hazards import History
 from nkisim.timing.loops import LoopNames
+from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
 from nkisim.timing.schedule import schedule
 from nkisim.timing.task import Task
 from nkisim.timing.timeline import Timeline
-
-_MEETINGS = ("core_barrier", "sendrecv")
-
-
-@dataclass
-class Program:
-    """All that a schedule needs.
-
-    Attributes:
-        tasks: in order of execution, both cores together.
-        works: what they do.
-    """
-
-    tasks: list[Task] = field(default_factory=list)
-    works: Works = field(default_factory=Works)
 
 
 class Timer(Observer):
@@ -66,7 +50,7 @@ class Timer(Observer):
             self.program.works.number(event), event.after, ordered=event.ordered,
             iterations=self._loops[core].entered(queue),
         )  # fmt: skip
-        if event.opcode in _MEETINGS:
+        if event.traits.meeting is not None:
             task.meeting = self._met[core, "meeting"]
             self._met[core, "meeting"] += 1
         after: set[int] = set()
@@ -164,7 +148,7 @@ def _queue(event: Event) -> str:
     A DMA whose descriptors software generates starts on the GpSimd Engine, one that hardware generates on the sequencer
     asked for. All others share a queue: the documentation ties queues to the trigger and to how descriptors are made.
     """
-    if event.engine != "dma" or "barrier" in event.details:
+    if event.engine != "dma" or event.traits.meeting is Meeting.barrier:
         return event.engine
     mode = event.details.get("dge", "none")
     if mode == "swdge":

@@ -11,7 +11,7 @@ from support.device import random_values, store, tile
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.errors import PartitionError
-from nkisim.instructions import mx
+from nkisim.operations import mx
 
 # name: exponent bits, fraction bits, largest exponent, largest finite value
 FORMATS = {"float8_e4m3fn": (4, 3, 8, 448.0), "float8_e5m2": (5, 2, 15, 57344.0)}

@@ -61,7 +61,7 @@ def test_what_cannot_be_scaled_is_refused_by_name(machine, factors, said):
 @pytest.mark.parametrize("target", ["trn2", "trn3"])
 def test_every_name_that_is_listed_can_be_scaled(target):
     machine = load_machine(target)
-    for name in scalable(machine):
+    for name in scalable(machine.quantities):
         assert machine.scaled({name: 2.0}) != machine
 
 

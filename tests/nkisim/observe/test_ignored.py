@@ -9,9 +9,9 @@ from support.device import tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.instructions.operation import INSTRUCTIONS
 from nkisim.observe import Note
 from nkisim.observe.ignored import HINTS
+from nkisim.operations.instruction import INSTRUCTIONS
 
 
 def multiply(dtype, **hints):
@@ -50,11 +50,11 @@ def used_names(function):
 
 @pytest.mark.parametrize("name", sorted(INSTRUCTIONS))
 def test_every_argument_is_used_or_listed_as_a_hint(name):
-    function = inspect.unwrap(INSTRUCTIONS[name])
+    function = inspect.unwrap(INSTRUCTIONS[name].issue)
     assert set(inspect.signature(function).parameters) - used_names(function) - HINTS.keys() == set()
 
 
 def test_every_listed_hint_is_an_argument_of_some_instruction():
-    arguments = {p for f in INSTRUCTIONS.values() for p in inspect.signature(inspect.unwrap(f)).parameters}
+    arguments = {p for d in INSTRUCTIONS.values() for p in inspect.signature(inspect.unwrap(d.issue)).parameters}
     assert HINTS.keys() - arguments == set()
     assert all(reason.endswith(".") for reason in HINTS.values())

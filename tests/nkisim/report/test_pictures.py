@@ -3,11 +3,11 @@
 import pytest
 from support.hand_made import HandMade
 
-from nkisim.report import pictures, roofline_picture, timeline_picture
+from nkisim.machine import Peaks, UsefulWork
+from nkisim.report import pictures, roofline, timeline_picture
 from nkisim.report.pictures import PictureError, check_picture, duration
 from nkisim.report.prediction import Prediction
-from nkisim.report.roofline import Peaks, UsefulWork
-from nkisim.report.roofline_picture import save_roofline
+from nkisim.report.roofline import save_roofline
 from nkisim.report.timeline_picture import FEW_SLICES, save_timeline
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
@@ -17,7 +17,7 @@ MAGIC = {"png": b"\x89PNG", "svg": b"<?xml", "pdf": b"%PDF"}
 def drawn(monkeypatch):
     """The figures that were saved, instead of files."""
     figures = []
-    for module in (roofline_picture, timeline_picture):
+    for module in (roofline, timeline_picture):
         monkeypatch.setattr(module, "save", lambda figure, path: figures.append(figure))
     return figures
 

@@ -7,9 +7,7 @@ import pytest
 
 import nkisim
 from nkisim.errors import ArgumentError
-from nkisim.machine import load_machine
 from nkisim.observe import Counters
-from nkisim.report.roofline import Peaks, UsefulWork, machine_peaks
 
 KEYS = {
     "latency_us", "bound_by", "critical_path_us", "engines", "cores", "dma", "provenance", "lines", "hbm_bytes", "macs",
@@ -70,23 +68,3 @@ def test_a_kernel_that_does_nothing_takes_no_time(tmp_path):
         save(tmp_path / "empty.png")
     profile.save_perfetto(tmp_path / "empty.json")
     assert json.loads((tmp_path / "empty.json").read_text())["traceEvents"]
-
-
-@pytest.mark.parametrize(("target", "cores", "tflops"), [("trn2", 1, 78.6), ("trn2", 2, 157.3), ("trn3", 1, 78.6)])
-def test_peaks_of_the_pe_are_the_published_ones(target, cores, tflops):
-    assert machine_peaks(load_machine(target), cores).tflops == pytest.approx(tflops, rel=1e-3)
-
-
-def test_one_core_is_limited_by_its_dma_engines_and_two_by_the_stack_they_share():
-    machine = load_machine("trn2")
-    rates = {"dma.rate": 20.0, "dma.engines": 16.0, "hbm.stack_rate": 500.0}
-    machine = machine.scaled({key: value / machine.number(key) for key, value in rates.items()})
-    assert machine_peaks(machine, 1).gbps == pytest.approx(320)
-    assert machine_peaks(machine, 2).gbps == pytest.approx(500)
-
-
-def test_the_least_time_is_the_larger_bound():
-    peaks = Peaks(tflops=100, gbps=500)
-    assert peaks.least_us(UsefulWork(flops=1e9, nbytes=1)) == pytest.approx(10)
-    assert peaks.least_us(UsefulWork(flops=1, nbytes=1e6)) == pytest.approx(2)
-    assert peaks.ridge == 200

@@ -15,15 +15,6 @@ from nkisim.instructions.dma_compute import dma_compute
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.dma_transpose import dma_transpose
 from nkisim.instructions.dropout import dropout
-from nkisim.instructions.enums import (
-    dge_mode,
-    dma_engine,
-    engine,
-    matmul_perf_mode,
-    nc_version,
-    oob_mode,
-    reduce_cmd,
-)
 from nkisim.instructions.exponential import exponential
 from nkisim.instructions.iota import iota
 from nkisim.instructions.local_gather import local_gather
@@ -37,21 +28,21 @@ from nkisim.instructions.nc_n_gather import nc_n_gather
 from nkisim.instructions.nc_stream_shuffle import nc_stream_shuffle
 from nkisim.instructions.nc_transpose import nc_transpose
 from nkisim.instructions.nonzero_with_count import nonzero_with_count
-from nkisim.instructions.operation import NkiInstruction
 from nkisim.instructions.quantize_mx import quantize_mx
 from nkisim.instructions.rand2 import rand2
 from nkisim.instructions.rand_get_state import rand_get_state
 from nkisim.instructions.rand_set_state import rand_set_state
 from nkisim.instructions.range_select import range_select
 from nkisim.instructions.reciprocal import reciprocal
-from nkisim.instructions.registers import register_load, register_move, register_store
+from nkisim.instructions.register_load import register_load
+from nkisim.instructions.register_move import register_move
+from nkisim.instructions.register_store import register_store
 from nkisim.instructions.rng import rng
 from nkisim.instructions.scalar_tensor_tensor import scalar_tensor_tensor
 from nkisim.instructions.select_reduce import select_reduce
 from nkisim.instructions.sendrecv import sendrecv
 from nkisim.instructions.sequence_bounds import sequence_bounds
 from nkisim.instructions.set_rng_seed import set_rng_seed
-from nkisim.instructions.target import get_nc_sub_version, get_nc_version
 from nkisim.instructions.tensor_copy_predicated import tensor_copy_predicated
 from nkisim.instructions.tensor_partition_reduce import tensor_partition_reduce
 from nkisim.instructions.tensor_reduce import tensor_reduce
@@ -62,7 +53,18 @@ from nkisim.instructions.tensor_tensor import tensor_tensor
 from nkisim.instructions.tensor_tensor_scan import tensor_tensor_scan
 from nkisim.instructions.topk import topk
 from nkisim.language.scalars import scalar_load, scalar_store
+from nkisim.language.target import get_nc_sub_version, get_nc_version
 from nkisim.nki._names import missing_names as _missing_names
+from nkisim.operations.enums import (
+    dge_mode,
+    dma_engine,
+    engine,
+    matmul_perf_mode,
+    nc_version,
+    oob_mode,
+    reduce_cmd,
+)
+from nkisim.operations.operation import NkiInstruction
 
 tensor_engine = engine.tensor
 vector_engine = engine.vector

@@ -3,7 +3,6 @@
 from nkisim.compat import affine_range, dynamic_range, sequential_range, static_range
 from nkisim.dtypes import DTYPES as _DTYPES
 from nkisim.dtypes import DType
-from nkisim.instructions.operators import OPERATORS as _OPERATORS
 from nkisim.language.allocation import (
     full,
     ndarray,
@@ -29,6 +28,7 @@ from nkisim.language.tile_size import tile_size
 from nkisim.memory import DynamicSlice as ds
 from nkisim.memory import MemoryRegion, NkiTensor
 from nkisim.nki._names import missing_names as _missing_names
+from nkisim.operations.operators import OPERATORS as _OPERATORS
 
 sbuf = MemoryRegion.sbuf
 psum = MemoryRegion.psum

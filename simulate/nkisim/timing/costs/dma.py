@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from nkisim.machine import Machine
 from nkisim.memory import Access
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.span import Span, fixed, span
+
+DMA_WORK = (CostClass.transfer, CostClass.transpose, CostClass.accumulating_transfer)
+"""What `transfer` is a formula of."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,9 +92,9 @@ def _hbm_run(source: Access, target: Access, run: int) -> int:
 
 
 def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
-    if event.details.get("transpose"):
+    if event.traits.cost is CostClass.transpose:
         return machine.number("dma.transpose_sbuf" if source.storage.buffer.is_on_chip else "dma.transpose_hbm")
-    if event.details.get("compute"):
+    if event.traits.cost is CostClass.accumulating_transfer:
         return machine.number("dma.accumulate")
     return 1.0
 

@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 from nkisim.machine import Machine
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import cycles
+
+GPSIMD_WORK = (
+    CostClass.copy, CostClass.fill, CostClass.pattern, CostClass.elementwise, CostClass.two_input_elementwise,
+    CostClass.partition_reduction, CostClass.selection, CostClass.search, CostClass.compaction, CostClass.gather,
+    CostClass.random, CostClass.generator_state,
+)  # fmt: skip
+"""What `gpsimd_cost` is a formula of."""
 
 
 def gpsimd_cost(event: Event, machine: Machine) -> Cost:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from nkisim.machine import Machine
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import cycles, fixed
 
 # Polynomials of degree one or two, and comparisons: assumed to be in every table, so that they never reload one.
 _IN_EVERY_TABLE = frozenset({"copy", "identity", "relu", "square", "abs", "sign", "none"})
+_PLAIN = (CostClass.copy, CostClass.elementwise)
+
+SCALAR_WORK = (*_PLAIN, CostClass.activation, CostClass.activation_reduction)
+"""What `scalar_cost` is a formula of."""
 
 
 def scalar_cost(event: Event, machine: Machine) -> Cost:
@@ -18,12 +22,12 @@ def scalar_cost(event: Event, machine: Machine) -> Cost:
     instruction that reads the registers.
     """
     short = all(t.dtype.itemsize == 2 for t in (*event.reads[:1], *event.writes[:1]))
-    plain = event.opcode in ("tensor_copy", "tensor_scalar")
+    plain = event.traits.cost in _PLAIN
     rate = "act_time.rate_16" if short and plain else "act_time.rate"
     stream = cycles(machine, event.work.elements / machine.number(rate), "act", rate)
     busy = stream.plus(cycles(machine, machine.number("act_time.overhead"), "act", "act_time.overhead"))
     latency = stream.plus(fixed(machine, "act_time.result"))
-    if event.opcode == "activation_reduce" or len(event.writes) > 1:
+    if event.traits.cost is CostClass.activation_reduction or len(event.writes) > 1:
         readout = cycles(machine, machine.number("act_time.reduce_readout"), "act", "act_time.reduce_readout")
         busy, latency = busy.plus(readout), latency.plus(readout)
     function = event.details.get("op") if not plain else None

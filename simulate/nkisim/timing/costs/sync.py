@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from nkisim.machine import Machine
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import fixed
 
-_MEMORY = ("register_load", "register_store", "scalar_load", "scalar_store")
+_WAITS = {
+    CostClass.barrier: "sync.barrier",
+    CostClass.register_memory: "sync.register_load",
+    CostClass.register: "sync.register_move",
+}
+SYNC_WORK = tuple(_WAITS)
+"""What `sync_cost` is a formula of."""
 
 
 def sync_cost(event: Event, machine: Machine) -> Cost:
     """Cost of an instruction that moves no tile."""
-    if "barrier" in event.details:
-        wait = fixed(machine, "sync.barrier")
-    else:
-        wait = fixed(machine, "sync.register_load" if event.opcode in _MEMORY else "sync.register_move")
+    wait = fixed(machine, _WAITS[event.traits.cost])
     return Cost(wait, wait)

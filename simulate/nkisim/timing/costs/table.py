@@ -6,22 +6,26 @@ from collections.abc import Callable
 
 from nkisim.machine import Machine
 from nkisim.memory import Access
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.costs.dma import Transfer, transfer
-from nkisim.timing.costs.gpsimd import gpsimd_cost
-from nkisim.timing.costs.scalar import scalar_cost
-from nkisim.timing.costs.sync import sync_cost
-from nkisim.timing.costs.tensor import tensor_cost
-from nkisim.timing.costs.vector import vector_cost
+from nkisim.timing.costs.dma import DMA_WORK, Transfer, transfer
+from nkisim.timing.costs.gpsimd import GPSIMD_WORK, gpsimd_cost
+from nkisim.timing.costs.scalar import SCALAR_WORK, scalar_cost
+from nkisim.timing.costs.sync import SYNC_WORK, sync_cost
+from nkisim.timing.costs.tensor import TENSOR_WORK, tensor_cost
+from nkisim.timing.costs.vector import VECTOR_WORK, vector_cost
 
-_ENGINES: dict[str, Callable[[Event, Machine], Cost]] = {
-    "tensor": tensor_cost,
-    "vector": vector_cost,
-    "scalar": scalar_cost,
-    "gpsimd": gpsimd_cost,
-    "sync": sync_cost,
+Formula = Callable[[Event, Machine], Cost | Transfer]
+
+FORMULAS: dict[str, dict[CostClass, Formula]] = {
+    "tensor": dict.fromkeys(TENSOR_WORK, tensor_cost),
+    "vector": dict.fromkeys(VECTOR_WORK, vector_cost),
+    "scalar": dict.fromkeys(SCALAR_WORK, scalar_cost),
+    "gpsimd": dict.fromkeys(GPSIMD_WORK, gpsimd_cost),
+    "dma": dict.fromkeys(DMA_WORK, transfer),
+    "sync": dict.fromkeys(SYNC_WORK, sync_cost),
 }
+"""By engine and kind of work. A barrier costs the same wherever it is waited for: see `formula`."""
 
 
 class Works:
@@ -46,21 +50,24 @@ class Works:
 
     def costs(self, machine: Machine) -> list[Cost | Transfer]:
         """The durations of every work on `machine`."""
-        return [cost(event, machine) for event in self.examples]
+        return [formula(e.engine, e.traits.cost)(e, machine) for e in self.examples]
 
 
-def cost(event: Event, machine: Machine) -> Cost | Transfer:
-    """The durations of one instruction: a Transfer for what the DMA engines do."""
-    if "barrier" in event.details:
-        return sync_cost(event, machine)
-    if event.engine == "dma":
-        return transfer(event, machine)
-    return _ENGINES[event.engine](event, machine)
+def formula(engine: str, work: CostClass) -> Formula:
+    """What gives the durations of this kind of work on the engine: a Transfer for what the DMA engines do.
+
+    Raises:
+        ValueError: there is no such formula.
+    """
+    found = sync_cost if work is CostClass.barrier else FORMULAS.get(engine, {}).get(work)
+    if found is None:
+        raise ValueError(f"no formula gives what {work.name} costs on the {engine} engine")
+    return found
 
 
 def _key(event: Event) -> object:
     return (
-        event.opcode, event.engine, tuple(event.details.values()), event.work.elements, event.work.macs,
+        event.traits.cost, event.engine, tuple(event.details.items()), event.work.elements, event.work.macs,
         tuple([_operand(a) for a in event.reads]), tuple([_operand(a) for a in event.writes]),
     )  # fmt: skip
 

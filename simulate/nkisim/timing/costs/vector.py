@@ -4,13 +4,28 @@ from __future__ import annotations
 
 from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
-from nkisim.observe import Event
+from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
 from nkisim.timing.span import Span, cycles, fixed
 
-_COPIES = ("tensor_copy", "tensor_scalar", "memset")
-_TWO_INPUTS = ("tensor_tensor", "scalar_tensor_tensor", "tensor_copy_predicated")
-_SLOW = ("tensor_tensor_scan", "reciprocal", "bn_aggr", "exponential", "quantize_mx", "rand2")
+_FAST = (CostClass.copy, CostClass.fill, CostClass.elementwise)
+_TWO_INPUTS = CostClass.two_input_elementwise
+_CYCLES = {
+    CostClass.two_input_scan: "dve_cycles.tensor_tensor_scan",
+    CostClass.reciprocal: "dve_cycles.reciprocal",
+    CostClass.statistics_merge: "dve_cycles.bn_aggr",
+    CostClass.exponential: "dve_cycles.exponential",
+    CostClass.mx_quantization: "dve_cycles.quantize_mx",
+    CostClass.random_range: "dve_cycles.rand2",
+}
+"""Work that takes more (or less) than a cycle an element whatever its operands."""
+
+VECTOR_WORK = (
+    *_FAST, _TWO_INPUTS, *_CYCLES, CostClass.elementwise_reduction, CostClass.reduction, CostClass.scan,
+    CostClass.statistics, CostClass.selection, CostClass.search, CostClass.shuffle, CostClass.transpose,
+    CostClass.random, CostClass.generator_state,
+)  # fmt: skip
+"""What `vector_cost` is a formula of."""
 
 
 def vector_cost(event: Event, machine: Machine) -> Cost:
@@ -28,7 +43,7 @@ def vector_cost(event: Event, machine: Machine) -> Cost:
 
 
 def _readout(event: Event, machine: Machine) -> Span:
-    if event.opcode != "tensor_scalar_reduce":
+    if event.traits.cost is not CostClass.elementwise_reduction:
         return Span()
     return cycles(machine, machine.number("dve_cycles.reduce_readout"), "dve", "dve_cycles.reduce_readout")
 
@@ -42,10 +57,10 @@ def _cycles_per_element(event: Event, machine: Machine) -> tuple[float, str]:
 
 
 def _slow_key(event: Event) -> str | None:
-    """Instructions that take more (or less) than a cycle an element whatever their operands, and two wide inputs."""
-    if event.opcode in _SLOW:
-        return f"dve_cycles.{event.opcode}"
-    if event.opcode in _TWO_INPUTS:
+    """The cycles an element where they are given, not a rate: `_CYCLES`, and two wide inputs."""
+    if event.traits.cost in _CYCLES:
+        return _CYCLES[event.traits.cost]
+    if event.traits.cost is _TWO_INPUTS:
         tiles = _tiles(event)
         inputs = [t for t in tiles if t not in event.writes]
         if len(inputs) > 1 and all(_sbuf(t) for t in inputs) and not all(_short(t) for t in tiles):
@@ -56,7 +71,7 @@ def _slow_key(event: Event) -> str | None:
 def _rate_key(event: Event) -> str:
     tiles = _tiles(event)
     outside = sum(not _sbuf(t) for t in tiles)
-    if event.opcode in _COPIES:
+    if event.traits.cost in _FAST:
         if all(_short(t) for t in tiles):
             if outside == 0:
                 return "dve_rate.copy_16_sbuf" if all(_contiguous(t) for t in tiles) else "dve_rate.copy_16"
@@ -64,7 +79,7 @@ def _rate_key(event: Event) -> str:
                 return "dve_rate.copy_16"
         elif outside == 0:
             return "dve_rate.copy_32_sbuf"
-    if event.opcode in _TWO_INPUTS and outside == 0 and all(_short(t) for t in tiles):
+    if event.traits.cost is _TWO_INPUTS and outside == 0 and all(_short(t) for t in tiles):
         return "dve_rate.two_inputs_16"
     return "dve_rate.one"
 

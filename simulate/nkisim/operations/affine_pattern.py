@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import ArgumentError, ShapeError
-from nkisim.instructions import checks
 from nkisim.memory import NkiTensor
+from nkisim.operations import checks
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

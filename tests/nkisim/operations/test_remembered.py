@@ -6,7 +6,7 @@ from support.device import Device, tile
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.errors import ArgumentError, PsumBankError, TargetError
-from nkisim.instructions.remembered import remembered
+from nkisim.operations.remembered import remembered
 
 
 def asked_for(*groups):

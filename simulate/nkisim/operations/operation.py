@@ -1,4 +1,4 @@
-"""How an instruction is declared and carried out.
+"""What an instruction asks for, and how that is carried out.
 
 An instruction's function checks its arguments and returns an `Operation`: operands, a pure function from what is
 read to what is written, and the work. Everything else (memory, bounds, shadow state, events) happens here, once.
@@ -6,8 +6,6 @@ read to what is written, and the work. Everything else (memory, bounds, shadow s
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,22 +13,20 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import LoopError, ShapeError, kernel_location
-from nkisim.execution.neuron_core import NeuronCore, current_core
-from nkisim.instructions.enums import engine as Engine
+from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import (
     WRITTEN,
     Access,
-    Columns,
     NkiTensor,
     Region,
     RegisterValue,
     first_unwritten,
     resolve,
 )
-from nkisim.observe import Event, Work
+from nkisim.observe import Event, Traits, Work
+from nkisim.operations.enums import engine as Engine
 
 Array = np.ndarray[Any, np.dtype[Any]]
-INSTRUCTIONS: dict[str, Callable[..., Any]] = {}
 
 
 @dataclass(slots=True)
@@ -91,34 +87,7 @@ class NkiInstruction:
         return self
 
 
-def instruction(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]:
-    """Register `body` as the instruction of its name; calling it issues the operation it returns."""
-    opcode = body.__name__
-
-    @functools.wraps(body)
-    def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
-        core, operation = current_core(), body(*args, **kwargs)
-        hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
-        if hows and any(isinstance(how, Columns) for how in hows):
-            operation = _admit_indirect(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
-        if core.only_traces:
-            return NkiInstruction(core, None)
-        if core.iterations:
-            operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
-        return NkiInstruction(core, execute(core, opcode, operation))
-
-    INSTRUCTIONS[opcode] = issue
-    return issue
-
-
-def _admit_indirect(opcode: str, given: dict[str, Any], operation: Operation) -> Operation:
-    from nkisim.instructions.indirect import admit
-
-    admitted: Operation = admit(opcode, given, operation)
-    return admitted
-
-
-def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
+def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation) -> Event:
     """Carry out `operation` on `core` and emit its event."""
     reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
     writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
@@ -134,6 +103,7 @@ def execute(core: NeuronCore, opcode: str, operation: Operation) -> Event:
         core.position,
         core.identity,
         opcode,
+        traits,
         operation.engine._name_,  # what `.name` looks up
         tuple([r.access for r in sources]),
         tuple([r.access for r in writes]),
@@ -164,12 +134,6 @@ def _unwritten(sources: list[Region]) -> tuple[tuple[Access, tuple[int, ...]], .
         return ()
     found = [(r.access, first_unwritten(r)) for r in incomplete]
     return tuple([(access, at) for access, at in found if at is not None])
-
-
-def _is_constant(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_constant(v) for v in value)
-    return isinstance(value, (bool, int, float, np.generic))
 
 
 def _traced(t: NkiTensor, age: int, since: int) -> tuple[object, ...]:

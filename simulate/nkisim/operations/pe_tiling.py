@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError
-from nkisim.instructions import checks
-from nkisim.instructions.enums import matmul_perf_mode as PerfMode
+from nkisim.operations import checks
+from nkisim.operations.enums import matmul_perf_mode as PerfMode
 
 _SIZES = (32, 64, 128)
 

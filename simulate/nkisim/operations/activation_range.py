@@ -9,8 +9,8 @@ import numpy as np
 
 from nkisim.errors import InvalidInput, kernel_location
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions.operators import Operator
 from nkisim.observe import Note
+from nkisim.operations.operators import Operator
 
 # Magnitudes, both ends included; sine and arctangent go through zero.
 RANGES: dict[str, tuple[float, float]] = {

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from nkisim.execution.neuron_core import current_core, is_running
-from nkisim.instructions.enums import nc_version
 from nkisim.machine import load_machine, target_from_environment
+from nkisim.operations.enums import nc_version
 
 
 def get_nc_version() -> nc_version:

@@ -8,9 +8,9 @@ import numpy as np
 
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError
-from nkisim.instructions import checks
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
+from nkisim.operations import checks
+from nkisim.operations.operators import Operator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 

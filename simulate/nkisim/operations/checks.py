@@ -21,8 +21,8 @@ from nkisim.errors import (
     ViewError,
 )
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.operations.enums import engine as Engine
 
 PARTITIONS = 128
 QUADRANT = 32
@@ -292,3 +292,11 @@ def integer_only(operand: str, dtype: DType) -> None:
     """Bit operations work on integers."""
     if not dtype.is_integer:
         raise DtypeError(f"{operand} of a bitwise operation is an integer tile", f"{dtype}", "Reinterpret with .view.")
+
+
+def reachable_by_dma(operand: str, t: Any) -> None:
+    """DMA engines reach HBM and SBUF."""
+    if tensor(t, operand).buffer is MemoryRegion.psum:
+        raise BufferRuleError("DMA cannot access PSUM", f"{operand} is in PSUM", "Copy it to SBUF with tensor_copy.")
+    if t.buffer is MemoryRegion.sbuf and t.shape[0] > PARTITIONS:
+        partitions(operand, t)

@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.errors import ShapeError
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions.checks import PARTITIONS, start_partition
-from nkisim.instructions.enums import engine as Engine
 from nkisim.memory import NkiTensor
+from nkisim.operations import checks
+from nkisim.operations.checks import PARTITIONS, start_partition
+from nkisim.operations.enums import engine as Engine
 
 Array = np.ndarray[Any, np.dtype[Any]]
 WORDS = 6
@@ -79,3 +81,17 @@ def _hash(values: Array) -> Array:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return ((z ^ (z >> np.uint64(31))) >> np.uint64(32)).astype(np.uint32)
+
+
+def check_state(operand: str, t: NkiTensor, engine: Engine, instruction: str) -> Engine:
+    """The engine, whose generators have states of the size of the tile."""
+    checks.generation(3, instruction)
+    unit = checks.choose_engine(engine, (Engine.gpsimd, Engine.vector), Engine.gpsimd)
+    if unit is Engine.vector:
+        checks.generation(4, f"{instruction} on the Vector Engine")
+    checks.on_chip((operand, t))
+    checks.dtype_in(operand, t, ("uint32",))
+    words = GENERATORS[unit] * WORDS
+    if t.ndim != 2 or t.shape[1] != words:
+        raise ShapeError(f"{operand} is [lanes, {words}] for {unit.name}", f"{t.shape}", "Fix its shape.")
+    return unit

@@ -15,13 +15,13 @@ import numpy as np
 from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError, UninitializedRead
 from nkisim.execution.neuron_core import current_core
-from nkisim.instructions import alu, checks
-from nkisim.instructions.enums import engine as Engine
-from nkisim.instructions.enums import reduce_cmd as ReduceCmd
-from nkisim.instructions.operation import Operation
-from nkisim.instructions.operators import Operator
 from nkisim.memory import NkiTensor
 from nkisim.observe import Work
+from nkisim.operations import alu, checks
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.enums import reduce_cmd as ReduceCmd
+from nkisim.operations.operation import Operation
+from nkisim.operations.operators import Operator
 
 Array = np.ndarray[Any, np.dtype[Any]]
 FLOATS = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "float32", "tfloat32")

@@ -30,13 +30,13 @@ class Operator:
 
     def __init__(
         self, name: str, arity: int, function: Callable[..., Array], *, bitwise: bool = False, reducible: bool = False,
-        alu: bool = True, activation: bool = False, since: int = 3, doc: str = "",
+        alu: bool = True, activation: bool = False, since: int = 3,
     ) -> None:  # fmt: skip
         self.name, self.arity, self.function = name, arity, function
         self.bitwise, self.reducible, self.alu, self.activation = bitwise, reducible, alu, activation
         self.since = since
         self.__name__ = name
-        self.__doc__ = doc or f"`{name}`: an operator for `op=`, or an element-wise operation on tiles."
+        self.__doc__ = f"`{name}`: an operator for `op=`, or an element-wise operation on tiles."
         self.on_tiles: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -170,8 +170,10 @@ _define_all(
     },
     2,
     since=4,
-    doc="The input of the larger (smaller) magnitude with its sign; the second if they are equal.",
 )
+for _name in ("abs_max", "abs_min"):
+    _text = "The input of the larger (smaller) magnitude with its sign; the second if they are equal."
+    OPERATORS[_name].__doc__ = _text
 _define_all(
     {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
     2,

@@ -1,0 +1,21 @@
+"""register_store: a register into memory."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nkisim.execution.registers import VirtualRegister
+from nkisim.memory import NkiTensor
+from nkisim.observe import CostClass
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.instruction import instruction
+from nkisim.operations.operation import Operation
+from nkisim.operations.register_operands import one_integer, register
+
+
+@instruction(cost=CostClass.register_memory, on=Engine.sync)
+def register_store(dst: NkiTensor, src: VirtualRegister) -> Operation:
+    """The single element of dst = src."""
+    value = register(src, "src").read()
+    one_integer("dst", dst)
+    return Operation(Engine.sync, (), (dst,), lambda: np.full(dst.shape, value, np.int64))

@@ -1,0 +1,1 @@
+"""What instructions are made of: operations and how they are carried out, guards, operators, registers of engines."""

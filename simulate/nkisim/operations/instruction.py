@@ -1,0 +1,100 @@
+"""How an instruction is declared: its function, and what outsiders ask of it, in one place."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nkisim.execution.neuron_core import current_core
+from nkisim.memory import Columns
+from nkisim.observe import CostClass, Meeting, Traits
+from nkisim.operations.enums import engine as Engine
+from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.operation import NkiInstruction, Operation, execute
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """A registered instruction.
+
+    Attributes:
+        issue: the function of `nki.isa`.
+        traits: what its events say of it.
+        engines: those that can run it.
+        indirect: which of its operands may be indirect views.
+        refused: why it is not simulated at all; empty for all others.
+        limit: which of its cases are refused, and why.
+    """
+
+    issue: Callable[..., NkiInstruction]
+    traits: Traits
+    engines: tuple[Engine, ...]
+    indirect: IndirectOperands
+    refused: str
+    limit: str
+
+
+INSTRUCTIONS: dict[str, Declaration] = {}
+"""Every instruction by its name, once the module of that name is imported."""
+
+
+def instruction(
+    *,
+    cost: CostClass,
+    on: Engine | tuple[Engine, ...],
+    meeting: Meeting | None = None,
+    indirect: IndirectOperands = IndirectOperands(),  # noqa: B008 - frozen
+    refused: str = "",
+    limit: str = "",
+) -> Callable[[Callable[..., Operation]], Callable[..., NkiInstruction]]:
+    """Register the decorated function as the instruction of its name; calling it issues the operation it returns.
+
+    Arguments are as in `Declaration` and `Traits`.
+
+    Raises:
+        TypeError: `cost` is no CostClass, or there is no engine.
+    """
+    engines = on if isinstance(on, tuple) else (on,)
+    if not isinstance(cost, CostClass) or not engines:
+        raise TypeError(f"an instruction has a CostClass and an engine, not {cost!r} and {on!r}")
+    traits = Traits(cost, meeting)
+
+    def register(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]:
+        issue = _issued(body, traits, engines, indirect)
+        INSTRUCTIONS[body.__name__] = Declaration(issue, traits, engines, indirect, refused, limit)
+        return issue
+
+    return register
+
+
+def _issued(
+    body: Callable[..., Operation], traits: Traits, engines: tuple[Engine, ...], indirect: IndirectOperands
+) -> Callable[..., NkiInstruction]:
+    opcode = body.__name__
+
+    @functools.wraps(body)
+    def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
+        core, operation = current_core(), body(*args, **kwargs)
+        if operation.engine not in engines:
+            raise TypeError(f"{opcode} is not declared for the {operation.engine.name} engine")
+        hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
+        if hows and any(isinstance(how, Columns) for how in hows):
+            operation = indirect.admit(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
+        if core.only_traces:
+            return NkiInstruction(core, None)
+        if core.iterations:
+            operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
+        return NkiInstruction(core, execute(core, opcode, traits, operation))
+
+    return issue
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_constant(v) for v in value)
+    return isinstance(value, (bool, int, float, np.generic))

@@ -1,0 +1,21 @@
+"""What a launch did, as far as its schedule depends on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from nkisim.timing.costs import Works
+from nkisim.timing.task import Task
+
+
+@dataclass
+class Program:
+    """All that a schedule needs.
+
+    Attributes:
+        tasks: in order of execution, both cores together.
+        works: what they do.
+    """
+
+    tasks: list[Task] = field(default_factory=list)
+    works: Works = field(default_factory=Works)
