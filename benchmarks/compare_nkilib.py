@@ -31,7 +31,7 @@ from comparison.tables import show
 from comparison.variants import VariantCase
 from shapes import LayerShape
 
-from nkimoe.reference.roofline import HBM_GBPS, PEAK_TFLOPS, WEIGHT_BYTES
+from nkimoe.reference.roofline import layer_work, roofline
 from nkimoe.reference.tolerance import distance
 
 SCHEMA_VERSION = 2
@@ -109,10 +109,8 @@ def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, A
 def roofline_us(inputs: LayerInputs, case: VariantCase) -> float:
     """The project's one definition, for the (token, expert) pairs this rank has."""
     s, weights = inputs.shape, case.weights(inputs.shape)
-    flops = 6.0 * inputs.pairs * s.H * s.I
-    moved = WEIGHT_BYTES[weights] * inputs.touched * 3 * s.H * s.I + 2.0 * 2 * s.T * s.H
-    peak = PEAK_TFLOPS[case.target]["mx" if weights.startswith("mx") else weights]
-    return max(flops / (peak * CORES * 1e12), moved / (HBM_GBPS[case.target] * CORES * 1e9)) * 1e6
+    work = layer_work(s.T, inputs.pairs, s.H, s.I, inputs.touched, weights)
+    return roofline(work, case.target, CORES, weights).latency_us
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:

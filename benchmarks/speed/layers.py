@@ -12,7 +12,7 @@ from nkimoe.cli.layer_data import LayerData, make_layer, read_text
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.reference import moe_cte_reference
-from nkimoe.reference.roofline import roofline
+from nkimoe.reference.roofline import layer_work
 from nkimoe.reference.tolerance import distance, tolerance
 from nkimoe.routing import RoutingRule
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
@@ -88,7 +88,7 @@ def measure(case: LayerCase, repeats: int, say: Say) -> dict[str, Any]:
     run: Run = results["nkisim"]
     error = distance(run.outputs, results["reference"])
     allowed = tolerance("bfloat16", "bfloat16", case.model.K)
-    useful = roofline(case.tokens, case.model.K, data.H, data.I, case.model.E, case.cores, TARGET).flops
+    useful = layer_work(case.tokens, case.tokens * case.model.K, data.H, data.I, case.model.E).flops
     issued = 2 * run.profile.macs
     simulated, reference = times["nkisim"], times["reference"]
     return {

@@ -61,7 +61,7 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert 0 < predicted["fraction_of_roofline"] < 1
     useful = 6 * 100 * 2 * 256 * 96
     assert predicted["tflops"] == pytest.approx(useful / predicted["latency_us"] / 1e6)
-    assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 78.6))
+    assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 2 * 128 * 128 * 2.4e-3))
     assert set(predicted["engines"]["tensor"]) == {"busy_us", "utilization", "instructions"}
     assert sum(predicted["provenance"].values()) == pytest.approx(1)
     assert list(tmp_path.iterdir()) == [target]
