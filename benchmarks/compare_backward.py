@@ -27,7 +27,7 @@ from comparison.nkilib import NkiLibrary
 from shapes import SHAPES
 
 from nkimoe import SkipMode, moe_cte_backward
-from nkimoe.roofline import PEAK_TFLOPS
+from nkisim.machine import UsefulWork, load_machine, machine_peaks
 
 TARGET, CORES = "trn2", 2
 FOLDER = "nkilib_src.nkilib.experimental.moe.bwd"
@@ -56,7 +56,7 @@ def show(inputs: LayerInputs, who: str, cell: Cell) -> None:
     if cell.latency_us is None:
         print(f"{place}: {cell.refused}", flush=True)
         return
-    least = 12 * inputs.pairs * s.H * s.I / (PEAK_TFLOPS[TARGET]["bf16"] * CORES * 1e6)
+    least = machine_peaks(load_machine(TARGET), CORES).least_us(UsefulWork(12.0 * inputs.pairs * s.H * s.I, 0))
     findings = f"; findings {cell.findings}" if cell.findings else ""
     print(
         f"{place}: {cell.latency_us:.0f} us, {least / cell.latency_us:.0%} of the PE's peak, bound by {cell.bound_by}, "

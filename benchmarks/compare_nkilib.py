@@ -31,8 +31,8 @@ from comparison.tables import show
 from comparison.variants import VariantCase
 from shapes import LayerShape
 
-from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, WEIGHT_BYTES
-from nkimoe.tolerance import distance
+from nkimoe.reference.roofline import layer_work, roofline
+from nkimoe.reference.tolerance import distance
 
 SCHEMA_VERSION = 2
 CORES = 2
@@ -86,7 +86,7 @@ def compare(
     theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers])
     both = ours.latency_us and theirs.latency_us
     return {
-        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name},
+        "shape": {**asdict(layers[0].shape), "activation": shape.activation.name, "scaling": shape.scaling.name},
         "variant": case.name,
         "target": case.target,
         "weights": case.weights(shape),
@@ -109,10 +109,8 @@ def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, A
 def roofline_us(inputs: LayerInputs, case: VariantCase) -> float:
     """The project's one definition, for the (token, expert) pairs this rank has."""
     s, weights = inputs.shape, case.weights(inputs.shape)
-    flops = 6.0 * inputs.pairs * s.H * s.I
-    moved = WEIGHT_BYTES[weights] * inputs.touched * 3 * s.H * s.I + 2.0 * 2 * s.T * s.H
-    peak = PEAK_TFLOPS[case.target]["mx" if weights.startswith("mx") else weights]
-    return max(flops / (peak * CORES * 1e12), moved / (HBM_GBPS[case.target] * CORES * 1e9)) * 1e6
+    work = layer_work(s.T, inputs.pairs, s.H, s.I, inputs.touched, weights)
+    return roofline(work, case.target, CORES, weights).latency_us
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:

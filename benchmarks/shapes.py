@@ -1,14 +1,16 @@
-"""MoE layers of eight published models, as one rank of a plausible deployment sees them.
+"""MoE layers of published models, as one rank of a plausible deployment sees them.
 
-Sizes are those of the models' configuration files, divided over ranks. H and I of gpt-oss are rounded up to 3072 first,
-as nki-library's own gpt-oss tests do. The token counts are lengths of a prefill; the block sizes keep padding moderate.
+Sizes are those of `nkimoe.models`, divided over ranks. The token counts are lengths of a prefill; the block sizes keep
+padding moderate.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nkimoe.spec import ActFnType
+from nkimoe.models import MODELS
+from nkimoe.planning.tiling import ceil_div
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class LayerShape:
         E, experts: experts of the whole layer, and on this rank (the first ones).
         K: experts a token is routed to, of all E.
         T, B: tokens, and slots of a block.
-        activation, limit, biases: as in the model; `limit` clamps the gate from above and up from both sides.
+        activation, limit, biases, scaling: as in the model; `limit` clamps the gate from above and up from both sides.
     """
 
     name: str
@@ -34,26 +36,31 @@ class LayerShape:
     activation: ActFnType = ActFnType.SiLU
     limit: float | None = None
     biases: bool = False
+    scaling: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE
+
+
+def of_model(name: str, T: int, tp: int = 1, ep: int = 1, B: int = 256, multiple: int = 1) -> LayerShape:
+    """The layer of a model on one of ep x tp ranks; H and I are rounded up to a multiple before they are divided."""
+    model = MODELS[name]
+    H, I = (ceil_div(size, multiple) * multiple for size in (model.H, model.I))
+    ranks = "".join(f"-{what}{count}" for what, count in (("ep", ep), ("tp", tp)) if count > 1)
+    return LayerShape(
+        name + ranks, H, ceil_div(I, tp), model.E, model.E // ep, model.K, T, B, model.activation, model.limit,
+        model.biases, model.scaling,
+    )  # fmt: skip
 
 
 SHAPES = {
     s.name: s
     for s in (
-        # Qwen/Qwen3-30B-A3B config.json: hidden 2048, moe_intermediate 768, 128 experts, 8 a token; TP 4
-        LayerShape("qwen3-30b-a3b-tp4", 2048, 192, 128, 128, 8, T=4096, B=256),
-        # Qwen/Qwen3-235B-A22B config.json: hidden 4096, moe_intermediate 1536, 128 experts, 8 a token; EP 16, TP 2
-        LayerShape("qwen3-235b-a22b-ep16-tp2", 4096, 768, 128, 8, 8, T=4096, B=256),
-        # mistralai/Mixtral-8x7B-v0.1 config.json: hidden 4096, intermediate 14336, 8 experts, 2 a token; TP 16
-        LayerShape("mixtral-8x7b-tp16", 4096, 896, 8, 8, 2, T=2048, B=256),
-        # openai/gpt-oss-20b config.json: hidden and intermediate 2880 (3072), 32 experts, 4 a token; TP 8
-        LayerShape("gpt-oss-20b-tp8", 3072, 384, 32, 32, 4, 2048, 256, ActFnType.Swish, 7.0, True),
-        # openai/gpt-oss-120b config.json: hidden and intermediate 2880 (3072), 128 experts, 4 a token; EP 4, TP 2
-        LayerShape("gpt-oss-120b-ep4-tp2", 3072, 1536, 128, 32, 4, 4096, 256, ActFnType.Swish, 7.0, True),
-        # deepseek-ai/DeepSeek-V3 config.json: hidden 7168, moe_intermediate 2048, 256 experts, 8 a token; EP 32
-        LayerShape("deepseek-v3-ep32", 7168, 2048, 256, 8, 8, T=4096, B=256),
-        # allenai/OLMoE-1B-7B-0924 config.json: hidden 2048, intermediate 1024, 64 experts, 8 a token; TP 2
-        LayerShape("olmoe-1b-7b-tp2", 2048, 512, 64, 64, 8, T=2048, B=256),
-        # meta-llama/Llama-4-Scout-17B-16E config.json: hidden 5120, intermediate 8192, 16 experts, 1 a token; TP 8
-        LayerShape("llama-4-scout-tp8", 5120, 1024, 16, 16, 1, T=4096, B=256),
+        of_model("qwen3-30b-a3b", tp=4, T=4096),
+        of_model("qwen3-235b-a22b", ep=16, tp=2, T=4096),
+        of_model("mixtral-8x7b", tp=16, T=2048),
+        # nki-library's own gpt-oss tests round 2880 up to 3072, too
+        of_model("gpt-oss-20b", tp=8, T=2048, multiple=512),
+        of_model("gpt-oss-120b", ep=4, tp=2, T=4096, multiple=512),
+        of_model("deepseek-v3", ep=32, T=4096),
+        of_model("olmoe-1b-7b", tp=2, T=2048),
+        of_model("llama-4-scout", tp=8, T=4096),
     )
 }

@@ -7,10 +7,10 @@ from nkimoe.toolchain import bind as _bind
 
 TOOLCHAIN = _bind()
 
-from nkimoe.check_inputs import check_inputs  # noqa: E402
 from nkimoe.errors import InputError, RequestError  # noqa: E402
 from nkimoe.moe_cte import moe_cte  # noqa: E402
 from nkimoe.moe_cte_backward import moe_cte_backward  # noqa: E402
+from nkimoe.planning.check_inputs import check_inputs  # noqa: E402
 from nkimoe.spec import (  # noqa: E402
     ActFnType,
     BlockShardStrategy,

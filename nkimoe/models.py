@@ -1,11 +1,12 @@
-"""MoE layers of published models, as their configuration files state them."""
+"""MoE layers of published models, as their configuration files state them. The one table of models."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from nkimoe.spec import ActFnType
-from nkimoe.tiling import ceil_div
+from nkimoe.planning.tiling import ceil_div
+from nkimoe.routing.rule import GroupScore, RoutingRule, Score
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
 
 
 @dataclass(frozen=True)
@@ -13,24 +14,31 @@ class Model:
     """One model's MoE layer.
 
     Attributes:
-        H, I, E, K: hidden size, intermediate size of one expert, experts, experts a token.
-        renormalize: routing weights of the chosen experts sum to one.
+        H, I, E: hidden size, intermediate size of one routed expert, experts.
+        routing: how its router chooses, and how many experts a token (K).
+        source: configuration file.
+        activation: of the gate.
         biases: the experts have biases.
         limit: gpt-oss's clamp: gate from above, up from both sides.
         up_shift: gpt-oss multiplies by (up + 1).
-        source: configuration file.
+        scaling: where the routing weight multiplies; Llama 4 scales what goes into an expert.
     """
 
     H: int
     I: int
     E: int
-    K: int
+    routing: RoutingRule
     source: str
-    renormalize: bool = True
     activation: ActFnType = ActFnType.SiLU
     biases: bool = False
     limit: float | None = None
     up_shift: float = 0.0
+    scaling: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE
+
+    @property
+    def K(self) -> int:
+        """Experts a token."""
+        return self.routing.top_k
 
     def own_columns(self, tp: int) -> int:
         """Columns of I that one of `tp` ranks holds."""
@@ -42,17 +50,28 @@ class Model:
         return ceil_div(self.H, H) * H, ceil_div(self.own_columns(tp), I) * I
 
 
+def _gpt_oss(experts: int, name: str) -> Model:
+    return Model(
+        2880, 2880, experts, RoutingRule(4, Score.SOFTMAX_OF_CHOSEN), f"openai/{name} config.json",
+        activation=ActFnType.Swish, biases=True, limit=7.0, up_shift=1.0,
+    )  # fmt: skip
+
+
+_DEEPSEEK_V3 = RoutingRule(
+    8, Score.SIGMOID, scaling_factor=2.5, groups=8, top_groups=4, group_score=GroupScore.TOP_2_SUM
+)
 MODELS: dict[str, Model] = {
-    "qwen3-30b-a3b": Model(2048, 768, 128, 8, "Qwen/Qwen3-30B-A3B config.json"),
-    "qwen3-235b-a22b": Model(4096, 1536, 128, 8, "Qwen/Qwen3-235B-A22B config.json"),
-    "mixtral-8x7b": Model(4096, 14336, 8, 2, "mistralai/Mixtral-8x7B-v0.1 config.json"),
-    "olmoe-1b-7b": Model(2048, 1024, 64, 8, "allenai/OLMoE-1B-7B-0924 config.json", renormalize=False),
-    "gpt-oss-20b": Model(
-        2880, 2880, 32, 4, "openai/gpt-oss-20b config.json",
-        activation=ActFnType.Swish, biases=True, limit=7.0, up_shift=1.0,
+    "qwen3-30b-a3b": Model(2048, 768, 128, RoutingRule(8), "Qwen/Qwen3-30B-A3B config.json"),
+    "qwen3-235b-a22b": Model(4096, 1536, 128, RoutingRule(8), "Qwen/Qwen3-235B-A22B config.json"),
+    "mixtral-8x7b": Model(4096, 14336, 8, RoutingRule(2), "mistralai/Mixtral-8x7B-v0.1 config.json"),
+    "olmoe-1b-7b": Model(
+        2048, 1024, 64, RoutingRule(8, renormalize=False), "allenai/OLMoE-1B-7B-0924 config.json"
     ),
-    "gpt-oss-120b": Model(
-        2880, 2880, 128, 4, "openai/gpt-oss-120b config.json",
-        activation=ActFnType.Swish, biases=True, limit=7.0, up_shift=1.0,
+    "gpt-oss-20b": _gpt_oss(32, "gpt-oss-20b"),
+    "gpt-oss-120b": _gpt_oss(128, "gpt-oss-120b"),
+    "deepseek-v3": Model(7168, 2048, 256, _DEEPSEEK_V3, "deepseek-ai/DeepSeek-V3 config.json"),
+    "llama-4-scout": Model(
+        5120, 8192, 16, RoutingRule(1, Score.SIGMOID, renormalize=False),
+        "meta-llama/Llama-4-Scout-17B-16E config.json", scaling=ExpertAffinityScaleMode.PRE_SCALE,
     ),
 }  # fmt: skip

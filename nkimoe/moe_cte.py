@@ -8,9 +8,9 @@ import nki
 import nki.language as nl
 
 from nkimoe import kernels
-from nkimoe.check_inputs import check_inputs, checked_before_launch
-from nkimoe.plan import make_plan
-from nkimoe.request import Request
+from nkimoe.planning.check_inputs import check_inputs, checked_before_launch
+from nkimoe.planning.plan import make_plan
+from nkimoe.planning.request import Request
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, QuantizationConfig, SkipMode
 
 

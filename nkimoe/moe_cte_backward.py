@@ -8,11 +8,11 @@ import nki
 import nki.language as nl
 
 from nkimoe import kernels
-from nkimoe.backward.check_inputs import check_backward_inputs
-from nkimoe.backward.plan import make_backward_plan
-from nkimoe.backward.request import BackwardRequest
-from nkimoe.check_inputs import checked_before_launch
 from nkimoe.kernels import backward
+from nkimoe.planning.backward.check_inputs import check_backward_inputs
+from nkimoe.planning.backward.plan import make_backward_plan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.check_inputs import checked_before_launch
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTEImplementation, MoECTESpec, SkipMode
 
 
@@ -29,7 +29,7 @@ def moe_cte_backward(
     up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
     skip_gate_proj: bool = False, up_offset: float = 0.0,
 ) -> tuple[Any, ...]:  # fmt: skip
-    """Gradients of the inputs of `moe_cte` from the gradient of its output (formulas: `nkimoe.reference_backward`).
+    """Gradients of the inputs of `moe_cte` from the gradient of its output (formulas: `nkimoe.reference.backward`).
 
     Sums are fp32; each gradient is rounded once, when it is written. Works with the checkpoint of any dense
     implementation. The gradient of the affinities is a sum over I, so no checkpoint of the down projection is needed.

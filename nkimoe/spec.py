@@ -1,6 +1,6 @@
 """What a caller asks for: enums and option classes, spelled as in nkilib, immutable.
 
-Nothing here checks a combination of options against shapes or a target; that is one place, `validate.py`.
+Nothing here checks a combination of options against shapes or a target; that is one place, `planning/validate.py`.
 Each option names the implementations that read it.
 """
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from shapes import SHAPES, LayerShape
+from shapes import SHAPES, LayerShape, of_model
 
 from comparison.layer_inputs import BF16, Array, LayerInputs
 from comparison.nkilib import NkiLibrary
@@ -22,17 +22,17 @@ from nkimoe import (
 )
 from nkimoe.cli.packed_data import kind, weight_shapes
 from nkimoe.models import Model
-from nkimoe.reference_mx import moe_cte_mx_reference
+from nkimoe.reference.mx import moe_cte_mx_reference
+from nkimoe.routing import RoutingRule
 from nkimoe.weights import MX_FORMATS, Mx, experts_of, pack
 
-_GPT_OSS, _QWEN = SHAPES["gpt-oss-120b-ep4-tp2"], SHAPES["qwen3-235b-a22b-ep16-tp2"]
 MX_SHAPES = {
     s.name: s
     for s in (
-        replace(_GPT_OSS, name="gpt-oss-120b-tp8", I=384, experts=128, T=1024),
-        _GPT_OSS,
-        _QWEN,
-        replace(_QWEN, name="qwen3-235b-a22b-ep16", I=1536),
+        of_model("gpt-oss-120b", tp=8, T=1024, multiple=512),
+        SHAPES["gpt-oss-120b-ep4-tp2"],
+        SHAPES["qwen3-235b-a22b-ep16-tp2"],
+        of_model("qwen3-235b-a22b", ep=16, T=4096),
     )
 }
 NO_LIMIT = 1e30
@@ -107,7 +107,7 @@ def _repeated(weights: str, shape: LayerShape, I: int, biases: bool | None = Non
     values = {"weight": np.zeros((), MX_FORMATS[weights].packed), "scale": np.full((), 127, np.uint8)}
     values["bias"] = np.zeros((), BF16)
     has_biases = shape.biases if biases is None else biases
-    model = Model(shape.H, I, shape.experts, shape.K, shape.name, biases=has_biases)
+    model = Model(shape.H, I, shape.experts, RoutingRule(shape.K), shape.name, biases=has_biases)
     sizes = weight_shapes(weights, model, shape.H, I)
     return {name: np.broadcast_to(values[kind(name)], size) for name, size in sizes.items()}
 

@@ -40,7 +40,7 @@ class VariantCase:
     shapes: Mapping[str, LayerShape] = field(default_factory=lambda: SHAPES)
 
     def weights(self, shape: LayerShape) -> str:
-        """The format of the weights, as `nkimoe.roofline` names it."""
+        """The format of the weights, as `nkimoe.reference.roofline` names it."""
         return "bf16"
 
     def layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
@@ -74,8 +74,14 @@ class VariantCase:
 
 
 def model_options(shape: LayerShape) -> Arguments:
-    """Activation and clamps of the model; gpt-oss's (up + 1) sits in the bias, so the limits of up move with it."""
-    options: Arguments = {"activation_function": shape.activation}
+    """Activation, clamps and scaling of the model.
+
+    gpt-oss's (up + 1) sits in the bias, so the limits of up move with it.
+    """
+    options: Arguments = {
+        "activation_function": shape.activation,
+        "expert_affinities_scaling_mode": shape.scaling,
+    }
     if shape.limit is not None:
         options["gate_clamp_upper_limit"] = shape.limit
         options["up_clamp_upper_limit"] = shape.limit + 1

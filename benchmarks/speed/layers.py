@@ -12,9 +12,10 @@ from nkimoe.cli.layer_data import LayerData, make_layer, read_text
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.reference import moe_cte_reference
-from nkimoe.roofline import roofline
+from nkimoe.reference.roofline import layer_work
+from nkimoe.reference.tolerance import distance, tolerance
+from nkimoe.routing import RoutingRule
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
-from nkimoe.tolerance import distance, tolerance
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 from speed.timing import Say, interleaved
@@ -40,7 +41,7 @@ class LayerCase:
 QWEN = MODELS["qwen3-30b-a3b"]
 DEMO = LayerCase("qwen3-30b-a3b", QWEN, 4, 640, 128)
 FULL = [DEMO, LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 128), LayerCase("qwen3-30b-a3b", QWEN, 4, 4096, 512)]
-QUICK = [LayerCase("small", Model(H=512, I=384, E=8, K=2, source="made up"), 2, 300, 128)]
+QUICK = [LayerCase("small", Model(H=512, I=384, E=8, routing=RoutingRule(2), source="made up"), 2, 300, 128)]
 
 
 class MatmulShapes(Observer):
@@ -87,7 +88,7 @@ def measure(case: LayerCase, repeats: int, say: Say) -> dict[str, Any]:
     run: Run = results["nkisim"]
     error = distance(run.outputs, results["reference"])
     allowed = tolerance("bfloat16", "bfloat16", case.model.K)
-    useful = roofline(case.tokens, case.model.K, data.H, data.I, case.model.E, case.cores, TARGET).flops
+    useful = layer_work(case.tokens, case.tokens * case.model.K, data.H, data.I, case.model.E).flops
     issued = 2 * run.profile.macs
     simulated, reference = times["nkisim"], times["reference"]
     return {

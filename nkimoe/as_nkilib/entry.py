@@ -11,7 +11,7 @@ from typing import Any
 import nki
 
 from nkimoe import moe_cte as own
-from nkimoe.check_inputs import check_inputs
+from nkimoe.planning.check_inputs import check_inputs
 from nkimoe.spec import MoECTESpec
 
 

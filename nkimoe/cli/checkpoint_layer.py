@@ -14,7 +14,7 @@ from nkimoe.cli.layer_data import LayerData
 from nkimoe.cli.packed_data import kind, multiples_of, padded
 from nkimoe.errors import RequestError
 from nkimoe.models import Model
-from nkimoe.routing import build_block_mapping, scatter_affinities
+from nkimoe.routing import RoutingRule, build_block_mapping, scatter_affinities
 from nkimoe.weights import (
     MX_FORMATS,
     MXFP4,
@@ -65,10 +65,10 @@ class CheckpointLayer:
 
     @property
     def model(self) -> Model:
-        """Sizes of the layer; its activation and biases are in the arguments of `data`."""
+        """Sizes of the layer; its activation and biases are in the arguments of `data`, its router has run already."""
         call = self.call
         H, K = call.hidden_states.shape[1], call.ids.shape[1]
-        return Model(H, call.intermediate_size, call.n_experts, K, source=str(self.folder))
+        return Model(H, call.intermediate_size, call.n_experts, RoutingRule(K), source=str(self.folder))
 
     def data(self, tp: int, block_size: int, weights: str, target: str) -> LayerData:
         """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers.

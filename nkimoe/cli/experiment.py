@@ -14,19 +14,18 @@ from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer
 from nkimoe.cli.packed_data import BF16, PackedWeights, RepeatedPackedWeights
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
-from nkimoe.plan import Plan, make_plan
+from nkimoe.planning.plan import Plan, make_plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import TARGETS
+from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.reference import moe_cte_reference
-from nkimoe.reference_mx import DEVICE_RULE, moe_cte_mx_reference
-from nkimoe.request import Request
-from nkimoe.roofline import HBM_GBPS, PEAK_TFLOPS, Roofline, roofline
+from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
+from nkimoe.reference.roofline import Roofline, layer_work, roofline
+from nkimoe.reference.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
-from nkimoe.targets import TARGETS
-from nkimoe.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
-from nkimoe.variants import HYBRID, VARIANTS
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
-from nkisim.report.roofline import Peaks, UsefulWork
 
 
 @dataclass(frozen=True)
@@ -109,24 +108,12 @@ class Result:
     @property
     def tflops(self) -> float:
         """Useful 1e12 operations a second, predicted."""
-        return self.roofline.flops / self.run.profile.latency_us / 1e6
+        return self.roofline.work.flops / self.run.profile.latency_us / 1e6
 
     @property
     def mfu(self) -> float:
         """That over the peak of the cores."""
-        return self.tflops / self.peaks.tflops
-
-    @property
-    def peaks(self) -> Peaks:
-        """The roofline's peaks for the cores of the run."""
-        cores, target = self.setup.lnc, self.setup.target
-        operands, label = ("mx", "MX") if self.setup.is_mx else ("bf16", "bf16")
-        return Peaks(PEAK_TFLOPS[target][operands] * cores, HBM_GBPS[target] * cores, label)
-
-    @property
-    def useful(self) -> UsefulWork:
-        """What the layer is for."""
-        return UsefulWork(self.roofline.flops, self.roofline.bytes)
+        return self.tflops / self.roofline.peaks.tflops
 
 
 @dataclass(frozen=True)
@@ -193,7 +180,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     touched = int(np.unique(data.experts_of_tokens).size)
     p = plan.problem
     K, moved = setup.layer_model.K, BF16 if setup.dequantise else setup.weights
-    bound = roofline(p.T, K, p.H, p.I, touched, setup.lnc, setup.target, moved)
+    bound = roofline(layer_work(p.T, p.T * K, p.H, p.I, touched, moved), setup.target, setup.lnc, moved)
     return Result(
         setup=setup,
         data=data,

@@ -13,21 +13,21 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.models import Model
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing import (
     BlockMapping,
     build_block_mapping,
-    route_softmax_top_k,
+    route,
     scatter_affinities,
     static_block_count,
 )
-from nkimoe.tiling import ceil_div
 from nkimoe.weights.expert import Expert
 
 SEED = 20240701
 DENSE_MULTIPLES = (128, 16)  # of H and I
 LONGEST_TEXT = 1 << 22  # characters: far more than a layer takes tokens
-Array = np.ndarray[Any, np.dtype[Any]]
 CONTEXT = 4  # tokens before this one that colour its hidden state
 
 
@@ -148,7 +148,7 @@ def make_layer(
     ids, vocabulary = tokenize(text, tokens)
     hidden = _hidden_states(ids, vocabulary, model.H, rng)
     router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
-    gates, experts = route_softmax_top_k(hidden @ router, model.K, renormalize=model.renormalize)
+    gates, experts = route(hidden @ router, model.routing)
     blocks = static_block_count(tokens, model.K, model.E, block_size)
     mapping = build_block_mapping(experts, model.E, block_size, n_blocks=blocks)
     padded = np.zeros((tokens, H), np.float32)
@@ -176,8 +176,11 @@ def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator
 
 
 def _activation(model: Model) -> dict[str, Any]:
-    """Activation and clamps; gpt-oss's (up + 1) sits in the bias, so the limits of up move with it."""
-    options: dict[str, Any] = {"activation_function": model.activation}
+    """Activation, clamps, scaling; gpt-oss's (up + 1) sits in the bias, so the limits of up move with it."""
+    options: dict[str, Any] = {
+        "activation_function": model.activation,
+        "expert_affinities_scaling_mode": model.scaling,
+    }
     if model.limit is not None:
         options["gate_clamp_upper_limit"] = model.limit
         options["up_clamp_upper_limit"] = model.limit + model.up_shift

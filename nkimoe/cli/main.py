@@ -24,7 +24,7 @@ from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.report import show
 from nkimoe.errors import RequestError
-from nkimoe.variants import VARIANTS
+from nkimoe.planning.variants import VARIANTS
 from nkisim.machine import load_machine
 from nkisim.report.text import describe_changes
 from nkisim.what_if import parse_factors, predict_changes

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from nkimoe.features import FEATURES, Refusal
-from nkimoe.variants import VARIANTS
+from nkimoe.planning.features import FEATURES, Refusal
+from nkimoe.planning.variants import VARIANTS
 
 YES = "yes"
 

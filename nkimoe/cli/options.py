@@ -13,8 +13,8 @@ from nkimoe.cli.experiment import Setup
 from nkimoe.cli.layer_data import read_text
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
-from nkimoe.targets import TARGETS
-from nkimoe.variants import VARIANTS
+from nkimoe.planning.targets import TARGETS
+from nkimoe.planning.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "mxfp8", "mxfp4")

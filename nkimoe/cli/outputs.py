@@ -83,7 +83,7 @@ class Outputs:
             profile.save_timeline(self.timeline)
             yield f"wrote {self.timeline}"
         if self.roofline is not None:
-            profile.save_roofline(self.roofline, result.useful, result.peaks)
+            profile.save_roofline(self.roofline, result.roofline.work, result.roofline.peaks)
             yield f"wrote {self.roofline}"
         if self.missing is not None:
             yield self.missing

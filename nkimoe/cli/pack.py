@@ -12,7 +12,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from nkimoe.targets import TARGETS
+from nkimoe.planning.targets import TARGETS
 from nkimoe.weights import PACKING_NAMES, KeepMxfp4Blocks, Shard, pack_checkpoint, packing_named
 from nkimoe.weights.packing import Progress
 

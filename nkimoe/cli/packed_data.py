@@ -8,17 +8,17 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.cli.layer_data import DENSE_MULTIPLES, dense_weight_shapes, one_expert
 from nkimoe.models import Model
-from nkimoe.mx_tiling import BLOCK, QUARTERS, TILE
-from nkimoe.shares import MX_BLOCK
-from nkimoe.tiling import PARTITIONS, ceil_div
+from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
+from nkimoe.planning.shares import MX_BLOCK
+from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkimoe.weights.expert import Expert
 from nkimoe.weights.formats import MX_FORMATS
 from nkimoe.weights.fp8 import FP8_OF_TARGET
 from nkimoe.weights.packing import packing_named
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Shapes = dict[str, tuple[int, ...]]
 BF16 = "bf16"
 RUN = MX_BLOCK // QUARTERS

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of
 from nkimoe.cli.packed_data import BF16, kind, multiples_of, weight_shapes, weight_types
-from nkimoe.plan import Plan, make_plan
-from nkimoe.request import Request
+from nkimoe.planning.plan import Plan, make_plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import TARGETS
 from nkimoe.routing import static_block_count
 from nkimoe.spec import MoECTEImplementation, MoECTESpec
-from nkimoe.targets import TARGETS
 from nkimoe.weights.dense_arguments import dense_spec
 from nkimoe.weights.formats import MX_FORMATS
 

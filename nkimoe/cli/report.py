@@ -38,8 +38,11 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ("error", _error(result)),
         *_transformers(result),
         ("instructions", engines),
-        ("HBM", f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.bytes)}"),
-        ("PE", f"{profile.macs * 2 / 1e9:.1f} GFLOP issued, {bound.flops / 1e9:.1f} useful"),
+        (
+            "HBM",
+            f"read {_mb(profile.hbm_read)}, written {_mb(profile.hbm_written)}; must move {_mb(bound.work.nbytes)}",
+        ),
+        ("PE", f"{profile.macs * 2 / 1e9:.1f} GFLOP issued, {bound.work.flops / 1e9:.1f} useful"),
         (
             "on chip",
             f"SBUF peak {profile.sbuf_peak_bytes:,} of {result.plan.target.sbuf_bytes:,} bytes a partition, "

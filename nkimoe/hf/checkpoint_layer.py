@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
+from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
 from nkimoe.hf.recognise import recognise_gate
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.pytorch.gate import Gate
-from nkimoe.tiling import ceil_div
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True, eq=False)

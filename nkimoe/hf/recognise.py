@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nkimoe.arrays import Floats
 from nkimoe.errors import RequestError
 from nkimoe.pytorch.gate import Gate
-from nkimoe.reference import ACTIVATIONS, Floats
+from nkimoe.reference.activations import ACTIVATIONS
 from nkimoe.spec import ActFnType
 
 LIMIT_NAMES = ("limit", "swiglu_limit")
@@ -92,7 +93,7 @@ def _candidates(limits: list[float], has_gate: bool) -> Iterator[Gate]:
 
 
 def _evaluate(gate: Gate, g: Floats, u: Floats) -> Floats:
-    act = ACTIVATIONS[ActFnType[gate.activation]]
+    act = ACTIVATIONS[ActFnType[gate.activation]].value
     if not gate.has_gate:
         return act(u)
     g, u = _clip(g, gate.gate_lower, gate.gate_upper), _clip(u, gate.up_lower, gate.up_upper)

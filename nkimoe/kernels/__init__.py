@@ -12,10 +12,10 @@ from nkimoe.kernels.block_programs import dense_on_block, dense_on_intermediate,
 from nkimoe.kernels.layer import Layer
 from nkimoe.kernels.schedules.device_loops import run_static_then_dynamic
 from nkimoe.kernels.schedules.static import run_static
-from nkimoe.plan import Plan
-from nkimoe.request import Request
-from nkimoe.targets import Target, by_generation
-from nkimoe.variants import DENSE, HYBRID, MX
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import Target, by_generation
+from nkimoe.planning.variants import DENSE, HYBRID, MX
 
 PROGRAMS = {
     (DENSE, False): dense_on_block,

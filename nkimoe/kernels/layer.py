@@ -19,11 +19,11 @@ from nkimoe.kernels.stages.mx import weights as mx_weights
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
 from nkimoe.kernels.stages.transpose_tokens import TokenColumns
 from nkimoe.kernels.stages.update_output import Output, Update, make_output
-from nkimoe.plan import Plan
-from nkimoe.problem import Problem
-from nkimoe.request import Request
-from nkimoe.shares import Share
-from nkimoe.tiling import PARTITIONS, Tiling, spans
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.problem import Problem
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import PARTITIONS, Tiling, spans
 
 
 class _Stages(NamedTuple):

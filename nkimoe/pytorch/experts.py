@@ -7,6 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from nkimoe.errors import require
+from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, merge_repeated, scatter_weights
@@ -14,7 +15,6 @@ from nkimoe.pytorch.operator import call_moe_cte
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.spec import MoECTEImplementation
-from nkimoe.variants import DROPPING, VARIANTS
 
 SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 

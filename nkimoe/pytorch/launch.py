@@ -14,11 +14,11 @@ from nkimoe import TOOLCHAIN
 from nkimoe.errors import RequestError
 from nkimoe.moe_cte import moe_cte
 from nkimoe.moe_cte_backward import moe_cte_backward
+from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.options import PLAIN, Options
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.toolchain import NEURON
-from nkimoe.variants import HYBRID, VARIANTS
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
 from nkimoe.weights.host_array import host_array
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import Module, Parameter
 
 from nkimoe.errors import require
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.pytorch.dispatch import dispatch
 from nkimoe.pytorch.experts import compute_dtype, moe_experts
 from nkimoe.pytorch.gate import SILU, Gate
@@ -17,7 +18,6 @@ from nkimoe.pytorch.ranks import Ranks, copy_to, sum_over
 from nkimoe.pytorch.router import route
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.routing.rule import RoutingRule
-from nkimoe.tiling import ceil_div
 
 ALONE = Ranks()
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from nkimoe.errors import RequestError, require
+from nkimoe.planning.targets import TARGETS
+from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import MoECTEImplementation
-from nkimoe.targets import TARGETS
-from nkimoe.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
 
 PLAIN = "plain"

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from nkimoe.arrays import Floats
 from nkimoe.routing.rule import EPSILON, GroupScore, RoutingRule, Score
 
-Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int32]
 
 

@@ -11,16 +11,15 @@ import re
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.checkpoint_experts import FusedExperts, LayerExperts, Mxfp4Experts, SeparateExperts
 from nkimoe.weights.expert import WHOLE, Shard
 from nkimoe.weights.safetensors_file import open_tensors, read_header
 
-Array = np.ndarray[Any, np.dtype[Any]]
 INDEX = "model.safetensors.index.json"
 _EXPERTS = re.compile(
     r"(?P<block>(?:(?:model|language_model)\.)*layers\.(?P<layer>\d+)\.(?:mlp|block_sparse_moe))\.experts\.(?P<rest>.+)"

@@ -10,16 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import overload
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError
-from nkimoe.tiling import ceil_div
+from nkimoe.planning.tiling import ceil_div
 from nkimoe.weights.expert import WHOLE, Expert, Shard
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert, decode_blocks
 
-Array = np.ndarray[Any, np.dtype[Any]]
 SCALE_BLOCK = 128  # rows and columns that share an element of weight_scale_inv
 
 

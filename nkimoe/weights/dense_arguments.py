@@ -9,13 +9,13 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.spec import MoECTEImplementation as Implementation
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.formats import format_of
 from nkimoe.weights.mx import unpack_mx
 from nkimoe.weights.mx_layout import TILE, natural_layout, unpack_scales
 
-Array = np.ndarray[Any, np.dtype[Any]]
 DENSE_OF = {
     Implementation.shard_on_block_mx: Implementation.shard_on_block,
     Implementation.shard_on_i_mx: Implementation.shard_on_i,

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
-from nkimoe.tiling import ceil_div
+from nkimoe.planning.tiling import ceil_div
 
-Array = np.ndarray[Any, np.dtype[Any]]
 H_MULTIPLE, I_MULTIPLE = 128, 16  # of the dense kernels
 
 

@@ -14,10 +14,10 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.weights.expert import Expert, crop, pad_to_tiles
 
-Array = np.ndarray[Any, np.dtype[Any]]
 SMALLEST_AMAX = np.float32(1e-7)
 FP8_OF_TARGET: dict[str, np.dtype[Any]] = {
     "trn2": np.dtype(ml_dtypes.float8_e4m3),

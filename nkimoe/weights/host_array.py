@@ -7,9 +7,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _CARRIERS = {1: "uint8", 2: "int16"}
 
 

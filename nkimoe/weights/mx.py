@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
 from nkimoe.weights.expert import Expert
 from nkimoe.weights.formats import MX_FORMATS, MXFP4, MxFormat
 from nkimoe.weights.mx_layout import RUN, MxLayout, block_layout, natural_layout
 from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(frozen=True)

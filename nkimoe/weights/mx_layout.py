@@ -14,13 +14,12 @@ largest of them. H is padded to a multiple of 512 and I to one of 32, with zeros
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from nkimoe.tiling import ceil_div
+from nkimoe.arrays import Array
+from nkimoe.planning.tiling import ceil_div
 
-Array = np.ndarray[Any, np.dtype[Any]]
 PARTITIONS = 128
 TILE = 4 * PARTITIONS
 BLOCK = 32

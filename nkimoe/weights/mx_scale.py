@@ -14,14 +14,13 @@ A block of zeros has code 0 (2**-127).
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.formats import MxFormat
 
-Array = np.ndarray[Any, np.dtype[Any]]
 BIAS = 127
 NOT_A_NUMBER = 255
 

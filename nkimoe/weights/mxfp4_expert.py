@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.expert import Expert, Shard
 from nkimoe.weights.mx_scale import BIAS, NOT_A_NUMBER
 
-Array = np.ndarray[Any, np.dtype[Any]]
 VALUES = np.arange(16, dtype=np.uint8).view(ml_dtypes.float4_e2m1fn).astype(np.float32)
 
 

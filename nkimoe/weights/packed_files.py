@@ -17,6 +17,7 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.checkpoint import Checkpoint
 from nkimoe.weights.expert import WHOLE, Expert, Shard
@@ -24,7 +25,6 @@ from nkimoe.weights.formats import MX_FORMATS
 from nkimoe.weights.packing import Packing, Progress
 from nkimoe.weights.safetensors_file import create_file, open_tensors, read_header
 
-Array = np.ndarray[Any, np.dtype[Any]]
 RECORD = "run.json"  # in an unfinished folder: what is being packed, and how
 # Types the file format has no name for are stored as unsigned integers, and named in the file's metadata.
 _CARRIERS: dict[np.dtype[Any], np.dtype[Any]] = {

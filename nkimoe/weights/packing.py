@@ -10,13 +10,13 @@ from typing import Any, Protocol
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
 from nkimoe.weights.expert import Expert, crop, pad_to_tiles
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
 from nkimoe.weights.host_array import host_array
 from nkimoe.weights.mx import Mx
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Progress = Callable[[int, int], None]
 
 

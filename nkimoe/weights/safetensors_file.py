@@ -16,9 +16,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 
-Array = np.ndarray[Any, np.dtype[Any]]
 LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 ALIGNMENT = 8
 DTYPES: dict[str, np.dtype[Any]] = {

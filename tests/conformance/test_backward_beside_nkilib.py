@@ -26,7 +26,7 @@ from support.launch import reference_checkpoints
 
 import nkisim
 from nkimoe import ActFnType
-from nkimoe.tolerance import distance
+from nkimoe.reference.tolerance import distance
 
 CHECKOUT = os.environ.get("NKILIB")
 pytestmark = [

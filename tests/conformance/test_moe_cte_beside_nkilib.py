@@ -24,7 +24,7 @@ from support.launch import assert_matches_reference, reference, run
 
 import nkisim
 from nkimoe import ActFnType, ExpertAffinityScaleMode
-from nkimoe.tolerance import distance
+from nkimoe.reference.tolerance import distance
 
 CHECKOUT = os.environ.get("NKILIB")
 pytestmark = [

@@ -1,7 +1,7 @@
 """Mistakes in the backward pass."""
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "backward/plan.py": (
+    "planning/backward/plan.py": (
         (
             "1 if core == 0 else -1",
             "1",

@@ -16,8 +16,9 @@ from support.inputs import build_inputs
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
 
-from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, plan
+from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
+from nkimoe.planning import plan
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode

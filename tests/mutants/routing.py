@@ -202,7 +202,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the loop's first block never starts loading",
         ),
     ),
-    "shares.py": (
+    "planning/shares.py": (
         ("len(range(core, n, cores))", "n // cores", "the last block of an odd count is lost"),
         ("BlockRange(first, 1, min(half, n - first))", "BlockRange(first, 1, half)", "HI_LO runs past the last block"),
         (
@@ -212,5 +212,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("Span(core * problem.H // 2, problem.H // 2)", "Span(0, problem.H // 2)", "both cores write the same columns"),
     ),
-    "tiling.py": (("needed <= sbuf_capacity", "needed <= 4 * sbuf_capacity", "tiling ignores the size of SBUF"),),
+    "planning/tiling.py": (
+        ("needed <= sbuf_capacity", "needed <= 4 * sbuf_capacity", "tiling ignores the size of SBUF"),
+    ),
 }

@@ -10,7 +10,7 @@ from support.case import Case, cases
 from support.gradients import backward_arguments, backward_plan, check_backward
 
 from nkimoe import ActFnType
-from nkimoe.backward import tiling
+from nkimoe.planning.backward import tiling
 
 BASE = Case(T=150, H=256, I=96)
 GPT_OSS = {"activation": ActFnType.Swish, "gate_upper": 0.7, "up_upper": 0.7, "up_lower": -0.7, "up_offset": 1.0}

@@ -18,7 +18,7 @@ from support.launch import assert_same_bits, run
 
 import nkisim
 from nkimoe import InputError, moe_cte
-from nkimoe.request import Request
+from nkimoe.planning.request import Request
 
 CASE = Case(T=150, H=128, I=48)
 NKILIB_ORDER = (

@@ -11,10 +11,10 @@ from support.inputs import build_inputs
 from support.launch import assert_matches_reference, assert_same_bits, check, plan_of, reference, run
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, QuantizationType
-from nkimoe.plan import STREAMED
-from nkimoe.reference_mx import moe_cte_mx_reference
-from nkimoe.targets import TARGETS
-from nkimoe.tolerance import distance
+from nkimoe.planning.plan import STREAMED
+from nkimoe.planning.targets import TARGETS
+from nkimoe.reference.mx import moe_cte_mx_reference
+from nkimoe.reference.tolerance import distance
 
 VARIANTS = ("shard_on_block_mx", "shard_on_i_mx", "shard_on_i_mx_hybrid")
 MX = Case(target="trn3", weights="mxfp4", T=150, H=512, I=96, E=3)

@@ -7,7 +7,7 @@ from support.case import Case, cases
 from support.launch import assert_same_bits, check, plan_of
 
 from nkimoe import ExpertAffinityScaleMode
-from nkimoe import plan as plans
+from nkimoe.planning import plan as plans
 
 NO_SCALE, POST_SCALE, PRE_SCALE, PRE_SCALE_DELAYED = ExpertAffinityScaleMode
 FEW = Case(T=70, E=2, K=1)

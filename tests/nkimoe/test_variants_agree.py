@@ -18,7 +18,7 @@ from support.inputs import build_inputs, route
 from support.launch import assert_matches_reference, assert_same_bits, run
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
-from nkimoe.tolerance import distance, tolerance
+from nkimoe.reference.tolerance import distance, tolerance
 
 EXACT = Case(T=200, H=256, I=80, E=3, K=1, values="dyadic", activation=ActFnType.ReLU)
 ROUNDED = Case(T=200, H=256, I=208, E=3, K=2, gate_upper=1.0, up_lower=-1.0)

@@ -258,7 +258,7 @@ def test_an_import_of_a_lower_layer_is_allowed(module: str, source: str) -> None
         ("nkisim.operations.checks", "from nkisim.instructions import activation", "nkisim.instructions.activation"),
         ("nkisim.observe.races", "from nkisim.instructions import table", "nkisim.instructions.table"),
         ("nkisim.nki.isa", "from nkisim import Simulator", "nkisim.Simulator"),
-        ("nkisim.simulator", "from nkimoe.plan import explain", "nkimoe.plan.explain"),
+        ("nkisim.simulator", "from nkimoe.planning.plan import explain", "nkimoe.planning.plan.explain"),
         ("nkisim.memory.door", "import nkimoe", "nkimoe"),
     ],
 )
@@ -275,7 +275,7 @@ def test_a_relative_import_in_a_package_file_starts_at_the_package() -> None:
     "source",
     [
         "import nki.isa as nisa\nimport nki.language as nl",
-        "from nkimoe.problem import Problem\nfrom nkimoe import tiling",
+        "from nkimoe.planning.problem import Problem\nfrom nkimoe.planning import tiling",
         "from . import gather_tokens\nfrom ..schedules.static import run",
         "import math\nfrom dataclasses import dataclass",
     ],

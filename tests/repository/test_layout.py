@@ -21,9 +21,9 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "nkimoe/moe_cte.py:moe_cte",
     "nkimoe/moe_cte_backward.py:moe_cte_backward",
     "nkimoe/pytorch/blockwise.py:",
-    "nkimoe/reference.py:",
-    "nkimoe/reference_backward.py:",
-    "nkimoe/reference_mx.py:",
+    "nkimoe/reference/forward.py:",
+    "nkimoe/reference/backward.py:",
+    "nkimoe/reference/mx.py:",
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}
 
@@ -149,10 +149,10 @@ def test_every_kind_of_parameter_counts_except_self(signature: str, count: int) 
 @pytest.mark.parametrize(
     ("path", "found"),
     [
-        ("nkimoe/plan.py", ["moe_cte: 9 parameters"]),
+        ("nkimoe/planning/plan.py", ["moe_cte: 9 parameters"]),
         ("nkimoe/moe_cte.py", []),
-        ("nkimoe/reference.py", []),
-        ("nkimoe/reference.pyx", ["moe_cte: 9 parameters"]),
+        ("nkimoe/reference/forward.py", []),
+        ("nkimoe/reference/forward.pyx", ["moe_cte: 9 parameters"]),
         ("simulate/nkisim/instructions/activation.py", []),
         ("simulate/nkisim/instructions.py", ["moe_cte: 9 parameters"]),
     ],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nkimoe.tolerance import tolerance
+from nkimoe.reference.tolerance import tolerance
 from support.inputs import DTYPES
 from support.launch import Outcome, reference_checkpoints
 from support.tolerance import assert_close

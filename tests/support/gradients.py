@@ -10,12 +10,12 @@ import numpy.typing as npt
 
 import nkisim
 from nkimoe import moe_cte_backward
-from nkimoe.backward.plan import BackwardPlan, make_backward_plan
-from nkimoe.backward.request import BackwardRequest
-from nkimoe.backward.tolerance import gradient_tolerance
-from nkimoe.reference_backward import moe_cte_backward_reference
+from nkimoe.planning.backward.plan import BackwardPlan, make_backward_plan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.targets import TARGETS
+from nkimoe.reference.backward import moe_cte_backward_reference
+from nkimoe.reference.gradient_tolerance import gradient_tolerance
 from nkimoe.spec import MoECTEImplementation, MoECTESpec
-from nkimoe.targets import TARGETS
 from support.case import Case
 from support.inputs import DTYPES, build_inputs
 from support.launch import reference_checkpoints

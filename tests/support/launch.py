@@ -11,12 +11,12 @@ import numpy.typing as npt
 
 import nkisim
 from nkimoe import moe_cte
-from nkimoe.plan import Plan, make_plan
+from nkimoe.planning.plan import Plan, make_plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import TARGETS
 from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
-from nkimoe.reference_mx import moe_cte_mx_reference
-from nkimoe.request import Request
-from nkimoe.targets import TARGETS
-from nkimoe.tolerance import mx_tolerance, tolerance
+from nkimoe.reference.mx import moe_cte_mx_reference
+from nkimoe.reference.tolerance import mx_tolerance, tolerance
 from nkisim.observe import Observer
 from support.case import Case
 from support.inputs import build_inputs

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkimoe.tolerance import Tolerance, distance
+from nkimoe.reference.tolerance import Tolerance, distance
 
 Floats = npt.NDArray[np.float32]
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.block_program import run_steps
 from nkimoe.kernels.backward.layer import BackwardLayer
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
 
 
 def run(request: BackwardRequest, plan: BackwardPlan) -> tuple[Any, ...]:

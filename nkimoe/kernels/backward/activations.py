@@ -8,12 +8,12 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
-from nkimoe.backward.tiling import ACTIVATION_SETS
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.stages.gather_tokens import clear
-from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.backward.tiling import ACTIVATION_SETS
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
 class Activations:

@@ -7,10 +7,10 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.zeros import WIDTH, Zeros, clear_rows
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.tiling import PARTITIONS
 
 
 class AffinityGradient:

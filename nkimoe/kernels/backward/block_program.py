@@ -19,7 +19,7 @@ from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.token_rows import turn_rows
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.dense.contract import contract
-from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
 class FirstHalf:

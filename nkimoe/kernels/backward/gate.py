@@ -7,10 +7,10 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan, Limits
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.slopes import value_and_slope
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.backward.plan import BackwardPlan, Limits
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS
 
 
 class Gate:

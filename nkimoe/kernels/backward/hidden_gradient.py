@@ -8,14 +8,14 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.zeros import Zeros
 from nkimoe.kernels.stages.dense.contract import contract
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.update_output import Slab
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 SUMMED = 2048  # columns of the slabs that are added at a time
 LOADED_AHEAD = 2  # sums whose terms are on their way

@@ -7,9 +7,6 @@ from typing import Any
 
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
-from nkimoe.backward.tiling import D_OUTPUT_SETS, TOKEN_SETS
 from nkimoe.kernels.backward.activations import Activations
 from nkimoe.kernels.backward.affinity_gradient import AffinityGradient
 from nkimoe.kernels.backward.hidden_gradient import HiddenGradient
@@ -18,6 +15,9 @@ from nkimoe.kernels.backward.token_rows import TokenRows, TokenRowsAndOnes
 from nkimoe.kernels.backward.weight_gradients import Targets, WeightGradients
 from nkimoe.kernels.backward.weights import Weights
 from nkimoe.kernels.backward.zeros import Zeros, clear_gates, clear_unused_experts
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.backward.tiling import D_OUTPUT_SETS, TOKEN_SETS
 
 
 @dataclass(frozen=True)

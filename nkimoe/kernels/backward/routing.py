@@ -9,11 +9,11 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan, OwnBlocks
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_ids, unless_equal
-from nkimoe.tiling import PARTITIONS, Span, spans
+from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 @dataclass(frozen=True)

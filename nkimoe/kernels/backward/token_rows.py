@@ -10,7 +10,7 @@ import nki.isa as nisa
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
-from nkimoe.tiling import PARTITIONS, spans
+from nkimoe.planning.tiling import PARTITIONS, spans
 
 
 def clear_but_for_a_one(tile: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import PSUM_BANK_BYTES, spans
+from nkimoe.planning.tiling import PSUM_BANK_BYTES, spans
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 

@@ -8,13 +8,13 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import Step, experts_everywhere
 from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
 from nkimoe.kernels.stages.gather_tokens import clear
 from nkimoe.kernels.stages.load_routing import unless_equal
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 
 GATE_UP, DOWN = 0, 1
 ROUNDED = 4  # tiles of rows of H that are rounded at a time

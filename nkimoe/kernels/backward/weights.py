@@ -12,12 +12,12 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.plan import BackwardPlan
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import Step
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
-from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.backward.plan import BackwardPlan
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
 class Weights:

@@ -7,10 +7,10 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.backward.request import BackwardRequest
 from nkimoe.kernels.backward.routing import experts_everywhere
 from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
-from nkimoe.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 WIDTH = 1024  # of the tile that zeros are read from, again and again
 

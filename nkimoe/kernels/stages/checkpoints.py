@@ -12,10 +12,10 @@ import nki.language as nl
 from nkimoe.kernels.stages.element_steps import apply_steps
 from nkimoe.kernels.stages.exchange import Result
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.plan import Plan
-from nkimoe.request import Request
-from nkimoe.shares import Share
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 Projections = Iterator[tuple[Any, ...]]
 

@@ -8,7 +8,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 Result = tuple[int, Span, Any]
 """(token tile, columns of H, fp32 [128, columns])."""

@@ -12,10 +12,10 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.dequantise import GATE
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.request import Request
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import ActFnType
-from nkimoe.tiling import PARTITIONS
-from nkimoe.variants import VARIANTS
 
 ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
     ActFnType.SiLU: (nl.silu,),

@@ -8,8 +8,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
-from nkimoe.request import Request
-from nkimoe.tiling import PARTITIONS, Span
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 def clear(tile: Any) -> None:

@@ -9,10 +9,10 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.problem import Problem
-from nkimoe.request import Request
-from nkimoe.shares import BlockRange
-from nkimoe.tiling import PARTITIONS, ROUTING_COLUMNS, Span
+from nkimoe.planning.problem import Problem
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import BlockRange
+from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span
 
 
 @dataclass(frozen=True)

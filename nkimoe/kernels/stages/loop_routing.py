@@ -9,9 +9,9 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_ids, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
-from nkimoe.plan import Plan
-from nkimoe.request import Request
-from nkimoe.tiling import PARTITIONS, ROUTING_COLUMNS, Span, ceil_div, spans
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span, ceil_div, spans
 
 
 class LoopBlocks:

@@ -13,9 +13,9 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting
-from nkimoe.request import Request
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.spec import ExpertAffinityScaleMode
-from nkimoe.tiling import PARTITIONS, Span
 
 
 class Scaling:

@@ -11,7 +11,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.tiling import PARTITIONS, Span, Tiling, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 Inputs = Unquantised | Quantised
 

@@ -13,11 +13,11 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
-from nkimoe.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
-from nkimoe.problem import Problem
-from nkimoe.request import Request
-from nkimoe.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
-from nkimoe.variants import DENSE, MX
+from nkimoe.planning.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.planning.problem import Problem
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+from nkimoe.planning.variants import DENSE, MX
 
 Room = Callable[[Any], tuple[Any, Any]]
 """From an index tile to a tile for those rows, and how results go into it."""

@@ -9,8 +9,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.routing.on_device.listed import load_ids, numbers
-from nkimoe.tiling import PARTITIONS, Span, spans
 
 
 @nki.jit

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import ceil_div
+from nkimoe.planning.tiling import ceil_div
 
 AT_ONCE = 8
 MASKED = -3.0e38  # instead of -inf: 0 * MASKED is 0, and what was found already is smaller still

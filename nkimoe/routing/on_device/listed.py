@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 def numbers(count: int) -> Any:

@@ -14,9 +14,9 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 from nkimoe.routing.mapping import static_block_count
 from nkimoe.routing.on_device.listed import at_ids, is_listed, load_ids, numbers, own_numbers
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 LARGEST_SLOT = 1 << 24  # up to here integers are exact in fp32

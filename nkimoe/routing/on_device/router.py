@@ -9,12 +9,12 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import RequestError, require
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.routing.on_device.groups import in_top_groups
 from nkimoe.routing.on_device.largest import MASKED, Largest, copy_where, largest
 from nkimoe.routing.on_device.listed import at_ids, numbers
 from nkimoe.routing.on_device.scores import SCORES, weights_of
 from nkimoe.routing.rule import RoutingRule
-from nkimoe.tiling import PARTITIONS, Span, spans
 
 FLOATS = ("float32", "bfloat16", "float16")
 MOST_EXPERTS = 4096  # a tile of 128 tokens takes some ten rows of fp32 of each partition

@@ -12,8 +12,9 @@ from nkimoe.cli import json_report
 from nkimoe.cli.main import main
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
+from nkimoe.routing import RoutingRule
 
-TINY = Model(H=256, I=192, E=8, K=2, source="made up")
+TINY = Model(H=256, I=192, E=8, routing=RoutingRule(2), source="made up")
 KEYS = {
     "schema_version", "toolchain", "target", "lnc", "variant", "problem", "weights", "correct", "predicted",
     "what_if_us", "findings", "wall_s",
@@ -60,7 +61,7 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert 0 < predicted["fraction_of_roofline"] < 1
     useful = 6 * 100 * 2 * 256 * 96
     assert predicted["tflops"] == pytest.approx(useful / predicted["latency_us"] / 1e6)
-    assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 78.6))
+    assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 2 * 128 * 128 * 2.4e-3))
     assert set(predicted["engines"]["tensor"]) == {"busy_us", "utilization", "instructions"}
     assert sum(predicted["provenance"].values()) == pytest.approx(1)
     assert list(tmp_path.iterdir()) == [target]
@@ -76,7 +77,7 @@ def test_two_runs_give_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = Model(H=200, I=90, E=4, K=2, source="made up", biases=True, limit=7.0, up_shift=1.0)
+    small = Model(H=200, I=90, E=4, routing=RoutingRule(2), source="made up", biases=True, limit=7.0, up_shift=1.0)
     monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
     result = nkimoe("run", "--model", "gpt-oss-20b", "--tp", "1", "--tokens", "60", "--lnc", "1")
     assert result.exit_code == 0, result.output
@@ -121,7 +122,7 @@ def test_run_refuses_what_it_cannot_do_with_status_2_and_says_why(arguments: tup
 def test_mx_runs_on_trn3_and_says_how_far_unquantised_activations_are(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str, variant: str
 ) -> None:
-    small = Model(H=600, I=150, E=4, K=2, source="made up", biases=True, limit=7.0, up_shift=1.0)
+    small = Model(H=600, I=150, E=4, routing=RoutingRule(2), source="made up", biases=True, limit=7.0, up_shift=1.0)
     monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
     sizes = ("--model", "gpt-oss-20b", "--tp", "2", "--tokens", "60", "--json", str(tmp_path / "r.json"))
     result = nkimoe("run", *sizes, "--weights", weights, "--variant", variant, "--target", "trn3")
@@ -181,7 +182,7 @@ def test_explain_plans_fp8() -> None:
 def test_fp8_runs_and_predicts_without_numbers_what_a_full_run_does(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, weights: str, target: str
 ) -> None:
-    small = Model(H=200, I=150, E=3, K=2, source="made up", biases=True, limit=7.0, up_shift=1.0)
+    small = Model(H=200, I=150, E=3, routing=RoutingRule(2), source="made up", biases=True, limit=7.0, up_shift=1.0)
     monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
     options = ("--model", "gpt-oss-20b", "--tp", "2", "--tokens", "60", "--weights", weights, "--target", target)
     reports = []

@@ -4,8 +4,9 @@ import pytest
 
 from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.models import MODELS, Model
+from nkimoe.routing import RoutingRule
 
-SMALL = Model(H=256, I=64, E=5, K=2, source="made up")
+SMALL = Model(H=256, I=64, E=5, routing=RoutingRule(2), source="made up")
 
 
 @pytest.mark.parametrize("block_size", [64, 200])

@@ -10,8 +10,8 @@ from support.inputs import build_inputs
 
 import nkisim
 from nkimoe import QuantizationType, moe_cte
-from nkimoe.reference_mx import moe_cte_mx_reference
-from nkimoe.tolerance import distance, tolerance
+from nkimoe.reference.mx import moe_cte_mx_reference
+from nkimoe.reference.tolerance import distance, tolerance
 from nkimoe.weights import dense_arguments
 
 CASE = Case(variant="shard_on_block_mx", target="trn3", weights="mxfp4", T=60, H=512, I=96, E=2, K=1)

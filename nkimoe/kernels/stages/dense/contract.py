@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import nki.isa as nisa
 
-from nkimoe.tiling import PARTITIONS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 class Step(NamedTuple):

@@ -12,7 +12,7 @@ from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
 from nkimoe.kernels.stages.dense.pieces import Vector
 from nkimoe.kernels.stages.element_steps import Steps
 from nkimoe.kernels.stages.exchange import Result
-from nkimoe.tiling import Span
+from nkimoe.planning.tiling import Span
 
 GATE, UP = 0, 1
 Inputs = Unquantised | Quantised

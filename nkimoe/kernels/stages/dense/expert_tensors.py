@@ -13,11 +13,11 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.dense.pieces import Piece, Vector
-from nkimoe.plan import Plan
-from nkimoe.quantization import ROW, Matrix, Scale
-from nkimoe.request import Request
-from nkimoe.shares import Share
-from nkimoe.tiling import PARTITIONS, Span, ceil_div
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.quantization import ROW, Matrix, Scale
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
 
 @dataclass(frozen=True)

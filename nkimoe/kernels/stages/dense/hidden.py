@@ -7,7 +7,7 @@ from typing import Any
 import nki.language as nl
 
 from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
-from nkimoe.tiling import PARTITIONS, ceil_div
+from nkimoe.planning.tiling import PARTITIONS, ceil_div
 
 
 class Hidden:

@@ -8,8 +8,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.dense.pieces import Vector
-from nkimoe.quantization import LARGEST_FP8
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.quantization import LARGEST_FP8
+from nkimoe.planning.tiling import PARTITIONS
 
 
 class Unquantised:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.tiling import PARTITIONS, Span, ceil_div
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
 
 class Piece(NamedTuple):

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 
 def project_down(

@@ -12,7 +12,7 @@ from nkimoe.kernels.stages.dense.weights import ExpertWeights
 from nkimoe.kernels.stages.element_steps import Steps
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.scale_by_affinity import scale_columns
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 
 @dataclass(frozen=True)

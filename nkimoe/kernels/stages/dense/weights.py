@@ -13,11 +13,11 @@ from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
 from nkimoe.kernels.stages.dense.pieces import Piece, Pieces, Vector
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.plan import Plan
-from nkimoe.quantization import Matrix, down_of, gate_up_of
-from nkimoe.request import Request
-from nkimoe.shares import Share
-from nkimoe.tiling import Span, spans
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.quantization import Matrix, down_of, gate_up_of
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import Span, spans
 
 
 class ExpertWeights:
@@ -133,7 +133,7 @@ def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[Piece]:
 def down_pieces(H: int, share: Share, width: int, ahead: int) -> list[Piece]:
     """All rows of some columns of H; the other core's columns run `ahead` of the own ones they are swapped for.
 
-    >>> from nkimoe.shares import BlockRange
+    >>> from nkimoe.planning.shares import BlockRange
     >>> share = Share(BlockRange(0, 1, 1), Span(0, 128), Span(256, 256), Span(256, 256))
     >>> [tuple(piece.columns) for piece in down_pieces(512, share, 128, 1)]
     [(0, 128), (256, 128), (128, 128), (384, 128)]

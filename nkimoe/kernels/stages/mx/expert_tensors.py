@@ -18,9 +18,9 @@ from nkimoe.kernels.stages.dense.expert_tensors import ExpertTensors, of_expert
 from nkimoe.kernels.stages.dense.pieces import Piece, Vector
 from nkimoe.kernels.stages.mx.operands import Operand
 from nkimoe.kernels.stages.mx.scales import PackedScales, ScaleRows, Scales, UnitScales, packed_shape
-from nkimoe.mx_quantization import MxMatrix
-from nkimoe.mx_tiling import QUARTERS, TILE, InnerTile, inner_groups
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.mx.quantization import MxMatrix
+from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 WIDEST = 2 * PSUM_COLUMNS  # columns of a moving operand
 

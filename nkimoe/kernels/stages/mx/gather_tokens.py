@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.kernels.stages.gather_tokens import TokenRows
-from nkimoe.mx_tiling import QUARTERS
-from nkimoe.request import Request
-from nkimoe.tiling import PARTITIONS, Span
+from nkimoe.planning.mx.tiling import QUARTERS
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 class QuarterRows(TokenRows):

@@ -8,8 +8,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.mx.inputs import Inputs
-from nkimoe.mx_tiling import QUADRANT, QUARTERS, InnerTile
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.mx.tiling import QUADRANT, QUARTERS, InnerTile
+from nkimoe.planning.tiling import PARTITIONS
 
 
 class Hidden:

@@ -10,7 +10,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.dense.pieces import Vector
 from nkimoe.kernels.stages.mx.operands import Operand, cleared, unit_scales
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.tiling import PARTITIONS
 
 
 class Blockwise:

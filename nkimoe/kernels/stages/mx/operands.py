@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.mx_tiling import QUADRANT
-from nkimoe.tiling import PARTITIONS
+from nkimoe.planning.mx.tiling import QUADRANT
+from nkimoe.planning.tiling import PARTITIONS
 
 ONE = 127  # the scale code of 2**0
 SCALE_ROWS = 4  # rows of a quadrant that hold the scales of its 32 packed rows

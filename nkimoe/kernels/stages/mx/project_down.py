@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import Operand, multiply
-from nkimoe.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 COLUMNS = 2 * PSUM_COLUMNS  # half as many passes to get results out of PSUM
 

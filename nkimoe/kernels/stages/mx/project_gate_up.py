@@ -12,8 +12,8 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.expert_tensors import GateUp
 from nkimoe.kernels.stages.mx.operands import Operand, multiply
 from nkimoe.kernels.stages.scale_by_affinity import scale_columns
-from nkimoe.mx_tiling import QUARTERS
-from nkimoe.tiling import PSUM_COLUMNS, Span, spans
+from nkimoe.planning.mx.tiling import QUARTERS
+from nkimoe.planning.tiling import PSUM_COLUMNS, Span, spans
 
 
 def project_gate_up(

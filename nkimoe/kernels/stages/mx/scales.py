@@ -8,8 +8,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, cleared, scale_runs, unit_scales
-from nkimoe.mx_tiling import QUADRANT, InnerTile
-from nkimoe.tiling import PARTITIONS, Span, ceil_div
+from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
 NOBODY = 1 << 23  # a row behind the last one, whatever the expert; exact in fp32
 SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions

@@ -12,8 +12,8 @@ from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.inputs import Inputs
 from nkimoe.kernels.stages.mx.operands import Operand
-from nkimoe.mx_tiling import QUARTERS, TILE
-from nkimoe.tiling import PARTITIONS, Span, Tiling, spans
+from nkimoe.planning.mx.tiling import QUARTERS, TILE
+from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 
 class TokenColumns:

@@ -9,12 +9,12 @@ from nkimoe.kernels.stages.dense.pieces import Pieces, Vector
 from nkimoe.kernels.stages.mx.expert_tensors import GateUpPiece, MxExpertTensors
 from nkimoe.kernels.stages.mx.hidden import Hidden
 from nkimoe.kernels.stages.mx.inputs import Blockwise, Inputs, Static
-from nkimoe.mx_quantization import mx_down_of, mx_gate_up_of
-from nkimoe.mx_tiling import TILE, inner_tiles
-from nkimoe.plan import Plan
-from nkimoe.request import Request
-from nkimoe.shares import Share
-from nkimoe.tiling import spans
+from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
+from nkimoe.planning.mx.tiling import TILE, inner_tiles
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import spans
 
 
 class ExpertWeights(dense.ExpertWeights):

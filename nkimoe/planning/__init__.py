@@ -1,0 +1,1 @@
+"""What is decided before the first instruction: request -> problem -> rules -> tiling -> plan."""

@@ -1,0 +1,239 @@
+"""Checks of input values on the host, before anything runs: what no shape can tell.
+
+Every host door calls this: the command line, simulated launches, framework integrations. A device caller may.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from nkimoe.errors import InputError
+from nkimoe.planning.shares import block_range
+from nkimoe.spec import MoECTEImplementation, ShardOnBlockConfig, SkipMode
+
+FINITE = (
+    "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
+    "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
+)  # fmt: skip
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def checked_before_launch(check: Callable[..., None]) -> Callable[[Kernel], Kernel]:
+    """A decorator: the simulator calls `check` with the host arrays before anything of the kernel runs."""
+
+    def attach(kernel: Kernel) -> Kernel:
+        kernel.check_inputs = check  # type: ignore[attr-defined]
+        return kernel
+
+    return attach
+
+
+def check_inputs(**arguments: Any) -> None:
+    """Check the values of `moe_cte`'s arguments; tensors are NumPy arrays, absent ones are skipped.
+
+    Arguments of wrong types or sizes pass: values mean nothing then, and `validate` reports what is wrong.
+
+    Raises:
+        InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
+            pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
+    """
+    _check_int32(arguments)
+    if not _is_well_formed(arguments):
+        return
+    skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
+    rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
+    tokens = rows if skip_token else rows - 1
+    ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
+    _check_finite(arguments)
+    _check_block_scales(arguments)
+    _check_fits_fp16(arguments)
+    _check_ids(ids, tokens, skip_token)
+    _check_range("block_to_expert", block_to_expert, 0, experts - 1)
+    _check_unique_in_blocks(ids, arguments["block_size"], tokens)
+    _check_one_writer(arguments, ids, tokens)
+    _check_own_blocks(arguments, block_to_expert)
+    _check_positive(arguments)
+    if arguments.get("conditions") is not None:
+        _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
+    if not skip_token:
+        _check_pad_row(arguments, experts)
+
+
+def _check_int32(arguments: dict[str, Any]) -> None:
+    for name in ("token_position_to_id", "block_to_expert", "conditions"):
+        dtype = str(getattr(arguments.get(name), "dtype", "int32"))
+        if dtype != "int32":
+            raise InputError(name, "is int32", dtype, "Cast it.")
+
+
+def _is_well_formed(arguments: dict[str, Any]) -> bool:
+    """Whether sizes and types say how to read the values."""
+    hidden, weight, block_size = (arguments[n] for n in ("hidden_states", "gate_up_proj_weight", "block_size"))
+    ids, experts = arguments["token_position_to_id"], arguments["block_to_expert"]
+    tensors = (hidden, weight, ids, experts, arguments["expert_affinities_masked"])
+    return bool(
+        all(hasattr(tensor, "shape") and hasattr(tensor, "dtype") for tensor in tensors)
+        and isinstance(arguments.get("skip_dma"), SkipMode | None)
+        and isinstance(getattr(arguments.get("spec"), "shard_on_block", None), ShardOnBlockConfig | None)
+        and isinstance(block_size, (int, np.integer))
+        and block_size > 0
+        and len(hidden.shape) == 2
+        and len(weight.shape) > 0
+        and arguments["expert_affinities_masked"].size == hidden.shape[0] * weight.shape[0] > 0
+        and ids.size == experts.size * block_size
+        and all(str(tensor.dtype).startswith(("int", "uint")) for tensor in (ids, experts))
+    )
+
+
+_INFINITE_BITS = {
+    "bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000, "float8_e4m3": 0x78, "float8_e5m2": 0x7C,
+    "float8_e4m3fn": 0x7F,
+}  # fmt: skip
+"""Bit pattern of +infinity (of NaN in a type without it); every larger positive pattern is a NaN."""
+
+
+def _check_finite(arguments: dict[str, Any]) -> None:
+    for name in FINITE:
+        values = arguments.get(name)
+        if values is None or not hasattr(values, "dtype"):
+            continue
+        if str(values.dtype) not in _INFINITE_BITS or _is_finite(values):
+            continue
+        flat = values.reshape(-1)
+        bad = np.flatnonzero(~np.isfinite(flat))
+        place = tuple(int(i) for i in np.unravel_index(int(bad[0]), values.shape))
+        raise InputError(name, "is finite", f"{flat[bad[0]]} at {place}", f"Clean the {bad.size} bad elements.")
+
+
+def _is_finite(values: Any) -> bool:
+    """Compares bit patterns, as integers with and without sign: two quick passes and no temporary array."""
+    limit, bits = _INFINITE_BITS[str(values.dtype)], values.itemsize * 8
+    signed, unsigned = values.view(f"int{bits}"), values.view(f"uint{bits}")
+    return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
+
+
+def _check_block_scales(arguments: dict[str, Any]) -> None:
+    """The scale code 255 is NaN."""
+    for name in ("gate_up_proj_scale", "down_proj_scale"):
+        scale = arguments.get(name)
+        if scale is not None and str(scale.dtype) in ("uint8", "float8_e8m0fnu") and scale.size:
+            bad = np.flatnonzero(scale.view(np.uint8) == 255)
+            if bad.size:
+                place = tuple(int(i) for i in np.unravel_index(int(bad[0]), scale.shape))
+                raise InputError(name, "is finite", f"a code of 255 at {place}", "Quantise the weights again.")
+
+
+def _check_fits_fp16(arguments: dict[str, Any]) -> None:
+    """Tensors that are cast to fp16 on chip must not overflow there."""
+    if str(arguments.get("compute_dtype")) != "float16":
+        return
+    largest = float(np.finfo(np.float16).max)
+    for name in FINITE:
+        values = arguments.get(name)
+        if values is not None and str(values.dtype) in _INFINITE_BITS and values.dtype != np.float16 and values.size:
+            found = max(float(values.max()), -float(values.min()))
+            if found > largest:
+                raise InputError(
+                    name, f"is at most {largest:g} when compute_dtype is float16", f"{found:g}", "Use bfloat16."
+                )
+
+
+def _check_range(name: str, values: Any, low: int, high: int) -> None:
+    bad = np.flatnonzero((values < low) | (values > high))
+    if bad.size:
+        raise InputError(
+            name, f"holds values from {low} to {high}", f"{int(values[bad[0]])} at {int(bad[0])}",
+            "Build the mapping with nkimoe.routing.build_block_mapping.",
+        )  # fmt: skip
+
+
+def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:
+    if not skip_token and np.any(ids == -1):
+        raise InputError(
+            "token_position_to_id", f"marks pads by {tokens}, the pad row, when skip_dma.skip_token is False",
+            f"-1 at {int(np.flatnonzero(ids == -1)[0])}",
+            "Pass skip_dma=SkipMode(skip_token=True), or build the mapping with skip_token=False.",
+        )  # fmt: skip
+    if skip_token:
+        _check_range("token_position_to_id", ids, -1, tokens - 1)
+    else:
+        _check_range("token_position_to_id", ids, 0, tokens)
+
+
+def _check_unique_in_blocks(ids: Any, block_size: int, tokens: int) -> None:
+    """A token has at most one slot in a block: two would update one output row in the same scatter."""
+    ordered = np.sort(ids.reshape(-1, block_size), axis=1)
+    twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0) & (ordered[:, 1:] < tokens)
+    if twice.any():
+        block, at = (int(i) for i in np.argwhere(twice)[0])
+        raise InputError(
+            "token_position_to_id", "names a token once a block", f"{int(ordered[block, at])} twice in block {block}",
+            "Route a token to distinct experts.",
+        )  # fmt: skip
+
+
+def _check_one_writer(arguments: dict[str, Any], ids: Any, tokens: int) -> None:
+    """Without accumulation a token has one block; with non_overlapping_shards, blocks of one core."""
+    config = getattr(arguments.get("spec"), "shard_on_block", None)
+    real = ids[(ids >= 0) & (ids < tokens)]
+    if not arguments.get("is_tensor_update_accumulating", True) and np.unique(real).size != real.size:
+        token = int(np.flatnonzero(np.bincount(real) > 1)[0])
+        raise InputError(
+            "is_tensor_update_accumulating", "is True when a token has several blocks", f"False for token {token}",
+            "Pass True: overwriting would leave whichever block comes last.",
+        )  # fmt: skip
+    if config is not None and config.non_overlapping_shards:
+        blocks = ids.reshape(-1, arguments["block_size"])
+        halves = [blocks[block_range(config.block_sharding_strategy, len(blocks), 2, core).indices] for core in (0, 1)]
+        both = np.intersect1d(*(h[(h >= 0) & (h < tokens)] for h in halves))
+        if both.size:
+            raise InputError(
+                "spec.shard_on_block.non_overlapping_shards", "promises that no token has blocks on both cores",
+                f"token {int(both[0])} has", "Drop the promise.",
+            )  # fmt: skip
+
+
+def _check_own_blocks(arguments: dict[str, Any], block_to_expert: Any) -> None:
+    """In the capacity layout block b belongs to expert b."""
+    implementation = getattr(arguments.get("spec"), "implementation", None)
+    if implementation is MoECTEImplementation.shard_on_i_dropping:
+        wrong = np.flatnonzero(block_to_expert != np.arange(block_to_expert.size))
+        if wrong.size:
+            raise InputError(
+                "block_to_expert", "gives block b to expert b in shard_on_i_dropping",
+                f"{int(block_to_expert[wrong[0]])} at {int(wrong[0])}", "Reorder the blocks, or use shard_on_i.",
+            )  # fmt: skip
+
+
+def _check_positive(arguments: dict[str, Any]) -> None:
+    """Activations are divided by their scale."""
+    for name in ("gate_up_in_scale", "down_in_scale"):
+        scale = arguments.get(name)
+        if hasattr(scale, "dtype") and not np.all(np.asarray(scale) > 0):
+            raise InputError(name, "is positive", f"{float(np.asarray(scale).min()):g}", "Calibrate the activations.")
+
+
+def _check_conditions(conditions: Any) -> None:
+    _check_range("conditions", conditions, 0, 1)
+    if np.any(np.diff(conditions) > 0):
+        first = int(np.flatnonzero(np.diff(conditions) > 0)[0])
+        raise InputError("conditions", "is ones, then zeros", f"a one after a zero at {first + 1}", "Sort the blocks.")
+
+
+def _check_pad_row(arguments: dict[str, Any], experts: int) -> None:
+    for name, pad in (
+        ("hidden_states", arguments["hidden_states"][-1:]),
+        (
+            "expert_affinities_masked",
+            np.asarray(arguments["expert_affinities_masked"]).reshape(-1)[-experts:],
+        ),
+    ):
+        if np.any(np.asarray(pad) != 0):
+            raise InputError(
+                name, "ends in a pad row of zeros", "a nonzero pad row",
+                "Append a zero row, or use skip_dma=SkipMode(skip_token=True) with pad ids of -1.",
+            )  # fmt: skip

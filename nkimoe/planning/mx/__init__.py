@@ -1,0 +1,1 @@
+"""What planning knows of the MX formats."""

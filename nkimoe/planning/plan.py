@@ -1,0 +1,275 @@
+"""From a request to a plan: every decision the kernel takes before its first instruction, as one printable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nkimoe.errors import RequestError
+from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
+from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
+from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
+from nkimoe.planning.quantization import ROW, down_of, gate_up_of
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import (
+    BlockRange,
+    Share,
+    block_range,
+    half_of_each_block,
+    half_of_each_mx_block,
+    whole_blocks,
+    whole_mx_blocks,
+)
+from nkimoe.planning.targets import Target
+from nkimoe.planning.tiling import Demand, Tiling, ceil_div, choose_tiling
+from nkimoe.planning.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
+from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
+from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
+
+# From so many looped blocks on, two go in an iteration: at most one of them is in vain, a sixteenth of the work, and
+# half as many turns are paid. Chosen, not measured.
+LONG_LOOP = 16
+RESIDENT, STREAMED = "resident", "streamed"
+OVERWRITTEN, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
+    "overwritten", "accumulated", "accumulated by both cores", "a slab a core, added at the end",
+    "a slab a core, added at the end, all returned",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a request will be carried out.
+
+    Attributes:
+        weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large:
+            loaded in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
+        strategy: which blocks a core takes, if blocks are what cores split.
+        static_blocks: blocks, from the first, that run whatever `conditions` says.
+        loop_blocks: blocks of a core in an iteration of the device loop behind them.
+        keeps_gate_up, keeps_down: which activations are saved for the backward pass.
+        output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, or
+            in a slab a core.
+    """
+
+    variant: Variant
+    problem: Problem
+    target: Target
+    tiling: Tiling
+    weights: str
+    strategy: BlockShardStrategy
+    static_blocks: int
+    loop_blocks: int
+    keeps_gate_up: bool
+    keeps_down: bool
+    output: str
+
+    @property
+    def halves_intermediate(self) -> bool:
+        """Whether both cores work on every block, on half of I each."""
+        return halves_intermediate(self.variant, self.problem.cores)
+
+    def share_of(self, core: int) -> Share:
+        """What `core` does."""
+        return share_of(self.variant, self.problem, self.strategy, self.static_blocks, core)
+
+    def unrolled_of(self, core: int) -> BlockRange:
+        """The blocks `core` processes whatever `conditions` says."""
+        if self.halves_intermediate:
+            return BlockRange(0, 1, self.static_blocks)
+        return block_range(self.strategy, self.static_blocks, self.problem.cores, core)
+
+    def looped_of(self, core: int) -> BlockRange:
+        """The blocks `core` processes in a device loop, as far as `conditions` goes.
+
+        With HI_LO the second core begins behind what the first one takes of those that run.
+        """
+        cores = 1 if self.halves_intermediate else self.problem.cores
+        step = cores if self.strategy is BlockShardStrategy.PING_PONG else 1
+        first = self.static_blocks + (core % cores if step > 1 else 0)
+        return BlockRange(first, step, (self.problem.N - self.static_blocks + cores - 1 - core % cores) // cores)
+
+    def cleared_by(self, core: int) -> range:
+        """The blocks of the loop whose checkpoints `core` zeroes first."""
+        cores = 1 if self.halves_intermediate else self.problem.cores
+        return range(self.static_blocks + core % cores, self.problem.N, cores)
+
+    def blocks_processed(self, real: int) -> int:
+        """Blocks that the cores process if `conditions` names the first `real`: each core loops equally often."""
+        apart = 1 if self.halves_intermediate else self.problem.cores
+        iterations = ceil_div(max(real - self.static_blocks, 0), apart * self.loop_blocks)
+        return self.static_blocks + iterations * apart * self.loop_blocks
+
+    def blocks_of(self, core: int) -> BlockRange:
+        """The blocks `core` processes, in order."""
+        return self.share_of(core).blocks
+
+    def _loops(self) -> str:
+        dynamic = self.problem.N - self.static_blocks
+        return f"{self.static_blocks} always and up to {dynamic} in a device loop" if dynamic else "all unrolled"
+
+    def _kept(self) -> str:
+        kept = [name for name, keeps in (("gate/up", self.keeps_gate_up), ("down", self.keeps_down)) if keeps]
+        return f"; saves {' and '.join(kept)} activations" if kept else ""
+
+    def explain(self) -> str:
+        """The chain request -> problem -> tiling -> plan, for people."""
+        p, t = self.problem, self.tiling
+        own = self.share_of(0)
+        pieces = (
+            f"{t.gate_up_tiles} x {t.gate_up_columns} of {own.inner.size} gate/up columns by {t.gate_up_rows} rows, "
+            f"{t.down_tiles} x {t.down_columns} of {p.H} down columns on chip"
+        )
+        shares = ", ".join(f"core {c}: {self.blocks_of(c).count}" for c in range(p.cores))
+        split = "every block, half of I a core" if self.halves_intermediate else self.strategy.name
+        return "\n".join(
+            (
+                f"request  {self.variant.name} on {self.target.name}, {p.cores} core(s)",
+                f"         {self.variant.split} split, {self.variant.schedule} schedule, {self.variant.numerics}",
+                f"problem  T={p.T} H={p.H} I={p.I} E={p.E} B={p.B} N={p.N} (rows {p.rows})",
+                f"tiling   {t.token_tiles * 128} tokens at a time; {pieces}",
+                f"         rows of H in groups of {t.row_group}; {t.transposes_per_bank} transposes a PSUM bank",
+                f"         SBUF about {t.sbuf_bytes} of {self.target.sbuf_bytes} bytes a partition",
+                f"plan     weights {self.weights}, blocks {split} ({shares}), {self._loops()}",
+                f"         output {self.output}{self._kept()}",
+            )
+        )
+
+
+def make_plan(request: Request, cores: int, target: Target) -> Plan:
+    """Validate `request` and decide how to run it.
+
+    Raises:
+        RequestError: the request cannot be honoured.
+    """
+    check_option_types(request)
+    variant = choose_variant(request)
+    check_weight_form(request, variant)
+    problem = Problem.from_tensors(
+        request.hidden_states,
+        request.gate_up_proj_weight,
+        request.down_proj_weight,
+        request.token_position_to_id,
+        request.block_size,
+        request.skip_dma.skip_token,
+        cores,
+        WEIGHT_LAYOUTS[variant.numerics],
+    )
+    validate(request, problem, variant, target)
+    strategy = BlockShardStrategy.PING_PONG
+    if request.spec.shard_on_block is not None:
+        strategy = request.spec.shard_on_block.block_sharding_strategy
+    static_blocks = _static_blocks(request, problem, variant)
+    share = share_of(variant, problem, strategy, static_blocks, 0)
+    tiling = _tiling(request, problem, variant, share, target)
+    keeps = request.keeps_activations or variant.schedule == DROPPING
+    return Plan(
+        variant, problem, target, tiling, _weights(request, problem, tiling), strategy,
+        static_blocks=static_blocks, loop_blocks=2 if problem.N - static_blocks >= LONG_LOOP else 1,
+        keeps_gate_up=keeps,
+        keeps_down=keeps and not request.affinity_multiplies_on_i,
+        output=_output(request, cores),
+    )  # fmt: skip
+
+
+def halves_intermediate(variant: Variant, cores: int) -> bool:
+    """One core has nothing to split."""
+    return cores > 1 and variant.split == INTERMEDIATE
+
+
+def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, static_blocks: int, core: int) -> Share:
+    """What `core` does."""
+    if halves_intermediate(variant, problem.cores):
+        return (half_of_each_mx_block if variant.is_mx else half_of_each_block)(problem, core)
+    n = static_blocks if variant.split == BLOCKS else problem.N
+    blocks = block_range(strategy, n, problem.cores, core)
+    return (whole_mx_blocks if variant.is_mx else whole_blocks)(problem, blocks)
+
+
+def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, target: Target) -> Tiling:
+    if variant.is_mx:
+        return choose_mx_tiling(problem, _mx_demand(request, variant, problem, share), target.sbuf_bytes)
+    return choose_tiling(problem, _demand(request, share), target.sbuf_bytes)
+
+
+def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Share) -> MxDemand:
+    inner = [share]
+    if halves_intermediate(variant, problem.cores):
+        inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
+    gate_up, down = mx_gate_up_of(request), mx_down_of(request)
+    has_row_scale = down.scale is not None and down.scale.layout == ROW
+    tiles = [inner_tiles(problem.I, each.inner) for each in inner]
+    return MxDemand(
+        tiles=max(len(each) for each in tiles),
+        columns=max(sum(QUARTERS * tile.width for tile in each) for each in tiles),
+        gathered=share.gathered.size,
+        written=share.written.size,
+        peers=problem.H // share.written.size - 1,
+        blocks=share.blocks.count,
+        item=COMPUTE_DTYPES[str(request.compute_dtype)],
+        gate_up_bytes=gate_up.bytes_on_chip,
+        down_bytes=down.bytes_on_chip,
+        per_column=(0 if request.down_proj_bias is None else 2) + 4 * has_row_scale,
+    )
+
+
+def _demand(request: Request, share: Share) -> Demand:
+    """What a core with this share has to hold."""
+    item = COMPUTE_DTYPES[str(request.compute_dtype)]
+    gate_up, down = gate_up_of(request), down_of(request)
+    scales_rows = request.expert_affinities_scaling_mode is ExpertAffinityScaleMode.PRE_SCALE
+    has_row_scale = down.scale is not None and down.scale.layout == ROW
+    return Demand(
+        inner=share.inner.size,
+        gathered=share.gathered.size,
+        written=share.written.size,
+        peers=int(request.hidden_states.shape[1]) // share.written.size - 1,
+        blocks=share.blocks.count,
+        item=item,
+        gate_up_item=1 if gate_up.is_fp8 else item,
+        down_item=1 if down.is_fp8 else item,
+        per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
+        scaled_row=share.gathered.size * item if scales_rows else 0,
+    )
+
+
+def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
+    """All blocks but as many as there are experts, if others may be left out: at least those hold tokens.
+
+    Where blocks are split: as the options say; else as many as top_k tokens on one of ep_degree ranks fill at least.
+    """
+    if variant.schedule != HYBRID or request.conditions is None:
+        return problem.N
+    if variant.split == BLOCKS:
+        options = request.block_options
+        if options.n_static_blocks >= 0:
+            return options.n_static_blocks
+        if options.n_dynamic_blocks >= 0:
+            return max(problem.N - options.n_dynamic_blocks, 0)
+        return min(problem.T * options.top_k // (options.ep_degree * problem.B), problem.N)
+    given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
+    return max(problem.N - problem.E, 0) if given is None else given
+
+
+def _output(request: Request, cores: int) -> str:
+    if not request.is_tensor_update_accumulating:
+        return OVERWRITTEN
+    config = request.spec.shard_on_block
+    if config is None:
+        return ACCUMULATED
+    if config.per_core_output:
+        return SLABS_RETURNED
+    if cores == 1:
+        return ACCUMULATED
+    return SHARED if config.non_overlapping_shards else SLABS
+
+
+def _weights(request: Request, problem: Problem, tiling: Tiling) -> str:
+    if tiling.weights_fit:
+        return RESIDENT
+    if request.skip_dma.skip_weight:
+        raise RequestError(
+            "skip_dma.skip_weight",
+            "needs an expert's weights to fit in SBUF",
+            f"I={problem.I}, H={problem.H}",
+            "Pass skip_weight=False, or split I over more ranks.",
+        )
+    return STREAMED

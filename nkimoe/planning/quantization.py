@@ -1,0 +1,130 @@
+"""How the weights of a request are quantised, and whether its activations are."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from nkimoe.errors import require
+from nkimoe.planning.request import Request
+from nkimoe.weights.formats import MX_FORMATS
+
+LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
+ROW, STATIC = "row", "static"
+
+
+def type_name(tensor: Any) -> str:
+    """The name of a tensor's type, that of packed MX elements also on the host, where NumPy has no name for it."""
+    dtype = getattr(tensor, "dtype", None)
+    return next(
+        (mx.nki for mx in MX_FORMATS.values() if getattr(dtype, "fields", None) and dtype == mx.packed), str(dtype)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Scale:
+    """Dequantisation scales of one tensor.
+
+    Attributes:
+        tensor: fp32; its first dimension is the expert, or 1 for all of them.
+        layout: ROW, one a column, or STATIC, one a matrix.
+    """
+
+    tensor: Any
+    layout: str
+
+    @property
+    def is_shared(self) -> bool:
+        """One set of scales for all experts."""
+        return int(self.tensor.shape[0]) == 1
+
+
+@dataclass(frozen=True, eq=False)
+class Matrix:
+    """One of the two weight tensors and its scales.
+
+    Attributes:
+        argument: name of the weight.
+        weight: the tensor.
+        scale: of the weight, or None.
+        in_scale: of the activations it multiplies, [E, 1] or [1, 1]; None if they are not quantised.
+    """
+
+    argument: str
+    weight: Any
+    scale: Scale | None
+    in_scale: Any
+
+    @property
+    def is_fp8(self) -> bool:
+        return self._dtype in LARGEST_FP8
+
+    @property
+    def is_mx(self) -> bool:
+        """Whether its elements are packed, in their own type or in integers."""
+        return self._dtype.endswith("_x4") or self._dtype.startswith(("int", "uint"))
+
+    @property
+    def _dtype(self) -> str:
+        return type_name(self.weight)
+
+    @property
+    def input_dtype(self) -> str:
+        """The fp8 type of quantised activations: e4m3 of the family of the weights."""
+        return "float8_e4m3fn" if str(self.weight.dtype) == "float8_e4m3fn" else "float8_e4m3"
+
+    def on_chip(self, compute_dtype: Any) -> Any:
+        """The dtype of the weights in SBUF."""
+        return self.weight.dtype if self.is_fp8 else compute_dtype
+
+
+def gate_up_of(request: Request) -> Matrix:
+    """The gate/up weights of a request; scales given directly win over those of quantization_config."""
+    return _matrix(request, "gate_up", matrices=2)
+
+
+def down_of(request: Request) -> Matrix:
+    """The down weights of a request, likewise."""
+    return _matrix(request, "down", matrices=1)
+
+
+def _matrix(request: Request, which: str, matrices: int) -> Matrix:
+    scale = scale_tensor(request, f"{which}_proj_scale")
+    weight = getattr(request, f"{which}_proj_weight")
+    return Matrix(
+        f"{which}_proj_weight", weight, None if scale is None else Scale(scale, _layout(scale, matrices)),
+        getattr(request, f"{which}_in_scale"),
+    )  # fmt: skip
+
+
+def scale_tensor(request: Request, name: str) -> Any:
+    """The tensor given as `name`, directly or in quantization_config, or None."""
+    direct = getattr(request, name)
+    return direct if direct is not None else getattr(request.quantization_config, name, None)
+
+
+def _layout(scale: Any, matrices: int) -> str:
+    return STATIC if math.prod(int(n) for n in getattr(scale, "shape", ())[1:]) == matrices else ROW
+
+
+def scale_shapes(E: int, columns: int, matrices: int) -> tuple[tuple[int, ...], ...]:
+    """Accepted shapes of the scales of E weights whose rows hold `matrices` matrices, `columns` columns in all.
+
+    >>> scale_shapes(4, 96, 1)
+    ((4, 1, 96), (4, 96), (4, 1), (4,), (1, 1, 96), (1, 96), (1, 1), (1,))
+    """
+    static: tuple[tuple[int, ...], ...] = ((1,), ()) if matrices == 1 else ((matrices, 1), (matrices,))
+    return tuple((e, *rest) for e in dict.fromkeys((E, 1)) for rest in ((1, columns), (columns,), *static))
+
+
+def check_scale(name: str, scale: Any, shapes: tuple[tuple[int, ...], ...]) -> None:
+    """Scales are fp32, of one of these shapes.
+
+    Raises:
+        RequestError: they are not.
+    """
+    require(hasattr(scale, "shape"), name, "is a tensor", type(scale).__name__, "Pass an array.")
+    shape = tuple(int(n) for n in scale.shape)
+    require(shape in shapes, name, f"has shape {' or '.join(map(str, shapes))}", shape, "Reshape it.")
+    require(str(scale.dtype) == "float32", name, "is float32", str(scale.dtype), "Cast it.")
