@@ -47,6 +47,20 @@ class Machine:
         return dataclasses.replace(self, quantities=scaled(self.quantities, factors))
 
     @property
+    def fastest(self) -> Machine:
+        """This machine with every constant of its time model at the end of its range at which kernels take least."""
+        return dataclasses.replace(self, quantities={key: q.fast for key, q in self.quantities.items()})
+
+    @property
+    def slowest(self) -> Machine:
+        """Likewise, at which they take most."""
+        return dataclasses.replace(self, quantities={key: q.slow for key, q in self.quantities.items()})
+
+    def with_value(self, key: str, value: float) -> Machine:
+        """This machine with another value of one constant."""
+        return dataclasses.replace(self, quantities={**self.quantities, key: self.quantities[key].at(value)})
+
+    @property
     def partitions(self) -> int:
         return self["sbuf.partitions"]
 
@@ -91,6 +105,9 @@ def _quantity(place: str, entry: dict[str, object]) -> Quantity:
     quantity = Quantity(**entry)  # type: ignore[arg-type]
     if quantity.confidence not in CONFIDENCES or not quantity.source:
         raise ValueError(f"{place}: needs a source and one of the confidences {CONFIDENCES}, got {quantity}")
+    low, high = quantity.low, quantity.high
+    if (low is None) != (high is None) or (low is not None and not low <= quantity.value <= (high or low)):
+        raise ValueError(f"{place}: low and high go together, with the value between them, got {quantity}")
     return quantity
 
 

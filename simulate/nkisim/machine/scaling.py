@@ -11,7 +11,7 @@ from nkisim.machine.quantity import Quantity
 SHORT_NAMES = {
     "hbm": ("hbm.stack_rate",),
     "dma": ("dma.rate",),
-    "dma_latency": ("dma.start", "dma.start_swdge", "dma.complete", "dma.to_engine"),
+    "dma_latency": ("dma.start", "dma.start_hwdge", "dma.start_swdge", "dma.complete", "dma.to_engine"),
     "pe_clock": ("clock.pe",),
     "dve_clock": ("clock.dve",),
     "act_clock": ("clock.act",),
@@ -19,7 +19,7 @@ SHORT_NAMES = {
 }
 """Names that people use, and the quantities each stands for."""
 
-_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch", "peak")
+_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch", "order", "peak")
 _WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet")
 
 

@@ -43,6 +43,8 @@ class Event:
         unwritten: operands read before anything wrote them, with the first such element.
         after: indices of same-core events it must follow (`depends_on`, and the loads of its registers).
         ordered: inside `nl.no_reorder`.
+        indexed_rows: rows that runtime indices name, those out of bounds included; 0 where one index moves the whole
+            access, None where all addresses are static.
     """
 
     index: int
@@ -59,6 +61,7 @@ class Event:
     unwritten: tuple[tuple[Access, tuple[int, ...]], ...] = ()
     after: list[int] = field(default_factory=list)
     ordered: bool = False
+    indexed_rows: int | None = None
 
 
 class LoopMark(enum.Enum):

@@ -89,12 +89,13 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     """Carry out `operation` on `core` and emit its event."""
     reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
     writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
-    indices, loads, dropped = [], [], False
+    indices, loads, dropped, indexed_rows = [], [], False, None
     hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
     if hows:
         indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
         loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
         dropped = any(region.skipped for region in (*reads, *writes))
+        indexed_rows = sum(how.index.size for how in hows if how.per_partition)
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
     sources = [*reads, *indices] if indices else reads
     event = Event(
@@ -112,6 +113,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         _unwritten(sources),
         [load for load in loads if load is not None],
         core.in_order > 0,
+        indexed_rows,
     )
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)

@@ -16,7 +16,7 @@ from nkisim.report.perfetto import save_perfetto
 from nkisim.report.prediction import EngineSummary, Prediction
 from nkisim.report.roofline import save_roofline
 from nkisim.report.timeline_picture import save_timeline
-from nkisim.timing import Timer
+from nkisim.timing import CLOCK, Forecast, Timer, forecast, timeline
 from nkisim.timing.source_lines import SourceLine
 
 
@@ -78,7 +78,24 @@ class Profile:
         Raises:
             ArgumentError: the simulator ran without the time model.
         """
-        return Prediction(self._need_timer().timeline())
+        timer = self._need_timer()
+        return Prediction(timeline(timer.program, timer.machine))
+
+    @cached_property
+    def forecast(self) -> Forecast:
+        """The latency in both orders and at the corners of the machine; takes some schedules more.
+
+        Raises:
+            ArgumentError: the simulator ran without the time model.
+        """
+        timer = self._need_timer()
+        return forecast(timer.program, timer.machine)
+
+    @property
+    def interval_us(self) -> tuple[float, float]:
+        """Between what the predicted latency may lie: orders, and ranges of constants."""
+        low, high = self.forecast.interval
+        return low / 1e3, high / 1e3
 
     @property
     def latency_us(self) -> float:
@@ -112,7 +129,7 @@ class Profile:
             ValueError: a name or factor that `Machine.scaled` does not take.
         """
         timer = self._need_timer()
-        return Prediction(timer.timeline(timer.machine.scaled(factors)))
+        return Prediction(timeline(timer.program, timer.machine.scaled(factors)))
 
     @property
     def executed(self) -> UsefulWork:
@@ -143,11 +160,22 @@ class Profile:
         """Numbers for scripts; the keys are stable."""
         return {
             **self.prediction.to_json(),
+            **self.bounds_json(),
             "hbm_bytes": {"read": self.hbm_read, "written": self.hbm_written},
             "macs": self.macs,
             "opcodes": self.opcodes,
             "sbuf_peak_bytes_per_partition": self.sbuf_peak_bytes,
             "psum_peak_banks": self.psum_peak_banks,
+        }
+
+    def bounds_json(self) -> dict[str, Any]:
+        """The clock, the interval of the latency, and the latency in each order."""
+        bounds = self.forecast
+        return {
+            "clock": CLOCK,
+            "interval_us": [ns / 1e3 for ns in bounds.interval],
+            "by_order": {name: ns / 1e3 for name, ns in bounds.by_order.items()},
+            "by_look_ahead": {str(distance): ns / 1e3 for distance, ns in bounds.by_look_ahead.items()},
         }
 
     def _need_timer(self) -> Timer:

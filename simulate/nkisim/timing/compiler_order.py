@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.timing.costs import Cost, Transfer
-from nkisim.timing.task import AFTER_ISSUE, Stream, Task
+from nkisim.timing.task import AFTER_ISSUE, Stream, Task, followers, program_order
 
 _BY_PATH = ("tensor", "vector", "scalar")
 _NEVER = float("inf")
@@ -54,7 +54,7 @@ class _Queue:
 
     stream: Stream
     by_path: bool
-    tasks: list[int] = field(default_factory=list)
+    tasks: list[int]
     following: int = 0
     looked_at: int = 0
     free: float = 0.0
@@ -80,13 +80,11 @@ class _Placement:
         self.is_open, self.is_placed = bytearray(count), bytearray(count)
         self.followers = followers(tasks)
         self.path = _paths(tasks, costs, self.followers, self.semaphore, self.wake_up)
-        self.queues: dict[Stream, _Queue] = {}
-        for task in tasks:
-            stream = (task.core, task.queue)
-            if stream not in self.queues:
-                self.queues[stream] = _Queue(stream, task.queue in _BY_PATH)
-            self.queues[stream].tasks.append(task.number)
+        self.queues = {
+            stream: _Queue(stream, stream[1] in _BY_PATH, numbers) for stream, numbers in program_order(tasks).items()
+        }
         self.left = Counter((task.core, task.epoch) for task in tasks)
+        self.last_epoch = {core: max(epoch for of, epoch in self.left if of == core) for core in cores}
         self.epoch, self.done_by = dict.fromkeys(cores, 0), dict.fromkeys(cores, 0.0)
         self.come: dict[int, int] = {}
         self.partner: dict[int, int] = {}
@@ -108,8 +106,7 @@ class _Placement:
 
     def _open(self, core: int) -> None:
         """The first epoch of the core that has tasks begins when all before is done."""
-        last = max((epoch for of, epoch in self.left if of == core), default=0)
-        while not self.left[core, self.epoch[core]] and self.epoch[core] < last:
+        while not self.left[core, self.epoch[core]] and self.epoch[core] < self.last_epoch[core]:
             self.epoch[core] += 1
         for stream, queue in self.queues.items():
             if stream[0] == core:
@@ -250,15 +247,6 @@ class _Placement:
             self.pending[number] -= 1
             if not self.pending[number] and self.is_open[number]:
                 self._offer(self.queues[other.core, other.queue], other)
-
-
-def followers(tasks: list[Task]) -> list[list[int]]:
-    """Of each task, who waits for it: number * 2 + AFTER_RESULT or AFTER_ISSUE."""
-    found: list[list[int]] = [[] for _ in tasks]
-    for task in tasks:
-        for waited in task.after:
-            found[waited >> 1].append(task.number * 2 + (waited & 1))
-    return found
 
 
 def _paths(

@@ -81,13 +81,13 @@ def critical_path(timeline: Timeline) -> CriticalPath:
     cutter, servers = _Cutter(timeline), Predecessors(timeline)
     steps: list[PathStep] = []
     number = max(range(len(timeline.tasks)), key=timeline.done.__getitem__)
-    end, iterations = timeline.latency_ns, 0
+    end, drained = timeline.latency_ns, False
     while number >= 0:
         server = servers.before(number, end)
         before = server if server is not None else timeline.because[number]
         start = timeline.end[before] if server is not None else timeline.issue[number] if before >= 0 else 0.0
-        steps.append(PathStep(number, start, end, tuple(cutter.pieces(number, start, end, iterations))))
-        iterations = timeline.tasks[number].iterations if server is None else 0
+        steps.append(PathStep(number, start, end, tuple(cutter.pieces(number, start, end, drained))))
+        drained = server is None and timeline.reason[number] == "drain"
         number, end = before, start
     return CriticalPath(steps[::-1])
 
@@ -97,29 +97,29 @@ class _Cutter:
 
     def __init__(self, timeline: Timeline) -> None:
         self._timeline, machine = timeline, timeline.machine
-        self._iteration = fixed(machine, "sync.loop_iteration")
+        self._turn = fixed(machine, "sync.loop_turn")
         self._semaphore = fixed(machine, "sync.semaphore")
         self._wake = fixed(machine, "dma.to_engine")
         self._table = fixed(machine, "act_time.table_load")
         self._stack = duration(machine, 1.0, "hbm.stack_rate")
 
-    def pieces(self, number: int, start: float, end: float, iterations: int) -> Iterator[PathPiece]:
-        """What happened from `start` to `end`, when `number` was waited for; loop iterations began at the end of it."""
-        at, limit = start, max(start, end - iterations * self._iteration.ns)
+    def pieces(self, number: int, start: float, end: float, drained: bool) -> Iterator[PathPiece]:
+        """What happened from `start` to `end`, when `number` was waited for, and the core drained behind it or not."""
+        at, limit = start, max(start, self._timeline.done[number]) if drained else end
         for resource, until, basis in self._marks(number):
             until = min(until, limit)
             if until > at:
                 yield PathPiece(resource, _spread(basis, until - at))
                 at = until
         if end > at:
-            yield PathPiece("sync", _spread(self._iteration, end - at))
+            yield PathPiece("sync", _spread(self._turn, end - at))
 
     def _marks(self, number: int) -> Iterator[tuple[str, float, Duration]]:
         """Resource, when it is through with the task, and what that time rests on; in order of time."""
         t = self._timeline
         task, issue, begin, end, done = t.tasks[number], t.issue[number], t.begin[number], t.end[number], t.done[number]
         cost = t.costs[task.work]
-        yield "sync", issue, self._iteration
+        yield "sync", issue, self._turn
         if isinstance(cost, Transfer):
             issued = issue + cost.issue.ns
             yield "gpsimd" if task.queue == "gpsimd" else "dma_issue", issued, cost.issue

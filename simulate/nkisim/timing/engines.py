@@ -1,8 +1,7 @@
-"""The PE while a program is scheduled: which part is free when."""
+"""The PE while a program is scheduled: which part is free when, and how fast its clock is."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
@@ -13,45 +12,40 @@ _QUARTERS = 4
 
 @dataclass
 class Pe:
-    """The PE of one core: it multiplies with one set of weights while it loads the next, and starts cold.
+    """The PE of one core: it multiplies with one set of weights while it loads the next, and starts at half clock.
+
+    Time is cut into windows, and in each the PE runs at full or at half clock: full exactly if it did enough work in
+    the window before. A pause of a window or more, and the start, therefore cost a window or two at half clock. Where
+    the windows lie is not known to a kernel; here the first one begins with the launch.
 
     `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side.
     """
 
     machine: Machine
     free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
-    last_start: float = 0.0
-    warm_at: float = 0.0
 
     def __post_init__(self) -> None:
         number = self.machine.number
-        self._ramp, self._use, self._slowdown = (
-            number("pe_time.ramp"), number("pe_time.ramp_use"), number("pe_time.ramp_slowdown"),
-        )  # fmt: skip
-        self._recent: deque[tuple[float, float]] = deque()
-        self._used = 0.0
+        self._length, self._slowdown = number("pe_time.window"), number("pe_time.slowdown")
+        self._enough = number("pe_time.window_use") * self._length
+        self._window, self._work, self._is_full = 0, 0.0, False
 
-    def run(self, ready: float, cost: Cost) -> tuple[float, float]:
-        """Start and end of the stream of a matmul whose operands are there at `ready`."""
+    def run(self, at: float, ready: float, cost: Cost) -> tuple[float, float]:
+        """Start and end of the stream of a matmul, not before `at`, whose operands are there at `ready`."""
         cells = _cells(cost.tile)
-        start = max(self.free[c] for c in cells)
-        start = max(start, max(ready, self.last_start) + cost.load_ns)
-        if start >= self.warm_at and self._use_before(start) < self._use:
-            self.warm_at = start + self._ramp
-        busy = cost.busy_ns if start >= self.warm_at else cost.busy_ns * self._slowdown
-        end = start + busy
+        start = max(at, ready + cost.load_ns, *[self.free[c] for c in cells])
+        self._enter(int(start / self._length))
+        end = start + (cost.busy_ns if self._is_full else cost.busy_ns * self._slowdown)
+        self._work += cost.busy_ns
         for c in cells:
             self.free[c] = end
-        self.last_start = start
-        self._recent.append((end, busy))
-        self._used += busy
         return start, end
 
-    def _use_before(self, now: float) -> float:
-        """The share of the last few microseconds, as long as the ramp, in which the PE was busy."""
-        while self._recent and self._recent[0][0] <= now - self._ramp:
-            self._used -= self._recent.popleft()[1]
-        return self._used / self._ramp
+    def _enter(self, window: int) -> None:
+        """The clock of the window that a matmul starts in; work is counted where it starts."""
+        if window != self._window:
+            self._is_full = window == self._window + 1 and self._work >= self._enough
+            self._window, self._work = window, 0.0
 
 
 _ALL_CELLS = tuple(range(_QUARTERS**2))

@@ -29,8 +29,6 @@ class LoopNames:
 
     _running: list[_Loop] = field(default_factory=list)
     _names: dict[int, object] = field(default_factory=dict)
-    _begun: int = 0
-    _seen: dict[str, int] = field(default_factory=dict)
     _loops: int = 0
 
     def mark(self, mark: LoopMark, since: int) -> None:
@@ -38,16 +36,9 @@ class LoopNames:
         if mark is LoopMark.begin:
             self._running.append(_Loop(self._path(), since))
         elif mark is LoopMark.iteration:
-            self._begun += 1
             self._running[-1].inner = self._running[-1].fresh = 0
         else:
             self._running.pop()
-
-    def entered(self, queue: str) -> int:
-        """Iterations that have begun since the last instruction of `queue`."""
-        before = self._seen.get(queue, 0)
-        self._seen[queue] = self._begun
-        return self._begun - before
 
     def name(self, identity: int) -> object:
         """The name of a storage: its identity, or its place in the innermost loop body that is older than it."""

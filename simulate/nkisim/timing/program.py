@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nkisim.timing.costs import Works
+from nkisim.timing.drains import Drain
 from nkisim.timing.task import Task
 
 
@@ -15,7 +16,9 @@ class Program:
     Attributes:
         tasks: in order of execution, both cores together.
         works: what they do.
+        drains: of each core, those before its epoch 1, 2, ...
     """
 
     tasks: list[Task] = field(default_factory=list)
     works: Works = field(default_factory=Works)
+    drains: tuple[list[Drain], list[Drain]] = field(default_factory=lambda: ([], []))

@@ -1,4 +1,4 @@
-"""Program to timeline: tasks start in program order on their queues, as soon as what they wait for is there.
+"""Program to timeline: tasks start in order on their queues, as soon as what they wait for is there.
 
 Tasks are taken in the order of the time at which they can start, so that what they share (DMA engines, the HBM stack, a
 partner core) sees them in the order of time. The work is linear in tasks and dependencies, but for a heap.
@@ -7,6 +7,8 @@ partner core) sees them in the order of time. The work is linear in tasks and de
 from __future__ import annotations
 
 import heapq
+from collections import Counter
+from collections.abc import Mapping
 
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
@@ -14,34 +16,40 @@ from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.dma_engines import DmaEngines
 from nkisim.timing.engines import Pe
 from nkisim.timing.program import Program
-from nkisim.timing.task import AFTER_ISSUE, Task
+from nkisim.timing.task import AFTER_ISSUE, Stream, Task, followers, program_order
 from nkisim.timing.timeline import Timeline
 
 # What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
 _DMA, _ARRIVES = -1, -2
 
 
-def schedule(program: Program, machine: Machine) -> Timeline:
-    """When each task of `program` runs on `machine`."""
-    scheduler = _Scheduler(program, machine)
+def schedule(program: Program, machine: Machine, order: Mapping[Stream, list[int]] | None = None) -> Timeline:
+    """When each task of `program` runs on `machine`.
+
+    Args:
+        order: numbers of tasks by stream; by default program order, but for a few transfers (`_window`).
+    """
+    scheduler = _Scheduler(program, machine, order)
     scheduler.run()
     return scheduler.timeline
 
 
 class _Queue:
-    """Instructions of one stream, in program order. At most `window` of them wait to start."""
+    """Instructions of one stream, in order. At most `window` of them wait to start.
 
-    __slots__ = ("admitted", "free", "last", "tasks", "window")
+    `last` and `reason` say what kept the queue until `free`.
+    """
 
-    def __init__(self) -> None:
-        self.tasks: list[int] = []
-        self.admitted = 0
-        self.free = 0.0
-        self.last = -1
+    __slots__ = ("admitted", "free", "last", "reason", "tasks", "waiting", "window")
+
+    def __init__(self, tasks: list[int], window: int) -> None:
+        self.tasks, self.window = tasks, window
+        self.admitted = self.waiting = 0
+        self.free, self.last, self.reason = 0.0, -1, "queue"
 
 
 class _Scheduler:
-    def __init__(self, program: Program, machine: Machine) -> None:
+    def __init__(self, program: Program, machine: Machine, order: Mapping[Stream, list[int]] | None) -> None:
         self.machine, self.tasks = machine, program.tasks
         count = len(self.tasks)
         self.costs = program.works.costs(machine)
@@ -52,17 +60,19 @@ class _Scheduler:
         self.pending = [len(task.after) for task in self.tasks]
         self.ready = [0.0] * count
         self.is_open = [False] * count
-        self.followers: list[list[int]] = [[] for _ in range(count)]
-        for task in self.tasks:
-            for waited in task.after:
-                self.followers[waited >> 1].append(task.number * 2 + (waited & 1))
-        self.queues: dict[tuple[int, str], _Queue] = {}
-        for task in self.tasks:
-            self.queues.setdefault((task.core, task.queue), _Queue()).tasks.append(task.number)
+        self.followers = followers(self.tasks)
         number = machine.number
+        self.queues = {
+            stream: _Queue(numbers, self._window(numbers) if order is None else 1)
+            for stream, numbers in (order or program_order(self.tasks)).items()
+        }
         self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
-        self.table_load, self.iteration = number("act_time.table_load"), number("sync.loop_iteration")
+        self.table_load = number("act_time.table_load")
         cores = sorted({task.core for task in self.tasks})
+        self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in cores}
+        self.epoch = dict.fromkeys(cores, 0)
+        self.left = Counter((task.core, task.epoch) for task in self.tasks)
+        self.latest = dict.fromkeys(cores, -1)
         self.pes = {core: Pe(machine) for core in cores}
         self.dma = DmaEngines(cores, machine["dma.engines"], number("hbm.stack_rate"))
         self.dma_due = float("inf")
@@ -71,9 +81,8 @@ class _Scheduler:
         self.heap: list[tuple[float, int]] = []
 
     def run(self) -> None:
-        for queue in self.queues.values():
-            for _ in range(self._window(queue)):
-                self._admit(queue)
+        for core in self.epoch:
+            self._open(core)
         left = len(self.tasks)
         heap = self.heap
         while heap:
@@ -89,22 +98,41 @@ class _Scheduler:
                 "Look for a depends_on against the program order of an engine.",
             )
 
-    def _window(self, queue: _Queue) -> int:
-        """How many instructions of a queue may wait at a time; the first that can start does.
+    def _window(self, numbers: list[int]) -> int:
+        """How many instructions of a queue in program order may wait at a time; the first that can start does.
 
         One, but for transfers with descriptors made in hardware: a compiler moves their triggers ahead of those that
         must wait, unless the kernel forbids it.
         """
-        tasks = [self.tasks[number] for number in queue.tasks]
+        tasks = [self.tasks[number] for number in numbers]
         if not tasks[0].queue.startswith("dge") or any(task.ordered for task in tasks):
             return 1
         return self.machine["dma.moved_ahead"]
 
+    def _open(self, core: int) -> None:
+        """The core's next epoch that has instructions begins, when all that was done before is done and drained."""
+        at, epoch, drains = 0.0, self.epoch[core], self.drains[core]
+        if self.latest[core] >= 0:
+            at = self.timeline.done[self.latest[core]]
+        while not self.left[core, epoch] and epoch < len(drains):
+            at += drains[epoch]
+            epoch += 1
+        self.epoch[core] = epoch
+        for (of, _), queue in self.queues.items():
+            if of == core:
+                if epoch:
+                    queue.free, queue.last, queue.reason = at, self.latest[core], "drain"
+                self._admit(queue)
+
     def _admit(self, queue: _Queue) -> None:
-        """Let the next instruction of the queue wait for its operands."""
-        if queue.admitted < len(queue.tasks):
+        """Let the next instructions of the queue wait for their operands, as far as its window and the epoch go."""
+        while queue.waiting < queue.window and queue.admitted < len(queue.tasks):
             number = queue.tasks[queue.admitted]
+            task = self.tasks[number]
+            if task.epoch != self.epoch[task.core]:
+                return
             queue.admitted += 1
+            queue.waiting += 1
             self.is_open[number] = True
             if self.pending[number] == 0:
                 heapq.heappush(self.heap, (max(self.ready[number], queue.free), number))
@@ -131,18 +159,20 @@ class _Scheduler:
         task, t = self.tasks[number], self.timeline
         queue = self.queues[task.core, task.queue]
         cost = self.costs[task.work]
-        at = max(at, queue.free) + task.iterations * self.iteration
+        at = max(at, queue.free)
         if met >= 0:
             t.because[number], t.reason[number] = met, "meeting"
         elif queue.last >= 0 and queue.free >= self.ready[number]:
-            t.because[number], t.reason[number] = queue.last, "queue"
+            t.because[number], t.reason[number] = queue.last, queue.reason
+        queue.waiting -= 1
+        queue.reason = "queue"
         if isinstance(cost, Transfer):
             queue.free, queue.last, t.issue[number] = at + cost.issue.ns, number, at
             heapq.heappush(self.heap, (queue.free + cost.start.ns, _ARRIVES - number))
             self._admit(queue)
             return
         if task.engine == "tensor":
-            begin, end = self.pes[task.core].run(at, cost)
+            begin, end = self.pes[task.core].run(at, self.ready[number], cost)
             issued, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
         else:
             begin = at + self._table_load(task, cost)
@@ -152,6 +182,7 @@ class _Scheduler:
         t.issue[number], t.begin[number], t.end[number], t.done[number] = at, begin, end, max(done, end)
         self._release(number, task)
         self._admit(queue)
+        self._finish(number, task)
 
     def _move(self, now: float, event: int) -> None:
         """A transfer joins its queues at the DMA engines, or some may have moved their last bytes."""
@@ -184,6 +215,16 @@ class _Scheduler:
         if end - t.issue[number] > cost.issue.ns + cost.start.ns + 1.01 * max(cost.engines):
             t.reason[number] = "hbm" if self.dma.starved else "dma"
         self._release(number, task)
+        self._finish(number, task)
+
+    def _finish(self, number: int, task: Task) -> None:
+        """A task is done; with the last one of an epoch the core drains."""
+        core, done = task.core, self.timeline.done
+        if self.latest[core] < 0 or done[number] >= done[self.latest[core]]:
+            self.latest[core] = number
+        self.left[core, task.epoch] -= 1
+        if not self.left[core, task.epoch] and self.drains[core]:
+            self._open(core)
 
     def _table_load(self, task: Task, cost: Cost) -> float:
         """Time to load a function table, where the Scalar Engine holds another one."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import Location
 
+Stream = tuple[int, str]
+"""A core, and the name of one of its queues."""
+
 AFTER_RESULT, AFTER_ISSUE = 0, 1
 """What a dependency waits for: the result of the other task, or only that it has left its engine."""
 
@@ -23,7 +26,7 @@ class Task:
         work: number of its work, which says what it costs.
         named: indices in its core's program of tasks it must follow (`depends_on`, registers).
         after: what it waits for, as number of a task * 2 + AFTER_RESULT or AFTER_ISSUE.
-        iterations: device-loop iterations that begin on its queue before it.
+        epoch: how often the engines of its core have been drained before it, at ends of loops and their iterations.
         meeting: number of the barrier or exchange it is part of, or -1.
         ordered: inside `nl.no_reorder`.
     """
@@ -39,6 +42,23 @@ class Task:
     work: int
     named: list[int]
     after: tuple[int, ...] = ()
-    iterations: int = 0
+    epoch: int = 0
     meeting: int = -1
     ordered: bool = field(default=False)
+
+
+def program_order(tasks: list[Task]) -> dict[Stream, list[int]]:
+    """Numbers of tasks by stream, as the program has them."""
+    order: dict[Stream, list[int]] = {}
+    for task in tasks:
+        order.setdefault((task.core, task.queue), []).append(task.number)
+    return order
+
+
+def followers(tasks: list[Task]) -> list[list[int]]:
+    """Of each task, who waits for it: number * 2 + AFTER_RESULT or AFTER_ISSUE."""
+    found: list[list[int]] = [[] for _ in tasks]
+    for task in tasks:
+        for waited in task.after:
+            found[waited >> 1].append(task.number * 2 + (waited & 1))
+    return found

@@ -24,7 +24,7 @@ class Timeline:
         done: when others can use the result.
         because: the task it waited for last, or -1: none.
         reason: what that wait was for: "operand", "engine" (busy), "queue" (program order), "dma" (engines busy),
-            "hbm", "meeting", "start".
+            "hbm", "meeting", "drain" (all engines at rest, at the end of an iteration of a loop), "start".
     """
 
     machine: Machine

@@ -10,17 +10,16 @@ from nkisim.memory import Access, MemoryRegion
 from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
 from nkisim.timing.box import Box, box
+from nkisim.timing.drains import Epochs
 from nkisim.timing.hazards import History
 from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
-from nkisim.timing.schedule import schedule
 from nkisim.timing.task import Task
-from nkisim.timing.timeline import Timeline
 
 
 class Timer(Observer):
-    """Builds the program of a launch. `timeline()` says, afterwards, when everything happens.
+    """Builds the program of a launch.
 
     Args:
         machine: the NeuronCore whose memories limit what can overlap, and whose durations are the default.
@@ -28,27 +27,28 @@ class Timer(Observer):
 
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
-        self.program = Program()
         self._histories: dict[object, History] = {}
         self._lifetimes: dict[tuple[int, MemoryRegion], dict[object, Lifetime]] = {}
         self._instances: dict[tuple[int, object], list[object]] = {}
         self._by_index: dict[tuple[int, int], int] = {}
-        self._loops = (LoopNames(), LoopNames())
+        self._loops, self._epochs = (LoopNames(), LoopNames()), (Epochs(), Epochs())
+        self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
         self._boxes: dict[object, Box] = {}
         self._finished = False
 
     def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
         self._loops[core].mark(mark, since)
+        self._epochs[core].mark(mark)
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        tasks, core = self.program.tasks, event.core
+        tasks, core = self._program.tasks, event.core
         number = len(tasks)
         queue = _queue(event)
         task = Task(
             number, core, event.index, event.opcode, event.engine, event.location, event.name, queue,
-            self.program.works.number(event), event.after, ordered=event.ordered,
-            iterations=self._loops[core].entered(queue),
+            self._program.works.number(event), event.after, ordered=event.ordered,
+            epoch=self._epochs[core].current(),
         )  # fmt: skip
         if event.traits.meeting is not None:
             task.meeting = self._met[core, "meeting"]
@@ -72,13 +72,15 @@ class Timer(Observer):
         tasks.append(task)
         return []
 
-    def timeline(self, machine: Machine | None = None) -> Timeline:
-        """When everything happens, on `machine` (or the timer's own, for another what its constants would give)."""
+    @property
+    def program(self) -> Program:
+        """What the launch did; complete when the launch has ended."""
         if not self._finished:
             self._finished = True
             self._add_successions()
             self._add_named()
-        return schedule(self.program, machine or self.machine)
+            self._forget_other_epochs()
+        return self._program
 
     def _use(self, event: Event, access: Access) -> tuple[History, Box]:
         """The history of the memory that `access` touches, and where in it."""
@@ -116,29 +118,34 @@ class Timer(Observer):
 
     def _add_successions(self) -> None:
         """A tensor that takes over another's bytes waits for its last uses."""
-        tasks = self.program.tasks
+        tasks = self._program.tasks
         loops = {keys[0]: name[0] for (_, name), keys in self._instances.items() if isinstance(name, tuple)}
         instances = {keys[0]: keys for keys in self._instances.values()}
         for (_, buffer), tenants in self._lifetimes.items():
             once = {key: tenant for key, tenant in tenants.items() if key in instances}
-            for earlier, later, wraps in successions(once, loops, buffer, self.machine):
+            for earlier, later in successions(once, buffer, self.machine):
                 together = earlier in loops and loops[earlier] == loops.get(later)
-                for before, after in _pairs(instances[earlier], instances[later], together, wraps):
+                for before, after in _pairs(instances[earlier], instances[later], together):
                     uses = self._histories[before].last_uses()
                     for claim in self._histories[after].claims:
                         tasks[claim].after = tuple({*tasks[claim].after, *(u for u in uses if u >> 1 < claim)})
 
     def _add_named(self) -> None:
-        for task in self.program.tasks:
+        for task in self._program.tasks:
             if task.named:
                 numbers = (self._by_index[task.core, index] * 2 for index in task.named)
                 task.after = tuple({*task.after, *numbers})
 
+    def _forget_other_epochs(self) -> None:
+        """What a core did in an earlier epoch is done."""
+        tasks = self._program.tasks
+        for task in tasks:
+            if task.epoch:
+                task.after = tuple([waited for waited in task.after if tasks[waited >> 1].epoch == task.epoch])
 
-def _pairs(earlier: list[object], later: list[object], together: bool, wraps: bool) -> Iterable[tuple[object, object]]:
+
+def _pairs(earlier: list[object], later: list[object], together: bool) -> Iterable[tuple[object, object]]:
     """Which instance of a tensor follows which of another: one an iteration, if one loop allocates both."""
-    if wraps:
-        return zip(earlier, later[1:], strict=False)
     return zip(earlier, later, strict=False) if together else [(earlier[-1], later[0])]
 
 

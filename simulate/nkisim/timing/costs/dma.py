@@ -1,4 +1,4 @@
-"""DMA: descriptors derived from the access patterns, spread over the engines that serve their partitions."""
+"""DMA: what the engines move, run by run, and what it costs to start that."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from nkisim.machine import Machine
 from nkisim.memory import Access
 from nkisim.observe import CostClass, Event
+from nkisim.timing.costs.dma_issue import issue_cost, start_cost
+from nkisim.timing.costs.runs import common_run, hbm_run, row_run
 from nkisim.timing.duration import Duration, duration, fixed
 
 DMA_WORK = (CostClass.transfer, CostClass.transpose, CostClass.accumulating_transfer)
@@ -42,11 +44,12 @@ def transfer(event: Event, machine: Machine) -> Transfer:
     """The work of a DMA instruction. Partitions 8e to 8e+7 belong to engine e."""
     engines = [0.0] * machine["dma.engines"]
     moving, descriptors, nbytes, hbm = Duration(), 0, 0, 0
+    packet = machine["dma.packet"]
     for source, target in _pairs(event):
-        run = max(1, _common_run(source, target, machine["dma.packet"]))
+        run = max(1, _run_of(event, source, target, packet))
         amount = max(source.nbytes, target.nbytes)
         pieces = -(-amount // run)
-        together = min(_hbm_run(source, target, run), machine["dma.packet"])
+        together = min(hbm_run(source, target, run), packet)
         share = _share_of_rate(event, source, machine)
         loads = _spread(pieces, target if target.storage.buffer.is_on_chip else source, machine)
         each = {n: _engine_time(machine, n, n * run, together).times(1 / share) for n in set(loads)}
@@ -55,12 +58,9 @@ def transfer(event: Event, machine: Machine) -> Transfer:
         moving = moving.plus(each[max(loads)])
         descriptors, nbytes = descriptors + max(pieces, -(-amount // together)), nbytes + amount
         hbm += sum(a.nbytes for a in (source, target) if not a.storage.buffer.is_on_chip)
-    mode = event.details.get("dge", "none")
-    issue = f"dma.issue_{mode}" if mode in ("hwdge", "swdge") else "dma.issue_static"
-    start = "dma.start_swdge" if mode == "swdge" else "dma.start"
     return Transfer(
-        fixed(machine, issue), fixed(machine, start), tuple(engines), moving, fixed(machine, "dma.complete"),
-        hbm, descriptors, nbytes,
+        issue_cost(event, descriptors, machine), start_cost(event, machine), tuple(engines), moving,
+        fixed(machine, "dma.complete"), hbm, descriptors, nbytes,
     )  # fmt: skip
 
 
@@ -70,6 +70,13 @@ def _pairs(event: Event) -> list[tuple[Access, Access]]:
         return []
     target = event.writes[0]
     return [(source, target) for source in event.reads if source.size == target.size]
+
+
+def _run_of(event: Event, source: Access, target: Access, packet: int) -> int:
+    """Bytes of a piece. A transpose moves whole rows of either side and turns them on the way."""
+    if event.traits.cost is CostClass.transpose and source.storage.buffer.is_on_chip:
+        return min(row_run(source), row_run(target))
+    return common_run(source, target, packet)
 
 
 def _engine_time(machine: Machine, pieces: float, nbytes: float, together: int) -> Duration:
@@ -85,41 +92,12 @@ def _engine_time(machine: Machine, pieces: float, nbytes: float, together: int) 
     return total if total.ns >= least.ns else least
 
 
-def _hbm_run(source: Access, target: Access, run: int) -> int:
-    """Bytes that lie together in HBM, on the side where they are fewer; `run` between tensors on chip."""
-    sides = [_run(a) * a.dtype.itemsize for a in (source, target) if not a.storage.buffer.is_on_chip]
-    return max(run, min(sides, default=run))
-
-
 def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
     if event.traits.cost is CostClass.transpose:
         return machine.number("dma.transpose_sbuf" if source.storage.buffer.is_on_chip else "dma.transpose_hbm")
     if event.traits.cost is CostClass.accumulating_transfer:
         return machine.number("dma.accumulate")
     return 1.0
-
-
-def _common_run(source: Access, target: Access, packet: int) -> int:
-    """Bytes that lie together on both sides, where the two patterns are cut at each other's ends.
-
-    Between HBM and HBM they are cut into packets, which are then dealt out to the engines.
-    """
-    if not source.storage.buffer.is_on_chip and not target.storage.buffer.is_on_chip:
-        return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize, packet)
-    if source.shape != target.shape and source.dtype.itemsize != target.dtype.itemsize:
-        return min(_run(source) * source.dtype.itemsize, _run(target) * target.dtype.itemsize)
-    return math.gcd(_run(source), _run(target)) * min(source.dtype.itemsize, target.dtype.itemsize)
-
-
-def _run(access: Access) -> int:
-    """Elements of the innermost contiguous run; a run never leaves its partition or its gathered row."""
-    run, dims = 1, list(zip(access.strides, access.shape, strict=True))
-    first = 1 if access.storage.buffer.is_on_chip or access.rows is not None else 0
-    for stride, count in reversed(dims[first:]):
-        if count != 1 and stride != run * access.dtype.itemsize:
-            return run
-        run *= count
-    return run
 
 
 def _spread(count: int, access: Access, machine: Machine) -> list[float]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.duration import cycles
+from nkisim.timing.duration import cycles, fixed
 
 GPSIMD_WORK = (
     CostClass.copy, CostClass.fill, CostClass.pattern, CostClass.elementwise, CostClass.two_input_elementwise,
@@ -16,7 +16,11 @@ GPSIMD_WORK = (
 
 
 def gpsimd_cost(event: Event, machine: Machine) -> Cost:
-    """Cost on the GpSimd Engine: about 150 cycles and N elements."""
+    """Cost on the GpSimd Engine: a start of some cycles and N elements; a fixed time for compaction, a library call."""
+    if event.traits.cost is CostClass.compaction:
+        call = fixed(machine, "pool_time.compaction")
+        return Cost(call, call)
+    start = "pool_time.overhead_fill" if event.traits.cost is CostClass.fill else "pool_time.overhead"
     stream = cycles(machine, event.work.elements / machine.number("pool_time.rate"), "pool", "pool_time.rate")
-    total = stream.plus(cycles(machine, machine.number("pool_time.overhead"), "pool", "pool_time.overhead"))
+    total = stream.plus(cycles(machine, machine.number(start), "pool", start))
     return Cost(total, total)

@@ -68,6 +68,7 @@ def formula(engine: str, work: CostClass) -> Formula:
 def _key(event: Event) -> object:
     return (
         event.traits.cost, event.engine, tuple(event.details.items()), event.work.elements, event.work.macs,
+        event.indexed_rows,
         tuple([_operand(a) for a in event.reads]), tuple([_operand(a) for a in event.writes]),
     )  # fmt: skip
 

@@ -17,8 +17,9 @@ TENSOR_WORK = (CostClass.matmul, CostClass.transpose)
 def tensor_cost(event: Event, machine: Machine) -> Cost:
     """Cost of a matmul or transpose on the PE.
 
-    A stream of N columns takes max(N, 64) cycles, four times that for fp32 (two for a transpose), one pass for fp8
-    double rows and MX. Loading the stationary tile takes a quarter of its columns and hides behind the matmul before.
+    A stream of N columns takes max(N, 64) cycles, four times that for fp32 (two for a transpose; twice as long again
+    where no more than half of the rows are used), one pass for fp8 double rows and MX. Each pass of fp32 loads weights
+    of its own; loads hide behind the matmul before.
     """
     details = event.details
     columns = max(event.work.elements, machine["pe_time.least_columns"])
@@ -28,21 +29,17 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
         key = "pe_time.transpose_fp32" if details.get("transpose") else "pe_time.fp32_passes"
         passes = machine.number(key)
         keys.append(key)
+        if not details.get("transpose") and event.reads[0].shape[0] <= machine["pe.rows"] // 2:
+            passes *= machine.number("pe_time.short_k_fp32")
+            keys.append("pe_time.short_k_fp32")
         if details.get("onezero"):
             passes /= machine.number("pe_time.onezero_gain")
             keys.append("pe_time.onezero_gain")
     stream = cycles(machine, columns * passes, "pe", *keys)
     overhead = cycles(machine, machine.number("pe_time.overhead") * max(1.0, passes / 2), "pe", "pe_time.overhead")
     busy = stream.plus(overhead)
-    loading = _stationary_columns(event, machine) / machine.number("pe_time.load_columns")
-    load = cycles(machine, loading, "pe", "pe_time.load_columns")
+    load = fixed(machine, "pe_time.load").times(max(1.0, passes / 2))
     return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event, machine))
-
-
-def _stationary_columns(event: Event, machine: Machine) -> int:
-    """Columns of the tile that is loaded before the moving one streams: the data of a transpose, too."""
-    most = int(machine["pe.stationary_columns"])
-    return min(most, event.reads[0].row_size) if event.reads else most
 
 
 def _tile(event: Event, machine: Machine) -> tuple[int, int, int, int] | None:

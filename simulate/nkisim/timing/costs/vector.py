@@ -31,12 +31,13 @@ VECTOR_WORK = (
 def vector_cost(event: Event, machine: Machine) -> Cost:
     """Cost on the Vector Engine.
 
-    The engine is free again N/r cycles and about 70 more after the start; the result is there N/r cycles and about
-    160 ns after it. r is the rate of the fast modes, where their conditions hold.
+    The engine is free again N/r cycles and a fixed number more after the start; the result is there N/r cycles and
+    about 160 ns after it. r is the rate of the fast modes, where their conditions hold.
     """
     per_element, key = _cycles_per_element(event, machine)
     stream = cycles(machine, event.work.elements * per_element, "dve", key)
-    overhead = cycles(machine, machine.number("dve_time.overhead"), "dve", "dve_time.overhead")
+    fixed_part = "dve_time.overhead_elementwise" if event.traits.cost is CostClass.elementwise else "dve_time.overhead"
+    overhead = cycles(machine, machine.number(fixed_part), "dve", fixed_part)
     readout = _readout(event, machine)
     busy = stream.plus(overhead).plus(readout)
     return Cost(busy, stream.plus(fixed(machine, "dve_time.result")).plus(readout))
