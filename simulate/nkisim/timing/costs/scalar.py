@@ -8,7 +8,7 @@ from nkisim.timing.costs.cost import Cost
 from nkisim.timing.duration import cycles, fixed
 
 # Polynomials of degree one or two, and comparisons: assumed to be in every table, so that they never reload one.
-_IN_EVERY_TABLE = frozenset({"copy", "identity", "relu", "square", "abs", "sign", "none"})
+IN_EVERY_TABLE = frozenset({"copy", "relu", "square", "abs", "sign"})
 _PLAIN = (CostClass.copy, CostClass.elementwise)
 
 SCALAR_WORK = (*_PLAIN, CostClass.activation, CostClass.activation_reduction)
@@ -26,7 +26,7 @@ def scalar_cost(event: Event, machine: Machine) -> Cost:
     rate = "act_time.rate_16" if short and plain else "act_time.rate"
     stream = cycles(machine, event.work.elements / machine.number(rate), "act", rate)
     function = event.details.get("op") if not plain else None
-    table = None if function in _IN_EVERY_TABLE else function
+    table = None if function in IN_EVERY_TABLE else function
     overhead, result = ("overhead", "result_copy") if table is None else ("overhead_function", "result")
     busy = stream.plus(cycles(machine, machine.number(f"act_time.{overhead}"), "act", f"act_time.{overhead}"))
     latency = stream.plus(fixed(machine, f"act_time.{result}"))
