@@ -1,0 +1,1 @@
+"""How well a clock does: by family, and by half of the split."""
