@@ -7,6 +7,13 @@ published minus predicted body over the rows of the fit half; `benchmarks/calibr
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import quantiles
+from typing import TYPE_CHECKING
+
+from calibrate.split import FIT
+
+if TYPE_CHECKING:
+    from calibrate.rows import Row
 
 NONE, BENCHMARK = "none", "benchmark, one core"
 
@@ -33,3 +40,18 @@ LAUNCHES = {
 def class_of(lnc: int, runs: int) -> str:
     """The class of an execution by the tests of nki-library, for a logical core of `lnc` cores."""
     return f"LNC{lnc} {'once' if runs == 1 else 'repeated'}"
+
+
+def fitted(rows: list[Row]) -> str:
+    """Quartiles of published minus predicted body in microseconds, by class: rows of the fit half that count."""
+    lines = ["launch, us: class, rows, lower quartile, median, upper quartile"]
+    for launch in LAUNCHES:
+        left = [
+            row.figure.value - row.body
+            for row in rows
+            if row.launch == launch and row.case.half == FIT and row.counts and row.body and row.figure.unit == "us"
+        ]
+        if len(left) > 1 and launch not in (NONE, BENCHMARK):
+            low, middle, high = quantiles(left, n=4)
+            lines.append(f"  {launch:14} {len(left):4} {low:8.1f} {middle:8.1f} {high:8.1f}")
+    return "\n".join(lines)

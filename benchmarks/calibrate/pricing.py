@@ -8,6 +8,7 @@ from pathlib import Path
 
 from calibrate.cases import UNITS, Case, Figure
 from calibrate.clock import Prediction, predict
+from calibrate.measurements import derived
 from calibrate.readings import LATENCY, read
 from calibrate.rows import Row
 from calibrate.traces import Trace, files, load
@@ -17,9 +18,10 @@ _TARGET = "trn2"
 
 
 def price(folder: Path, parallel: int) -> list[Row]:
-    """The rows of every trace in the folder, `parallel` traces at a time."""
+    """The rows of every trace in the folder, `parallel` traces at a time, and those that compare two of them."""
     with ProcessPoolExecutor(parallel) as pool:
-        return [row for rows in pool.map(rows_of, files(folder)) for row in rows]
+        rows = [row for rows in pool.map(rows_of, files(folder)) for row in rows]
+    return rows + derived(rows)
 
 
 def rows_of(path: Path) -> list[Row]:

@@ -6,6 +6,7 @@ A reading is a text, the name of the quantity and its parameters: `interval nc_m
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 
 from nkisim.timing import Timeline
 from nkisim.timing.costs import Cost
@@ -75,7 +76,7 @@ def _trigger(timeline: Timeline, opcode: str, which: str = "-1") -> float:
     return timeline.done[number] - timeline.issue[number]
 
 
-def _first_byte(timeline: Timeline, opcode: str, which: str = "-1") -> float:
+def _delay(timeline: Timeline, opcode: str, which: str = "-1") -> float:
     number = _runs(timeline, opcode)[int(which)]
     return timeline.begin[number] - timeline.issue[number]
 
@@ -87,11 +88,32 @@ def _handoff(timeline: Timeline, producer: str, consumer: str) -> float:
     return timeline.begin[used] - timeline.done[made]
 
 
-def _wait(timeline: Timeline, producer: str, consumer: str) -> float:
-    """From the last byte of the last transfer to the start of the first `consumer` after it."""
-    made = _runs(timeline, producer)[-1]
-    used = next(number for number in _runs(timeline, consumer) if number > made)
-    return timeline.begin[used] - timeline.end[made]
+def _wait(timeline: Timeline, transfer: str, consumer: str) -> float:
+    """From the last byte of the transfer before the first `consumer` to its start."""
+    used = _runs(timeline, consumer)[0]
+    moved = [number for number in _runs(timeline, transfer) if number < used][-1]
+    return timeline.begin[used] - timeline.end[moved]
+
+
+def _until(timeline: Timeline, opcode: str, consumer: str) -> float:
+    """From the trigger of the transfer before the first `consumer` to its start."""
+    used = _runs(timeline, consumer)[0]
+    begun = [number for number in _runs(timeline, opcode) if number < used][-1]
+    return timeline.begin[used] - timeline.issue[begun]
+
+
+def _slow(timeline: Timeline, opcode: str, first: str) -> float:
+    """From instruction `first` until one comes at less than 1.5 times the least distance: none, if the first does."""
+    runs = _runs(timeline, opcode)
+    apart = [timeline.begin[after] - timeline.begin[before] for before, after in pairwise(runs)]
+    fast = next(i for i in range(int(first), len(apart)) if apart[i] < 1.5 * min(apart))
+    return timeline.begin[runs[fast]] - timeline.begin[runs[int(first)]]
+
+
+def _duration(timeline: Timeline, opcode: str) -> float:
+    """Of the data of the last transfer."""
+    number = _runs(timeline, opcode)[-1]
+    return timeline.end[number] - timeline.begin[number]
 
 
 def _rate(timeline: Timeline, nbytes: str) -> float:
@@ -145,9 +167,12 @@ _READINGS: dict[str, Callable[..., float]] = {
     "issue": _issue,
     "first_interval": _first_interval,
     "trigger": _trigger,
-    "first_byte": _first_byte,
+    "delay": _delay,
     "handoff": _handoff,
     "wait": _wait,
+    "until": _until,
+    "slow": _slow,
+    "duration": _duration,
     "rate": _rate,
     "one_engine": _one_engine,
     "pe_active": _pe_active,
