@@ -1,30 +1,40 @@
-"""What is compared: a published number, and how to predict it."""
+"""What is compared: numbers that others published, and the work they were taken of."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
-Predictions = dict[str, float]
+from calibrate.split import key, split_of
+from nkisim.observe import Observer
+
+MEASURED = "measured"
+"""In place of a half of the split: single measurements are checks, one by one."""
+UNITS = {"ns": 1.0, "us": 1e3, "ms": 1e6, "%": 1.0, "GB/s": 1.0, "ratio": 1.0}
+"""What a prediction is divided by: times are predicted in nanoseconds."""
 
 
 @dataclass(frozen=True)
-class Published:
-    """A number that somebody measured on hardware and published.
+class Figure:
+    """A number that somebody measured on a device and published.
 
     Attributes:
-        metric: what it is; the key under which the prediction of a case has it.
-        value, unit: as published.
-        fitted: keys of the machine file that were set with the help of this number; such a row proves nothing.
-        doubt: why the number may not be what it says, or empty: a doubtful row is shown and not counted.
+        reading: how a timeline gives the same quantity, see `readings.py`.
+        low, high: as published; equal where one number was.
+        doubt: why it may not be what it says, or empty: a doubtful figure is shown and not counted.
     """
 
-    metric: str
-    value: float
+    reading: str
+    low: float
+    high: float
     unit: str
-    fitted: tuple[str, ...] = ()
     doubt: str = ""
+
+    @property
+    def value(self) -> float:
+        """The geometric mean of the range."""
+        return float((self.low * self.high) ** 0.5)
 
 
 @dataclass(frozen=True)
@@ -32,38 +42,48 @@ class Case:
     """Work that was measured, and is simulated here.
 
     Attributes:
-        group: heading of the table.
+        kernel: its name in the key of the split, or empty: a single measurement, outside the split.
+        family: rows of one family are judged together.
         name: what runs.
-        source: where the numbers are published.
-        published: its numbers.
-        predict: simulates it; a prediction for each metric.
+        source: where the figures are published.
+        figures: its numbers. The first one that is a time decides the split for all of them.
+        remark: what a reader has to know.
+    """
+
+    kernel: str
+    family: str
+    name: str
+    source: str
+    figures: tuple[Figure, ...]
+    remark: str = ""
+
+    @property
+    def key(self) -> str:
+        """Key of the split."""
+        return key(self.kernel, next(f.value * UNITS[f.unit] / 1e3 for f in self.figures if f.unit in ("ns", "us", "ms")))
+
+    @property
+    def half(self) -> str:
+        """FIT, TEST or MEASURED."""
+        return split_of(self.key) if self.kernel else MEASURED
+
+
+@dataclass(frozen=True)
+class Work:
+    """A case with the means to simulate it.
+
+    Attributes:
+        run: launches it under an observer, shapes only. Returns the class of its launch, see `launches.py`.
+        written_in: the file or folder that decides what runs: a trace is renewed when it changes.
         gflop: how large the simulation is, about.
     """
 
-    group: str
-    name: str
-    source: str
-    published: tuple[Published, ...]
-    predict: Callable[[], Predictions] = field(repr=False)
+    case: Case
+    run: Callable[[Observer], str] = field(repr=False)
+    written_in: Path = field(repr=False)
     gflop: float = 0.0
 
-    def rows(self, result: dict[str, Any]) -> list[dict[str, Any]]:
-        """A row of the report for each published number, given the result of `predict`, or an error in its place."""
-        return [self._row(number, result) for number in self.published]
 
-    def _row(self, number: Published, result: dict[str, Any]) -> dict[str, Any]:
-        predicted = result.get("predicted", {}).get(number.metric)
-        return {
-            "group": self.group,
-            "name": self.name,
-            "metric": number.metric,
-            "unit": number.unit,
-            "published": number.value,
-            "predicted": predicted,
-            "ratio": None if predicted is None else predicted / number.value,
-            "fitted": list(number.fitted),
-            "doubt": number.doubt,
-            "source": self.source,
-            "wall_s": result.get("seconds"),
-            "error": (result.get("message") or "not finished in the time given") if predicted is None else "",
-        }
+def exactly(reading: str, value: float, unit: str, doubt: str = "") -> Figure:
+    """A figure that is one number."""
+    return Figure(reading, value, value, unit, doubt)

@@ -1,0 +1,105 @@
+"""How well a clock does: by family, and by half of the split."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from calibrate.cases import MEASURED
+from calibrate.readings import LATENCY
+from calibrate.rows import Row
+from calibrate.split import FIT, TEST
+
+_FAR = 1.5
+Cells = list[str]
+HEADINGS = (
+    "family", "half", "rows", "numbers", "median error", "median ratio", "within 1.5", "least", "largest", "held", "width"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Quality:
+    """Of some rows.
+
+    Attributes:
+        numbers: how many different published numbers they have.
+        error: median of |log(ratio)|, as a share.
+        ratio: median of predicted over published.
+        near: share of rows within a factor of 1.5.
+        least, largest: ratio.
+        held: share of intervals that hold the published value, or None: the clock gives none.
+        width: median of high over low.
+    """
+
+    rows: int
+    numbers: int
+    error: float
+    ratio: float
+    near: float
+    least: float
+    largest: float
+    held: float | None
+    width: float | None
+
+
+def quality(rows: Sequence[Row]) -> Quality:
+    """Of rows that all count, at least one."""
+    ratios = [row.ratio for row in rows]
+    errors = [abs(math.log(ratio)) for ratio in ratios]
+    intervals = [row.interval for row in rows if row.interval is not None]
+    return Quality(
+        len(rows), len({row.case.key for row in rows}), math.expm1(median(errors)), median(ratios),
+        sum(error <= math.log(_FAR) for error in errors) / len(rows), min(ratios), max(ratios),
+        sum(row.holds for row in rows) / len(intervals) if intervals else None,
+        median(high / low for low, high in intervals) if intervals else None,
+    )  # fmt: skip
+
+
+def judged(rows: Iterable[Row]) -> list[Row]:
+    """Latencies of whole kernels that count: what the split is about."""
+    return [row for row in rows if row.counts and row.case.half != MEASURED and row.figure.reading == LATENCY]
+
+
+def once(rows: Iterable[Row]) -> list[Row]:
+    """Of rows with one key of the split, the first."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        found.setdefault(row.case.key, row)
+    return list(found.values())
+
+
+def table(rows: list[Row]) -> list[Cells]:
+    """A line of cells, as HEADINGS says, for each half of all rows and of each family."""
+    lines: list[Cells] = []
+    counted = judged(rows)
+    families = sorted({row.case.family for row in counted})
+    for name, own in [
+        ("all", counted),
+        ("all, each number once", once(counted)),
+        *((family, [row for row in counted if row.case.family == family]) for family in families),
+    ]:
+        for half in (FIT, TEST):
+            chosen = [row for row in own if row.case.half == half]
+            if chosen:
+                lines.append([name, half, *cells(quality(chosen))])
+    return lines
+
+
+def cells(q: Quality) -> Cells:
+    """The numbers of `q` as texts."""
+    held = "" if q.held is None else f"{100 * q.held:.0f} %"
+    width = "" if q.width is None else f"{q.width:.2f}"
+    shares = [f"{100 * q.error:.1f} %", f"{q.ratio:.2f}", f"{100 * q.near:.0f} %"]
+    return [str(q.rows), str(q.numbers), *shares, f"{q.least:.2f}", f"{q.largest:.2f}", held, width]
+
+
+def text(rows: list[Row]) -> str:
+    """The table for a terminal, and what could not be predicted."""
+    lines = [list(HEADINGS), *table(rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(HEADINGS))]
+    said = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    missing = {f"{row.case.family}: {row.case.name}": row.error for row in rows if row.predicted is None}
+    said += [f"no prediction: {name}: {error[:150]}" for name, error in missing.items()]
+    return "\n".join(said)
