@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from calibrate.tape import Tape
 from nkisim.machine import Machine
-from nkisim.timing import Timeline, Timer
+from nkisim.timing import Timeline, Timer, forecast, timeline
 
 
 @dataclass(frozen=True)
@@ -31,4 +31,5 @@ def predict(program: Tape, machine: Machine) -> Prediction:
     """What nkisim predicts for `program` on `machine`."""
     timer = Timer(machine)
     program.play(timer)
-    return Prediction(timer.timeline(machine))
+    low, high = forecast(timer.program, machine).interval
+    return Prediction(timeline(timer.program, machine), low, high)
