@@ -14,7 +14,7 @@ import click
 
 sys.path[:0] = [str(Path(__file__).parents[1] / "tests")]  # the driver of public kernels
 
-GROUPS = ("measurements", "matmul", "nkilib")
+GROUPS = ("measurements", "matmul", "fusion", "nkilib")
 
 
 @click.command(help=__doc__)
@@ -27,23 +27,24 @@ GROUPS = ("measurements", "matmul", "nkilib")
 @click.option("--trace-to", type=click.Path(path_type=Path, file_okay=False), help="Trace into this folder, and stop.")
 @click.option("--from", "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Trace nothing.")
 @click.option("--parallel", default=2, show_default=True, help="Processes that price.")
-@click.option("--fit-launch", is_flag=True, help="Print what launches take, by class, on the fit half.")
+@click.option("--fit-launch", is_flag=True, help="Fit launches on the fit half, and use them.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Renew the tables of this page.")
 def main(
     nkilib: Path | None, only: tuple[str, ...], match: str, largest: float, trace_to: Path | None, folder: Path | None,
     parallel: int, fit_launch: bool, json_file: Path | None, page: Path | None,
 ) -> None:  # fmt: skip
-    from calibrate import launches, pages, pricing, summary
+    from calibrate import launch_fit, pages, pricing, summary
 
     if folder is None:
         folder = _traced(trace_to, only, nkilib, match, largest)
         if trace_to is not None:
             return
     rows = [row for row in pricing.price(folder, parallel) if match in f"{row.case.family} {row.case.name}"]
-    click.echo(summary.text(rows))
     if fit_launch:
-        click.echo(launches.fitted(rows))
+        click.echo(launch_fit.text(rows))
+        rows = launch_fit.with_launches(rows, launch_fit.fitted(rows))
+    click.echo(summary.text(rows))
     if json_file is not None:
         json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", encoding="utf-8")
     if page is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import sys
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from calibrate.cases import Case, Figure, Work
-from calibrate.launches import NONE
+from calibrate.launches import LAUNCHES, NONE
 from calibrate.rows import Row
 from nkisim.observe import Observer
 
@@ -22,7 +23,7 @@ else:
 _HERE = Path(__file__).parent
 _TABLE = _HERE / "measurements.toml"
 _KERNELS = _HERE / "kernels"
-_DERIVED = {"ratio": lambda one, other: one / other, "difference": lambda one, other: one - other}
+_COMPARED = {"ratio": operator.truediv, "difference": operator.sub}
 
 
 @dataclass(frozen=True)
@@ -94,11 +95,11 @@ def derived(rows: list[Row]) -> list[Row]:
     bodies = {row.case.name: row.body for row in rows}
     found = []
     for entry in table():
-        parts = [bodies.get(name) for name in entry.of]
-        for name, (figure, _) in entry.figures().items() if entry.of and any(parts) else ():
-            known = [part for part in parts if part is not None]
-            body = _DERIVED[entry.reading](*known) if len(known) == len(parts) else None
-            found.append(Row(entry.case(name, figure), figure, NONE, body, error="" if known == parts else "not traced"))
+        parts = [body for name in entry.of if (body := bodies.get(name)) is not None]
+        if parts and len(parts) == len(entry.of):
+            figure = Figure(entry.reading, *entry.value, entry.unit)
+            compared = _COMPARED[entry.reading](*parts)
+            found.append(Row(entry.case(entry.what, figure), figure, NONE, LAUNCHES[NONE], compared))
     return found
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from calibrate.cases import UNITS, Case, Figure
+from calibrate.cases import UNITS, Case, exactly
 from calibrate.clock import Prediction, predict
+from calibrate.launches import LAUNCHES
 from calibrate.measurements import derived
 from calibrate.readings import LATENCY, read
 from calibrate.rows import Row
@@ -29,8 +31,8 @@ def rows_of(path: Path) -> list[Row]:
     try:
         trace = load(path)
     except Exception as error:
-        unknown = Case("", "unreadable", path.stem, "", ())
-        return [Row(unknown, Figure("", 1.0, 1.0, "ns"), "", error=f"trace again: {error}")]
+        unknown = Case("", "unreadable", path.stem, "", (exactly("body", 1.0, "ns"),))
+        trace = Trace(unknown, "", reason=f"trace again: {error}")
     return list(_rows(trace))
 
 
@@ -42,19 +44,18 @@ def _rows(trace: Trace) -> Iterator[Row]:
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
     for figure in trace.case.figures:
-        if prediction is None:
-            yield Row(trace.case, figure, trace.launch, error=error)
-        else:
-            yield _read(trace, figure, prediction)
+        row = Row(trace.case, figure, trace.launch, LAUNCHES[trace.launch], error=error)
+        yield row if prediction is None else _read(row, prediction)
 
 
-def _read(trace: Trace, figure: Figure, prediction: Prediction) -> Row:
-    unit = UNITS[figure.unit]
+def _read(row: Row, prediction: Prediction) -> Row:
+    """The row with what the prediction says."""
+    reading, unit = row.figure.reading, UNITS[row.figure.unit]
     try:
-        body = read(figure.reading, prediction.timeline) / unit
+        body = read(reading, prediction.timeline) / unit
     except Exception as problem:
-        return Row(trace.case, figure, trace.launch, error=f"{figure.reading}: {type(problem).__name__}: {problem}")
+        return replace(row, error=f"{reading}: {type(problem).__name__}: {problem}")
     limits = None
-    if figure.reading == LATENCY and prediction.low_ns is not None and prediction.high_ns is not None:
+    if reading == LATENCY and prediction.low_ns is not None and prediction.high_ns is not None:
         limits = (prediction.low_ns / unit, prediction.high_ns / unit)
-    return Row(trace.case, figure, trace.launch, body, limits)
+    return replace(row, body=body, body_range=limits)

@@ -55,6 +55,11 @@ def _step(timeline: Timeline, opcode: str) -> float:
     return _apart(timeline.done, _runs(timeline, opcode))
 
 
+def _last_steps(timeline: Timeline, opcode: str, count: str) -> float:
+    """A step over the last `count` of them."""
+    return _apart(timeline.done, _runs(timeline, opcode)[-int(count) :])
+
+
 def _issue(timeline: Timeline, opcode: str) -> float:
     """From one trigger to the next."""
     return _apart(timeline.issue, _runs(timeline, opcode))
@@ -82,10 +87,10 @@ def _delay(timeline: Timeline, opcode: str, which: str = "-1") -> float:
 
 
 def _handoff(timeline: Timeline, producer: str, consumer: str) -> float:
-    """From the result of the last `producer` to the start of the first `consumer` after it."""
-    made = _runs(timeline, producer)[-1]
-    used = next(number for number in _runs(timeline, consumer) if number > made)
-    return timeline.begin[used] - timeline.done[made]
+    """From the result of the last task before the last `consumer` to when its queue starts that."""
+    used = _runs(timeline, consumer)[-1]
+    made = [number for number in _runs(timeline, producer) if number < used][-1]
+    return timeline.issue[used] - timeline.done[made]
 
 
 def _wait(timeline: Timeline, transfer: str, consumer: str) -> float:
@@ -164,6 +169,7 @@ _READINGS: dict[str, Callable[..., float]] = {
     "completion": _completion,
     "interval": _interval,
     "step": _step,
+    "last_steps": _last_steps,
     "issue": _issue,
     "first_interval": _first_interval,
     "trigger": _trigger,

@@ -71,20 +71,22 @@ def once(rows: Iterable[Row]) -> list[Row]:
 
 
 def table(rows: list[Row]) -> list[Cells]:
-    """A line of cells, as HEADINGS says, for each half of all rows and of each family."""
-    lines: list[Cells] = []
+    """A line of cells, as HEADINGS says, for each half of the rows of nki-library and of each family."""
     counted = judged(rows)
-    families = sorted({row.case.family for row in counted})
-    for name, own in [
-        ("all", counted),
-        ("all, each number once", once(counted)),
-        *((family, [row for row in counted if row.case.family == family]) for family in families),
-    ]:
+    library = [row for row in counted if row.case.source.startswith("nki-library") and "long" not in row.case.family]
+    groups = [("nki-library", library), ("nki-library, each number once", once(library))]
+    groups += [(name, [row for row in counted if row.case.family == name]) for name in _families(counted)]
+    lines: list[Cells] = []
+    for name, own in groups:
         for half in (FIT, TEST):
             chosen = [row for row in own if row.case.half == half]
             if chosen:
                 lines.append([name, half, *cells(quality(chosen))])
     return lines
+
+
+def _families(rows: list[Row]) -> list[str]:
+    return sorted({row.case.family for row in rows})
 
 
 def cells(q: Quality) -> Cells:

@@ -15,6 +15,7 @@ from typing import Any
 
 import nkisim
 from calibrate.cases import Case, Work
+from calibrate.launches import NONE
 from calibrate.tape import Tape
 
 SUFFIX = ".trace"
@@ -35,7 +36,7 @@ class Trace:
 
     case: Case
     version: str
-    launch: str = ""
+    launch: str = NONE
     program: Tape | None = None
     reason: str = ""
     seconds: float = 0.0

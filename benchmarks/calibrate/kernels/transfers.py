@@ -25,6 +25,14 @@ def there_and_back(_: Any, columns: int, dge: str, partitions: int = 128, dtype:
 
 
 @kernel
+def load_and_copy(_: Any, columns: int, dge: str) -> None:
+    """A load of bf16 that the Vector Engine waits for."""
+    loaded = empty(columns, "bfloat16")
+    nisa.dma_copy(dst=loaded, src=in_hbm(128, columns, "bfloat16"), dge_mode=getattr(nisa.dge_mode, dge))
+    nisa.tensor_copy(dst=empty(columns, "bfloat16"), src=loaded, engine=nisa.engine.vector)
+
+
+@kernel
 def loads(_: Any, columns: int, dge: str = "unknown", partitions: int = 128, tiles: int = _TILES, dtype: str = "uint8",
           to: str = "") -> None:  # fmt: skip
     """Tiles of rows, each to memory of its own; cast where `to` is another type."""
@@ -65,30 +73,32 @@ def loads_at_registers(rows: Any, columns: int, repeats: int = 8) -> None:
 
 
 @kernel
-def gathers(rows: Any, columns: int, dtype: str = "float32", skipped: int = 0, repeats: int = 32) -> None:
-    """128 rows of a table by an index a partition; the table has none of the last `skipped` of them."""
-    table = in_hbm(128 - skipped or 1, columns, dtype)
-    index = _index(rows, 1 if skipped == 128 else 0)
-    tile = empty(columns, dtype)
-    for _repeat in range(repeats):
-        nisa.dma_copy(dst=tile, src=_rows_of(table, index), oob_mode=_SKIP)
+def gathers(rows: Any, columns: int, dtype: str = "float32", out_of_range: bool = False, repeats: int = 32) -> None:
+    """128 rows of a table by an index a partition, to one of eight tiles; or none, as the table has but one row."""
+    table = in_hbm(1 if out_of_range else 128, columns, dtype)
+    index = _index(rows, 1 if out_of_range else 0)
+    tiles = [empty(columns, dtype) for _ in range(8)]
+    for i in range(repeats):
+        nisa.dma_copy(dst=tiles[i % 8], src=_rows_of(table, index), oob_mode=_SKIP)
 
 
 @kernel
-def scatters(rows: Any, columns: int, dtype: str = "int32", repeats: int = 32) -> None:
-    """128 rows of a table, overwritten."""
-    table, index, tile = in_hbm(8192, columns, dtype), _index(rows), empty(columns, dtype)
+def scatters(rows: Any, columns: int, dtype: str = "int32", repeats: int = 16) -> None:
+    """128 rows of a table, each time others."""
+    table, tile = in_hbm(128 * repeats, columns, dtype), empty(columns, dtype)
+    indices = [_index(rows, 128 * i) for i in range(repeats)]
     nisa.memset(dst=tile, value=0, engine=nisa.engine.vector)
-    for _repeat in range(repeats):
+    for index in indices:
         nisa.dma_copy(dst=_rows_of(table, index), src=tile, oob_mode=_SKIP)
 
 
 @kernel
 def scatters_with_sums(rows: Any, columns: int, repeats: int = 8) -> None:
-    """128 rows of a bf16 table, each with a row added."""
-    table, index, tile = in_hbm(8192, columns, "bfloat16"), _index(rows), empty(columns, "bfloat16")
+    """128 rows of a bf16 table, each with a row added, each time others."""
+    table, tile = in_hbm(128 * repeats, columns, "bfloat16"), empty(columns, "bfloat16")
+    indices = [_index(rows, 128 * i) for i in range(repeats)]
     nisa.memset(dst=tile, value=0.0, engine=nisa.engine.vector)
-    for _repeat in range(repeats):
+    for index in indices:
         target = _rows_of(table, index)
         nisa.dma_compute(dst=target, srcs=[target, tile], reduce_op=nl.add)
 

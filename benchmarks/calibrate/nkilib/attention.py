@@ -6,11 +6,12 @@ import importlib
 from typing import Any
 
 from calibrate.cases import Case, Work, exactly
-from calibrate.nkilib.job import HERE, TESTS, Configuration, Stated, stated, zeros
+from calibrate.nkilib.job import HERE, LONG, TESTS, Configuration, Stated, stated, zeros
 from calibrate.readings import LATENCY
 
 KERNEL = "attention_cte"
 _TILE = 128
+_LONG = 1.2e8  # scores
 _FLAGS = {"causal_mask": "causal", "tp_q": "tp_q", "tp_k": "tp_k", "tp_out": "tp_out", "sink": "sink"}
 
 
@@ -42,7 +43,10 @@ def _sizes(values: Configuration) -> tuple[int, int, int, int]:
 
 
 def _family(values: Configuration) -> str:
-    if any(length % _TILE for length in _sizes(values)[1:]):
+    batch, queries, keys, prior = _sizes(values)
+    if batch * queries * (keys + prior) > _LONG:
+        return f"{KERNEL}{LONG}"
+    if any(length % _TILE for length in (queries, keys, prior)):
         return f"{KERNEL}, ragged"
     return f"{KERNEL}, {'context-parallel' if 'cp_rank_id' in values else 'regular'}"
 

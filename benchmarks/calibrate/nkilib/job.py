@@ -18,6 +18,8 @@ from nkisim.observe import Observer
 HERE = Path(__file__).parent
 TESTS = "test.integration.nkilib.core"
 Configuration = dict[str, Any]
+LONG = ", long"
+"""Of a family: the rows that take longest to simulate, by themselves."""
 _LATENCIES = ("tpbSgCyclesSum", "qor", "cyclesQoR")
 _PICOSECONDS = 1e-6  # in microseconds
 _ROUNDED = 4  # a number with at most so many digits was not measured as it stands

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from calibrate.cases import Case, Work, exactly
-from calibrate.nkilib.job import HERE, TESTS, Launcher, rounded, zeros
+from calibrate.nkilib.job import HERE, LONG, TESTS, Launcher, rounded, zeros
 from calibrate.readings import LATENCY
 from nkisim.observe import Observer
 
@@ -23,6 +23,7 @@ _TKG = [
     "fused_add", "store_add", "act_fn_type", "skip_gate", "gate_bias", "up_bias", "down_bias", "norm_bias",
     "gate_up_columns", "down_columns", "down_layout",
 ]  # fmt: skip
+_LONG = 30.0  # GFLOP
 
 
 def works() -> list[Work]:
@@ -52,7 +53,8 @@ def _works(kernel: str, module: Any, fields: list[str]) -> list[Work]:
             continue
         figure = exactly(LATENCY, config.cycles / 1e6, "us", _doubt(config, numbers[name]))
         gflop = 6e-9 * config.batch * config.seqlen * config.hidden * config.intermediate
-        case = Case(kernel, kernel, name, f"nki-library, test_{kernel}", (figure,))
+        family = f"{kernel}{LONG if gflop > _LONG else ''}"
+        case = Case(kernel, family, name, f"nki-library, test_{kernel}", (figure,))
         made.setdefault((name, config.cycles), Work(case, partial(_run, kernel, module, config), HERE, gflop))
     return list(made.values())
 
