@@ -6,30 +6,27 @@ from dataclasses import dataclass
 
 from calibrate.tape import Tape
 from nkisim.machine import Machine
-from nkisim.timing import Timeline, Timer, forecast, timeline
+from nkisim.timing import Timeline, Timer, schedules
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """When everything happens in a body, and between which latencies it may end.
+    """When everything happens in a body, and between which bounds.
 
     Attributes:
         timeline: the nominal one.
-        low_ns, high_ns: the interval, where the clock gives one.
+        others: those in other orders and at the corners of the machine.
+        unexplained: a factor for what these leave open.
     """
 
     timeline: Timeline
-    low_ns: float | None = None
-    high_ns: float | None = None
-
-    @property
-    def nominal_ns(self) -> float:
-        return self.timeline.latency_ns
+    others: tuple[Timeline, ...]
+    unexplained: float
 
 
 def predict(program: Tape, machine: Machine) -> Prediction:
     """What nkisim predicts for `program` on `machine`."""
     timer = Timer(machine)
     program.play(timer)
-    low, high = forecast(timer.program, machine).interval
-    return Prediction(timeline(timer.program, machine), low, high)
+    found = schedules(timer.program, machine)
+    return Prediction(found.pop("nominal"), tuple(found.values()), machine.number("order.unexplained"))

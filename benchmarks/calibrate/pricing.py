@@ -11,7 +11,7 @@ from calibrate.cases import UNITS, Case, exactly
 from calibrate.clock import Prediction, predict
 from calibrate.launches import LAUNCHES
 from calibrate.measurements import derived
-from calibrate.readings import LATENCY, read
+from calibrate.readings import read
 from calibrate.rows import Row
 from calibrate.traces import Trace, files, load
 from nkisim.machine import load_machine
@@ -53,9 +53,8 @@ def _read(row: Row, prediction: Prediction) -> Row:
     reading, unit = row.figure.reading, UNITS[row.figure.unit]
     try:
         body = read(reading, prediction.timeline) / unit
+        found = [body, *(read(reading, other) / unit for other in prediction.others)]
     except Exception as problem:
         return replace(row, error=f"{reading}: {type(problem).__name__}: {problem}")
-    limits = None
-    if reading == LATENCY and prediction.low_ns is not None and prediction.high_ns is not None:
-        limits = (prediction.low_ns / unit, prediction.high_ns / unit)
+    limits = min(found) / prediction.unexplained, max(found) * prediction.unexplained
     return replace(row, body=body, body_range=limits)

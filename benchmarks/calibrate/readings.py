@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from itertools import pairwise
 
 from nkisim.timing import Timeline
-from nkisim.timing.costs import Cost
+from nkisim.timing.costs import Cost, Transfer
 
 LATENCY = "latency"
 """Of the whole execution: body and launch."""
@@ -65,6 +65,13 @@ def _issue(timeline: Timeline, opcode: str) -> float:
     return _apart(timeline.issue, _runs(timeline, opcode))
 
 
+def _queue_time(timeline: Timeline, opcode: str) -> float:
+    """How long the queue is busy with the trigger of the last transfer."""
+    cost = timeline.costs[timeline.tasks[_runs(timeline, opcode)[-1]].work]
+    assert isinstance(cost, Transfer)
+    return cost.issue.ns
+
+
 def _apart(when: list[float], runs: list[int]) -> float:
     later = runs[len(runs) // 2 - 1 :]
     return (when[later[-1]] - when[later[0]]) / (len(later) - 1)
@@ -93,18 +100,24 @@ def _handoff(timeline: Timeline, producer: str, consumer: str) -> float:
     return timeline.issue[used] - timeline.done[made]
 
 
+def _load(timeline: Timeline, number: int) -> float:
+    """The load of weights in front of a matmul."""
+    cost = timeline.costs[timeline.tasks[number].work]
+    return cost.load_ns if isinstance(cost, Cost) else 0.0
+
+
 def _wait(timeline: Timeline, transfer: str, consumer: str) -> float:
     """From the last byte of the transfer before the first `consumer` to its start."""
     used = _runs(timeline, consumer)[0]
     moved = [number for number in _runs(timeline, transfer) if number < used][-1]
-    return timeline.begin[used] - timeline.end[moved]
+    return timeline.issue[used] - timeline.end[moved]
 
 
 def _until(timeline: Timeline, opcode: str, consumer: str) -> float:
     """From the trigger of the transfer before the first `consumer` to its start."""
     used = _runs(timeline, consumer)[0]
     begun = [number for number in _runs(timeline, opcode) if number < used][-1]
-    return timeline.begin[used] - timeline.issue[begun]
+    return timeline.issue[used] - timeline.issue[begun]
 
 
 def _slow(timeline: Timeline, opcode: str, first: str) -> float:
@@ -171,6 +184,7 @@ _READINGS: dict[str, Callable[..., float]] = {
     "step": _step,
     "last_steps": _last_steps,
     "issue": _issue,
+    "queue_time": _queue_time,
     "first_interval": _first_interval,
     "trigger": _trigger,
     "delay": _delay,

@@ -26,7 +26,7 @@ def copies(_: Any, columns: int, dtype: str = "float32", to: str = "", engine: s
 def memsets(_: Any, columns: int, dtype: str = "float32") -> None:
     """On the Vector Engine."""
     for _repeat in range(_REPEATS):
-        nisa.memset(dst=empty(columns, dtype), value=0, engine=nisa.engine.vector)
+        nisa.memset(dst=empty(columns, dtype), value=0, engine=nisa.engine.gpsimd)
 
 
 @kernel

@@ -1,7 +1,7 @@
 """When everything happens: work becomes durations, events a timeline. A pure function of events and a machine."""
 
-from nkisim.timing.clock import CLOCK, Forecast, Order, forecast, timeline
+from nkisim.timing.clock import CLOCK, Forecast, Order, forecast, schedules, timeline
 from nkisim.timing.timeline import Timeline
 from nkisim.timing.timer import Timer
 
-__all__ = ["CLOCK", "Forecast", "Order", "Timeline", "Timer", "forecast", "timeline"]
+__all__ = ["CLOCK", "Forecast", "Order", "Timeline", "Timer", "forecast", "schedules", "timeline"]

@@ -73,16 +73,28 @@ class Forecast:
         return min(found) / self.unexplained, max(found) * self.unexplained
 
 
+def schedules(program: Program, machine: Machine) -> dict[str, Timeline]:
+    """The timelines between which the truth should lie, by name; "nominal" is what is taken."""
+    look_ahead = machine.quantities["order.look_ahead"]
+    middle, (near, far) = int(look_ahead.value), look_ahead.ends
+    order = placed(program, machine, middle)
+    return {
+        "nominal": schedule(program, machine, order),
+        "program": schedule(program, machine),
+        "near": schedule(program, machine, placed(program, machine, int(near))),
+        "far": schedule(program, machine, placed(program, machine, int(far))),
+        "fastest": schedule(program, machine.fastest, order),
+        "slowest": schedule(program, machine.slowest, order),
+    }
+
+
 def forecast(program: Program, machine: Machine) -> Forecast:
     """The latency of `program`, in both orders and at the corners of the machine."""
-    middle = machine["order.look_ahead"]
-    low, high = (int(distance) for distance in machine.quantities["order.look_ahead"].ends)
-    orders = {distance: placed(program, machine, distance) for distance in (low, middle, high)}
-    by_look_ahead = {n: schedule(program, machine, order).latency_ns for n, order in orders.items()}
+    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine).items()}
+    look_ahead = machine.quantities["order.look_ahead"]
+    near, far = look_ahead.ends
     return Forecast(
-        {Order.program.value: schedule(program, machine).latency_ns, Order.compiler.value: by_look_ahead[middle]},
-        by_look_ahead,
-        schedule(program, machine.fastest, orders[middle]).latency_ns,
-        schedule(program, machine.slowest, orders[middle]).latency_ns,
-        machine.number("order.unexplained"),
-    )
+        {Order.program.value: latency["program"], Order.compiler.value: latency["nominal"]},
+        {int(near): latency["near"], int(look_ahead.value): latency["nominal"], int(far): latency["far"]},
+        latency["fastest"], latency["slowest"], machine.number("order.unexplained"),
+    )  # fmt: skip

@@ -238,10 +238,10 @@ class _Placement:
             number = follower >> 1
             other = self.tasks[number]
             when = end if follower & 1 == AFTER_ISSUE else done
-            if is_dma or other.engine != task.engine or other.core != task.core:
+            if task.engine == "tensor" == other.engine and other.core == task.core:
+                when = end  # it adds to a bank in order
+            else:
                 when += self.wake_up if is_dma else self.semaphore
-            elif task.engine == "tensor":  # it adds to a bank in order
-                when = end
             if when > self.can_start[number]:
                 self.can_start[number] = when
             self.pending[number] -= 1

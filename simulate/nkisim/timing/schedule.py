@@ -226,6 +226,10 @@ class _Scheduler:
         if not self.left[core, task.epoch] and self.drains[core]:
             self._open(core)
 
+    def _load(self, task: Task) -> float:
+        cost = self.costs[task.work]
+        return cost.load_ns if isinstance(cost, Cost) else 0.0
+
     def _table_load(self, task: Task, cost: Cost) -> float:
         """Time to load a function table, where the Scalar Engine holds another one."""
         if cost.table is None or self.tables.get(task.core) == cost.table:
@@ -241,9 +245,8 @@ class _Scheduler:
             other = follower >> 1
             after = self.tasks[other]
             when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
-            if after.core == task.core and after.engine == task.engine and not is_dma:
-                if task.engine == "tensor":  # it adds to a bank in order, and loads weights meanwhile
-                    when = t.begin[number]
+            if after.core == task.core and task.engine == "tensor" == after.engine:
+                when = t.begin[number] - self._load(after)  # it adds to a bank in order, and loads weights meanwhile
             else:
                 when += self.wake if is_dma else self.semaphore
             if when > self.ready[other] or t.because[other] < 0:
