@@ -41,6 +41,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
         },
         "predicted": {
             "latency_us": profile.latency_us,
+            **profile.bounds_json(),
             "roofline_us": result.roofline.latency_us,
             "fraction_of_roofline": result.fraction_of_roofline,
             "bound_by": profile.bound_by,

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from nkimoe.cli.experiment import Progress, Setup, run_experiment
+from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import matrix
 from nkimoe.cli.options import layer_options, make_setup
@@ -26,7 +26,7 @@ from nkimoe.cli.report import show
 from nkimoe.errors import RequestError
 from nkimoe.planning.variants import VARIANTS
 from nkisim.machine import load_machine
-from nkisim.report.text import describe_changes
+from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes
 
 REFUSED = 2
@@ -48,11 +48,16 @@ main.add_command(pack)
 @click.option("--timeline", type=FILE, help="Draw what each engine does when (png, svg, pdf).")
 @click.option("--roofline", type=FILE, help="Draw the roofline (png, svg, pdf).")
 @click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+@click.option("--sensitivity", is_flag=True, help="List the constants by their leverage on this layer.")
 @click.option("--no-numerics", is_flag=True, help="Shapes, integers and time only: for large layers.")
-def run(what_if: str | None, **options: Any) -> None:
+def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
     """Simulate one MoE layer, compare it with the reference, predict its time, report."""
     setup = make_setup(options)
-    _run(setup, Outputs.checked(**{name: options[name] for name in Outputs.NAMES}), _factors(what_if, setup))
+    outputs = Outputs.checked(**{name: options[name] for name in Outputs.NAMES})
+    result = _run(setup, outputs, _factors(what_if, setup))
+    if sensitivity:
+        click.echo(describe_sensitivity(result.run.profile))
+    _judge(result)
 
 
 @main.command()
@@ -63,7 +68,7 @@ def demo(out: Path) -> None:
     Checks the result, predicts the time, and writes JSON, a trace for ui.perfetto.dev and two pictures.
     """
     setup = Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None))
-    _run(setup, Outputs.in_folder(out), {})
+    _judge(_run(setup, Outputs.in_folder(out), {}))
 
 
 @main.command()
@@ -99,7 +104,7 @@ def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
     return parse_factors(what_if, load_machine(setup.target)) if what_if else {}
 
 
-def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> None:
+def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
     console = _console()
     with _refusals():
         with _progress() as progress:
@@ -110,6 +115,10 @@ def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> None:
             console.print(describe_changes(result.run.profile.latency_us, changes), highlight=False)
         for line in outputs.write(result, changes):
             console.print(line, soft_wrap=True, highlight=False)
+    return result
+
+
+def _judge(result: Result) -> None:
     if result.passed is False:
         sys.exit(1)
 

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from nkimoe.cli.experiment import Result
 from nkimoe.cli.packed_data import BF16
-from nkisim.report.text import describe_constants, describe_path
+from nkisim.report.text import describe_constants, describe_latency, describe_orders, describe_path
 
 
 def show(result: Result, console: Console) -> None:
@@ -54,9 +54,10 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "predicted",
-            f"{profile.latency_us:.0f} us, {100 * result.fraction_of_roofline:.0f}% of the roofline; "
+            f"{describe_latency(profile)}, {100 * result.fraction_of_roofline:.0f}% of the roofline; "
             f"{result.tflops:.1f} useful TFLOP/s, {100 * result.mfu:.0f}% of the peak. A model's word, not measured",
         ),
+        ("orders", describe_orders(profile)),
         ("busy", f"{busy} (predicted, mean of the cores)"),
         ("critical path", describe_path(profile)),
         ("constants", f"{describe_constants(profile)}: what the predicted time rests on"),

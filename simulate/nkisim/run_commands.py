@@ -17,7 +17,7 @@ from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_enviro
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, replacing
 from nkisim.report.pictures import PictureError, check_picture
-from nkisim.report.text import describe, describe_changes
+from nkisim.report.text import describe, describe_changes, describe_sensitivity
 from nkisim.simulator import Run, Simulator
 from nkisim.what_if import parse_factors, predict_changes
 
@@ -52,8 +52,9 @@ def kernel_options(command: Command) -> Command:
 @click.option("--timeline", type=_FILE, help="Draw what each engine does when (png, svg, pdf).")
 @click.option("--roofline", type=_FILE, help="Draw the roofline (png, svg, pdf).")
 @click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+@click.option("--sensitivity", is_flag=True, help="List the constants by their leverage on this kernel.")
 def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofline: Path | None,
-        what_if: str | None, **options: Any) -> None:  # fmt: skip
+        what_if: str | None, sensitivity: bool, **options: Any) -> None:  # fmt: skip
     """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
     machine = load_machine(options["target"] or target_from_environment())
     factors = parse_factors(what_if, machine) if what_if else {}
@@ -66,6 +67,8 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
     changes = predict_changes(profile, factors)
     if changes:
         click.echo("\n" + describe_changes(profile.latency_us, changes))
+    if sensitivity:
+        click.echo("\n" + describe_sensitivity(profile))
     if json_file is not None:
         _write_json(json_file, options, done, changes)
     for path, write in (

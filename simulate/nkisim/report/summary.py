@@ -16,7 +16,7 @@ from nkisim.report.perfetto import save_perfetto
 from nkisim.report.prediction import EngineSummary, Prediction
 from nkisim.report.roofline import save_roofline
 from nkisim.report.timeline_picture import save_timeline
-from nkisim.timing import CLOCK, Forecast, Timer, forecast, timeline
+from nkisim.timing import CLOCK, Forecast, Leverage, Timer, forecast, sensitivity, timeline
 from nkisim.timing.source_lines import SourceLine
 
 
@@ -121,6 +121,12 @@ class Profile:
     def lines(self) -> list[SourceLine]:
         """The ten kernel lines that cost most."""
         return self.prediction.lines
+
+    @cached_property
+    def sensitivity(self) -> list[Leverage]:
+        """The open constants by their leverage on this kernel; a schedule or two for each."""
+        timer = self._need_timer()
+        return sensitivity(timer.program, timer.machine)
 
     def what_if(self, factors: Mapping[str, float]) -> Prediction:
         """The same program on a machine with constants multiplied: {"hbm": 1.2, "pe_clock": 1.1}.

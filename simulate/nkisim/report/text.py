@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from nkisim.machine.probes import PROBES
 from nkisim.report.pictures import duration
 from nkisim.report.summary import Profile
 
@@ -34,6 +35,32 @@ def describe_constants(profile: Profile) -> str:
     return ", ".join(f"{100 * share:.0f}% {name}" for name, share in profile.provenance.items())
 
 
+def describe_latency(profile: Profile) -> str:
+    """The predicted latency and its interval, as `736 us (610 to 1,240)`."""
+    low, high = profile.interval_us
+    digits = 0 if profile.latency_us >= 100 else 1
+    return f"{profile.latency_us:,.{digits}f} us ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def describe_orders(profile: Profile) -> str:
+    """The latency in each order, in one line."""
+    bounds = profile.forecast
+    ahead = ", ".join(f"{distance} ahead {ns / 1e3:,.0f}" for distance, ns in bounds.by_look_ahead.items())
+    return f"as written {bounds.by_order['program'] / 1e3:,.0f} us, as a compiler orders it, looking {ahead} us"
+
+
+def describe_sensitivity(profile: Profile, most: int = 12) -> str:
+    """What the prediction hangs on, and what would settle it."""
+    rows = [f"{'leverage':>10}  {'fast end':>10}  {'slow end':>10}  constant: what would settle it"]
+    for each in profile.sensitivity[:most]:
+        settled = PROBES.get(each.name, "")
+        rows.append(
+            f"{duration(each.ns / 1e3):>10}  {duration(each.fast_ns / 1e3):>10}  {duration(each.slow_ns / 1e3):>10}  "
+            f"{each.name}{': ' if settled else ''}{settled}"
+        )
+    return "\n".join(rows)
+
+
 def describe_changes(base_us: float, changes: Mapping[str, float]) -> str:
     """A table of what-if latencies beside the base.
 
@@ -51,7 +78,8 @@ def _headline(profile: Profile) -> Iterator[str]:
     timeline = profile.prediction.timeline
     cores = f"{timeline.cores} {timeline.machine.name} core" + "s" * (timeline.cores > 1)
     bound = _RESOURCES.get(profile.bound_by, "nothing")
-    yield f"{duration(profile.latency_us)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+    yield f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+    yield describe_orders(profile)
 
 
 def _engines(profile: Profile) -> Iterator[str]:
