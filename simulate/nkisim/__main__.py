@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nkisim.lint import Problem, lint_kernel, lint_source
+from nkisim.lint import LintProblem, lint_kernel, lint_source
 from nkisim.named_objects import load_named
 from nkisim.run_commands import roofline, run, trace
 
@@ -31,7 +31,7 @@ def lint(targets: tuple[str, ...]) -> None:
     sys.exit(1 if problems else 0)
 
 
-def _lint(target: str) -> list[Problem]:
+def _lint(target: str) -> list[LintProblem]:
     path = Path(target)
     if path.suffix == ".py":
         if not path.is_file():

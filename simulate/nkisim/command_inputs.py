@@ -13,12 +13,11 @@ from typing import Any
 import click
 import numpy as np
 
-from nkisim.dtypes import DTYPES, DType
+from nkisim.dtypes import DTYPES, Array, DType
 from nkisim.named_objects import load_named
 
 _RANGE = re.compile(r"(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
 _DEFAULT_DTYPE = "bfloat16"
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def arguments(

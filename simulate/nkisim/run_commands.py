@@ -13,7 +13,7 @@ import click
 from nkisim.command_inputs import arguments, require_all
 from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
-from nkisim.machine import UsefulWork, load_machine, target_from_environment
+from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_environment
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, replacing
 from nkisim.report.pictures import PictureError, check_picture
@@ -36,7 +36,7 @@ def kernel_options(command: Command) -> Command:
         click.option("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
         click.option("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
-        click.option("--target", type=click.Choice(["trn2", "trn3"]), help="By default as the environment says."),
+        click.option("--target", type=click.Choice(list(TARGETS)), help="By default as the environment says."),
         click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
         click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
         click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),

@@ -135,8 +135,8 @@ class Simulator:
         capacity, counters = Capacity(self.machine), Counters()
         taps = Taps(self._tap) if self._tap else None
         timer = Timer(self.machine) if self._timing else None
-        readers: list[Observer] = [capacity, counters, *([timer] if timer else []), *observers]
-        watch = Watch([*standard_detectors(self.machine), *readers], self.report_only, taps=taps)
+        readers: list[Observer] = [counters, *([timer] if timer else []), *observers]
+        watch = Watch([*standard_detectors(capacity), *readers], self.report_only, taps=taps)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started

@@ -4,7 +4,6 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -90,15 +89,13 @@ def modules_in(folder: Path, root: Path) -> Iterator[tuple[str, str, bool]]:
         yield path.read_text("utf-8"), ".".join(parts[:-1] if is_package else parts), is_package
 
 
-class Face(NamedTuple):
-    """A package's `__init__`: where it has its names from, by name."""
-
-    origins: dict[str, str]
+Faces = dict[str, dict[str, str]]
+"""By package, where its `__init__` has its names from: the dotted origin by name."""
 
 
-def faces_of(sources: dict[str, tuple[str, bool]]) -> dict[str, Face]:
+def faces_of(sources: dict[str, tuple[str, bool]]) -> Faces:
     """The faces among modules, given as source and whether it is a package, by dotted name."""
-    found: dict[str, Face] = {}
+    found: Faces = {}
     for module, (source, is_package) in sources.items():
         if is_package:
             origins: dict[str, str] = {}
@@ -106,11 +103,11 @@ def faces_of(sources: dict[str, tuple[str, bool]]) -> dict[str, Face]:
                 if isinstance(node, ast.ImportFrom):
                     names = imported_modules(ast.unparse(node), module, is_package=True)
                     origins |= {alias.asname or alias.name: name for alias, name in zip(node.names, names, strict=True)}
-            found[module] = Face(origins)
+            found[module] = origins
     return found
 
 
-def file_behind(name: str, importer: str, modules: set[str], faces: dict[str, Face]) -> str | None:
+def file_behind(name: str, importer: str, modules: set[str], faces: Faces) -> str | None:
     """The module an imported dotted name stands for; None outside `modules`.
 
     Who stands outside a package sees its face. A file inside it has an arrow to the file that defines the name.
@@ -119,7 +116,7 @@ def file_behind(name: str, importer: str, modules: set[str], faces: dict[str, Fa
     module = next((m for n in range(len(parts), 0, -1) if (m := ".".join(parts[:n])) in modules), None)
     if module is None or module == name or not is_inside(importer, module):
         return module
-    origin = faces[module].origins.get(name.removeprefix(f"{module}."), module) if module in faces else module
+    origin = faces.get(module, {}).get(name.removeprefix(f"{module}."), module)
     return module if origin == module else file_behind(origin, importer, modules, faces)
 
 

@@ -10,7 +10,7 @@ from nkisim.machine import Machine, load_machine
 from nkisim.observe import CostClass, Event, Traits, Work
 from nkisim.timing import Timeline
 from nkisim.timing.costs import Cost, Transfer
-from nkisim.timing.span import NOTHING, Span
+from nkisim.timing.duration import NOTHING, Duration
 from nkisim.timing.task import Task
 
 TRAITS = Traits(CostClass.copy)
@@ -31,7 +31,7 @@ class HandMade:
     ) -> int:
         """A task of an engine: issue, begin, end, done; `more`: core, line, because, reason, iterations, meeting."""
         _, begin, end, done = times
-        cost = cost or Cost(Span(documented=end - begin), Span(derived=done - begin))
+        cost = cost or Cost(Duration(documented=end - begin), Duration(derived=done - begin))
         return self._add(engine, engine, times, cost, **more)
 
     def transfer(self, queue: str, times: tuple[float, float, float, float], cost: Transfer, **more: Any) -> int:
@@ -76,6 +76,6 @@ def transfer_cost(
 ) -> Transfer:
     """A transfer whose issue is assumed, start derived, moving documented and completion derived."""
     return Transfer(
-        Span(assumed=issue), Span(derived=start), (moving, 0.0), Span(documented=moving) if moving else NOTHING,
-        Span(derived=complete), nbytes, 2, nbytes,
+        Duration(assumed=issue), Duration(derived=start), (moving, 0.0),
+        Duration(documented=moving) if moving else NOTHING, Duration(derived=complete), nbytes, 2, nbytes,
     )  # fmt: skip

@@ -13,9 +13,9 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
+from nkisim.dtypes.arrays import Array
 from nkisim.dtypes.table import DTYPES, DType
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _BFLOAT16 = np.dtype(ml_dtypes.bfloat16)
 _FLOAT8 = {d.numpy for d in DTYPES.values() if d.kind == "float" and d.itemsize == 1}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DTYPES, DType, dtype_of
+from nkisim.dtypes import DTYPES, Array, DType, dtype_of
 from nkisim.errors import LaunchError, UninitializedRead
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, Numerics
@@ -18,15 +18,13 @@ from nkisim.memory.block import MemoryBlock
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Finding
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 def is_torch(value: Any) -> bool:
     """Whether `value` is a torch tensor, without importing torch."""
     return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
 
 
-def torch_to_numpy(value: Any) -> np.ndarray[Any, Any]:
+def torch_to_numpy(value: Any) -> Array:
     """A torch CPU tensor as a NumPy array over the same memory, whatever its dtype."""
     import torch
 
@@ -39,7 +37,7 @@ def torch_to_numpy(value: Any) -> np.ndarray[Any, Any]:
     return value.detach().view(same_size).numpy().view(DTYPES[name].numpy)
 
 
-def numpy_to_torch(value: np.ndarray[Any, Any]) -> Any:
+def numpy_to_torch(value: Array) -> Any:
     """The inverse of `torch_to_numpy`."""
     import torch
 
@@ -112,7 +110,7 @@ class Arguments:
         changed = any(new[key] is not old[key] for key in old)
         return dataclasses.replace(value, **new) if changed else value
 
-    def _tensor(self, array: np.ndarray[Any, Any], name: str) -> NkiTensor:
+    def _tensor(self, array: Array, name: str) -> NkiTensor:
         try:
             dtype = dtype_of(array.dtype)
         except TypeError as error:
@@ -127,7 +125,7 @@ class Arguments:
         self.tensors.append(tensor)
         return tensor
 
-    def _place(self, array: np.ndarray[Any, Any], name: str, dtype: DType) -> tuple[Storage, MemoryBlock]:
+    def _place(self, array: Array, name: str, dtype: DType) -> tuple[Storage, MemoryBlock]:
         if not self._numerics.needs(dtype):
             return outline_host_array(array, dtype, name, self._private_to)
         direct = array.flags.c_contiguous and array.flags.writeable

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import DmaOrderError, Location
 from nkisim.execution.arguments import is_torch, torch_to_numpy
 from nkisim.observe.dma_deadlines import NEVER, Deadline
@@ -47,7 +48,7 @@ def first_difference(eager: Any, late: Any, name: str) -> str | None:
     return f"{name}{list(at)} is {eager[at]} with eager transfers and {late[at]} with late ones"
 
 
-def _bits(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _bits(array: Array) -> Array:
     """The bytes of each element, in a last dimension of their own."""
     dense = np.array(array, order="C", ndmin=1)
     return dense.reshape(-1).view(np.uint8).reshape(*array.shape, array.itemsize)

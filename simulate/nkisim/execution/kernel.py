@@ -60,7 +60,7 @@ def simulate(kernel: Any) -> Callable[..., Any]:
     def run(*args: Any, **kwargs: Any) -> Any:
         machine = load_machine(target_from_environment())
         report_only = os.environ.get("NKISIM_FINDINGS", "raise") == "report"
-        watch = Watch([*standard_detectors(machine), Capacity(machine)], report_only)
+        watch = Watch(standard_detectors(Capacity(machine)), report_only)
         result = launch(target.function, default_grid(target.grid), args, kwargs, machine, watch)
         if report_only:
             _warn(watch)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.memory import WRITTEN, NkiTensor, Region, Storage, read, write
 from nkisim.memory.block import MemoryBlock
 from nkisim.memory.shadow import Shadow
@@ -28,7 +29,7 @@ class LateTransfer(NamedTuple):
     core: int
     before: int
     region: Region
-    values: np.ndarray[Any, Any]
+    values: Array
 
 
 class LateDma:
@@ -87,7 +88,7 @@ class LateDma:
         return Region(region.access, self._twins[id(block)])
 
 
-def _twin(block: MemoryBlock, data: np.ndarray[Any, Any]) -> MemoryBlock:
+def _twin(block: MemoryBlock, data: Array) -> MemoryBlock:
     return MemoryBlock(data, block.pitch, Shadow(data.size, WRITTEN))
 
 

@@ -10,11 +10,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from nkisim.dtypes import DType
+from nkisim.dtypes import Array, DType
 from nkisim.errors import NotSimulated
 from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, add, first_unwritten, is_computed, mark, read, write
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _UNKNOWN_BYTE = 0xFF
 
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import Location
 from nkisim.memory import NkiTensor, peek
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Wanted = Sequence[str] | Mapping[str, Callable[[Array], Any]]
 
 

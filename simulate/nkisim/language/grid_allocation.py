@@ -12,8 +12,8 @@ from nkisim.language.grids import (
     NkiBlockGrid,
     NkiGrid,
     NkiTileGrid,
-    Packed,
-    Plain,
+    PackedSource,
+    PlainSource,
     checked_blocks,
     checked_shape,
     checked_tile,
@@ -68,14 +68,14 @@ def alloc_blocks(
 
 def _storage(
     tile: tuple[int, ...], whole: tuple[int, ...], buffer: Any, dtype: Any, address: Any, name: str
-) -> Plain | Packed:
+) -> PlainSource | PackedSource:
     if not isinstance(buffer, MemoryRegion):
         raise ArgumentError("buffer is a memory region", f"{buffer!r}", "Use nl.sbuf, nl.psum or nl.shared_hbm.")
     if not buffer.is_on_chip:
-        return Plain(ndarray(whole, dtype, buffer, name, address))
+        return PlainSource(ndarray(whole, dtype, buffer, name, address))
     counts = tuple(-(-size // n) for size, n in zip(whole, tile, strict=True))
     columns = math.prod(counts) * math.prod(tile[1:])
-    return Packed(ndarray((tile[0], columns), dtype, buffer, name, address), tile, counts)
+    return PackedSource(ndarray((tile[0], columns), dtype, buffer, name, address), tile, counts)
 
 
 def empty_like(

@@ -90,7 +90,7 @@ def _outside(item: Any, count: int, position: int) -> OutOfBounds:
     )
 
 
-class Plain:
+class PlainSource:
     """Elements lie as in a tensor."""
 
     def __init__(self, tensor: NkiTensor) -> None:
@@ -101,7 +101,7 @@ class Plain:
         return self.tensor[tuple(slice(first, first + size) for first, size in stretches)]
 
 
-class Packed:
+class PackedSource:
     """Whole tiles lie one behind the other in the columns of an on-chip tensor of two dimensions."""
 
     def __init__(self, tensor: NkiTensor, tile_shape: tuple[int, ...], counts: tuple[int, ...]) -> None:
@@ -123,7 +123,7 @@ class Packed:
 class NkiGrid:
     """What grids of tiles and of blocks have in common. Made by `nl.tiles` and `nl.blocks`, never directly."""
 
-    def __init__(self, source: Plain | Packed, axes: tuple[Axis, ...]) -> None:
+    def __init__(self, source: PlainSource | PackedSource, axes: tuple[Axis, ...]) -> None:
         self.source, self.axes = source, axes
 
     dtype: DType = property(lambda self: self.source.tensor.dtype)  # type: ignore[assignment]
@@ -240,17 +240,17 @@ def _axes(stretches: list[tuple[int, int]], tile_shape: tuple[int, ...], group: 
     return tuple(Axis.over(first, extent, tile, tiles) for (first, extent), tile, tiles in sizes)
 
 
-def _regions(source: Any, tile_shape: Any) -> tuple[Plain | Packed, list[tuple[int, int]], tuple[int, ...]]:
+def _regions(source: Any, tile_shape: Any) -> tuple[PlainSource | PackedSource, list[tuple[int, int]], tuple[int, ...]]:
     """Where the elements are, which of them along each dimension, and the shape of a tile."""
     if isinstance(source, NkiTensor):
         if tile_shape is None:
             raise ArgumentError("a tensor is tiled by a tile_shape", "None", "Pass tile_shape=.")
         whole = [(0, size) for size in source.shape]
-        return Plain(source), whole, checked_tile(tile_shape, source.shape)
+        return PlainSource(source), whole, checked_tile(tile_shape, source.shape)
     if not isinstance(source, NkiGrid):
         raise ArgumentError("tensors and grids have tiles", f"{type(source).__name__}", "Pass an NkiTensor.")
     sizes = source.tile_shape if tile_shape is None else checked_tile(tile_shape, source.element_shape)
-    if isinstance(source.source, Packed) and sizes != source.tile_shape:
+    if isinstance(source.source, PackedSource) and sizes != source.tile_shape:
         raise NotSimulated("allocated tiles keep their shape", f"{source.tile_shape} as {sizes}", _PAGES)
     stretches = [axis.stretch for axis in source.axes]
     if any(stretch is None for stretch in stretches):

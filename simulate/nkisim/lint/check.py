@@ -14,7 +14,7 @@ from nkisim.lint.launches import mismatched_launches
 from nkisim.lint.rules import ENTRY_RULES, RULES, Rule
 
 
-class Problem(NamedTuple):
+class LintProblem(NamedTuple):
     """Something that simulates but would not trace or compile."""
 
     file: str
@@ -26,7 +26,7 @@ class Problem(NamedTuple):
         return f"{self.file}:{self.line}: {self.code} {self.message}"
 
 
-def lint_source(source: str, file: str = "<source>", first_line: int = 1) -> list[Problem]:
+def lint_source(source: str, file: str = "<source>", first_line: int = 1) -> list[LintProblem]:
     """Problems of every kernel in `source`: functions decorated with `nki.jit`, and functions those call by name.
 
     Raises:
@@ -35,11 +35,11 @@ def lint_source(source: str, file: str = "<source>", first_line: int = 1) -> lis
     module = ast.parse(source)
     hits = [hit for kernel in _kernels(module) for rule in _rules(kernel) for hit in rule(kernel)]
     hits += mismatched_launches(module, os.environ.get("NEURON_LOGICAL_NC_CONFIG"))
-    found = {Problem(file, getattr(node, "lineno", 0) + first_line - 1, code, text) for node, code, text in hits}
+    found = {LintProblem(file, getattr(node, "lineno", 0) + first_line - 1, code, text) for node, code, text in hits}
     return sorted(found)
 
 
-def lint_kernel(kernel: Any) -> list[Problem]:
+def lint_kernel(kernel: Any) -> list[LintProblem]:
     """Problems in the source of one kernel (a function or what `nki.jit` made of it)."""
     function = inspect.unwrap(getattr(kernel, "function", kernel))
     lines, first = inspect.getsourcelines(function)
@@ -50,7 +50,7 @@ def lint_kernel(kernel: Any) -> list[Problem]:
     ]
     file = Path(inspect.getsourcefile(function) or "<source>")
     name = os.path.relpath(file) if file.is_absolute() else str(file)
-    return sorted({Problem(name, getattr(node, "lineno", 1) + first - 1, code, text) for node, code, text in hits})
+    return sorted({LintProblem(name, getattr(node, "lineno", 1) + first - 1, code, text) for node, code, text in hits})
 
 
 def _kernels(module: ast.Module) -> Iterator[ast.FunctionDef]:

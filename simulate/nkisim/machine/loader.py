@@ -18,7 +18,8 @@ else:
 from nkisim.machine.quantity import CONFIDENCES, Quantity
 from nkisim.machine.scaling import scaled
 
-_ALIASES = {"trn2": "trn2", "gen3": "trn2", "trn3": "trn3", "gen4": "trn3"}
+TARGETS = {"trn2": "gen3", "trn3": "gen4"}
+"""Every machine file by its name, with the name of its generation, under which it can be asked for, too."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,10 @@ def load_machine(target: str) -> Machine:
     Raises:
         ValueError: there is no such machine file.
     """
-    name = _ALIASES.get(target)
+    name = next((name for name, alias in TARGETS.items() if target in (name, alias)), None)
     if name is None:
-        raise ValueError(
-            f"unknown target {target!r}: nkisim models trn2 (gen3) and trn3 (gen4); NKI 0.3 dropped trn1, inf2 and gen2"
-        )
+        known = " and ".join(f"{name} ({alias})" for name, alias in TARGETS.items())
+        raise ValueError(f"unknown target {target!r}: nkisim models {known}; NKI 0.3 dropped trn1, inf2 and gen2")
     text = resources.files("nkisim.machine").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     data = tomllib.loads(text)
     quantities = {

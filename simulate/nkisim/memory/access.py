@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
-import numpy as np
-
-from nkisim.dtypes import DType
+from nkisim.dtypes import Array, DType
 from nkisim.memory.storage import Storage
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(eq=False, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DType
+from nkisim.dtypes import Array, DType
 from nkisim.errors import kernel_location
 from nkisim.memory.byte_map import ByteMap
 from nkisim.memory.full_precision import values_beside
@@ -46,7 +46,7 @@ class MemoryBlock:
     pitch: int
     shadow: Shadow
     writers: ByteMap | None = None
-    unrounded: np.ndarray[Any, Any] | None = None
+    unrounded: Array | None = None
 
     @classmethod
     def fresh(cls, rows: int, pitch: int) -> MemoryBlock:
@@ -93,9 +93,7 @@ def allocate(
     return Storage(buffer, rows, row_bytes, block.pitch, base, name, owner, location, address, shape, dtype), block
 
 
-def wrap_host_array(
-    array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None
-) -> tuple[Storage, MemoryBlock]:
+def wrap_host_array(array: Array, dtype: DType, name: str, core: int | None) -> tuple[Storage, MemoryBlock]:
     """HBM storage over the bytes of a C-contiguous host array, without a copy. Everything counts as written.
 
     Args:
@@ -107,9 +105,7 @@ def wrap_host_array(
     return _host_storage(array, dtype, name, core, block)
 
 
-def outline_host_array(
-    array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None
-) -> tuple[Storage, MemoryBlock]:
+def outline_host_array(array: Array, dtype: DType, name: str, core: int | None) -> tuple[Storage, MemoryBlock]:
     """HBM storage of the size of a host array, whose values nobody will ask for. It may repeat one element."""
     nothing = np.empty(1, np.uint8)  # of an empty buffer NumPy does not check the bounds
     block = MemoryBlock(nothing, array.nbytes, Shadow(array.nbytes, NOT_COMPUTED))
@@ -117,7 +113,7 @@ def outline_host_array(
 
 
 def _host_storage(
-    array: np.ndarray[Any, Any], dtype: DType, name: str, core: int | None, block: MemoryBlock
+    array: Array, dtype: DType, name: str, core: int | None, block: MemoryBlock
 ) -> tuple[Storage, MemoryBlock]:
     buffer, size = MemoryRegion.shared_hbm if core is None else MemoryRegion.private_hbm, block.pitch
     location = kernel_location()

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.memory.access import Access
 from nkisim.memory.footprint import Footprint, footprint
 
-Array = np.ndarray[Any, np.dtype[Any]]
 _NOTHING: Array = np.empty(0, np.uint8)
 
 

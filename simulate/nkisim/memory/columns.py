@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, OutOfBounds, ShapeError
 from nkisim.memory.indirection import Columns
 from nkisim.memory.regions import MemoryRegion
-from nkisim.memory.view import StorageView
+from nkisim.memory.storage_view import StorageView
 from nkisim.memory.views import Layout, merge
 
-Array = np.ndarray[Any, np.dtype[Any]]
 Viewed = TypeVar("Viewed", bound=StorageView)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import convert, to_float32
+from nkisim.dtypes import Array, convert, to_float32
 from nkisim.errors import (
     NotSimulated,
     OutOfBounds,
@@ -29,10 +29,8 @@ from nkisim.memory.full_precision import is_rounded, recall, remember
 from nkisim.memory.indirection import Columns, Indirection
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import NEVER, WRITTEN
-from nkisim.memory.view import StorageView
+from nkisim.memory.storage_view import StorageView
 from nkisim.memory.views import Layout
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 @dataclass(eq=False, slots=True)

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
-
+from nkisim.dtypes import Array
 from nkisim.memory.access import Access
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 class Footprint(NamedTuple):

@@ -8,14 +8,12 @@ whatever else writes them makes it void.
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import DType, convert, to_float32
+from nkisim.dtypes import Array, DType, convert, to_float32
 from nkisim.memory.access import Access
 
-Array = np.ndarray[Any, np.dtype[Any]]
 VARIABLE = "NKI_PRECISE_FP"
 
 

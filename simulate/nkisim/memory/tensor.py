@@ -14,7 +14,7 @@ from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
 from nkisim.memory.rearrange import rearrangement
 from nkisim.memory.storage import Storage
-from nkisim.memory.view import StorageView
+from nkisim.memory.storage_view import StorageView
 from nkisim.memory.views import Layout
 
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]

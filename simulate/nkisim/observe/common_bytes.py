@@ -8,10 +8,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.memory import Access
 from nkisim.memory.footprint import Footprint, footprint, of_pattern
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def first_common_byte(a: Access, b: Access) -> int | None:

@@ -1,8 +1,8 @@
-"""The detectors of every run. Capacity is not among them: it is also a measurement, so its owner keeps it."""
+"""The detectors of every run, in one list."""
 
 from __future__ import annotations
 
-from nkisim.machine import Machine
+from nkisim.observe.capacity import Capacity
 from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Observer
 from nkisim.observe.ignored import IgnoredArguments
@@ -12,6 +12,11 @@ from nkisim.observe.races import Races
 from nkisim.observe.uninitialized import Uninitialized
 
 
-def standard_detectors(machine: Machine) -> list[Observer]:
-    """Fresh detectors for one launch. All of them together cost about a tenth of the time of a run."""
-    return [Uninitialized(), Races(), DuplicateRows(), Overlaps(machine), LostResults(), IgnoredArguments()]
+def standard_detectors(capacity: Capacity) -> list[Observer]:
+    """Detectors for one launch. All of them together cost about a tenth of the time of a run.
+
+    Args:
+        capacity: the detector that also measures, whose owner may ask it afterwards. The others are made here.
+    """
+    overlaps = Overlaps(capacity.machine)
+    return [Uninitialized(), Races(), DuplicateRows(), overlaps, LostResults(), IgnoredArguments(), capacity]

@@ -12,7 +12,7 @@ from nkisim.observe.event import Event, Finding, Observer
 
 
 @dataclass(slots=True)
-class Result:
+class PsumResult:
     """What the latest accumulation group left in a part of PSUM. `read`: something has looked at any of it."""
 
     access: Access
@@ -27,7 +27,7 @@ class LostResults(Observer):
     """
 
     def __init__(self) -> None:
-        self._results: dict[object, dict[object, Result]] = {}
+        self._results: dict[object, dict[object, PsumResult]] = {}
         self._seen: set[tuple[Location, Location]] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
@@ -53,12 +53,12 @@ class LostResults(Observer):
             del kept[_extent(result.access)]
         if not on_pe:
             return []
-        kept[_extent(access)] = Result(access, event.location)
+        kept[_extent(access)] = PsumResult(access, event.location)
         lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
         self._seen |= {(r.location, event.location) for r in lost}
         return [Finding(_error(event, r)) for r in lost]
 
-    def _overlapping(self, access: Access) -> list[Result]:
+    def _overlapping(self, access: Access) -> list[PsumResult]:
         known = self._results.get(_place(access))
         if not known:
             return []
@@ -77,7 +77,7 @@ def _extent(access: Access) -> object:
     return access.start, access.shape, access.strides
 
 
-def _error(event: Event, result: Result) -> LostResult:
+def _error(event: Event, result: PsumResult) -> LostResult:
     return LostResult(
         "the result of a matmul is read before another matmul replaces it",
         f"{event.opcode} overwrites what the matmul at {result.location} left in the {result.access.storage}, unread",

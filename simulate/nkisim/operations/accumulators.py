@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import to_float32
+from nkisim.dtypes import Array, to_float32
 from nkisim.errors import ArgumentError, NotSimulated, ShapeError, UninitializedRead
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import NkiTensor
@@ -23,7 +23,6 @@ from nkisim.operations.enums import reduce_cmd as ReduceCmd
 from nkisim.operations.operation import Operation
 from nkisim.operations.operators import Operator
 
-Array = np.ndarray[Any, np.dtype[Any]]
 FLOATS = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2", "float16", "bfloat16", "float32", "tfloat32")
 _IDENTITY = {"add": 0, "subtract": 0, "multiply": 1, "maximum": -np.inf, "minimum": np.inf, "abs_max": 0}
 _IDENTITY["abs_min"] = np.inf

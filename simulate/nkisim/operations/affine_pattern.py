@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import ArgumentError, ShapeError
 from nkisim.memory import NkiTensor
 from nkisim.operations import checks
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def affine_values(pattern: list[list[int]], offset: int, channel_multiplier: int, dst: NkiTensor) -> Array:

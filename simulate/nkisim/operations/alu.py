@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import to_float32
+from nkisim.dtypes import Array, to_float32
 from nkisim.errors import ArgumentError
 from nkisim.memory import NkiTensor
 from nkisim.operations import checks
 from nkisim.operations.operators import Operator
-
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Operator:

@@ -7,12 +7,11 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from nkisim.dtypes import to_float32
+from nkisim.dtypes import Array, to_float32
 from nkisim.errors import DtypeError, PartitionError, ShapeError
 from nkisim.memory import NkiTensor
 from nkisim.operations import checks
 
-Array = np.ndarray[Any, np.dtype[Any]]
 PACKED = ("float8_e5m2_x4", "float8_e4m3fn_x4", "float4_e2m1fn_x4")
 BLOCK = 8
 BIAS = 127

@@ -26,8 +26,6 @@ from nkisim.memory import (
 from nkisim.observe import Event, Traits, Work
 from nkisim.operations.enums import engine as Engine
 
-Array = np.ndarray[Any, np.dtype[Any]]
-
 
 @dataclass(slots=True)
 class Operation:

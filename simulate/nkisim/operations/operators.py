@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-Array = np.ndarray[Any, np.dtype[Any]]
+from nkisim.dtypes import Array
+
 _ERF = np.frompyfunc(math.erf, 1, 1)
 
 

@@ -8,10 +8,9 @@ where the Vector Engine has another algorithm. Equal seeds give equal numbers, o
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import ShapeError
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import NkiTensor
@@ -19,7 +18,6 @@ from nkisim.operations import checks
 from nkisim.operations.checks import PARTITIONS, start_partition
 from nkisim.operations.enums import engine as Engine
 
-Array = np.ndarray[Any, np.dtype[Any]]
 WORDS = 6
 GENERATORS = {Engine.gpsimd: 1, Engine.vector: 4}
 _STEP = np.uint32(362437)

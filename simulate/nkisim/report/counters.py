@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity
 from nkisim.timing import Timeline
@@ -14,7 +14,6 @@ from nkisim.timing import Timeline
 MOST_BINS = 2000
 _LEAST_BIN = 100.0  # ns
 Point = tuple[float, float]
-Array = np.ndarray[Any, np.dtype[Any]]
 
 
 def memory_in_use(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion) -> Iterator[Point]:

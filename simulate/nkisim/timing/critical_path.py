@@ -13,8 +13,8 @@ from functools import cached_property
 from typing import NamedTuple
 
 from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.duration import NOTHING, Duration, duration, fixed
 from nkisim.timing.predecessors import Predecessors
-from nkisim.timing.span import NOTHING, Span, fixed, span
 from nkisim.timing.timeline import Timeline
 
 COMPUTE = ("tensor", "vector", "scalar", "gpsimd")
@@ -23,20 +23,20 @@ RESOURCES = (*COMPUTE, "dma", "hbm", "dma_issue", "sync", "latency")
 issues transfers; barriers, semaphores, registers and loops; a fixed delay (pipelines, the start of a transfer)."""
 
 
-class Piece(NamedTuple):
+class PathPiece(NamedTuple):
     """A part of a step: one of RESOURCES, and the time it took."""
 
     resource: str
-    span: Span
+    duration: Duration
 
 
-class Step(NamedTuple):
+class PathStep(NamedTuple):
     """A task of the path, and its time until the next one takes over (ns)."""
 
     task: int
     start: float
     end: float
-    pieces: tuple[Piece, ...]
+    pieces: tuple[PathPiece, ...]
 
     @property
     def ns(self) -> float:
@@ -51,7 +51,7 @@ class CriticalPath:
         steps: in order of time, from 0 to the latency.
     """
 
-    steps: list[Step]
+    steps: list[PathStep]
 
     @cached_property
     def ns_by_resource(self) -> dict[str, float]:
@@ -59,7 +59,7 @@ class CriticalPath:
         total = dict.fromkeys(RESOURCES, 0.0)
         for step in self.steps:
             for piece in step.pieces:
-                total[piece.resource] += piece.span.ns
+                total[piece.resource] += piece.duration.ns
         return {name: total[name] for name in sorted(RESOURCES, key=lambda name: -total[name]) if total[name]}
 
     @property
@@ -68,10 +68,10 @@ class CriticalPath:
         return next(iter(self.ns_by_resource), "nothing")
 
     @cached_property
-    def confidence(self) -> Span:
+    def confidence(self) -> Duration:
         """The path's nanoseconds by how well the constants behind them are known."""
-        parts = [sum(p) for p in zip(*(piece.span for step in self.steps for piece in step.pieces), strict=True)]
-        return Span(*parts)
+        parts = [sum(p) for p in zip(*(piece.duration for step in self.steps for piece in step.pieces), strict=True)]
+        return Duration(*parts)
 
 
 def critical_path(timeline: Timeline) -> CriticalPath:
@@ -79,14 +79,14 @@ def critical_path(timeline: Timeline) -> CriticalPath:
     if not timeline.tasks:
         return CriticalPath([])
     cutter, servers = _Cutter(timeline), Predecessors(timeline)
-    steps: list[Step] = []
+    steps: list[PathStep] = []
     number = max(range(len(timeline.tasks)), key=timeline.done.__getitem__)
     end, iterations = timeline.latency_ns, 0
     while number >= 0:
         server = servers.before(number, end)
         before = server if server is not None else timeline.because[number]
         start = timeline.end[before] if server is not None else timeline.issue[number] if before >= 0 else 0.0
-        steps.append(Step(number, start, end, tuple(cutter.pieces(number, start, end, iterations))))
+        steps.append(PathStep(number, start, end, tuple(cutter.pieces(number, start, end, iterations))))
         iterations = timeline.tasks[number].iterations if server is None else 0
         number, end = before, start
     return CriticalPath(steps[::-1])
@@ -101,20 +101,20 @@ class _Cutter:
         self._semaphore = fixed(machine, "sync.semaphore")
         self._wake = fixed(machine, "dma.to_engine")
         self._table = fixed(machine, "act_time.table_load")
-        self._stack = span(machine, 1.0, "hbm.stack_rate")
+        self._stack = duration(machine, 1.0, "hbm.stack_rate")
 
-    def pieces(self, number: int, start: float, end: float, iterations: int) -> Iterator[Piece]:
+    def pieces(self, number: int, start: float, end: float, iterations: int) -> Iterator[PathPiece]:
         """What happened from `start` to `end`, when `number` was waited for; loop iterations began at the end of it."""
         at, limit = start, max(start, end - iterations * self._iteration.ns)
         for resource, until, basis in self._marks(number):
             until = min(until, limit)
             if until > at:
-                yield Piece(resource, _spread(basis, until - at))
+                yield PathPiece(resource, _spread(basis, until - at))
                 at = until
         if end > at:
-            yield Piece("sync", _spread(self._iteration, end - at))
+            yield PathPiece("sync", _spread(self._iteration, end - at))
 
-    def _marks(self, number: int) -> Iterator[tuple[str, float, Span]]:
+    def _marks(self, number: int) -> Iterator[tuple[str, float, Duration]]:
         """Resource, when it is through with the task, and what that time rests on; in order of time."""
         t = self._timeline
         task, issue, begin, end, done = t.tasks[number], t.issue[number], t.begin[number], t.end[number], t.done[number]
@@ -136,12 +136,12 @@ class _Cutter:
         yield "sync", float("inf"), self._semaphore
 
 
-def _after_busy(cost: Cost) -> Span:
+def _after_busy(cost: Cost) -> Duration:
     """What the time between the end of the work and its result rests on."""
-    rest = Span(*(max(0.0, a - b) for a, b in zip(cost.latency, cost.busy, strict=True)))
+    rest = Duration(*(max(0.0, a - b) for a, b in zip(cost.latency, cost.busy, strict=True)))
     return rest if rest.ns else cost.latency
 
 
-def _spread(basis: Span, ns: float) -> Span:
+def _spread(basis: Duration, ns: float) -> Duration:
     """`ns` that rest on the same constants as `basis`; on assumed ones where there is nothing to go by."""
-    return basis.times(ns / basis.ns) if basis is not NOTHING and basis.ns else Span(assumed=ns)
+    return basis.times(ns / basis.ns) if basis is not NOTHING and basis.ns else Duration(assumed=ns)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nkisim.timing.footprints import Box
+from nkisim.timing.box import Box
 from nkisim.timing.task import AFTER_ISSUE, AFTER_RESULT
 
 _SLICE = 4096

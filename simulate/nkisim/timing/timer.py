@@ -9,7 +9,7 @@ from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
 from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
-from nkisim.timing.footprints import Box, box
+from nkisim.timing.box import Box, box
 from nkisim.timing.hazards import History
 from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program

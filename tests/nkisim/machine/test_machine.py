@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from nkisim.machine import Machine, load_machine, target_from_environment
+from nkisim.machine import TARGETS, Machine, load_machine, target_from_environment
 from nkisim.machine.loader import CONFIDENCES, _quantity
 
-MACHINES = ("trn2", "trn3")
+MACHINES = tuple(TARGETS)
 
 
 @pytest.mark.parametrize(("alias", "name"), [("trn2", "trn2"), ("gen3", "trn2"), ("trn3", "trn3"), ("gen4", "trn3")])

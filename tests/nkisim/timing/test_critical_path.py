@@ -8,7 +8,7 @@ from support.timed_kernels import copy_hbm, every_engine, many_matmuls, many_vec
 from nkisim import Simulator
 from nkisim.timing.costs import Cost
 from nkisim.timing.critical_path import RESOURCES, critical_path
-from nkisim.timing.span import Span
+from nkisim.timing.duration import Duration
 from nkisim.timing.timeline import Timeline
 
 SQUARE = np.ones((128, 128), np.float32).astype("bfloat16")
@@ -62,7 +62,7 @@ def test_the_parts_of_a_transfer_are_told_apart():
     made.engine("vector", (1460, 1460, 1500, 1500), because=load, reason="operand")
     path = critical_path(made.timeline)
     assert path.ns_by_resource == {"latency": 1000 + 10 + 300, "dma": 100, "dma_issue": 50, "vector": 40}
-    assert path.confidence == pytest.approx(Span(documented=100 + 40, derived=1000 + 10 + 300, assumed=50))
+    assert path.confidence == pytest.approx(Duration(documented=100 + 40, derived=1000 + 10 + 300, assumed=50))
 
 
 def test_the_time_of_a_transfer_that_the_stack_delays_is_of_the_stack():
@@ -145,9 +145,9 @@ def test_a_follower_that_does_not_wait_for_the_result_ends_the_step_early():
 
 def test_durations_rest_on_the_constants_of_the_cost():
     made = HandMade()
-    cost = Cost(busy=Span(documented=75, derived=25), latency=Span(documented=75, assumed=125))
+    cost = Cost(busy=Duration(documented=75, derived=25), latency=Duration(documented=75, assumed=125))
     made.engine("vector", (0, 0, 100, 200), cost)
-    assert critical_path(made.timeline).confidence == pytest.approx(Span(documented=75, derived=25, assumed=100))
+    assert critical_path(made.timeline).confidence == pytest.approx(Duration(documented=75, derived=25, assumed=100))
 
 
 def test_only_the_chain_behind_the_last_task_counts():
@@ -162,7 +162,7 @@ def test_only_the_chain_behind_the_last_task_counts():
 def test_a_program_without_instructions_is_bound_by_nothing():
     path = critical_path(HandMade().timeline)
     assert (path.steps, path.ns_by_resource, path.bound_by) == ([], {}, "nothing")
-    assert path.confidence == Span()
+    assert path.confidence == Duration()
 
 
 @pytest.mark.parametrize(

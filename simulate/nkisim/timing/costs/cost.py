@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nkisim.timing.span import NOTHING, Span
+from nkisim.timing.duration import NOTHING, Duration
 
 
 @dataclass(slots=True, eq=False)
@@ -20,9 +20,9 @@ class Cost:
         table: the function table of the Scalar Engine that must be loaded, or None.
     """
 
-    busy: Span
-    latency: Span
-    load: Span = NOTHING
+    busy: Duration
+    latency: Duration
+    load: Duration = NOTHING
     tile: tuple[int, int, int, int] | None = None
     table: str | None = None
     busy_ns: float = field(init=False)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from nkisim.machine import Machine
 from nkisim.memory import Access
 from nkisim.observe import CostClass, Event
-from nkisim.timing.span import Span, fixed, span
+from nkisim.timing.duration import Duration, duration, fixed
 
 DMA_WORK = (CostClass.transfer, CostClass.transpose, CostClass.accumulating_transfer)
 """What `transfer` is a formula of."""
@@ -28,11 +28,11 @@ class Transfer:
         descriptors, nbytes: in all.
     """
 
-    issue: Span
-    start: Span
+    issue: Duration
+    start: Duration
     engines: tuple[float, ...]
-    moving: Span
-    complete: Span
+    moving: Duration
+    complete: Duration
     hbm_bytes: int
     descriptors: int
     nbytes: int
@@ -41,7 +41,7 @@ class Transfer:
 def transfer(event: Event, machine: Machine) -> Transfer:
     """The work of a DMA instruction. Partitions 8e to 8e+7 belong to engine e."""
     engines = [0.0] * machine["dma.engines"]
-    moving, descriptors, nbytes, hbm = Span(), 0, 0, 0
+    moving, descriptors, nbytes, hbm = Duration(), 0, 0, 0
     for source, target in _pairs(event):
         run = max(1, _common_run(source, target, machine["dma.packet"]))
         amount = max(source.nbytes, target.nbytes)
@@ -72,14 +72,14 @@ def _pairs(event: Event) -> list[tuple[Access, Access]]:
     return [(source, target) for source in event.reads if source.size == target.size]
 
 
-def _engine_time(machine: Machine, pieces: float, nbytes: float, together: int) -> Span:
+def _engine_time(machine: Machine, pieces: float, nbytes: float, together: int) -> Duration:
     """One engine's part of a transfer.
 
     What lies together in HBM, up to a packet, is one access there: a start, and its bytes at the rate of the engine.
     Each piece that lies together on both sides needs a descriptor, and these have a rate of their own.
     """
     starts = math.ceil(nbytes / together)
-    moved = span(machine, nbytes / machine.number("dma.rate"), "dma.rate")
+    moved = duration(machine, nbytes / machine.number("dma.rate"), "dma.rate")
     total = moved.plus(fixed(machine, "dma.descriptor").times(starts))
     least = fixed(machine, "dma.least").times(pieces)
     return total if total.ns >= least.ns else least

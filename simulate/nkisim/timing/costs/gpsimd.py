@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import cycles
+from nkisim.timing.duration import cycles
 
 GPSIMD_WORK = (
     CostClass.copy, CostClass.fill, CostClass.pattern, CostClass.elementwise, CostClass.two_input_elementwise,

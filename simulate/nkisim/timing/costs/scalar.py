@@ -5,10 +5,10 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import cycles, fixed
+from nkisim.timing.duration import cycles, fixed
 
 # Polynomials of degree one or two, and comparisons: assumed to be in every table, so that they never reload one.
-_IN_EVERY_TABLE = frozenset({"copy", "identity", "relu", "square", "abs", "sign", "none"})
+IN_EVERY_TABLE = frozenset({"copy", "relu", "square", "abs", "sign"})
 _PLAIN = (CostClass.copy, CostClass.elementwise)
 
 SCALAR_WORK = (*_PLAIN, CostClass.activation, CostClass.activation_reduction)
@@ -31,4 +31,4 @@ def scalar_cost(event: Event, machine: Machine) -> Cost:
         readout = cycles(machine, machine.number("act_time.reduce_readout"), "act", "act_time.reduce_readout")
         busy, latency = busy.plus(readout), latency.plus(readout)
     function = event.details.get("op") if not plain else None
-    return Cost(busy, latency, table=None if function in _IN_EVERY_TABLE else function)
+    return Cost(busy, latency, table=None if function in IN_EVERY_TABLE else function)

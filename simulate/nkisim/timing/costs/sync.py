@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import fixed
+from nkisim.timing.duration import fixed
 
 _WAITS = {
     CostClass.barrier: "sync.barrier",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.machine import Machine
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import cycles, fixed
+from nkisim.timing.duration import cycles, fixed
 
 _WIDE = ("float32",)
 _QUARTER = 32  # rows or columns: the least tile of the PE, and what its position is a multiple of

@@ -6,7 +6,7 @@ from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
 from nkisim.observe import CostClass, Event
 from nkisim.timing.costs.cost import Cost
-from nkisim.timing.span import Span, cycles, fixed
+from nkisim.timing.duration import Duration, cycles, fixed
 
 _FAST = (CostClass.copy, CostClass.fill, CostClass.elementwise)
 _TWO_INPUTS = CostClass.two_input_elementwise
@@ -42,9 +42,9 @@ def vector_cost(event: Event, machine: Machine) -> Cost:
     return Cost(busy, stream.plus(fixed(machine, "dve_time.result")).plus(readout))
 
 
-def _readout(event: Event, machine: Machine) -> Span:
+def _readout(event: Event, machine: Machine) -> Duration:
     if event.traits.cost is not CostClass.elementwise_reduction:
-        return Span()
+        return Duration()
     return cycles(machine, machine.number("dve_cycles.reduce_readout"), "dve", "dve_cycles.reduce_readout")
 
 

@@ -8,7 +8,7 @@ from nkisim.machine import Machine
 from nkisim.machine.quantity import CONFIDENCES
 
 
-class Span(NamedTuple):
+class Duration(NamedTuple):
     """Nanoseconds that rest on documented, derived and assumed constants."""
 
     documented: float = 0.0
@@ -19,31 +19,31 @@ class Span(NamedTuple):
     def ns(self) -> float:
         return self.documented + self.derived + self.assumed
 
-    def plus(self, other: Span) -> Span:
+    def plus(self, other: Duration) -> Duration:
         """Both, one after the other."""
-        return Span(*(a + b for a, b in zip(self, other, strict=True)))
+        return Duration(*(a + b for a, b in zip(self, other, strict=True)))
 
-    def times(self, factor: float) -> Span:
+    def times(self, factor: float) -> Duration:
         """`factor` times as long."""
-        return Span(*(a * factor for a in self))
+        return Duration(*(a * factor for a in self))
 
 
-NOTHING = Span()
+NOTHING = Duration()
 
 
-def span(machine: Machine, ns: float, *keys: str) -> Span:
+def duration(machine: Machine, ns: float, *keys: str) -> Duration:
     """`ns`, computed from the quantities `keys`; it is as sure as the least sure of them."""
     weakest = max(CONFIDENCES.index(machine.quantities[key].confidence) for key in keys)
     parts = [0.0, 0.0, 0.0]
     parts[weakest] = ns
-    return Span(*parts)
+    return Duration(*parts)
 
 
-def fixed(machine: Machine, key: str) -> Span:
+def fixed(machine: Machine, key: str) -> Duration:
     """A quantity that is a duration in nanoseconds."""
-    return span(machine, machine.number(key), key)
+    return duration(machine, machine.number(key), key)
 
 
-def cycles(machine: Machine, count: float, clock: str, *keys: str) -> Span:
+def cycles(machine: Machine, count: float, clock: str, *keys: str) -> Duration:
     """`count` cycles of the clock `clock`, a key of [clock]; `keys` name what the count rests on."""
-    return span(machine, count / machine.number(f"clock.{clock}"), f"clock.{clock}", *keys)
+    return duration(machine, count / machine.number(f"clock.{clock}"), f"clock.{clock}", *keys)
