@@ -29,7 +29,7 @@ class HandMade:
     def engine(
         self, engine: str, times: tuple[float, float, float, float], cost: Cost | None = None, **more: Any
     ) -> int:
-        """A task of an engine: issue, begin, end, done; `more`: core, line, because, reason, iterations, meeting."""
+        """A task of an engine: issue, begin, end, done; `more`: core, line, because, reason, epoch, meeting."""
         _, begin, end, done = times
         cost = cost or Cost(Duration(documented=end - begin), Duration(derived=done - begin))
         return self._add(engine, engine, times, cost, **more)
@@ -40,27 +40,14 @@ class HandMade:
 
     def _add(
         self, engine: str, queue: str, times: tuple[float, float, float, float], cost: Cost | Transfer,
-        core: int = 0, line: int = 1, because: int = -1, reason: str = "start", iterations: int = 0, meeting: int = -1,
+        core: int = 0, line: int = 1, because: int = -1, reason: str = "start", epoch: int = 0, meeting: int = -1,
     ) -> int:  # fmt: skip
         t = self.timeline
         number, where = len(t.tasks), Location("kernel.py", line)
         opcode = "dma_copy" if isinstance(cost, Transfer) else f"{engine}_instruction"
         index = sum(task.core == core for task in t.tasks)
         t.tasks.append(
-            Task(
-                number,
-                core,
-                index,
-                opcode,
-                engine,
-                where,
-                None,
-                queue,
-                number,
-                [],
-                iterations=iterations,
-                meeting=meeting,
-            )
+            Task(number, core, index, opcode, engine, where, None, queue, number, [], epoch=epoch, meeting=meeting)
         )
         t.examples.append(Event(index, core, opcode, TRAITS, engine, (), (), Work(), {}, where))
         t.costs.append(cost)

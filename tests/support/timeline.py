@@ -7,7 +7,8 @@ from typing import Any
 
 import nkisim
 from nkisim.machine import load_machine
-from nkisim.timing import Timeline, Timer
+from nkisim.timing import Order, Timeline, Timer, timeline
+from nkisim.timing.program import Program
 
 TRN2 = load_machine("trn2")
 
@@ -22,9 +23,9 @@ def cycles(count: float, clock: str) -> float:
     return count / TRN2.number(f"clock.{clock}")
 
 
-def vector_busy(elements: float, rate: float = 1) -> float:
+def vector_busy(elements: float, rate: float = 1, overhead: str = "overhead") -> float:
     """How long the Vector Engine is busy with that many elements a lane."""
-    return cycles(elements / rate + ns("dve_time.overhead"), "dve")
+    return cycles(elements / rate + ns(f"dve_time.{overhead}"), "dve")
 
 
 def vector_latency(elements: float, rate: float = 1) -> float:
@@ -32,15 +33,30 @@ def vector_latency(elements: float, rate: float = 1) -> float:
     return cycles(elements / rate, "dve") + ns("dve_time.result")
 
 
-def timed(body: Callable[..., Any], *args: Any, cores: int = 1) -> Timeline:
-    """When everything in `body(*args)` happens on a Trn2."""
+def scalar_busy(elements: float, overhead: str) -> float:
+    """How long the Scalar Engine is busy."""
+    return cycles(elements / ns("act_time.rate") + ns(f"act_time.{overhead}"), "act")
+
+
+def pool_busy(elements: float, overhead: str = "overhead") -> float:
+    """How long the GpSimd Engine is busy; its results are there at once."""
+    return cycles(elements / ns("pool_time.rate") + ns(f"pool_time.{overhead}"), "pool")
+
+
+def traced(body: Callable[..., Any], *args: Any, cores: int = 1) -> Program:
+    """What `body(*args)` does on a Trn2, as far as its time depends on it."""
 
     def kernel(*tensors: Any) -> Any:
         return body(*tensors)
 
     timer = Timer(TRN2)
     nkisim.Simulator("trn2", cores, observers=[timer]).run(kernel, *args)
-    return timer.timeline()
+    return timer.program
+
+
+def timed(body: Callable[..., Any], *args: Any, cores: int = 1, order: Order = Order.program) -> Timeline:
+    """When everything in `body(*args)` happens on a Trn2."""
+    return timeline(traced(body, *args, cores=cores), TRN2, order)
 
 
 def numbers(timeline: Timeline, opcode: str, core: int = 0) -> list[int]:

@@ -11,7 +11,7 @@ from nkisim.observe import Counters
 
 KEYS = {
     "latency_us", "bound_by", "critical_path_us", "engines", "cores", "dma", "provenance", "lines", "hbm_bytes", "macs",
-    "opcodes", "sbuf_peak_bytes_per_partition", "psum_peak_banks",
+    "opcodes", "sbuf_peak_bytes_per_partition", "psum_peak_banks", "clock", "interval_us", "by_order", "by_look_ahead",
 }  # fmt: skip
 
 

@@ -118,12 +118,21 @@ def test_descriptors_that_software_makes_are_work_of_the_gpsimd_engine():
     assert critical_path(made.timeline).ns_by_resource == {"gpsimd": 1000}
 
 
-def test_loop_iterations_are_control():
+def test_a_drain_is_control_behind_the_result_of_the_last_task_before_it():
     made = HandMade()
-    first = made.engine("vector", (0, 0, 100, 100))
-    made.engine("vector", (1100, 1100, 1200, 1200), because=first, reason="queue", iterations=2)
-    assert made.machine.number("sync.loop_iteration") == 500
-    assert critical_path(made.timeline).ns_by_resource == {"sync": 1000, "vector": 200}
+    turn = made.machine.number("sync.loop_turn")
+    last = made.engine("vector", (0, 0, 100, 140))
+    at = 140 + turn
+    made.engine("scalar", (at, at, at + 50, at + 50), because=last, reason="drain", epoch=1)
+    path = critical_path(made.timeline)
+    assert path.ns_by_resource == {"sync": turn, "vector": 100, "scalar": 50, "latency": 40}
+    assert path.confidence == pytest.approx(Duration(documented=150, derived=turn + 40))
+
+
+def test_a_loop_that_begins_the_program_is_control():
+    made = HandMade()
+    made.engine("vector", (3500, 3500, 3600, 3600), reason="drain", epoch=1)
+    assert critical_path(made.timeline).ns_by_resource == {"sync": 3500, "vector": 100}
 
 
 def test_a_barrier_is_control_and_leads_to_the_core_that_came_last():

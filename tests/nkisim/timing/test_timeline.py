@@ -11,7 +11,7 @@ import nkisim
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.observe import Observer
-from nkisim.timing import Timer
+from nkisim.timing import Order, Timer, timeline
 from nkisim.timing.schedule import schedule
 from nkisim.timing.task import AFTER_ISSUE, AFTER_RESULT, Task
 from nkisim.timing.timer import Program

@@ -9,7 +9,7 @@ import nkisim.nki.language as nl
 
 LANES = 8  # partitions an engine serves
 STATIC = ns("dma.issue_static") + ns("dma.start")
-HARDWARE = ns("dma.issue_hwdge") + ns("dma.start")
+HARDWARE = ns("dma.issue_hwdge") + ns("dma.start_hwdge")
 
 
 def moving(row_bytes, rows=LANES):
