@@ -133,3 +133,42 @@ def test_two_cores_share_the_stack():
     assert alone.end[0] == pytest.approx(STATIC + moving(32768))
     assert together.end == pytest.approx([STATIC + moving(32768) * wanted / ns("hbm.stack_rate")] * 2)
     assert together.reason[numbers(together, "dma_copy", core=0)[0]] == "hbm"
+
+
+def test_three_partitions_wait_for_their_own_engine_only():
+    def body(wide, narrow):
+        nisa.dma_copy(nl.ndarray((64, 32768), nl.uint8), wide[:64, :32768], dge_mode=nisa.dge_mode.none)
+        tile = nl.ndarray((128, 4096), nl.uint8)
+        nisa.dma_copy(tile[96:99], narrow[:, :4096], dge_mode=nisa.dge_mode.hwdge)
+
+    t = timed(body, matrix(32768), matrix(4096, rows=3))
+    wide, narrow = (t.costs[t.tasks[n].work].engines for n in (0, 1))
+    assert narrow == pytest.approx([0.0] * 12 + [3 * moving(4096, 1)] + [0.0] * 3)
+    assert wide == pytest.approx([moving(32768, rows=4)] * 16)
+    assert t.begin[1] == pytest.approx(HARDWARE)
+    assert t.end[1] == pytest.approx(HARDWARE + 2 * narrow[12]), "that engine serves both queues in turn"
+    assert t.end[0] == pytest.approx(STATIC + wide[12] + narrow[12])
+
+
+def test_three_partitions_take_as_long_alone_as_an_eighth_of_all_less():
+    three, all_rows = timed(load, matrix(4096, rows=3)), timed(load, matrix(4096))
+    assert three.latency_ns == pytest.approx(STATIC + moving(4096, rows=3) + ns("dma.complete"))
+    assert all_rows.latency_ns - three.latency_ns == pytest.approx(moving(4096, rows=LANES - 3))
+
+
+@pytest.mark.parametrize("columns", [128, 96, 81, 65, 33])
+def test_a_transpose_on_chip_moves_rows_however_many_columns(columns):
+    def body():
+        source = nl.zeros((128, columns), nl.bfloat16)
+        nisa.dma_transpose(nl.ndarray((columns, 128), nl.bfloat16), source)
+
+    t = timed(body)
+    (number,) = numbers(t, "dma_transpose")
+    transfer = t.costs[t.tasks[number].work]
+    assert transfer.descriptors == 128
+    spread = 16 if columns % 16 == 0 else columns / LANES  # engines, or partitions over those of an engine
+    bytes_of_one = 128 * columns * 2 / spread
+    descriptors = -(-128 // spread)
+    busiest = (bytes_of_one / ns("dma.rate") + descriptors * ns("dma.descriptor")) / ns("dma.transpose_sbuf")
+    assert max(transfer.engines) == pytest.approx(busiest)
+    assert t.done[number] - t.issue[number] == pytest.approx(STATIC + max(transfer.engines) + ns("dma.complete"))
