@@ -1,12 +1,14 @@
 """`python -m nkisim run`, `trace` and `roofline`."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from nkisim.__main__ import main
+from nkisim.machine.probes import PROBES
 
 FILE = Path(__file__).resolve().parents[1] / "support" / "timed_kernels.py"
 KERNEL = f"{FILE}:every_engine"
@@ -53,6 +55,26 @@ def test_what_if_prints_the_base_each_change_and_all_of_them(tmp_path):
     assert list(changes) == ["act_clock x 0.5", "sync.semaphore x 10", "all of these"]
     assert base < changes["act_clock x 0.5"] < changes["all of these"]
     assert all(name in result.output for name in ("as it is", *changes))
+
+
+def test_run_prints_the_interval_and_both_orders():
+    output = nkisim("run", KERNEL, *INPUTS).output
+    headline, orders = output.splitlines()[:2]
+    latency, low, high = map(float, re.match(r"([0-9.]+) us \(([0-9.]+) to ([0-9.]+)\) predicted", headline).groups())
+    assert low < latency < high
+    assert re.match(r"as written \d+ us, as a compiler orders it, looking 16 ahead \d+, 32 ahead \d+, 64 ahead", orders)
+
+
+def test_sensitivity_lists_constants_with_what_would_settle_them():
+    result = nkisim("run", KERNEL, *INPUTS, "--sensitivity")
+    assert result.exit_code == 0, result.output
+    header, *rows = result.output.partition("leverage")[2].splitlines()
+    assert "constant: what would settle it" in header
+    assert 3 < len(rows) <= 12
+    for row in rows:
+        name = row.split()[6].rstrip(":")
+        assert row.endswith(f"{name}: {PROBES[name]}" if name in PROBES else "order: compiler or program")
+    assert "leverage" not in nkisim("run", KERNEL, *INPUTS).output
 
 
 def test_shapes_only_predicts_the_same():

@@ -36,7 +36,9 @@ def test_the_machine_itself_does_not_change(machine):
 
 
 def test_factors_of_the_same_quantity_multiply(machine):
-    assert machine.scaled({"hbm": 2.0, "hbm.stack_rate": 3.0}).number("hbm.stack_rate") == 6 * machine.number("hbm.stack_rate")
+    assert machine.scaled({"hbm": 2.0, "hbm.stack_rate": 3.0}).number("hbm.stack_rate") == 6 * machine.number(
+        "hbm.stack_rate"
+    )
 
 
 @pytest.mark.parametrize(

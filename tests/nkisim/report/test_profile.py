@@ -8,6 +8,7 @@ import pytest
 import nkisim
 from nkisim.errors import ArgumentError
 from nkisim.observe import Counters
+from nkisim.timing import CLOCK
 
 KEYS = {
     "latency_us", "bound_by", "critical_path_us", "engines", "cores", "dma", "provenance", "lines", "hbm_bytes", "macs",
@@ -46,6 +47,17 @@ def test_the_keys_for_scripts_are_stable_and_survive_json(two_cores):
     assert document["latency_us"] == two_cores.latency_us
 
 
+def test_bounds_for_scripts_are_those_of_the_forecast(two_cores):
+    bounds, found = two_cores.bounds_json(), two_cores.forecast
+    assert bounds["clock"] == CLOCK
+    assert bounds["interval_us"] == [*two_cores.interval_us] == [ns / 1e3 for ns in found.interval]
+    assert bounds["by_order"] == {"program": found.by_order["program"] / 1e3, "compiler": two_cores.latency_us}
+    assert [*bounds["by_look_ahead"]] == ["16", "32", "64"]
+    assert bounds["by_look_ahead"]["32"] == two_cores.latency_us
+    low, high = two_cores.interval_us
+    assert low < two_cores.latency_us < high
+
+
 def test_a_second_look_gives_the_same_prediction(two_cores):
     assert two_cores.what_if({}).latency_us == two_cores.latency_us
     assert two_cores.what_if({"pool_clock": 0.5}).latency_us > two_cores.latency_us
@@ -55,13 +67,15 @@ def test_a_second_look_gives_the_same_prediction(two_cores):
 def test_without_the_time_model_there_are_counts_and_no_prediction():
     profile = nkisim.Simulator("trn2", timing=False).run(lambda x: x, np.ones((2, 2), np.float32)).profile
     assert isinstance(profile.counters, Counters)
-    with pytest.raises(ArgumentError, match="timing=False"):
-        _ = profile.latency_us
+    for name in ("latency_us", "forecast", "interval_us", "sensitivity"):
+        with pytest.raises(ArgumentError, match="timing=False"):
+            getattr(profile, name)
 
 
 def test_a_kernel_that_does_nothing_takes_no_time(tmp_path):
     profile = nkisim.Simulator("trn2").run(lambda x: x, np.ones((2, 2), np.float32)).profile
     assert (profile.latency_us, profile.bound_by, profile.lines) == (0.0, "nothing", [])
+    assert (profile.interval_us, profile.sensitivity) == ((0.0, 0.0), [])
     assert profile.engines == {}
     assert profile.to_json()["provenance"] == {"documented": 0.0, "derived": 0.0, "assumed": 0.0}
     for save in (profile.save_roofline, profile.save_timeline):

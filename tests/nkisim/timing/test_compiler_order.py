@@ -208,7 +208,7 @@ def programs(draw):
     return made
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(made=programs(), look_ahead=st.sampled_from([1, 2, 3, 8, 32]))
 def test_an_order_has_every_task_once_and_looks_no_further_than_it_may(made, look_ahead):
     tasks, order = made.program.tasks, placed(made, look_ahead)
@@ -226,7 +226,7 @@ def test_an_order_has_every_task_once_and_looks_no_further_than_it_may(made, loo
         assert order == written
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(made=programs(), look_ahead=st.sampled_from([1, 2, 8, 32]))
 def test_streams_dependencies_and_meetings_form_no_circle(made, look_ahead):
     tasks, order = made.program.tasks, placed(made, look_ahead)
@@ -244,7 +244,7 @@ def test_streams_dependencies_and_meetings_form_no_circle(made, look_ahead):
         left -= free
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(made=programs(), look_ahead=st.sampled_from([None, 1, 2, 8, 32]))
 def test_every_task_runs_in_the_end_and_none_before_what_it_waits_for(made, look_ahead):
     program = made.program
@@ -267,7 +267,7 @@ def test_every_task_runs_in_the_end_and_none_before_what_it_waits_for(made, look
                 assert t.issue[n] == t.issue[other.number]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(made=programs(), look_ahead=st.sampled_from([1, 8, 32]))
 def test_a_queue_works_on_one_thing_at_a_time_in_its_order(made, look_ahead):
     order = placed(made, look_ahead)

@@ -178,6 +178,4 @@ def test_a_transpose_of_fp32_is_one_pass_however_many_rows():
     for rows in (128, 64):
         t = timed(lambda rows=rows: body(rows))
         cost = t.costs[t.tasks[numbers(t, "nc_transpose")[0]].work]
-        assert cost.busy_ns == pytest.approx(
-            cycles(rows * ns("pe_time.transpose_fp32") + ns("pe_time.overhead"), "pe")
-        )
+        assert cost.busy_ns == pytest.approx(cycles(rows * ns("pe_time.transpose_fp32") + ns("pe_time.overhead"), "pe"))
