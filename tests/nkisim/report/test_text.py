@@ -33,7 +33,7 @@ def test_orders_are_told_with_how_far_a_compiler_looks():
 def test_leverage_is_a_table_with_probes_where_there_are_any():
     found = [Leverage("dma.rate", 1000.0, 3500.0), Leverage("order: compiler or program", 1000.0, 2000.0)]
     header, first, second = describe_sensitivity(SimpleNamespace(sensitivity=found)).splitlines()
-    assert header.split() == "leverage fast end slow end constant: what would settle it".split()
+    assert header.split() == ["leverage", "fast", "end", "slow", "end", "constant:", "what", "would", "settle", "it"]
     assert first.split(maxsplit=6)[:6] == ["2.5", "us", "1", "us", "3.5", "us"]
     assert first.endswith(f"dma.rate: {PROBES['dma.rate']}")
     assert second.endswith("  order: compiler or program")

@@ -137,14 +137,14 @@ def test_two_cores_share_the_stack():
 
 def test_three_partitions_wait_for_their_own_engine_only():
     def body(wide, narrow):
-        nisa.dma_copy(nl.ndarray((64, 32768), nl.uint8), wide[:64, :32768], dge_mode=nisa.dge_mode.none)
+        load(wide)
         tile = nl.ndarray((128, 4096), nl.uint8)
         nisa.dma_copy(tile[96:99], narrow[:, :4096], dge_mode=nisa.dge_mode.hwdge)
 
     t = timed(body, matrix(32768), matrix(4096, rows=3))
     wide, narrow = (t.costs[t.tasks[n].work].engines for n in (0, 1))
     assert narrow == pytest.approx([0.0] * 12 + [3 * moving(4096, 1)] + [0.0] * 3)
-    assert wide == pytest.approx([moving(32768, rows=4)] * 16)
+    assert wide == pytest.approx([moving(32768)] * 16)
     assert t.begin[1] == pytest.approx(HARDWARE)
     assert t.end[1] == pytest.approx(HARDWARE + 2 * narrow[12]), "that engine serves both queues in turn"
     assert t.end[0] == pytest.approx(STATIC + wide[12] + narrow[12])
