@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 from support.hand_made import HandMade, transfer_cost
 from support.timed_kernels import copy_hbm, every_engine, many_matmuls, many_vector_instructions
+from support.timeline import ns, timed
 
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
 from nkisim import Simulator
+from nkisim.timing import Order
 from nkisim.timing.costs import Cost
 from nkisim.timing.critical_path import RESOURCES, critical_path
 from nkisim.timing.duration import Duration
@@ -37,6 +41,39 @@ def test_resources_and_confidences_add_up_to_the_latency(lnc):
     assert path.confidence.ns == pytest.approx(timeline.latency_ns, rel=1e-12)
     assert set(path.ns_by_resource) <= set(RESOURCES)
     assert list(path.ns_by_resource.values()) == sorted(path.ns_by_resource.values(), reverse=True)
+
+
+def looped(x):
+    """Two loads and an activation an iteration, and something behind the loop; on each core the same."""
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.private_hbm)
+
+    def once(_):
+        for _ in range(2):
+            tile = nl.load(x)
+            nisa.activation(tile, nl.exp, tile)
+            nisa.dma_copy(out, tile)
+
+    nl.fori_loop(0, 3, once)
+    nisa.dma_copy(out, nl.load(x))
+    return out
+
+
+DRAINS = (
+    "a transfer that the HBM stack delays forgets that it was the first behind a drain, which then counts as latency"
+)
+
+
+@pytest.mark.parametrize("order", Order)
+@pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason=DRAINS))])
+def test_steps_lead_through_the_drains_of_loops_in_either_order(cores, order):
+    t = timed(looped, np.ones((128, 512), np.float32), cores=cores, order=order)
+    path = critical_path(t)
+    assert (path.steps[0].start, path.steps[-1].end) == (0, t.latency_ns)
+    assert [step.end for step in path.steps[:-1]] == [step.start for step in path.steps[1:]]
+    assert all(step.ns >= 0 for step in path.steps)
+    assert sum(path.ns_by_resource.values()) == pytest.approx(t.latency_ns, rel=1e-12)
+    drains = ns("sync.loop_entry") + 2 * ns("sync.loop_turn") + ns("sync.loop_exit")
+    assert drains <= path.ns_by_resource["sync"] < drains + 3 * 2 * 2 * ns("sync.semaphore")
 
 
 def test_a_chain_over_two_engines_is_cut_at_begin_end_and_result():

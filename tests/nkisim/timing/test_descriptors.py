@@ -107,7 +107,7 @@ def gather_columns(array, indices):
     nisa.dma_copy(side_by_side, rows_of(array, index))
 
 
-SUMS = "indexed_rows counts the target and the source of a read-modify-write: 128 rows are taken for 256, half skipped"
+SUMS = "indexed_rows adds up both sides of a read-modify-write: 128 rows are taken for 256, half of them skipped"
 
 
 @pytest.mark.xfail(strict=True, reason=SUMS)
@@ -117,6 +117,16 @@ def test_a_scatter_that_accumulates_pays_more_for_each_descriptor(skipped):
     t = timed(scatter_sum, table(), column([*range(kept), *[SKIPPED] * skipped]))
     made = kept * A_ROW * ns("dma.accumulated_descriptor") + skipped * ns("dma.skipped_row")
     assert issue(t) == pytest.approx(ns("dma.issue_swdge") + made)
+
+
+@pytest.mark.xfail(strict=True, reason=SUMS)
+def test_rows_that_are_named_on_both_sides_count_once():
+    def body(source, target, indices):
+        index = nl.load(indices)
+        nisa.dma_copy(rows_of(target, index), rows_of(source, index))
+
+    t = timed(body, table(), table(), column(range(128)))
+    assert issue(t) == pytest.approx(ns("dma.issue_swdge") + 128 * A_ROW * ns("dma.indexed_descriptor"))
 
 
 @pytest.mark.parametrize("count", [1, 128])

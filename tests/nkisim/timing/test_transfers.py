@@ -172,3 +172,17 @@ def test_a_transpose_on_chip_moves_rows_however_many_columns(columns):
     busiest = (bytes_of_one / ns("dma.rate") + descriptors * ns("dma.descriptor")) / ns("dma.transpose_sbuf")
     assert max(transfer.engines) == pytest.approx(busiest)
     assert t.done[number] - t.issue[number] == pytest.approx(STATIC + max(transfer.engines) + ns("dma.complete"))
+
+
+@pytest.mark.xfail(
+    strict=True, reason="only a transpose on chip is cut into rows; from HBM ragged rows are cut into elements"
+)
+@pytest.mark.parametrize(("rows", "columns"), [(128, 81), (128, 65), (81, 128)])
+def test_a_transpose_of_a_part_of_a_table_in_hbm_moves_rows_too(rows, columns):
+    def body(source):
+        nisa.dma_transpose(nl.ndarray((columns, rows), nl.bfloat16), source[:rows, :columns])
+
+    t = timed(body, np.zeros((256, 256), np.float32).astype("bfloat16"))
+    transfer = t.costs[t.tasks[0].work]
+    assert transfer.descriptors <= max(rows, columns)
+    assert max(transfer.engines) < 2 * (moving(2 * 128) / ns("dma.transpose_hbm"))
