@@ -1,6 +1,7 @@
 """Events and counters: what observers are told about each instruction."""
 
 import numpy as np
+import pytest
 from support.device import hbm, random_values, store, tile
 
 import nkisim.nki.isa as nisa
@@ -95,6 +96,28 @@ def test_rows_that_are_skipped_are_not_counted(trn2):
 
     indices = np.array([[1], [99], [2]], np.int32)
     assert trn2.run(kernel, random_values((10, 8)), indices).profile.hbm_read == indices.nbytes + 2 * 8 * 4
+
+
+@pytest.mark.parametrize(("indices", "named"), [([[1], [99], [2]], 3), ([[1], [99], [99]], 3), (None, None)])
+def test_rows_that_are_skipped_are_named_all_the_same(trn2, indices, named):
+    def kernel(array, *index):
+        rows = array.vector_select(0, nl.load(index[0])) if index else array[0:3]
+        nisa.dma_copy(tile((3, 8)), rows, oob_mode=nisa.oob_mode.skip if index else nisa.oob_mode.error)
+
+    recorder = Recorder()
+    index = [] if indices is None else [np.array(indices, np.int32)]
+    trn2.run(kernel, random_values((10, 8)), *index, observers=[recorder])
+    assert recorder.events[-1].indexed_rows == named
+
+
+def test_one_index_for_a_whole_access_names_no_rows(trn2):
+    recorder = Recorder()
+
+    def kernel(array, index):
+        nisa.dma_copy(tile((3, 8)), array.ap([[8, 3], [1, 8]], scalar_offset=nl.load(index)))
+
+    trn2.run(kernel, random_values((10, 8)), np.array([[4]], np.int32), observers=[recorder])
+    assert recorder.events[-1].indexed_rows == 0
 
 
 def test_an_observer_may_report_at_any_time(trn2):

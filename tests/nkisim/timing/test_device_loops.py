@@ -8,8 +8,9 @@ from support.timeline import ns, numbers, timed, traced, vector_latency
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.observe import LoopMark
 from nkisim.timing import Order
-from nkisim.timing.drains import Drain
+from nkisim.timing.drains import Drain, Epochs
 
 ONE = vector_latency(512, ns("dve_rate.copy_32_sbuf"))
 ENTRY, TURN, EXIT = (ns(f"sync.loop_{what}") for what in ("entry", "turn", "exit"))
@@ -81,6 +82,26 @@ def test_nested_loops_drain_where_they_are_entered_turned_and_left():
         Drain(entries=1, turns=1, exits=1), Drain(turns=1), Drain(turns=1), Drain(exits=2),
     ]  # fmt: skip
     assert second == []
+
+
+@pytest.mark.parametrize("inner", [[], [LoopMark.begin, LoopMark.end]], ids=["no iteration", "nor an inner one"])
+def test_a_loop_that_never_iterates_drains_nothing(inner):
+    epochs = Epochs()
+    for mark in (LoopMark.begin, *inner, LoopMark.end):
+        epochs.mark(mark)
+    assert epochs.current() == 0
+    assert epochs.drains == []
+
+
+def test_nothing_waits_for_an_instruction_of_another_epoch_because_that_is_done():
+    def body():
+        tile = nl.zeros((128, 512), nl.float32)
+        nl.fori_loop(0, 3, lambda _: nisa.tensor_scalar(tile, tile, nl.add, 1.0, engine=nisa.engine.vector))
+        nisa.tensor_copy(nl.ndarray((128, 512), nl.float32), tile)
+
+    tasks = traced(body).tasks
+    assert [task.epoch for task in tasks] == [0, 1, 2, 3, 4]
+    assert all(task.after == () for task in tasks)
 
 
 def test_nested_loops_take_the_sum_of_their_drains():

@@ -133,6 +133,19 @@ def test_new_weights_for_every_matmul_hide_behind_the_one_before():
     assert [t.begin[n] for n in runs[1:]] == pytest.approx([t.end[n] for n in runs[:-1]])
 
 
+def test_sums_in_one_bank_follow_each_other_at_the_stream_even_where_a_load_takes_longer():
+    def body():
+        left, right = filled(128), filled(64)
+        total = tile(64, nl.float32, nl.psum)
+        for number in range(8):
+            nisa.nc_matmul(total, left, right, accumulate=number > 0)
+
+    t = timed(body)
+    stream = SLOW * cycles(64 + ns("pe_time.overhead"), "pe")
+    assert stream < ns("pe_time.load")
+    assert [t.begin[b] - t.begin[a] for a, b in pairwise(numbers(t, "nc_matmul"))] == pytest.approx([stream] * 7)
+
+
 def test_weights_of_another_engine_that_come_late_hold_the_pe_up_until_they_are_loaded():
     def body():
         right = filled(512)
