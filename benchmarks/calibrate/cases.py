@@ -60,7 +60,9 @@ class Case:
     @property
     def key(self) -> str:
         """Key of the split."""
-        return key(self.kernel, next(f.value * UNITS[f.unit] / 1e3 for f in self.figures if f.unit in ("ns", "us", "ms")))
+        return key(
+            self.kernel, next(f.value * UNITS[f.unit] / 1e3 for f in self.figures if f.unit in ("ns", "us", "ms"))
+        )
 
     @property
     def half(self) -> str:

@@ -1,4 +1,4 @@
-"""Products of matrices on one core of Trn2: the four steps of the SDK's tutorial, and a profile guide's two variants."""
+"""Products of matrices on one core of Trn2: the SDK's tutorial in four steps, and variants of a profile guide."""
 
 from __future__ import annotations
 

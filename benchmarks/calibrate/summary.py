@@ -15,7 +15,8 @@ from calibrate.split import FIT, TEST
 _FAR = 1.5
 Cells = list[str]
 HEADINGS = (
-    "family", "half", "rows", "numbers", "median error", "median ratio", "within 1.5", "least", "largest", "held", "width"
+    "family", "half", "rows", "numbers", "median error", "median ratio", "within 1.5", "least", "largest", "held",
+    "width",
 )  # fmt: skip
 
 

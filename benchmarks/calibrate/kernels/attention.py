@@ -118,7 +118,5 @@ def _weighted(weights: Any, values: Any) -> Any:
     transposed = _transposed(weights)
     total = nl.ndarray((P, P), dtype=nl.float32, buffer=nl.psum)
     for start in range(0, values.shape[1], P):
-        nisa.nc_matmul(
-            dst=total, stationary=transposed[:, start : start + P], moving=values[:, start : start + P]
-        )
+        nisa.nc_matmul(dst=total, stationary=transposed[:, start : start + P], moving=values[:, start : start + P])
     return total
