@@ -23,10 +23,10 @@ LAUNCHES = {
     NONE: Launch(0.0, 0.0, 0.0),  # figures of a profile: the body alone
     BENCHMARK: Launch(5.7, 7.4, 9.1),  # one core, warm: measured, benchmark less profile of four kernels
     # quartiles that `benchmarks/calibration.py --fit-launch` prints, over rows of the fit half
-    "LNC1 once": Launch(20.0, 24.0, 30.0),
-    "LNC1 repeated": Launch(7.0, 13.0, 16.0),
-    "LNC2 once": Launch(28.0, 38.0, 45.0),
-    "LNC2 repeated": Launch(16.0, 20.0, 27.0),
+    "LNC1 once": Launch(13.8, 18.9, 20.8),
+    "LNC1 repeated": Launch(6.4, 7.2, 8.1),
+    "LNC2 once": Launch(0.0, 29.5, 36.2),
+    "LNC2 repeated": Launch(19.5, 25.4, 33.1),
 }
 FITTED = tuple(name for name in LAUNCHES if name.startswith("LNC"))
 
