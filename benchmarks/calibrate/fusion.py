@@ -59,7 +59,7 @@ def _attention(how: str, dtype: str, length: int, latency: float) -> Work:
     figures = (exactly(LATENCY, latency, "us"),)
     case = Case("attention", "attention, one head", f"{how} {dtype} {length}", _SOURCE, figures)
     operand = np.zeros((128, length), _DTYPES[dtype])
-    return Work(case, partial(_run_attention, kernel, operand), Path(attention.__file__), 5e-7 * length**2)
+    return Work(case, partial(_run_attention, kernel, operand), Path(attention.__file__))
 
 
 def _run_attention(kernel: Any, operand: Any, observer: Observer) -> str:
@@ -72,7 +72,7 @@ def _gemm_gelu(sizes: tuple[int, int, int], dtype: str, how: str, latency: float
     name = f"{M} x {K} x {N} {dtype}, GELU by {how}"
     doubt = _RELOADS if dtype == "bf16" and K > 128 else ""
     case = Case("gemm_gelu", "GEMM and GELU", name, _SOURCE, (exactly(LATENCY, latency, "us", doubt),), _BIAS)
-    return Work(case, partial(_run_gemm_gelu, how, sizes, _DTYPES[dtype]), Path(gemm_gelu.__file__), 2e-9 * M * K * N)
+    return Work(case, partial(_run_gemm_gelu, how, sizes, _DTYPES[dtype]), Path(gemm_gelu.__file__))
 
 
 def _run_gemm_gelu(how: str, sizes: tuple[int, int, int], dtype: Any, observer: Observer) -> str:
