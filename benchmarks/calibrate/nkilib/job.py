@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.launches import class_of
 from calibrate.tape import launch
 from nkisim.observe import Observer
 
@@ -38,7 +37,7 @@ class Launcher:
         os.environ["NEURON_PLATFORM_TARGET_OVERRIDE"] = "trn2"
         lnc = job.compiler_input.logical_nc_config
         launch(self._observer, job.kernel_func, lnc=lnc, **arguments)
-        self.launch = class_of(lnc, job.inference_args.num_runs)
+        self.launch = f"LNC{lnc}"
 
 
 @dataclass(frozen=True)
