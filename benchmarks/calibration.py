@@ -28,11 +28,12 @@ GROUPS = ("measurements", "matmul", "fusion", "nkilib")
 @click.option("--from", "folder", type=click.Path(path_type=Path, exists=True, file_okay=False), help="Trace nothing.")
 @click.option("--parallel", default=2, show_default=True, help="Processes that price.")
 @click.option("--fit-launch", is_flag=True, help="Fit launches on the fit half, and use them.")
+@click.option("--checks", is_flag=True, help="Print every single measurement too.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all rows.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False), help="Renew the tables of this page.")
 def main(
     nkilib: Path | None, only: tuple[str, ...], match: str, largest: float, trace_to: Path | None, folder: Path | None,
-    parallel: int, fit_launch: bool, json_file: Path | None, page: Path | None,
+    parallel: int, fit_launch: bool, checks: bool, json_file: Path | None, page: Path | None,
 ) -> None:  # fmt: skip
     from calibrate import launch_fit, pages, pricing, summary
 
@@ -45,6 +46,8 @@ def main(
         click.echo(launch_fit.text(rows))
         rows = launch_fit.with_launches(rows, launch_fit.fitted(rows))
     click.echo(summary.text(rows))
+    if checks:
+        click.echo(summary.checks(rows))
     if json_file is not None:
         json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", encoding="utf-8")
     if page is not None:

@@ -77,7 +77,7 @@ class Work:
     Attributes:
         run: launches it under an observer, shapes only. Returns the class of its launch, see `launches.py`.
         written_in: the file or folder that decides what runs: a trace is renewed when it changes.
-        gflop: how large the simulation is, about.
+        gflop: how large the simulation is, about, where it may take long.
     """
 
     case: Case

@@ -28,5 +28,5 @@ def predict(program: Tape, machine: Machine) -> Prediction:
     """What nkisim predicts for `program` on `machine`."""
     timer = Timer(machine)
     program.play(timer)
-    found = schedules(timer.program, machine)
-    return Prediction(found.pop("nominal"), tuple(found.values()), machine.number("order.unexplained"))
+    nominal, *others = (timeline for _, timeline in schedules(timer.program, machine))
+    return Prediction(nominal, tuple(others), machine.number("order.unexplained"))

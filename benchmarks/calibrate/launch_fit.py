@@ -21,7 +21,7 @@ def fitted(rows: list[Row]) -> dict[str, Launch]:
     for name in FITTED:
         left = [rest for latency, rest in _rests(rows, name) if latency <= _SHORT]
         if len(left) > 1:
-            found[name] = Launch(*(round(value, 1) for value in quantiles(left, n=4, method="inclusive")))
+            found[name] = Launch(*(max(0.0, round(value, 1)) for value in quantiles(left, n=4, method="inclusive")))
     return found
 
 

@@ -1,6 +1,7 @@
-"""What a whole execution takes beyond the body of its kernel, by how it was launched and timed.
+"""What a whole execution takes beyond the body of its kernel, by the cores of a logical core and by who timed it.
 
-The tests of nki-library time the only run of a kernel or, with `num_runs` of 10, the last of several.
+Each family of tests of nki-library times its kernels in a way of its own (the only run, or the last of several; several
+names for the figure), so that each has a class.
 """
 
 from __future__ import annotations
@@ -23,14 +24,19 @@ LAUNCHES = {
     NONE: Launch(0.0, 0.0, 0.0),  # figures of a profile: the body alone
     BENCHMARK: Launch(5.7, 7.4, 9.1),  # one core, warm: measured, benchmark less profile of four kernels
     # quartiles that `benchmarks/calibration.py --fit-launch` prints, over rows of the fit half
-    "LNC1 once": Launch(20.0, 24.0, 30.0),
-    "LNC1 repeated": Launch(7.0, 13.0, 16.0),
-    "LNC2 once": Launch(28.0, 38.0, 45.0),
-    "LNC2 repeated": Launch(16.0, 20.0, 27.0),
+    "LNC1 attention_cte": Launch(10.0, 18.0, 26.0),
+    "LNC2 attention_cte": Launch(22.0, 31.0, 38.0),
+    "LNC1 mlp_cte": Launch(4.0, 16.0, 31.0),
+    "LNC2 mlp_cte": Launch(31.0, 34.0, 42.0),
+    "LNC1 mlp_tkg": Launch(6.4, 8.9, 13.0),
+    "LNC2 mlp_tkg": Launch(19.5, 25.4, 33.1),
+    "LNC2 qkv_tkg": Launch(31.0, 37.0, 41.0),
+    "LNC2 rmsnorm_quant": Launch(20.0, 23.0, 29.0),
 }
 FITTED = tuple(name for name in LAUNCHES if name.startswith("LNC"))
 
 
-def class_of(lnc: int, runs: int) -> str:
-    """The class of an execution by the tests of nki-library, for a logical core of `lnc` cores."""
-    return f"LNC{lnc} {'once' if runs == 1 else 'repeated'}"
+def class_of(launched: str, kernel: str) -> str:
+    """The class of an execution on a logical core of so many cores ("LNC2"), by the tests of a kernel."""
+    name = f"{launched[:4]} {kernel}"
+    return name if name in LAUNCHES else launched or NONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 import operator
 import sys
@@ -10,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from calibrate import kernels
 from calibrate.cases import Case, Figure, Work
 from calibrate.launches import LAUNCHES, NONE
 from calibrate.rows import Row
@@ -23,6 +25,7 @@ else:
 _HERE = Path(__file__).parent
 _TABLE = _HERE / "measurements.toml"
 _KERNELS = _HERE / "kernels"
+_WITH_KERNELS = ("elementwise", "handoffs", "loops", "tensor", "transfers")
 _COMPARED = {"ratio": operator.truediv, "difference": operator.sub}
 
 
@@ -104,14 +107,9 @@ def derived(rows: list[Row]) -> list[Row]:
 
 
 def _run(kernel: str, parameters: dict[str, Any], cores: int, observer: Observer) -> str:
-    import calibrate.kernels.elementwise
-    import calibrate.kernels.handoffs
-    import calibrate.kernels.loops
-    import calibrate.kernels.tensor
-    import calibrate.kernels.transfers
-    from calibrate.kernels import run
-
-    run(observer, kernel, parameters, cores)
+    for module in _WITH_KERNELS:
+        importlib.import_module(f"calibrate.kernels.{module}")
+    kernels.run(observer, kernel, parameters, cores)
     return NONE
 
 

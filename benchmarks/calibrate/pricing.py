@@ -9,7 +9,7 @@ from pathlib import Path
 
 from calibrate.cases import UNITS, Case, exactly
 from calibrate.clock import Prediction, predict
-from calibrate.launches import LAUNCHES
+from calibrate.launches import LAUNCHES, class_of
 from calibrate.measurements import derived
 from calibrate.readings import read
 from calibrate.rows import Row
@@ -44,7 +44,8 @@ def _rows(trace: Trace) -> Iterator[Row]:
         except Exception as problem:
             error = f"{type(problem).__name__}: {problem}"
     for figure in trace.case.figures:
-        row = Row(trace.case, figure, trace.launch, LAUNCHES[trace.launch], error=error)
+        launch = class_of(trace.launch, trace.case.kernel)
+        row = Row(trace.case, figure, launch, LAUNCHES[launch], error=error)
         yield row if prediction is None else _read(row, prediction)
 
 

@@ -15,7 +15,8 @@ from calibrate.split import FIT, TEST
 _FAR = 1.5
 Cells = list[str]
 HEADINGS = (
-    "family", "half", "rows", "numbers", "median error", "median ratio", "within 1.5", "least", "largest", "held", "width"
+    "family", "half", "rows", "numbers", "median error", "median ratio", "within 1.5", "least", "largest", "held",
+    "width",
 )  # fmt: skip
 
 
@@ -47,10 +48,11 @@ class Quality:
 def quality(rows: Sequence[Row]) -> Quality:
     """Of rows that all count, at least one."""
     ratios = [row.ratio for row in rows]
-    errors = [abs(math.log(ratio)) for ratio in ratios]
+    errors = [abs(math.log(ratio)) if ratio > 0 else math.inf for ratio in ratios]
     intervals = [row.interval for row in rows if row.interval is not None]
+    numbers = {(row.case.kernel, row.figure.value) for row in rows}
     return Quality(
-        len(rows), len({row.case.key for row in rows}), math.expm1(median(errors)), median(ratios),
+        len(rows), len(numbers), math.expm1(median(errors)), median(ratios),
         sum(error <= math.log(_FAR) for error in errors) / len(rows), min(ratios), max(ratios),
         sum(row.holds for row in rows) / len(intervals) if intervals else None,
         median(high / low for low, high in intervals) if intervals else None,
@@ -71,7 +73,7 @@ def once(rows: Iterable[Row]) -> list[Row]:
 
 
 def table(rows: list[Row]) -> list[Cells]:
-    """A line of cells, as HEADINGS says, for each half of the rows of nki-library and of each family."""
+    """A line of cells, as HEADINGS says, for each half of nki-library's rows and of each family, and for checks."""
     counted = judged(rows)
     library = [row for row in counted if row.case.source.startswith("nki-library") and "long" not in row.case.family]
     groups = [("nki-library", library), ("nki-library, each number once", once(library))]
@@ -82,7 +84,28 @@ def table(rows: list[Row]) -> list[Cells]:
             chosen = [row for row in own if row.case.half == half]
             if chosen:
                 lines.append([name, half, *cells(quality(chosen))])
+    checked = measured(rows)
+    lines += [
+        [name, MEASURED, *cells(quality([row for row in checked if row.case.family == name]))]
+        for name in _families(checked)
+    ]
     return lines
+
+
+def measured(rows: Iterable[Row]) -> list[Row]:
+    """Single measurements that have a value of their own and a prediction."""
+    return [row for row in rows if row.case.half == MEASURED and row.counts and row.figure.value == row.figure.value]
+
+
+def checks(rows: list[Row]) -> str:
+    """Every single measurement for a terminal, the worst first."""
+    lines = []
+    for row in sorted(measured(rows), key=lambda row: -abs(math.log(max(row.ratio, 1e-3)))):
+        figure = row.figure
+        said = f"{figure.low:g}" if figure.low == figure.high else f"{figure.low:g} to {figure.high:g}"
+        name = row.case.name if row.case.family.endswith("trn2") else f"{row.case.name} ({row.case.family[-4:]})"
+        lines.append(f"{row.ratio:6.2f} {row.predicted:10.1f}  {said + ' ' + figure.unit:22} {name}")
+    return "\n".join(lines)
 
 
 def _families(rows: list[Row]) -> list[str]:

@@ -1,4 +1,4 @@
-"""One launch as an observer sees it, kept: played back, it gives any clock the same program without simulating again."""
+"""One launch as an observer sees it, kept: played back, it gives any clock the program without a simulation."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-import nki
 import numpy as np
 
 from calibrate.tape import launch
@@ -29,6 +28,8 @@ def kernel(body: Body) -> Body:
 
 def run(observer: Observer, name: str, parameters: dict[str, Any], cores: int = 1) -> None:
     """Launch a kernel by name."""
+    import nki
+
     body = partial(KERNELS[name], **parameters)
 
     @nki.jit

@@ -64,6 +64,18 @@ def matmuls_after_a_pause(_: Any, pause: int, before: int = 64, after: int = 64)
 
 
 @kernel
+def paced_matmuls(_: Any, pace: int, repeats: int = 48) -> None:
+    """Each multiplies what `pace` instructions of the Vector Engine made, which wait for each other: 0.3 us each."""
+    left, total = filled(128, "bfloat16"), empty(512, memory="psum")
+    data, other = filled(512, "bfloat16"), filled(512, "bfloat16")
+    for _repeat in range(repeats):
+        for _step in range(pace):
+            nisa.tensor_scalar(dst=other, data=data, op0=nl.multiply, operand0=1.0, engine=nisa.engine.vector)
+            data, other = other, data
+        nisa.nc_matmul(dst=total, stationary=left, moving=data)
+
+
+@kernel
 def mixed_matmuls(_: Any, repeats: int = 512) -> None:
     """As many of full size, with K 32, with M 32 and with N 64."""
     left, right = filled(128, "bfloat16"), filled(512, "bfloat16")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from functools import partial
 from typing import Any
 
 from calibrate.cases import Case, Work, exactly
@@ -12,6 +13,8 @@ from calibrate.readings import LATENCY
 KERNEL = "attention_cte"
 _TILE = 128
 _LONG = 1.2e8  # scores
+_ONE_CORE = "test_attention_cte_no_cp_unit"
+_ONE_CORE_REMARK = "on one core, which its number fits: twice those of the same shapes on two; its test has two by now"
 _FLAGS = {"causal_mask": "causal", "tp_q": "tp_q", "tp_k": "tp_k", "tp_out": "tp_out", "sink": "sink"}
 
 
@@ -25,9 +28,10 @@ def works() -> list[Work]:
 
 def _work(row: Stated) -> Work:
     batch, queries, keys, prior = _sizes(row.values)
-    source = f"nki-library, {row.test}"
-    case = Case(KERNEL, _family(row.values), _name(row.values), source, (_figure(row),))
-    return Work(case, row.run, HERE, 4e-9 * batch * queries * (keys + prior) * row.values["d"])
+    source, cores = f"nki-library, {row.test}", 1 if row.test == _ONE_CORE else row.values.get("vnc_degree", 2)
+    remark = _ONE_CORE_REMARK if row.test == _ONE_CORE else ""
+    case = Case(KERNEL, _family(row.values), _name(row.values, cores), source, (_figure(row),), remark)
+    return Work(case, partial(row.run, cores=cores), HERE, 4e-9 * batch * queries * (keys + prior) * row.values["d"])
 
 
 def _figure(row: Stated) -> Any:
@@ -51,11 +55,11 @@ def _family(values: Configuration) -> str:
     return f"{KERNEL}, {'context-parallel' if 'cp_rank_id' in values else 'regular'}"
 
 
-def _name(values: Configuration) -> str:
+def _name(values: Configuration, cores: int) -> str:
     """Such as `LNC2 2 x 2048 x 2048 after 4095/4096, d 64 bfloat16 causal sink`."""
     batch, queries, keys, prior = _sizes(values)
     used = values.get("prior_used_len", values.get("kv_prior_used_len"))
-    parts = [f"LNC{values.get('vnc_degree', 2)} {batch} x {queries} x {keys}"]
+    parts = [f"LNC{cores} {batch} x {queries} x {keys}"]
     parts += [f"after {used}/{prior}"] if prior else []
     parts += [f"{values['bs_kv']} of keys"] if values.get("bs_kv", batch) != batch else []
     dtype = values["dtype"]

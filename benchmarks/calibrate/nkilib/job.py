@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from calibrate.launches import class_of
 from calibrate.tape import launch
 from nkisim.observe import Observer
 
@@ -26,19 +25,20 @@ _ROUNDED = 4  # a number with at most so many digits was not measured as it stan
 
 
 class Launcher:
-    """Runs the kernel of each job it is given under an observer."""
+    """Runs the kernel of each job it is given under an observer, on as many cores as the job says unless told."""
 
-    def __init__(self, observer: Observer) -> None:
+    def __init__(self, observer: Observer, cores: int | None = None) -> None:
         self._observer = observer
+        self._cores = cores
         self.launch = ""
 
     def execute(self, job: Any) -> None:
         """Run `job`, a KernelArgs of the test framework."""
         arguments = {name.removesuffix(".must_alias_input"): value for name, value in job.kernel_input.items()}
         os.environ["NEURON_PLATFORM_TARGET_OVERRIDE"] = "trn2"
-        lnc = job.compiler_input.logical_nc_config
+        lnc = self._cores or job.compiler_input.logical_nc_config
         launch(self._observer, job.kernel_func, lnc=lnc, **arguments)
-        self.launch = class_of(lnc, job.inference_args.num_runs)
+        self.launch = f"LNC{lnc}"
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Stated:
     values: Configuration = field(repr=False)
     _run: Callable[..., None] = field(repr=False)
 
-    def run(self, observer: Observer) -> str:
+    def run(self, observer: Observer, cores: int | None = None) -> str:
         """Let the test build the arguments; returns the class of the launch."""
-        launcher = Launcher(observer)
+        launcher = Launcher(observer, cores)
         self._run(test_manager=launcher, **self.values)
         return launcher.launch
 

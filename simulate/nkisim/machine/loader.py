@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from importlib import resources
 
@@ -47,15 +47,17 @@ class Machine:
         """This machine with constants of its time model multiplied, by name: see `machine.scaling`."""
         return dataclasses.replace(self, quantities=scaled(self.quantities, factors))
 
-    @property
-    def fastest(self) -> Machine:
-        """This machine with every constant of its time model at the end of its range at which kernels take least."""
-        return dataclasses.replace(self, quantities={key: q.fast for key, q in self.quantities.items()})
+    def fastest(self, sections: Collection[str]) -> Machine:
+        """This machine with the constants of these sections at the end of their ranges at which kernels take least."""
+        return self._at_ends(sections, lambda quantity: quantity.fast)
 
-    @property
-    def slowest(self) -> Machine:
+    def slowest(self, sections: Collection[str]) -> Machine:
         """Likewise, at which they take most."""
-        return dataclasses.replace(self, quantities={key: q.slow for key, q in self.quantities.items()})
+        return self._at_ends(sections, lambda quantity: quantity.slow)
+
+    def _at_ends(self, sections: Collection[str], end: Callable[[Quantity], Quantity]) -> Machine:
+        moved = {key: end(q) if key.partition(".")[0] in sections else q for key, q in self.quantities.items()}
+        return dataclasses.replace(self, quantities=moved)
 
     def with_value(self, key: str, value: float) -> Machine:
         """This machine with another value of one constant."""

@@ -19,7 +19,7 @@ SHORT_NAMES = {
 }
 """Names that people use, and the quantities each stands for."""
 
-_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "launch", "order", "peak")
+_NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "order", "peak")
 _WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet")
 
 

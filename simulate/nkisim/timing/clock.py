@@ -5,12 +5,12 @@ them. In `compiler` order independent ones have moved, as NKI's documents say th
 compiler looks ahead is a range, like every constant of a machine file that evidence leaves open.
 
 A forecast takes the compiler's order with the middle look-ahead on the machine as it is; its interval spans both
-orders, the range of the look-ahead, and the two corners of the machine, widened by what these leave unexplained.
+orders, the range of the look-ahead, and the corners of the machine, widened by what these leave unexplained.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 
@@ -23,6 +23,14 @@ from nkisim.timing.timeline import Timeline
 
 CLOCK = "2.0"
 """Version of the rules of the time model; machine files have their own history."""
+
+CORNERS = {
+    "engines": ("pe_time", "dve_time", "dve_rate", "dve_cycles", "act_time", "pool_time"),
+    "memory": ("dma", "hbm"),
+    "control": ("sync",),
+}
+"""Sections of the machine file whose constants are taken to the ends of their ranges together. All at once would leave
+intervals that say nothing: published latencies do not need them."""
 
 
 class Order(Enum):
@@ -51,14 +59,13 @@ class Forecast:
     Attributes:
         by_order: in `program` order, and in the compiler's.
         by_look_ahead: in the compiler's order, by how many instructions it looks ahead.
-        fastest, slowest: in the compiler's order, with all constants at one end of their ranges.
+        by_corner: in the compiler's order, with constants of one kind at one end of their ranges.
         unexplained: a factor for what orders and constants leave open.
     """
 
     by_order: Mapping[str, float]
     by_look_ahead: Mapping[int, float]
-    fastest: float
-    slowest: float
+    by_corner: Mapping[str, float]
     unexplained: float
 
     @property
@@ -69,32 +76,36 @@ class Forecast:
     @property
     def interval(self) -> tuple[float, float]:
         """Between what the latency may lie."""
-        found = (*self.by_order.values(), *self.by_look_ahead.values(), self.fastest, self.slowest)
+        found = (*self.by_order.values(), *self.by_look_ahead.values(), *self.by_corner.values())
         return min(found) / self.unexplained, max(found) * self.unexplained
 
 
-def schedules(program: Program, machine: Machine) -> dict[str, Timeline]:
-    """The timelines between which the truth should lie, by name; "nominal" is what is taken."""
+def schedules(program: Program, machine: Machine) -> Iterator[tuple[str, Timeline]]:
+    """The timelines between which the truth should lie, with names; the first one is what is taken."""
     look_ahead = machine.quantities["order.look_ahead"]
     middle, (near, far) = int(look_ahead.value), look_ahead.ends
     order = placed(program, machine, middle)
-    return {
-        "nominal": schedule(program, machine, order),
-        "program": schedule(program, machine),
-        "near": schedule(program, machine, placed(program, machine, int(near))),
-        "far": schedule(program, machine, placed(program, machine, int(far))),
-        "fastest": schedule(program, machine.fastest, order),
-        "slowest": schedule(program, machine.slowest, order),
-    }
+    yield _ahead(middle), schedule(program, machine, order)
+    for distance in (int(near), int(far)):
+        yield _ahead(distance), schedule(program, machine, placed(program, machine, distance))
+    yield Order.program.value, schedule(program, machine)
+    for name, sections in CORNERS.items():
+        yield f"fast {name}", schedule(program, machine.fastest(sections), order)
+        yield f"slow {name}", schedule(program, machine.slowest(sections), order)
 
 
 def forecast(program: Program, machine: Machine) -> Forecast:
     """The latency of `program`, in both orders and at the corners of the machine."""
-    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine).items()}
+    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine)}
     look_ahead = machine.quantities["order.look_ahead"]
     near, far = look_ahead.ends
+    written = latency.pop(Order.program.value)
+    compiled = {int(n): latency.pop(_ahead(int(n))) for n in sorted({near, look_ahead.value, far})}
     return Forecast(
-        {Order.program.value: latency["program"], Order.compiler.value: latency["nominal"]},
-        {int(near): latency["near"], int(look_ahead.value): latency["nominal"], int(far): latency["far"]},
-        latency["fastest"], latency["slowest"], machine.number("order.unexplained"),
+        {Order.program.value: written, Order.compiler.value: compiled[int(look_ahead.value)]},
+        compiled, latency, machine.number("order.unexplained"),
     )  # fmt: skip
+
+
+def _ahead(distance: int) -> str:
+    return f"{Order.compiler.value}, {distance} ahead"

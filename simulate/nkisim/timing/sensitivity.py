@@ -10,7 +10,7 @@ from nkisim.timing.clock import Order, placed
 from nkisim.timing.program import Program
 from nkisim.timing.schedule import schedule
 
-_NOT_A_DURATION = ("launch", "order", "peak")
+_NOT_A_DURATION = ("order", "peak")
 
 
 @dataclass(frozen=True)
