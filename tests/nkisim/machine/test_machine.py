@@ -22,7 +22,6 @@ def test_an_unknown_target_is_refused_with_the_known_ones(target):
         load_machine(target)
 
 
-@pytest.mark.xfail(strict=True, reason="launch.two_cores_once and its neighbour have the source 'likewise'")
 @pytest.mark.parametrize("name", MACHINES)
 def test_every_number_has_a_unit_a_source_and_a_confidence(name):
     quantities = load_machine(name).quantities

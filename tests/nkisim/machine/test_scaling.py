@@ -47,7 +47,7 @@ def test_factors_of_the_same_quantity_multiply(machine):
         ({"hbn": 1.2}, "hbn: no constant of the time model; there are hbm, dma, dma_latency"),
         ({"sbuf.partition_bytes": 2}, "sbuf.partition_bytes: no constant of the time model"),
         ({"psum.banks": 2}, "psum.banks: no constant"),
-        ({"launch.one_core_once": 2}, "launch.one_core_once: no constant"),
+        ({"order.unexplained": 2}, "order.unexplained: no constant"),
         ({"order.look_ahead": 2}, "order.look_ahead: no constant"),
         ({"hbm": 0.0}, "hbm=0.0: a factor is a positive number"),
         ({"hbm": -1.0}, "positive"),

@@ -168,6 +168,13 @@ def test_triggers_of_transfers_go_in_the_order_in_which_they_can_start():
     assert placed(made)[SYNC] == [short, long, store]
 
 
+def test_transfers_with_static_descriptors_keep_their_order():
+    made = HandProgram()
+    slow = made.add("scalar", cost(1000))
+    store, load = made.add("dma", moved(100), [slow]), made.add("dma", moved(100))
+    assert placed(made)[0, "dma"] == [store, load]
+
+
 def test_functions_of_one_table_stay_together_unless_a_path_is_much_longer():
     def order(longer):
         made = HandProgram()
