@@ -123,7 +123,8 @@ class _Body:
 
     def open(self) -> None:
         """An iteration begins."""
-        self._mark(LoopMark.iteration)
+        if not self._core.only_traces:
+            self._mark(LoopMark.iteration)
         self._core.iterations.append(Iteration(self._since))
 
     def leave(self) -> list[object]:

@@ -95,7 +95,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
         loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
         dropped = any(region.skipped for region in (*reads, *writes))
-        indexed_rows = sum(how.index.size for how in hows if how.per_partition)
+        indexed_rows = max((how.index.size for how in hows if how.per_partition), default=0)
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
     sources = [*reads, *indices] if indices else reads
     event = Event(

@@ -42,7 +42,7 @@ def compiler_order(
 
 
 @dataclass(eq=False, slots=True)
-class _Queue:
+class _Unplaced:
     """The tasks of one stream that are not placed yet.
 
     Attributes:
@@ -85,7 +85,7 @@ class _Placement:
         self.followers = followers(tasks)
         self.path = _paths(tasks, costs, self.followers, self.semaphore, self.wake_up)
         self.queues = {
-            stream: _Queue(stream, stream[1] in _BY_PATH, numbers, 1 if stream[1] == _STATIC else look_ahead)
+            stream: _Unplaced(stream, stream[1] in _BY_PATH, numbers, 1 if stream[1] == _STATIC else look_ahead)
             for stream, numbers in program_order(tasks).items()
         }
         self.left = Counter((task.core, task.epoch) for task in tasks)
@@ -119,7 +119,7 @@ class _Placement:
                 while queue.looked_at < queue.look_ahead and self._admit(queue):
                     pass
 
-    def _admit(self, queue: _Queue) -> bool:
+    def _admit(self, queue: _Unplaced) -> bool:
         """Look at one more task, if the epoch has one."""
         if queue.following == len(queue.tasks):
             return False
@@ -135,7 +135,7 @@ class _Placement:
             self._offer(queue, task)
         return True
 
-    def _offer(self, queue: _Queue, task: Task) -> None:
+    def _offer(self, queue: _Unplaced, task: Task) -> None:
         """A task that is looked at has all its operands placed: it may be next, unless something else holds it."""
         number = task.number
         if task.ordered and queue.ordered[0] != number:
@@ -151,17 +151,17 @@ class _Placement:
             self._push(self.queues[self.tasks[other].core, self.tasks[other].queue], other)
         self._push(queue, number)
 
-    def _push(self, queue: _Queue, number: int) -> None:
+    def _push(self, queue: _Unplaced, number: int) -> None:
         at = self.can_start[number]
         heapq.heappush(queue.coming, (at, number))
         self._wake(queue, max(at, queue.free))
 
-    def _wake(self, queue: _Queue, at: float) -> None:
+    def _wake(self, queue: _Unplaced, at: float) -> None:
         if at < queue.wake:
             queue.wake = at
             heapq.heappush(self.heap, (at, queue.stream))
 
-    def _look(self, queue: _Queue, now: float) -> None:
+    def _look(self, queue: _Unplaced, now: float) -> None:
         """Place what goes next, if something could start by now, and say when to look again."""
         if queue.free <= now:
             coming, ready = queue.coming, queue.ready
@@ -181,7 +181,7 @@ class _Placement:
         elif queue.coming:
             self._wake(queue, max(queue.coming[0][0], queue.free))
 
-    def _take(self, queue: _Queue) -> int:
+    def _take(self, queue: _Unplaced) -> int:
         """The first in rank; but a function of the table at hand before one whose path is hardly longer."""
         ready = queue.ready
         if queue.table is not None and len(ready) > 1:
@@ -230,7 +230,7 @@ class _Placement:
         self.dma_free[core] = begin + max(sum(cost.engines) / self.engines, cost.hbm_bytes / self.hbm_rate)
         return max(begin + longest, self.dma_free[core]) + cost.complete.ns
 
-    def _next_ordered(self, queue: _Queue) -> None:
+    def _next_ordered(self, queue: _Unplaced) -> None:
         queue.ordered.pop(0)
         if queue.ordered and queue.ordered[0] in queue.held:
             number = queue.ordered[0]

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.duration import NOTHING, Duration, duration, fixed
 from nkisim.timing.predecessors import Predecessors
+from nkisim.timing.task import Task
 from nkisim.timing.timeline import Timeline
 
 COMPUTE = ("tensor", "vector", "scalar", "gpsimd")
@@ -87,7 +88,7 @@ def critical_path(timeline: Timeline) -> CriticalPath:
         before = server if server is not None else timeline.because[number]
         start = timeline.end[before] if server is not None else timeline.issue[number] if before >= 0 else 0.0
         steps.append(PathStep(number, start, end, tuple(cutter.pieces(number, start, end, drained))))
-        drained = server is None and timeline.reason[number] == "drain"
+        drained = server is None and before >= 0 and _is_drained(timeline.tasks[before], timeline.tasks[number])
         number, end = before, start
     return CriticalPath(steps[::-1])
 
@@ -145,3 +146,8 @@ def _after_busy(cost: Cost) -> Duration:
 def _spread(basis: Duration, ns: float) -> Duration:
     """`ns` that rest on the same constants as `basis`; on assumed ones where there is nothing to go by."""
     return basis.times(ns / basis.ns) if basis is not NOTHING and basis.ns else Duration(assumed=ns)
+
+
+def _is_drained(before: Task, after: Task) -> bool:
+    """Whether the core was at rest between the two."""
+    return before.core == after.core and before.epoch < after.epoch

@@ -2,6 +2,7 @@
 
 Nothing of the next iteration starts before, so nothing is prefetched across it, whether or not the number of iterations
 is known while tracing. A drain costs what is left of the work under way, and a fixed time behind that.
+A loop at the end of a kernel is left with the kernel: nothing waits for it.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ class History:
     def __init__(self, sliced: bool = False) -> None:
         self._sliced = sliced
         self._writes: dict[int, dict[Box, int]] = {}
-        self._reads: dict[int, dict[tuple[Box, str], int]] = {}
+        self._reads: dict[int, dict[tuple[Box, str], list[int]]] = {}
         self.claims: list[int] = []
 
     def read(self, box: Box, task: int, queue: str, after: set[int]) -> None:
@@ -29,7 +29,7 @@ class History:
             for other, writer in self._writes.get(part, {}).items():
                 if other is box or other.overlaps(box):
                     after.add(writer * 2 + AFTER_RESULT)
-            self._reads.setdefault(part, {})[box, queue] = task
+            self._reads.setdefault(part, {}).setdefault((box, queue), []).append(task)
 
     def write(self, box: Box, task: int, after: set[int]) -> None:
         """`task` writes `box`: it follows the readers and writers of its bytes, which are then forgotten."""
@@ -44,7 +44,7 @@ class History:
             reads = self._reads.get(part)
             if reads:
                 for use in [use for use in reads if use[0].overlaps(box)]:
-                    after.add(reads[use] * 2 + AFTER_ISSUE)
+                    after.update(reader * 2 + AFTER_ISSUE for reader in reads[use])
                     if box.covers(use[0]):
                         del reads[use]
             writes[box] = task
@@ -54,7 +54,9 @@ class History:
     def last_uses(self) -> set[int]:
         """What somebody must follow who takes over the memory, as entries of `Task.after`."""
         uses = {writer * 2 + AFTER_RESULT for writes in self._writes.values() for writer in writes.values()}
-        return uses | {reader * 2 + AFTER_ISSUE for reads in self._reads.values() for reader in reads.values()}
+        for reads in self._reads.values():
+            uses.update(reader * 2 + AFTER_ISSUE for readers in reads.values() for reader in readers)
+        return uses
 
     def _parts(self, box: Box) -> Iterator[int]:
         return iter(range(box.b0 // _SLICE, -(-box.b1 // _SLICE)) if self._sliced else (0,))

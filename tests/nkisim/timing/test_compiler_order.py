@@ -107,11 +107,6 @@ def test_operands_keep_their_order_whatever_is_gained():
     assert t.begin == sorted(t.begin)
 
 
-READERS = (
-    "History.read keeps the last reader of a queue only, which under the compiler's order may run before the others"
-)
-
-
 def two_readers_and_a_write():
     """The first reader waits for something else; the second one and the write that follows both do not."""
     a, *copies = (nl.ndarray((128, 512), nl.float32) for _ in range(3))
@@ -124,9 +119,7 @@ def two_readers_and_a_write():
     nisa.activation(a, nl.exp, copies[1])
 
 
-@pytest.mark.parametrize(
-    "order", [Order.program, pytest.param(Order.compiler, marks=pytest.mark.xfail(strict=True, reason=READERS))]
-)
+@pytest.mark.parametrize("order", Order)
 def test_a_write_waits_for_every_reader_of_what_it_overwrites(order):
     t = timed(two_readers_and_a_write, order=order)
     write = numbers(t, "activation")[0]

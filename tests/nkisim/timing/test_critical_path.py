@@ -58,13 +58,8 @@ def looped(x):
     return out
 
 
-DRAINS = (
-    "a transfer that the HBM stack delays forgets that it was the first behind a drain, which then counts as latency"
-)
-
-
 @pytest.mark.parametrize("order", Order)
-@pytest.mark.parametrize("cores", [1, pytest.param(2, marks=pytest.mark.xfail(strict=True, reason=DRAINS))])
+@pytest.mark.parametrize("cores", [1, 2])
 def test_steps_lead_through_the_drains_of_loops_in_either_order(cores, order):
     t = timed(looped, np.ones((128, 512), np.float32), cores=cores, order=order)
     path = critical_path(t)

@@ -107,10 +107,6 @@ def gather_columns(array, indices):
     nisa.dma_copy(side_by_side, rows_of(array, index))
 
 
-SUMS = "indexed_rows adds up both sides of a read-modify-write: 128 rows are taken for 256, half of them skipped"
-
-
-@pytest.mark.xfail(strict=True, reason=SUMS)
 @pytest.mark.parametrize("skipped", [0, 64, 127])
 def test_a_scatter_that_accumulates_pays_more_for_each_descriptor(skipped):
     kept = 128 - skipped
@@ -119,7 +115,6 @@ def test_a_scatter_that_accumulates_pays_more_for_each_descriptor(skipped):
     assert issue(t) == pytest.approx(ns("dma.issue_swdge") + made)
 
 
-@pytest.mark.xfail(strict=True, reason=SUMS)
 def test_rows_that_are_named_on_both_sides_count_once():
     def body(source, target, indices):
         index = nl.load(indices)

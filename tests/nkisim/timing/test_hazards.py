@@ -10,9 +10,6 @@ import nkisim.nki.language as nl
 from nkisim.timing import Order, timeline
 
 TILES, COLUMNS = 3, 64
-READERS = (
-    "History.read keeps the last reader of a queue only, which under the compiler's order may run before the others"
-)
 ENGINES = (nisa.engine.vector, nisa.engine.gpsimd, nisa.engine.scalar)
 PART = st.tuples(st.integers(0, TILES - 1), st.integers(0, 2), st.integers(1, 2))  # tile, first quarter, quarters
 STEPS = st.lists(st.tuples(st.integers(0, 3), PART, PART), min_size=1, max_size=30)
@@ -41,7 +38,6 @@ def touched(step):
     return tuple({(tile, at + n) for n in range(width)} for tile, at, _ in (source, target))
 
 
-@pytest.mark.xfail(strict=True, reason=READERS)
 @pytest.mark.parametrize("order", Order)
 @settings(max_examples=100, deadline=None)
 @given(steps=STEPS)

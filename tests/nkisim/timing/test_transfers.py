@@ -174,9 +174,6 @@ def test_a_transpose_on_chip_moves_rows_however_many_columns(columns):
     assert t.done[number] - t.issue[number] == pytest.approx(STATIC + max(transfer.engines) + ns("dma.complete"))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="only a transpose on chip is cut into rows; from HBM ragged rows are cut into elements"
-)
 @pytest.mark.parametrize(("rows", "columns"), [(128, 81), (128, 65), (81, 128)])
 def test_a_transpose_of_a_part_of_a_table_in_hbm_moves_rows_too(rows, columns):
     def body(source):

@@ -74,7 +74,7 @@ def _pairs(event: Event) -> list[tuple[Access, Access]]:
 
 def _run_of(event: Event, source: Access, target: Access, packet: int) -> int:
     """Bytes of a piece. A transpose moves whole rows of either side and turns them on the way."""
-    if event.traits.cost is CostClass.transpose and source.storage.buffer.is_on_chip:
+    if event.traits.cost is CostClass.transpose:
         return min(row_run(source), row_run(target))
     return common_run(source, target, packet)
 
