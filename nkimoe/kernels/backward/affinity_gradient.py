@@ -7,7 +7,7 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.zeros import WIDTH, Zeros, clear_rows
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.tiling import PARTITIONS
@@ -29,7 +29,7 @@ class AffinityGradient:
         if nl.num_programs(0) > 1:
             nisa.core_barrier(data=self._target, cores=(0, 1))
 
-    def add(self, step: Step, tile: int, term: Any) -> None:
+    def add(self, step: BackwardStep, tile: int, term: Any) -> None:
         """The part of a tile of slots that comes from some columns of I, fp32 [128, 1]; written when complete."""
         column = step.part.tiles.start + tile
         if self._table is not None:

@@ -13,12 +13,12 @@ from typing import Any
 
 import nki.language as nl
 
-from nkimoe.kernels.backward.gate import Gate
+from nkimoe.kernels.backward.gate_gradient import GateGradient
 from nkimoe.kernels.backward.layer import BackwardLayer
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.token_rows import turn_rows
 from nkimoe.kernels.backward.transpose import transpose
-from nkimoe.kernels.stages.dense.contract import contract
+from nkimoe.kernels.stages.contract import contract
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
@@ -32,7 +32,7 @@ class FirstHalf:
         d_columns: the same as [128, tiles of columns, slots].
     """
 
-    def __init__(self, step: Step, layer: BackwardLayer) -> None:
+    def __init__(self, step: BackwardStep, layer: BackwardLayer) -> None:
         self._step, self._layer = step, layer
         self._rows, self._width = layer.weights.rows_of(step.inner), layer.request.projections * step.inner.size
         self.d_rows = layer.d_output.of(step)
@@ -40,7 +40,7 @@ class FirstHalf:
         self.m, self.d_first = self._tile(step.tiles, self._rows), self._tile(step.tiles, self._width)
         self.d_columns = self._tile(ceil_div(self._width, PARTITIONS), slots)
 
-    def run(self, following: Step | None) -> Iterator[None]:
+    def run(self, following: BackwardStep | None) -> Iterator[None]:
         """Emit it piece by piece; what `following` needs starts loading as soon as there is room."""
         layer, step = self._layer, self._step
         yield from layer.weights.turn_down(step)
@@ -48,14 +48,14 @@ class FirstHalf:
         d_rows_turned = self._tile(layer.plan.problem.H // PARTITIONS, step.tiles * PARTITIONS)
         yield from turn_rows(d_rows_turned, self.d_rows)
         for t, projections in enumerate(layer.activations.rows(step)):
-            gate = Gate(layer.request, layer.plan, projections, self._rows)
+            gate = GateGradient(layer.request, layer.plan, projections, self._rows)
             yield
             self._pass_gate(t, gate, d_rows_turned[:, :, t * PARTITIONS : (t + 1) * PARTITIONS])
             yield
         layer.activations.load(following)
         yield from self._turn()
 
-    def _pass_gate(self, tile: int, gate: Gate, d_rows_turned: Any) -> None:
+    def _pass_gate(self, tile: int, gate: GateGradient, d_rows_turned: Any) -> None:
         layer, affinity = self._layer, self._step.part.affinities[tile]
         d_m = nl.ndarray((PARTITIONS, self._rows), dtype=nl.float32, buffer=nl.psum)
         contract(d_m, d_rows_turned, layer.weights.down(self._step), Span(0, layer.plan.problem.H), 1)
@@ -75,14 +75,16 @@ class FirstHalf:
         return nl.ndarray((PARTITIONS, tiles, columns), dtype=self._layer.request.compute_dtype, buffer=nl.sbuf)
 
 
-def turn_gate_up(now: Step | None, following: Step | None, layer: BackwardLayer) -> Iterator[None]:
+def turn_gate_up(now: BackwardStep | None, following: BackwardStep | None, layer: BackwardLayer) -> Iterator[None]:
     """What the second half needs besides the first one; the part before must be through with its own."""
     if now is not None:
         yield from layer.weights.turn_gate_up(now)
         layer.weights.load_gate_up(following)
 
 
-def second_half(now: Step, first: FirstHalf, window: tuple[Step | None, ...], layer: BackwardLayer) -> FirstHalf | None:
+def second_half(
+    now: BackwardStep, first: FirstHalf, window: tuple[BackwardStep | None, ...], layer: BackwardLayer
+) -> FirstHalf | None:
     """The gradients of weights and tokens; returns the first half of the following part, emitted in between.
 
     Args:
@@ -114,7 +116,7 @@ def _emit(pieces: Iterator[None], beside: Iterator[None]) -> None:
             next(beside, None)
 
 
-def run_steps(steps: Iterator[Step], layer: BackwardLayer) -> None:
+def run_steps(steps: Iterator[BackwardStep], layer: BackwardLayer) -> None:
     """All steps in order."""
     now, *window = (next(steps, None) for _ in range(3))
     assert now is not None, "a core without blocks has no steps"

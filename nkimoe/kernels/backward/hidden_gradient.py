@@ -8,9 +8,9 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.zeros import Zeros
-from nkimoe.kernels.stages.dense.contract import contract
+from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.update_output import Slab
 from nkimoe.planning.backward.plan import BackwardPlan
@@ -46,7 +46,7 @@ class HiddenGradient:
         for span in spans(self._own.rows, PARTITIONS):
             zeros.write(self._own.part(span), self._H)
 
-    def load(self, step: Step | None) -> None:
+    def load(self, step: BackwardStep | None) -> None:
         """Start loading what was added up so far for the tokens of a part; pad slots get what was there before."""
         if step is None:
             return
@@ -54,7 +54,7 @@ class HiddenGradient:
         for tile, ids in zip(self._so_far, step.part.ids, strict=True):
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
 
-    def add(self, step: Step, d_first: Any, gate_up: Any, width: int) -> Iterator[None]:
+    def add(self, step: BackwardStep, d_first: Any, gate_up: Any, width: int) -> Iterator[None]:
         """+= d Wgu.T for the part loaded last, piece by piece.
 
         Args:

@@ -10,10 +10,10 @@ import nki.language as nl
 from nkimoe.kernels.backward.activations import Activations
 from nkimoe.kernels.backward.affinity_gradient import AffinityGradient
 from nkimoe.kernels.backward.hidden_gradient import HiddenGradient
-from nkimoe.kernels.backward.routing import Routing, Step
-from nkimoe.kernels.backward.token_rows import TokenRows, TokenRowsAndOnes
+from nkimoe.kernels.backward.routing import BackwardRouting, BackwardStep
+from nkimoe.kernels.backward.token_rows import GatheredRows, GatheredRowsAndOnes
 from nkimoe.kernels.backward.weight_gradients import Targets, WeightGradients
-from nkimoe.kernels.backward.weights import Weights
+from nkimoe.kernels.backward.weights import TurnedWeights
 from nkimoe.kernels.backward.zeros import Zeros, clear_gates, clear_unused_experts
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
@@ -35,11 +35,11 @@ class BackwardLayer:
 
     request: BackwardRequest
     plan: BackwardPlan
-    routing: Routing | None
-    tokens: TokenRows
-    d_output: TokenRows
+    routing: BackwardRouting | None
+    tokens: GatheredRows
+    d_output: GatheredRows
     activations: Activations
-    weights: Weights
+    weights: TurnedWeights
     hidden: HiddenGradient
     affinity: AffinityGradient
     d_weights: WeightGradients
@@ -64,15 +64,15 @@ class BackwardLayer:
             for name, tensor in like.items()
         ]
         targets = Targets(*grads[2:])
-        token_rows = TokenRows if targets.gate_up_bias is None else TokenRowsAndOnes
+        token_rows = GatheredRows if targets.gate_up_bias is None else GatheredRowsAndOnes
         sizes = (p.T, plan.tiling.token_tiles, request.compute_dtype)
         layer = cls(
             request, plan,
-            routing=Routing(request, plan, own) if own.count else None,
+            routing=BackwardRouting(request, plan, own) if own.count else None,
             tokens=token_rows(request.hidden_states, *sizes, TOKEN_SETS),
-            d_output=TokenRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
+            d_output=GatheredRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
             activations=Activations(request, plan),
-            weights=Weights(request, plan),
+            weights=TurnedWeights(request, plan),
             hidden=HiddenGradient(request, plan, grads[0]),
             affinity=AffinityGradient(plan, grads[1], max(own.count, 1) * p.tiles_per_block),
             d_weights=WeightGradients(request, plan, targets),
@@ -92,7 +92,7 @@ class BackwardLayer:
             for target in targets.gates:
                 clear_gates(target, zeros)
 
-    def start(self, step: Step) -> None:
+    def start(self, step: BackwardStep) -> None:
         """Load what the first step needs."""
         self.d_output.gather(step)
         self.weights.load_down(step)

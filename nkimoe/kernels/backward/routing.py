@@ -17,7 +17,7 @@ from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 @dataclass(frozen=True)
-class Block(BlockRouting):
+class BackwardBlock(BlockRouting):
     """One block of the backward pass.
 
     Attributes:
@@ -34,7 +34,7 @@ class Block(BlockRouting):
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class BackwardStep:
     """A part of a block, for some columns of I.
 
     Attributes:
@@ -47,8 +47,8 @@ class Step:
     is_final: bool
 
     @property
-    def block(self) -> Block:
-        assert isinstance(self.part.block, Block), "made by Routing"
+    def block(self) -> BackwardBlock:
+        assert isinstance(self.part.block, BackwardBlock), "made by BackwardRouting"
         return self.part.block
 
     @property
@@ -61,7 +61,7 @@ class Step:
         return self.part.tiles.stop == self.block.at.size
 
 
-class Routing:
+class BackwardRouting:
     """The tables of one core, for all of its blocks."""
 
     def __init__(self, request: BackwardRequest, plan: BackwardPlan, own: OwnBlocks) -> None:
@@ -93,19 +93,19 @@ class Routing:
         unless_equal(self._to_load[:, after], first[:, after], first[:, before], E)
         unless_equal(self._to_store[:, before], first[:, before], first[:, after], E)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[BackwardStep]:
         """All passes over all blocks; a block's affinities start loading when its first part is handed out."""
         slices = self._plan.tiling.slices(self._plan.problem.I)
         for inner in slices:
             for block in self._blocks():
                 for part in self._parts(block):
-                    yield Step(part, inner, inner == slices[-1])
+                    yield BackwardStep(part, inner, inner == slices[-1])
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self) -> Iterator[BackwardBlock]:
         tiles, positions = self._plan.problem.tiles_per_block, self._own.positions
         for k in positions:
             at = Span(k * tiles, tiles)
-            block = Block(
+            block = BackwardBlock(
                 number=self._own.first + k,
                 ids=self._ids[:, at.slice],
                 rows=self._rows[:, at.slice],
@@ -120,7 +120,7 @@ class Routing:
             gather_affinities(block.affinities, self._request.expert_affinities_masked, block, nisa.oob_mode.skip)
             yield block
 
-    def _parts(self, block: Block) -> list[Part]:
+    def _parts(self, block: BackwardBlock) -> list[Part]:
         p = self._plan.problem
         return [
             Part(block, tiles, min(tiles.size * PARTITIONS, p.B - tiles.start * PARTITIONS), tiles.start == 0)

@@ -7,7 +7,7 @@ from typing import Any
 
 import nki.isa as nisa
 
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.planning.tiling import PARTITIONS, spans
@@ -19,7 +19,7 @@ def clear_but_for_a_one(tile: Any) -> None:
     nisa.memset(dst=tile[:, tile.shape[1] - 1 :], value=1.0)
 
 
-class TokenRows:
+class GatheredRows:
     """Rows [T, H] of one part, a tile [128, H] for each 128 slots; `sets` parts have their own tiles.
 
     Rows of pad slots are those of some token before: what they are multiplied with, the affinity, is zero.
@@ -29,9 +29,9 @@ class TokenRows:
         H = tensor.shape[1]
         self._source, self._H = tensor[0:tokens, :], H
         self._ring = TileRing(sets * token_tiles, (PARTITIONS, H), dtype, clear)
-        self._gathered: dict[Step, list[Any]] = {}
+        self._gathered: dict[BackwardStep, list[Any]] = {}
 
-    def gather(self, step: Step | None) -> None:
+    def gather(self, step: BackwardStep | None) -> None:
         """Start loading the rows of a part, unless they are on their way."""
         if step is None or step in self._gathered:
             return
@@ -42,12 +42,12 @@ class TokenRows:
             )  # fmt: skip
             nisa.dma_copy(dst=tile[:, 0 : self._H], src=rows, oob_mode=nisa.oob_mode.skip)
 
-    def of(self, step: Step) -> list[Any]:
+    def of(self, step: BackwardStep) -> list[Any]:
         """The tiles of a part."""
         return self._gathered.pop(step)
 
 
-class TokenRowsAndOnes(TokenRows):
+class GatheredRowsAndOnes(GatheredRows):
     """Rows with a one behind them, so that a product with them has a row of plain sums."""
 
     def __init__(self, tensor: Any, tokens: int, token_tiles: int, dtype: Any, sets: int) -> None:

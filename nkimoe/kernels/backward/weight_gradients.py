@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step, experts_everywhere
-from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.kernels.backward.routing import BackwardStep, experts_everywhere
+from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.kernels.stages.gather_tokens import clear
 from nkimoe.kernels.stages.load_routing import unless_equal
 from nkimoe.planning.backward.plan import BackwardPlan
@@ -61,12 +61,12 @@ class WeightGradients:
     def _now(self) -> _Sums:
         return self._sets[-1]
 
-    def turn(self, step: Step) -> None:
+    def turn(self, step: BackwardStep) -> None:
         """A step begins: its sums go to other tiles than those of the step before, if there are two sets."""
         self._before = self._now
         self._sets.append(self._sets.pop(0))
 
-    def add_down(self, step: Step, m: Any, d_rows: list[Any]) -> Iterator[None]:
+    def add_down(self, step: BackwardStep, m: Any, d_rows: list[Any]) -> Iterator[None]:
         """down += m.T @ d, piece by piece; m [128 slots, tiles, rows] weighted, d [128 slots, H] of each tile."""
         for tile, rows in enumerate(spans(m.shape[2], PARTITIONS)):
             for columns in spans(self._plan.problem.H, PSUM_COLUMNS):
@@ -76,7 +76,7 @@ class WeightGradients:
                 yield
             self._round_early(step, DOWN, Span(tile, 1))
 
-    def add_gate_up(self, step: Step, token_rows: list[Any], d_first: Any) -> Iterator[None]:
+    def add_gate_up(self, step: BackwardStep, token_rows: list[Any], d_first: Any) -> Iterator[None]:
         """gate_up += x.T @ d, piece by piece; x [128 slots, H (+ 1)] of each tile, d [128 slots, tiles, columns]."""
         tiles = spans(token_rows[0].shape[1], PARTITIONS)
         for tile, rows in enumerate(tiles):
@@ -88,7 +88,7 @@ class WeightGradients:
             if tile % ROUNDED == ROUNDED - 1 or tile == len(tiles) - 1:
                 self._round_early(step, GATE_UP, Span(tile - tile % ROUNDED, tile % ROUNDED + 1))
 
-    def _add(self, step: Step, which: int, place: Any, product: Any) -> None:
+    def _add(self, step: BackwardStep, which: int, place: Any, product: Any) -> None:
         new, old = self._now[which][place], self._before[which][place]
         if not step.part.opens_block:
             nisa.tensor_tensor(dst=new, data1=old, data2=product, op=nl.add)
@@ -98,7 +98,7 @@ class WeightGradients:
                 dst=new, data=old, op0=nl.multiply, operand0=keep, op1=nl.add, operand1=product
             )  # fmt: skip
 
-    def _round_early(self, step: Step, which: int, tiles: Span) -> None:
+    def _round_early(self, step: BackwardStep, which: int, tiles: Span) -> None:
         """Round finished tiles while others are computed."""
         if step.closes_block and not self._waits(step):
             self._round(which, tiles)
@@ -107,11 +107,11 @@ class WeightGradients:
         dst, src = (sums[which][:, tiles.slice, :] for sums in (self._rounded, self._now))
         nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.gpsimd)
 
-    def _waits(self, step: Step) -> bool:
+    def _waits(self, step: BackwardStep) -> bool:
         """The last expert of a core waits for what the other core has of it."""
         return step.block.is_last and self._plan.problem.cores > 1 and self._plan.problem.N > 1
 
-    def store(self, step: Step) -> None:
+    def store(self, step: BackwardStep) -> None:
         """Write the gradients of an expert behind its last block."""
         if not step.closes_block:
             return

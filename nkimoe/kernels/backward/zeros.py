@@ -8,7 +8,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.backward.routing import experts_everywhere
-from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.tensor import DType, Index, Shape, Tensor
 from nkimoe.planning.mx.tiling import QUADRANT
 from nkimoe.planning.tiling import PARTITIONS
 
@@ -14,18 +15,18 @@ ONE = 127  # the scale code of 2**0
 SCALE_ROWS = 4  # rows of a quadrant that hold the scales of its 32 packed rows
 
 
-class Operand(NamedTuple):
+class MxOperand(NamedTuple):
     """Packed elements [rows, ...] and scale codes [rows, ...]; of those, four rows of each quadrant count."""
 
-    data: Any
-    scale: Any
+    data: Tensor
+    scale: Tensor
 
-    def part(self, *index: Any) -> Operand:
+    def part(self, *index: Index) -> MxOperand:
         """The same part of both."""
-        return Operand(self.data[index], self.scale[index])
+        return MxOperand(self.data[index], self.scale[index])
 
 
-def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
+def multiply(dst: Tensor, stationary: MxOperand, moving: MxOperand, step: int) -> None:
     """dst (+)= stationary.T @ moving; step 0 starts the sum."""
     nisa.nc_matmul_mx(
         dst=dst,
@@ -37,16 +38,16 @@ def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
     )
 
 
-def cleared(shape: tuple[int, ...], dtype: Any) -> Any:
+def cleared(shape: Shape, dtype: DType) -> Tensor:
     """A tile of zeros of a type of one byte, cleared four at a time; the last size is a multiple of 4."""
-    tile = nl.ndarray((*shape[:-1], shape[-1] // 4), dtype=nl.int32, buffer=nl.sbuf)
+    tile: Tensor = nl.ndarray((*shape[:-1], shape[-1] // 4), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=0)
     return tile.view(dtype)
 
 
-def unit_scales(columns: int) -> Any:
+def unit_scales(columns: int) -> Tensor:
     """[128, columns] scale codes of 1."""
-    tile = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)
+    tile: Tensor = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=ONE)
     return tile
 

@@ -13,7 +13,7 @@ from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS
 
 
-class Gate:
+class GateGradient:
     """act(gate) * (up + offset), or act(up + offset), of one tile of slots, [128, columns of I]; then its gradient.
 
     Attributes:
