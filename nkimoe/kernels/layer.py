@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
 import nki.language as nl
 
@@ -51,8 +50,8 @@ class ForwardLayer:
     routing: Routing
     token_rows: TokenRows
     numerics: AnyNumerics
-    tokens: TokensOnChip[Any]  # of what `numerics` takes, and so are the weights
-    weights: WeightsOnChip[Any]
+    tokens: TokensOnChip[object]  # what `numerics` takes, and so are the weights
+    weights: WeightsOnChip[object]
     scaling: Scaling
     activation: GatedActivation
     sums: Callable[[DownProducts], DownProducts]

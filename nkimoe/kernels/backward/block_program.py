@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
 import nki.language as nl
 
@@ -19,6 +18,7 @@ from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.token_rows import turn_rows
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.contract import contract
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
@@ -55,7 +55,7 @@ class FirstHalf:
         layer.activations.load(following)
         yield from self._turn()
 
-    def _pass_gate(self, tile: int, gate: GateGradient, d_rows_turned: Any) -> None:
+    def _pass_gate(self, tile: int, gate: GateGradient, d_rows_turned: Tensor) -> None:
         layer, affinity = self._layer, self._step.part.affinities[tile]
         d_m = nl.ndarray((PARTITIONS, self._rows), dtype=nl.float32, buffer=nl.psum)
         contract(d_m, d_rows_turned, layer.weights.down(self._step), Span(0, layer.plan.problem.H), 1)
@@ -70,7 +70,7 @@ class FirstHalf:
             sources = [self.d_first[:, t, columns.slice] for t in range(tiles)]
             yield from transpose(by_slots[0 : columns.size, tile, :, :], sources)
 
-    def _tile(self, tiles: int, columns: int) -> Any:
+    def _tile(self, tiles: int, columns: int) -> Tensor:
         """A matmul operand."""
         return nl.ndarray((PARTITIONS, tiles, columns), dtype=self._layer.request.compute_dtype, buffer=nl.sbuf)
 
@@ -93,7 +93,7 @@ def second_half(
     following, after = window
     ahead = None if following is None else FirstHalf(following, layer)
     beside = iter(()) if ahead is None else ahead.run(after)
-    layer.d_weights.turn(now)
+    layer.d_weights.begin(now)
     down = layer.d_weights.add_down(now, first.m, first.d_rows)
     hidden = layer.hidden.add(now, first.d_columns, layer.weights.gate_up, first.d_first.shape[2])
     gate_up = layer.d_weights.add_gate_up(now, layer.tokens.of(now), first.d_first)

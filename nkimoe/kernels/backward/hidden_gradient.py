@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
@@ -13,6 +12,7 @@ from nkimoe.kernels.backward.zeros import Zeros
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.update_output import Slab
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
@@ -24,7 +24,7 @@ LOADED_AHEAD = 2  # sums whose terms are on their way
 class HiddenGradient:
     """One core's slab [T', H], and at the end the sum of both in the tensor that is returned."""
 
-    def __init__(self, request: BackwardRequest, plan: BackwardPlan, target: Any) -> None:
+    def __init__(self, request: BackwardRequest, plan: BackwardPlan, target: Tensor) -> None:
         p = plan.problem
         self._target, self._tokens, self._H = target, p.T, p.H
         everything = Span(0, p.H)
@@ -54,7 +54,7 @@ class HiddenGradient:
         for tile, ids in zip(self._so_far, step.part.ids, strict=True):
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
 
-    def add(self, step: BackwardStep, d_first: Any, gate_up: Any, width: int) -> Iterator[None]:
+    def add(self, step: BackwardStep, d_first: Tensor, gate_up: Tensor, width: int) -> Iterator[None]:
         """+= d Wgu.T for the part loaded last, piece by piece.
 
         Args:
@@ -91,7 +91,7 @@ class HiddenGradient:
                 nisa.tensor_copy(dst=total, src=first)
             nisa.dma_copy(dst=self._target[span.slice, columns.slice], src=total)
 
-    def _load(self, span: Span, columns: Span) -> list[Any]:
+    def _load(self, span: Span, columns: Span) -> list[Tensor]:
         tiles = []
         for slab in self._slabs:
             tile = nl.ndarray((span.size, columns.size), dtype=nl.float32, buffer=nl.sbuf)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import nki.language as nl
 
@@ -15,6 +14,7 @@ from nkimoe.kernels.backward.token_rows import GatheredRows, GatheredRowsAndOnes
 from nkimoe.kernels.backward.weight_gradients import Targets, WeightGradients
 from nkimoe.kernels.backward.weights import TurnedWeights
 from nkimoe.kernels.backward.zeros import Zeros, clear_gates, clear_unused_experts
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.backward.tiling import D_OUTPUT_SETS, TOKEN_SETS
@@ -43,27 +43,17 @@ class BackwardLayer:
     hidden: HiddenGradient
     affinity: AffinityGradient
     d_weights: WeightGradients
-    returned: tuple[Any, ...]
+    returned: tuple[Tensor, ...]
 
     @classmethod
     def prepare(cls, request: BackwardRequest, plan: BackwardPlan) -> BackwardLayer:
         """Allocate the gradients and load what all blocks need."""
         p, own = plan.problem, plan.blocks_of(nl.program_id(0))
-        like = {
-            "hidden_states": request.hidden_states,
-            "expert_affinities_masked": request.expert_affinities_masked,
-            "gate_up_proj_weight": request.gate_up_proj_weight,
-            "down_proj_weight": request.down_proj_weight,
-            "gate_and_up_proj_bias": request.gate_and_up_proj_bias,
-            "down_proj_bias": request.down_proj_bias,
-        }
-        grads = [
-            None
-            if tensor is None
-            else nl.ndarray(tuple(tensor.shape), dtype=tensor.dtype, buffer=nl.shared_hbm, name=f"d_{name}")
-            for name, tensor in like.items()
-        ]
-        targets = Targets(*grads[2:])
+        d_hidden, d_affinities = (_gradient(request, name) for name in ("hidden_states", "expert_affinities_masked"))
+        d_gate_up, d_down = (_gradient(request, name) for name in ("gate_up_proj_weight", "down_proj_weight"))
+        biases = ("gate_and_up_proj_bias", "down_proj_bias")
+        d_biases = [None if getattr(request, name) is None else _gradient(request, name) for name in biases]
+        targets = Targets(d_gate_up, d_down, *d_biases)
         token_rows = GatheredRows if targets.gate_up_bias is None else GatheredRowsAndOnes
         sizes = (p.T, plan.tiling.token_tiles, request.compute_dtype)
         layer = cls(
@@ -73,10 +63,10 @@ class BackwardLayer:
             d_output=GatheredRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
             activations=Activations(request, plan),
             weights=TurnedWeights(request, plan),
-            hidden=HiddenGradient(request, plan, grads[0]),
-            affinity=AffinityGradient(plan, grads[1], max(own.count, 1) * p.tiles_per_block),
+            hidden=HiddenGradient(request, plan, d_hidden),
+            affinity=AffinityGradient(plan, d_affinities, max(own.count, 1) * p.tiles_per_block),
             d_weights=WeightGradients(request, plan, targets),
-            returned=tuple(grad for grad in grads if grad is not None),
+            returned=(d_hidden, d_affinities, *targets.present),
         )  # fmt: skip
         layer._clear(targets)
         return layer
@@ -86,8 +76,7 @@ class BackwardLayer:
         zeros = Zeros(self.request.hidden_states.dtype)
         self.affinity.clear(zeros)
         self.hidden.clear(Zeros(nl.float32))
-        present = [target for target in targets if target is not None]
-        clear_unused_experts(self.request, self.plan.problem.N, present, zeros)
+        clear_unused_experts(self.request, self.plan.problem.N, targets.present, zeros)
         if self.request.skip_gate_proj:
             for target in targets.gates:
                 clear_gates(target, zeros)
@@ -101,7 +90,13 @@ class BackwardLayer:
         self.tokens.gather(step)
         self.hidden.load(step)
 
-    def finish(self) -> tuple[Any, ...]:
+    def finish(self) -> tuple[Tensor, ...]:
         """The gradients, complete."""
         self.hidden.finish()
         return self.returned
+
+
+def _gradient(request: BackwardRequest, name: str) -> Tensor:
+    """Room for the gradient of an argument, in its shape and type."""
+    tensor = getattr(request, name)
+    return nl.ndarray(tuple(tensor.shape), dtype=tensor.dtype, buffer=nl.shared_hbm, name=f"d_{name}")

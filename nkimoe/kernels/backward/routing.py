@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_ids, unless_equal
+from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class BackwardBlock(BlockRouting):
-    """One block of the backward pass.
+    """One block of the backward pass; all are unrolled, and all have affinities.
 
     Attributes:
         at: which columns of a table with one for each tile of slots of the core.
@@ -27,10 +27,12 @@ class BackwardBlock(BlockRouting):
         is_last: the core's last block.
     """
 
-    at: Span = field(default_factory=lambda: Span(0, 0))
-    expert_to_store: Any = None
-    keep: Any = None
-    is_last: bool = False
+    number: int
+    affinities: Tensor
+    at: Span
+    expert_to_store: IndexTile
+    keep: Tensor
+    is_last: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,11 +130,11 @@ class BackwardRouting:
         ]
 
 
-def _table(columns: int) -> Any:
+def _table(columns: int) -> Tensor:
     return nl.ndarray((PARTITIONS, columns), dtype=nl.int32, buffer=nl.sbuf)
 
 
-def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Any:
+def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Tensor:
     """The experts of some blocks on all partitions: int32 [128, count]."""
     experts = _table(count)
     nisa.dma_copy(dst=experts, src=request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, count]], offset=first))

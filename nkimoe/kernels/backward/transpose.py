@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.tiling import PSUM_BANK_BYTES, spans
 
 BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
 
 
-def transpose(dst: Any, sources: list[Any]) -> Iterator[None]:
+def transpose(dst: Tensor, sources: list[Tensor]) -> Iterator[None]:
     """dst [P, n, m] = the transposes of n tiles [m, P], cast; one bank at a time."""
     P, _, m = dst.shape
     dtype = sources[0].dtype

@@ -7,7 +7,6 @@ on chip for each block, since a program cannot branch on whether the expert is a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
@@ -15,6 +14,7 @@ import nki.language as nl
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.expert_vectors import row_tiles
+from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
@@ -86,10 +86,10 @@ class TurnedWeights:
                 sources = [self._gate_up[:, k, span.slice] for k in range(h_tiles)]
                 yield from transpose(by_tile[0 : span.size, tile, :, :], sources)
 
-    def down(self, step: BackwardStep) -> Any:
+    def down(self, step: BackwardStep) -> Tensor:
         """[128, H/128, rows]: row h of H on partition h % 128."""
         return self._down_turned[:, :, 0 : self.rows_of(step.inner)]
 
 
-def _tile(tiles: int, columns: int, dtype: Any) -> Any:
+def _tile(tiles: int, columns: int, dtype: DType) -> Tensor:
     return nl.ndarray((PARTITIONS, tiles, columns), dtype=dtype, buffer=nl.sbuf)

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
 from nkimoe.kernels.stages.products import GATE, GateUpProduct, GateUpProducts
-from nkimoe.kernels.tensor import Buffer, Operator, Tensor
+from nkimoe.kernels.tensor import Buffer, Operand, Operator, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.spec import ActFnType
 
@@ -96,7 +96,8 @@ class GatedActivation:
 
     def _activate_into(self, dst: Tensor, data: Tensor, steps: Steps) -> None:
         """dst = act(steps(data)). Without limits the Scalar Engine scales and adds the bias on the way."""
-        scale, bias = 1.0, None
+        scale: Operand = 1.0
+        bias: Operand | None = None
         rest = list(steps)
         if rest and rest[0][0] is nl.multiply:
             (_, scale), *rest = rest
