@@ -17,17 +17,17 @@ def compute(now: Part, following: Part | None, after: Part | None, layer: Forwar
     Whatever `following` needs starts loading as soon as `now` has no more use for the room. Its tokens are transposed
     between the projections of `now`, while the activation is computed; then the tokens of the part `after` it may come.
     """
-    numerics, scaling, weights = layer.numerics, layer.scaling, layer.weights
+    stages, scaling, weights = layer.stages, layer.scaling, layer.weights
     layer.token_rows.gather(following)
     updates = layer.updates(now)
     across = scaling.columns(now.affinities)
-    gate_up = numerics.gate_up_products(layer.tokens.of(now), weights, now, following, across)
+    gate_up = stages.gate_up_products(layer.tokens.of(now), weights, now, following, across)
     gate_up = layer.checkpoints.gate_up(gate_up, now)
     factors = scaling.intermediate(now.affinities)
     intermediate = layer.activation.drain(gate_up, weights.room(now), factors)
     layer.turn(following)
     layer.token_rows.gather(after)
     bias = scaling.bias(factors, now.tiles.size)
-    down = layer.sums(numerics.down_products(intermediate, weights, now, following, bias))
+    down = layer.sums(stages.down_products(intermediate, weights, now, following, bias))
     down = layer.checkpoints.down(weights.down_finish.finished(down, bias), now)
     drain(down, updates)

@@ -8,7 +8,7 @@ from functools import partial
 
 import nki.language as nl
 
-from nkimoe.kernels.numerics import NUMERICS, AnyNumerics, TokensOnChip, WeightsOnChip
+from nkimoe.kernels.numerics import STAGES, AnyStages, TokensOnChip, WeightsOnChip
 from nkimoe.kernels.stages.checkpoints import NoCheckpoints, make_checkpoints
 from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.gated_activation import GatedActivation
@@ -37,7 +37,7 @@ class ForwardLayer:
         tokens: the transposed tokens of the part at hand.
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
-        numerics: the stages that differ by numerics.
+        stages: those that differ by numerics.
         activation: act(gate) * up.
         sums: what becomes of down products when the cores share every block: their sums over both.
         checkpoints: activations kept for the backward pass.
@@ -49,8 +49,8 @@ class ForwardLayer:
     share: Share
     routing: Routing
     token_rows: TokenRows
-    numerics: AnyNumerics
-    tokens: TokensOnChip[object]  # what `numerics` takes, and so are the weights
+    stages: AnyStages
+    tokens: TokensOnChip[object]  # what `stages` take, as the weights are
     weights: WeightsOnChip[object]
     scaling: Scaling
     activation: GatedActivation
@@ -69,22 +69,22 @@ class ForwardLayer:
     @classmethod
     def prepare(cls, request: Request, plan: Plan) -> ForwardLayer:
         """Load what all blocks need and build the options into functions."""
-        numerics, share = NUMERICS[plan.variant.numerics], plan.share_of(nl.program_id(0))
-        output = make_output(request, plan, numerics.make_slabs)
+        stages, share = STAGES[plan.variant.numerics], plan.share_of(nl.program_id(0))
+        output = make_output(request, plan, stages.make_slabs)
         routing = Routing(request, plan.problem, share.blocks)
-        weights = numerics.weights(request, plan, share)
+        weights = stages.weights(request, plan, share)
         sums = partial(add_across_cores, written=share.written, dtype=request.sum_dtype)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
-            token_rows=numerics.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
-            numerics=numerics,
-            tokens=numerics.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
+            token_rows=stages.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
+            stages=stages,
+            tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
             weights=weights,
             scaling=make_scaling(request),
-            activation=GatedActivation.from_request(request, numerics.up_waits_in),
+            activation=GatedActivation.from_request(request, stages.up_waits_in),
             sums=sums if plan.halves_intermediate else _of_one_core,
             checkpoints=make_checkpoints(request, plan, share),
             output=output,

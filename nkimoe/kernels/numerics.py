@@ -22,7 +22,7 @@ from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import Span, Tiling
 from nkimoe.planning.variants import DENSE, MX
 
-Operand = TypeVar("Operand")
+MatmulOperand = TypeVar("MatmulOperand")
 """What a matmul of these numerics takes: a tile, or a tile with its scales."""
 Made = TypeVar("Made", covariant=True)
 
@@ -58,7 +58,7 @@ Weights = TypeVar("Weights", bound=WeightsOnChip[object])
 
 
 @dataclass(frozen=True)
-class Numerics(Generic[Operand, Weights]):
+class StageSet(Generic[MatmulOperand, Weights]):
     """The stages of one numerics, which know each other's operands and weights; nobody else does.
 
     Attributes:
@@ -72,19 +72,19 @@ class Numerics(Generic[Operand, Weights]):
     """
 
     rows: Callable[[Request, Span, int, OutOfBounds], TokenRows]
-    tokens: Callable[[int, Tiling, Span, Weights], TokensOnChip[Operand]]
+    tokens: Callable[[int, Tiling, Span, Weights], TokensOnChip[MatmulOperand]]
     weights: Callable[[Request, Plan, Share], Weights]
-    gate_up_products: Callable[[Operand, Weights, Part, Part | None, Tensor | None], GateUpProducts]
-    down_products: Callable[[Operand, Weights, Part, Part | None, list[Tensor]], DownProducts]
+    gate_up_products: Callable[[MatmulOperand, Weights, Part, Part | None, Tensor | None], GateUpProducts]
+    down_products: Callable[[MatmulOperand, Weights, Part, Part | None, list[Tensor]], DownProducts]
     up_waits_in: Buffer
     make_slabs: MakeSlabs
 
 
-AnyNumerics = Numerics[Any, Any]
+AnyStages = StageSet[Any, Any]
 """Which operands and weights its stages hand each other is known to a row of the table only."""
 
-NUMERICS: dict[str, AnyNumerics] = {
-    DENSE: Numerics(
+STAGES: dict[str, AnyStages] = {
+    DENSE: StageSet(
         rows=TokenRows,
         tokens=dense.TokenColumns,
         weights=dense.DenseWeights,
@@ -93,7 +93,7 @@ NUMERICS: dict[str, AnyNumerics] = {
         up_waits_in=nl.sbuf,
         make_slabs=slabs_in_rows,
     ),
-    MX: Numerics(
+    MX: StageSet(
         rows=mx.QuarterRows,
         tokens=mx.PackedTokenColumns,
         weights=mx.MxWeights,

@@ -66,5 +66,5 @@ class Tensor(Protocol):
 Index = int | slice
 IndexTile = Tensor
 """int32 [128, 1], one index a partition: token ids, rows of affinities, an expert on all partitions; or [1, 1]."""
-Operand = Tensor | float
+ElementOperand = Tensor | float
 """Of an element-wise instruction: a number, or fp32 [partitions, 1]."""

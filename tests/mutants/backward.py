@@ -75,8 +75,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/backward/block_program.py": (
         (
-            "beside = chain(beside, turn_gate_up(following, after, layer))\n    _emit(gate_up, beside)",
-            "_emit(gate_up, beside)",
+            "beside = chain(beside, turn_gate_up(following, after, layer))\n    emit(gate_up, beside)",
+            "emit(gate_up, beside)",
             "gate and up weights of the first expert throughout",
         ),
     ),

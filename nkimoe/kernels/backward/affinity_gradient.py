@@ -6,7 +6,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.backward.routing import BackwardStep
-from nkimoe.kernels.backward.zeros import WIDTH, Zeros, clear_rows
+from nkimoe.kernels.backward.zeros import Zeros, clear_rows
+from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.tiling import PARTITIONS
@@ -51,7 +52,7 @@ class AffinityGradient:
 
 
 def _as_rows(column: Tensor) -> Tensor:
-    """A column as rows of the greatest length up to WIDTH that divides it."""
+    """A column as rows of the greatest length up to ZERO_COLUMNS that divides it."""
     size = int(column.shape[0])
-    width = next(n for n in range(min(WIDTH, size), 0, -1) if size % n == 0)
+    width = next(n for n in range(min(ZERO_COLUMNS, size), 0, -1) if size % n == 0)
     return column.reshape((size // width, width))

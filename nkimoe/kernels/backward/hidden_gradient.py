@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.zeros import Zeros
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
-from nkimoe.kernels.stages.update_output import Slab
+from nkimoe.kernels.stages.update_output import SUMS_AHEAD, Slab
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
-SUMMED = 2048  # columns of the slabs that are added at a time
-LOADED_AHEAD = 2  # sums whose terms are on their way
+# Columns of the slabs that are added at a time. Chosen, not measured: 8 KiB runs of HBM, against SBUF for
+# LOADED_AHEAD + 1 pairs of such tiles.
+SUMMED = 2048
+LOADED_AHEAD = SUMS_AHEAD  # sums whose terms are on their way
 
 
 class HiddenGradient:
@@ -54,7 +55,7 @@ class HiddenGradient:
         for tile, ids in zip(self._so_far, step.part.ids, strict=True):
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
 
-    def add(self, step: BackwardStep, d_first: Tensor, gate_up: Tensor, width: int) -> Iterator[None]:
+    def add(self, step: BackwardStep, d_first: Tensor, gate_up: Tensor, width: int) -> Emission:
         """+= d Wgu.T for the part loaded last, piece by piece.
 
         Args:

@@ -29,7 +29,7 @@ class BackwardLayer:
         tokens, d_output: rows of the hidden states, and of the gradient of the output.
         activations: gate and up as the forward pass kept them.
         weights: of the expert at hand.
-        hidden, affinity, d_weights: gradients.
+        d_hidden, d_affinities, d_weights: gradients.
         returned: all gradients, in order.
     """
 
@@ -40,8 +40,8 @@ class BackwardLayer:
     d_output: GatheredRows
     activations: Activations
     weights: TurnedWeights
-    hidden: HiddenGradient
-    affinity: AffinityGradient
+    d_hidden: HiddenGradient
+    d_affinities: AffinityGradient
     d_weights: WeightGradients
     returned: tuple[Tensor, ...]
 
@@ -63,8 +63,8 @@ class BackwardLayer:
             d_output=GatheredRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
             activations=Activations(request, plan),
             weights=TurnedWeights(request, plan),
-            hidden=HiddenGradient(request, plan, d_hidden),
-            affinity=AffinityGradient(plan, d_affinities, max(own.count, 1) * p.tiles_per_block),
+            d_hidden=HiddenGradient(request, plan, d_hidden),
+            d_affinities=AffinityGradient(plan, d_affinities, max(own.count, 1) * p.tiles_per_block),
             d_weights=WeightGradients(request, plan, targets),
             returned=(d_hidden, d_affinities, *targets.present),
         )  # fmt: skip
@@ -74,8 +74,8 @@ class BackwardLayer:
     def _clear(self, targets: Targets) -> None:
         """Zeros for everything that no block may write."""
         zeros = Zeros(self.request.hidden_states.dtype)
-        self.affinity.clear(zeros)
-        self.hidden.clear(Zeros(nl.float32))
+        self.d_affinities.clear(zeros)
+        self.d_hidden.clear(Zeros(nl.float32))
         clear_unused_experts(self.request, self.plan.problem.N, targets.present, zeros)
         if self.request.skip_gate_proj:
             for target in targets.gates:
@@ -88,11 +88,11 @@ class BackwardLayer:
         self.activations.load(step)
         self.weights.load_gate_up(step)
         self.tokens.gather(step)
-        self.hidden.load(step)
+        self.d_hidden.load(step)
 
     def finish(self) -> tuple[Tensor, ...]:
         """The gradients, complete."""
-        self.hidden.finish()
+        self.d_hidden.finish()
         return self.returned
 
 

@@ -15,6 +15,7 @@ ValueAndSlope = tuple[Tensor, Tensor]
 """act(x) and its derivative, fp32."""
 Differentiated = Callable[[Tensor], ValueAndSlope]
 
+SWISH = 1.702  # as in nl.gelu_apprx_sigmoid: x * sigmoid(SWISH * x)
 CUBIC = 0.044715  # of tanh GELU: z = sqrt(2 / pi) * (x + CUBIC * x**3)
 TWICE = math.sqrt(8 / math.pi)  # 1 + tanh(z) = 2 * sigmoid(2z)
 
@@ -84,7 +85,7 @@ _PAIRS: dict[ActFnType, Differentiated] = {
     ActFnType.SiLU: _sigmoid(1.0),
     ActFnType.GELU: _tables(nl.gelu, nl.gelu_dx),
     ActFnType.GELU_Tanh_Approx: _tanh_gelu,
-    ActFnType.Swish: _sigmoid(1.702),
+    ActFnType.Swish: _sigmoid(SWISH),
     ActFnType.ReLU: _relu,
     ActFnType.SquaredReLU: _squared_relu,
 }

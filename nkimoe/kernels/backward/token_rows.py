@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import nki.isa as nisa
 
+from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
@@ -55,7 +54,7 @@ class GatheredRowsAndOnes(GatheredRows):
         self._ring = TileRing(sets * token_tiles, (PARTITIONS, self._H + 1), dtype, clear_but_for_a_one)
 
 
-def turn_rows(columns: Tensor, rows: list[Tensor]) -> Iterator[None]:
+def turn_rows(columns: Tensor, rows: list[Tensor]) -> Emission:
     """columns [128, H/128, tokens] from rows [128, H] of each tile of tokens; column 128k + p goes to partition p."""
     for t, row in enumerate(rows):
         sources = [row[:, k.slice] for k in spans(PARTITIONS * columns.shape[1], PARTITIONS)]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.backward.routing import BackwardStep, experts_everywhere
 from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.kernels.stages.gather_tokens import clear
@@ -18,8 +19,12 @@ from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 
 GATE_UP, DOWN = 0, 1
-ROUNDED = 4  # tiles of rows of H that are rounded at a time
-SWAPPED = 2048  # columns of sums that cores exchange at a time
+# Tiles of rows of H that are rounded at a time. Chosen, not measured: fewer passes of GpSimd, against a shorter one
+# behind the last tile, which the store waits for.
+ROUNDED = 4
+# Columns of sums that cores exchange at a time. Chosen, not measured: fewer exchanges, against 8 KiB a partition for
+# what arrives.
+SWAPPED = 2048
 
 
 class Targets(NamedTuple):
@@ -72,7 +77,7 @@ class WeightGradients:
         self._before = self._now
         self._sets.append(self._sets.pop(0))
 
-    def add_down(self, step: BackwardStep, m: Tensor, d_rows: list[Tensor]) -> Iterator[None]:
+    def add_down(self, step: BackwardStep, m: Tensor, d_rows: list[Tensor]) -> Emission:
         """down += m.T @ d, piece by piece; m [128 slots, tiles, rows] weighted, d [128 slots, H] of each tile."""
         for tile, rows in enumerate(spans(m.shape[2], PARTITIONS)):
             for columns in spans(self._plan.problem.H, PSUM_COLUMNS):
@@ -82,7 +87,7 @@ class WeightGradients:
                 yield
             self._round_early(step, DOWN, Span(tile, 1))
 
-    def add_gate_up(self, step: BackwardStep, token_rows: list[Tensor], d_first: Tensor) -> Iterator[None]:
+    def add_gate_up(self, step: BackwardStep, token_rows: list[Tensor], d_first: Tensor) -> Emission:
         """gate_up += x.T @ d, piece by piece; x [128 slots, H (+ 1)] of each tile, d [128 slots, tiles, columns]."""
         tiles = spans(token_rows[0].shape[1], PARTITIONS)
         for tile, rows in enumerate(tiles):

@@ -6,11 +6,10 @@ on chip for each block, since a program cannot branch on whether the expert is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.transpose import transpose
 from nkimoe.kernels.stages.expert_vectors import row_tiles
@@ -70,14 +69,14 @@ class TurnedWeights:
             source = self._request.down_proj_bias.ap(pattern=[[H, 1], [1, H]], scalar_offset=expert, indirect_dim=0)
             nisa.dma_copy(dst=self._down[row : row + 1, tile, :], src=source, oob_mode=nisa.oob_mode.skip)
 
-    def turn_down(self, step: BackwardStep) -> Iterator[None]:
+    def turn_down(self, step: BackwardStep) -> Emission:
         """Turn the down weights of a step's expert, unless the part before did."""
         if step.part.opens_block:
             for tile, span in enumerate(spans(self.rows_of(step.inner), PARTITIONS)):
                 sources = [self._down[0 : span.size, tile, h.slice] for h in spans(self._H, PARTITIONS)]
                 yield from transpose(self._down_turned[:, :, span.slice], sources)
 
-    def turn_gate_up(self, step: BackwardStep) -> Iterator[None]:
+    def turn_gate_up(self, step: BackwardStep) -> Emission:
         """Likewise gate and up."""
         if step.part.opens_block:
             width, h_tiles = self._request.projections * step.inner.size, self._H // PARTITIONS

@@ -9,24 +9,23 @@ import nki.language as nl
 
 from nkimoe.kernels.backward.routing import experts_everywhere
 from nkimoe.kernels.stages.expert_vectors import row_tiles
+from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
 from nkimoe.kernels.tensor import DType, OutOfBounds, Tensor
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
-
-WIDTH = 1024  # of the tile that zeros are read from, again and again
 
 
 class Zeros:
     """A tile of zeros of one dtype."""
 
     def __init__(self, dtype: DType) -> None:
-        self._tile = nl.ndarray((PARTITIONS, WIDTH), dtype=dtype, buffer=nl.sbuf)
+        self._tile = nl.ndarray((PARTITIONS, ZERO_COLUMNS), dtype=dtype, buffer=nl.sbuf)
         nisa.memset(dst=self._tile, value=0)
 
     def write(self, dst: Tensor, columns: int, out_of_bounds: OutOfBounds = nisa.oob_mode.error) -> None:
         """dst [rows, ...], `columns` elements a row, = 0."""
-        width = next(columns // n for n in range(1, columns + 1) if columns % n == 0 and columns // n <= WIDTH)
-        source = self._tile.ap(pattern=[[WIDTH, dst.shape[0]], [0, columns // width], [1, width]])
+        width = next(columns // n for n in range(1, columns + 1) if columns % n == 0 and columns // n <= ZERO_COLUMNS)
+        source = self._tile.ap(pattern=[[ZERO_COLUMNS, dst.shape[0]], [0, columns // width], [1, width]])
         nisa.dma_copy(dst=dst, src=source, oob_mode=out_of_bounds)
 
 

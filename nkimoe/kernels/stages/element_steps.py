@@ -5,9 +5,9 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.tensor import Buffer, Operand, Operator, Tensor
+from nkimoe.kernels.tensor import Buffer, ElementOperand, Operator, Tensor
 
-ElementStep = tuple[Operator, Operand]
+ElementStep = tuple[Operator, ElementOperand]
 """(operator, operand): an element-wise operation with a number or a [partitions, 1] tile."""
 Steps = tuple[ElementStep, ...]
 

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
 from nkimoe.kernels.stages.products import GATE, GateUpProduct, GateUpProducts
-from nkimoe.kernels.tensor import Buffer, Operand, Operator, Tensor
+from nkimoe.kernels.tensor import Buffer, ElementOperand, Operator, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.spec import ActFnType
 
@@ -24,14 +24,14 @@ ACTIVATIONS: dict[ActFnType, tuple[Operator, ...]] = {
 }
 
 
-Made = TypeVar("Made", covariant=True)
+MatmulOperand = TypeVar("MatmulOperand", covariant=True)
 
 
-class IntermediateRoom(Protocol[Made]):
+class IntermediateRoom(Protocol[MatmulOperand]):
     """act(gate) * up on its way to the down projection, in the form one numerics multiplies with."""
 
     @property
-    def operand(self) -> Made:
+    def operand(self) -> MatmulOperand:
         """The operand of the down projection, once all values are there."""
         ...
 
@@ -64,7 +64,9 @@ class GatedActivation:
         steps: Steps = ((nl.add, offset),) if offset else ()
         return cls(ACTIVATIONS[request.activation_function], steps, up_waits_in)
 
-    def drain(self, products: GateUpProducts, room: IntermediateRoom[Made], factors: Tensor | None) -> Made:
+    def drain(
+        self, products: GateUpProducts, room: IntermediateRoom[MatmulOperand], factors: Tensor | None
+    ) -> MatmulOperand:
         """Ask for all gate and up products and return what the down projection multiplies.
 
         Args:
@@ -96,8 +98,8 @@ class GatedActivation:
 
     def _activate_into(self, dst: Tensor, data: Tensor, steps: Steps) -> None:
         """dst = act(steps(data)). Without limits the Scalar Engine scales and adds the bias on the way."""
-        scale: Operand = 1.0
-        bias: Operand | None = None
+        scale: ElementOperand = 1.0
+        bias: ElementOperand | None = None
         rest = list(steps)
         if rest and rest[0][0] is nl.multiply:
             (_, scale), *rest = rest

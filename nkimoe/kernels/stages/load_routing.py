@@ -159,7 +159,7 @@ def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, E: int) -> Tensor:
     columns = ids.shape[1]
     factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=factor, value=E)
-    everywhere = factor.ap(pattern=[[1, 128], [0, columns]])
+    everywhere = factor.ap(pattern=[[1, PARTITIONS], [0, columns]])
     nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
     per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)

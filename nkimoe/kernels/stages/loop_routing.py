@@ -49,7 +49,9 @@ class LoopBlocks:
         return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
 
 
-AHEAD = 2  # iterations whose tables are loaded ahead: gathers of the next one start without waiting for them
+# Iterations whose tables are loaded ahead: one, because the next iteration's gathers start in this one; one more, so
+# that they do not wait for the tables either (docs/performance.md, "What the time goes to").
+AHEAD = 2
 
 
 class LoopTables:

@@ -12,7 +12,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting
-from nkimoe.kernels.tensor import Operand, OutOfBounds, Tensor
+from nkimoe.kernels.tensor import ElementOperand, OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.spec import ExpertAffinityScaleMode
@@ -49,7 +49,7 @@ class Scaling:
         """What multiplies the down bias, [1, 128] for each token tile; `factors` is what `intermediate` gave."""
         return [self._ones] * tiles
 
-    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[Operand]:
+    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[ElementOperand]:
         """What the results of each token tile are multiplied by: a number or a [128, 1] tile."""
         return [1.0] * tiles
 
@@ -66,7 +66,7 @@ class _WithAffinity(Scaling):
 class PostScale(_WithAffinity):
     """y * affinity, after the down bias."""
 
-    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[Operand]:
+    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[ElementOperand]:
         return affinities
 
 

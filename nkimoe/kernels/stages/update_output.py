@@ -13,21 +13,25 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.products import DownProducts
-from nkimoe.kernels.tensor import DType, IndexTile, Operand, Tensor
+from nkimoe.kernels.tensor import DType, ElementOperand, IndexTile, Tensor
 from nkimoe.planning.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+from nkimoe.planning.tiling import GOOD_ROW_BYTES, OLD_ROW_SETS, OUTPUT_BYTES, PARTITIONS, Span, spans
 
-Combine = Callable[[Tensor, Tensor, Operand], None]
+Combine = Callable[[Tensor, Tensor, ElementOperand], None]
 """(rows, result, scale): results of some columns go into rows."""
 Room = Callable[[IndexTile], tuple[Tensor, Combine]]
 """From an index tile to a tile for those rows, and how results go into it."""
 
 
-ZERO_COLUMNS = 1024  # of the tile that output is cleared from
-ZEROS_AT_ONCE = 32768  # elements of a partition that one transfer clears
-SUMS_AHEAD = 2  # tiles of both slabs that are loaded ahead of their sum
+ZERO_COLUMNS = GOOD_ROW_BYTES // OUTPUT_BYTES  # of the tile that zeros are read from: one run, read again and again
+# Elements of a partition that one transfer clears. Chosen, not measured: fewer transfers to start, against the queues
+# that token gathers wait for while a long one runs.
+ZEROS_AT_ONCE = 32768
+# Tiles of both slabs that are loaded ahead of their sum. Chosen, not measured: one pair arrives while another is waited
+# for; each more is two tiles of SBUF.
+SUMS_AHEAD = 2
 
 
 class Slab:
@@ -70,7 +74,7 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: IndexTile, scale: Operand, room: Room, name: str) -> None:
+    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room, name: str) -> None:
         self._output, self._ids, self._scale, self._name = output, ids, scale, name
         self._rows, self._combine = room(ids)
 
@@ -93,11 +97,11 @@ def drain(products: DownProducts, updates: list[Update]) -> None:
         updates[tile].add(columns, result)
 
 
-def _replace(new: Tensor, result: Tensor, scale: Operand) -> None:
+def _replace(new: Tensor, result: Tensor, scale: ElementOperand) -> None:
     nisa.tensor_scalar(dst=new, data=result, op0=nl.multiply, operand0=scale)
 
 
-def _add(rows: Tensor, result: Tensor, scale: Operand) -> None:
+def _add(rows: Tensor, result: Tensor, scale: ElementOperand) -> None:
     """`rows` holds the old values."""
     nisa.scalar_tensor_tensor(dst=rows, data=result, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 
@@ -130,7 +134,7 @@ class Output:
     def rewind(self) -> None:
         """A device loop begins its body."""
 
-    def updates(self, ids: list[IndexTile], scales: Sequence[Operand], room: Room, name: str) -> list[Update]:
+    def updates(self, ids: list[IndexTile], scales: Sequence[ElementOperand], room: Room, name: str) -> list[Update]:
         """One update for each index tile, its results multiplied by a scale; `room` is `rows` or `fresh_rows`."""
         return [Update(self, i, scale, room, name) for i, scale in zip(ids, scales, strict=True)]
 

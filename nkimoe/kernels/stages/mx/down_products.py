@@ -6,13 +6,11 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.mx.operands import MxOperand, multiply
+from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, MxOperand, multiply
 from nkimoe.kernels.stages.mx.weights import MxWeights
 from nkimoe.kernels.stages.products import DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
-
-COLUMNS = 2 * PSUM_COLUMNS  # half as many passes to get results out of PSUM
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 def down_products(
@@ -26,7 +24,7 @@ def down_products(
     """
     for (_, columns), down in weights.down.visit(now, following):
         for tile, tokens in enumerate(spans(intermediate.data.shape[2], PARTITIONS)):
-            for piece in spans(columns.size, COLUMNS):
+            for piece in spans(columns.size, DOWN_COLUMNS):
                 result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
                 here = Span(columns.start + piece.start, piece.size)
                 started = _start_with_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])

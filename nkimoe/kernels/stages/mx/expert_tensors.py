@@ -13,15 +13,13 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.mx.operands import MxOperand
+from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, MxOperand
 from nkimoe.kernels.stages.mx.scales import BlockScales, PackedScales, ScaleRows, Scales, UnitScales, packed_shape
 from nkimoe.kernels.stages.pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
 from nkimoe.planning.mx.quantization import MxMatrix
 from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span
-
-WIDEST = 2 * PSUM_COLUMNS  # columns of a moving operand
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 class GateUpPiece(NamedTuple):
@@ -113,7 +111,7 @@ class MxTensors:
         if any(tile.rows < tile.padded_rows for tile in self.inner):
             nisa.memset(dst=data, value=0)
         rows = [self._rows(matrix, self.inner[at.start].first, self.inner[at.start].rows) for at in self._groups]
-        return DownTile(data, _scales(matrix, shape, shape, min(WIDEST, piece.columns.size), rows))
+        return DownTile(data, _scales(matrix, shape, shape, min(DOWN_COLUMNS, piece.columns.size), rows))
 
     def load_down(self, tile: DownTile, expert: IndexTile, piece: MatrixPiece) -> None:
         """Tiles of I that hold the same packed rows come together."""

@@ -10,8 +10,9 @@ from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
 from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
-NOBODY = 1 << 23  # a row behind the last one, whatever the expert; exact in fp32
-SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions
+EXACT = 1 << 24  # up to here fp32 holds every integer; rows of scales are computed in it
+NOBODY = EXACT // 2  # a row behind the last one, with room for an expert's first row on top
+SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions, as the caller packs them
 
 
 class ScaleRows:
