@@ -8,7 +8,7 @@ Emission = Iterator[None]
 """Issues no instruction when it is called; each `next` issues a piece, and `emit` all of them."""
 
 # Pieces, behind all but one of which a piece of the other half is issued. Chosen, no measurement is recorded: with a
-# larger number the other half ends earlier and this one's engine waits for it; with a smaller one it is left for the end.
+# larger number the other half ends earlier and these pieces wait for it; with a smaller one more of it comes last.
 PACE = 4
 
 

@@ -1,6 +1,6 @@
 """What the projections hand over: streams of products, each in PSUM banks that are free again once it was used.
 
-PSUM has eight banks of 512 fp32 columns, fewer than one projection fills. So nobody waits for all of its products: a
+PSUM has eight banks of 512 fp32 columns, and a projection may fill more. So nobody waits for all of its products: a
 stage that makes them is a generator, named by a noun, and **issues no instruction when it is called**. Whoever asks for
 the next product has its matmuls issued then; whatever a stage does to products on their way is issued with it. The two
 verbs that ask for all of them are both called `drain`.
@@ -56,6 +56,6 @@ class DownProduct(NamedTuple):
 
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]
-"""Those of one place that arrive together; a gate never after the up it belongs to."""
+"""Those that arrive together, of one tile of I; a gate never after the up it belongs to."""
 DownProducts = Stream[DownProduct]
-"""For each token tile its columns in order."""
+"""For each token tile the columns that this core writes come in order."""

@@ -26,8 +26,8 @@ Room = Callable[[IndexTile], tuple[Tensor, Combine]]
 
 
 ZERO_COLUMNS = GOOD_ROW_BYTES // OUTPUT_BYTES  # of the tile that zeros are read from: one run, read again and again
-# Elements of a partition that one transfer clears. Chosen, not measured: fewer transfers to start, against the queues
-# that token gathers wait for while a long one runs.
+# Elements of a partition that one transfer clears. Chosen, not measured: fewer transfers to issue, but whoever reads a
+# row waits for all of the transfer that clears it, 8 MiB.
 ZEROS_AT_ONCE = 32768
 # Tiles of both slabs that are loaded ahead of their sum. Chosen, not measured: one pair arrives while another is waited
 # for; each more is two tiles of SBUF.
