@@ -99,7 +99,7 @@ STAGES: dict[str, AnyStages] = {
         weights=mx.MxWeights,
         gate_up_products=mx.gate_up_products,
         down_products=mx.down_products,
-        up_waits_in=nl.psum,  # its limits and products are bound by the Vector Engine, which reads PSUM faster
+        up_waits_in=nl.psum,  # the Vector Engine has most to do, and is slower with both inputs in SBUF
         make_slabs=slabs_one_after_another,
     ),
 }

@@ -31,6 +31,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "first * PARTITIONS * H",
             "both cores load the first half of down",
         ),
+    ),
+    "kernels/stages/dense/inner_vectors.py": (
         ("[[1, rows], [I, 2], [PARTITIONS, count]]", "[[1, rows], [I, 2], [1, count]]", "bias tiles overlap"),
         ("start + first * PARTITIONS, expert)", "start, expert)", "remainder of the bias from the top"),
         (

@@ -1,4 +1,4 @@
-"""Transfers of one expert's tensors to SBUF; an expert index of E transfers nothing.
+"""Transfers of one expert's weights to SBUF; an expert index of E transfers nothing.
 
 Gate/up weights lie as [128, H/128, projections, columns of I]; contraction tile k, partition p is the row of H that
 `transpose_tokens.hidden_rows` names. Down weights lie as [128, I/128, columns of H], row i on partition i % 128.
@@ -11,19 +11,19 @@ from dataclasses import dataclass
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.expert_vectors import Vector, of_expert, row_tiles
+from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.kernels.stages.pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import Matrix
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS, ceil_div
+from nkimoe.planning.tiling import PARTITIONS
 
 
 @dataclass(frozen=True)
 class DenseTensors:
-    """The tensors of a request, as one core sees them: its columns of I, all of H.
+    """The weights of a request, as one core sees them: its columns of I, all of H.
 
     Attributes:
         projections: GATE and UP, or UP alone.
@@ -78,23 +78,3 @@ class DenseTensors:
             )
             dst = tile[0:rows, first : first + count, 0 : columns.size]
             nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
-
-    def biases(self, tensor: Tensor) -> Vector:
-        """fp32 [128, 2, I/128]: element i of a bias on partition i % 128."""
-        return self.scales(tensor)
-
-    def scales(self, tensor: Tensor) -> Vector:
-        """Likewise. This core's part of rows [E, 2 x I], cast to fp32 on the way."""
-        I, start = self.plan.problem.I, self.share.inner.start
-
-        def load(tile: Tensor, expert: IndexTile) -> None:
-            for first, rows, count in row_tiles(self.share.inner.size):
-                pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
-                source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
-                dst = tile[0:rows, :, first : first + count]
-                nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
-
-        shape = (PARTITIONS, 2, ceil_div(self.share.inner.size, PARTITIONS))
-        tile = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
-        nisa.memset(dst=tile, value=0)  # beyond the last row of I
-        return Vector(tile, load)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.dense.expert_tensors import DenseTensors
+from nkimoe.kernels.stages.dense.inner_vectors import TiledAlongInner
 from nkimoe.kernels.stages.dense.inputs import dense_inputs
 from nkimoe.kernels.stages.dense.intermediate import Intermediate
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
@@ -40,7 +41,7 @@ class DenseWeights:
         pieces = down_pieces(plan.problem.H, share, t.down_columns, t.sent_ahead)
         tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
         self.down = Pieces(pieces, tiles, tensors.load_down)
-        small = ExpertVectors(request, share, tensors)
+        small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner))
         with_gate_up, with_down = self.gate_up.vectors, self.down.vectors
         self.gate_up_inputs = dense_inputs(gate_up, request.compute_dtype, small, with_gate_up)
         self.down_inputs = dense_inputs(down, request.compute_dtype, small, with_down)
