@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages import dense, mx
 from nkimoe.kernels.stages.dequantise import DownFinish
-from nkimoe.kernels.stages.gated_activation import IntermediateRoom
+from nkimoe.kernels.stages.gated_activation import IntermediateRoom, MatmulOperand_co
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import DownProducts, GateUpProducts
@@ -22,12 +22,8 @@ from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import Span, Tiling
 from nkimoe.planning.variants import DENSE, MX
 
-MatmulOperand = TypeVar("MatmulOperand")
-"""What a matmul of these numerics takes: a tile, or a tile with its scales."""
-Made = TypeVar("Made", covariant=True)
 
-
-class WeightsOnChip(Protocol[Made]):
+class WeightsOnChip(Protocol[MatmulOperand_co]):
     """The weights of the expert at hand."""
 
     @property
@@ -38,27 +34,28 @@ class WeightsOnChip(Protocol[Made]):
     def fill(self, part: Part) -> None:
         """Load what the first part needs; from then on it is replaced behind its last use."""
 
-    def room(self, part: Part) -> IntermediateRoom[Made]:
+    def room(self, part: Part) -> IntermediateRoom[MatmulOperand_co]:
         """Room for act(gate) * up of a part."""
         ...
 
 
-class TokensOnChip(Protocol[Made]):
+class TokensOnChip(Protocol[MatmulOperand_co]):
     """The tokens of the part at hand, with H on partitions."""
 
     def turn(self, rows: Iterable[Tensor]) -> None:
         """Become these tokens: transpose tiles [128 tokens, columns of H], and quantise them if need be."""
 
-    def of(self, part: Part) -> Made:
+    def of(self, part: Part) -> MatmulOperand_co:
         """The tokens turned last, which are those of this part."""
         ...
 
 
-Weights = TypeVar("Weights", bound=WeightsOnChip[object])
+MatmulOperand = TypeVar("MatmulOperand")
+AnyWeights = TypeVar("AnyWeights", bound=WeightsOnChip[object])
 
 
 @dataclass(frozen=True)
-class StageSet(Generic[MatmulOperand, Weights]):
+class StageSet(Generic[MatmulOperand, AnyWeights]):
     """The stages of one numerics, which know each other's operands and weights; nobody else does.
 
     Attributes:
@@ -72,10 +69,10 @@ class StageSet(Generic[MatmulOperand, Weights]):
     """
 
     rows: Callable[[Request, Span, int, OutOfBounds], TokenRows]
-    tokens: Callable[[int, Tiling, Span, Weights], TokensOnChip[MatmulOperand]]
-    weights: Callable[[Request, Plan, Share], Weights]
-    gate_up_products: Callable[[MatmulOperand, Weights, Part, Part | None, Tensor | None], GateUpProducts]
-    down_products: Callable[[MatmulOperand, Weights, Part, Part | None, list[Tensor]], DownProducts]
+    tokens: Callable[[int, Tiling, Span, AnyWeights], TokensOnChip[MatmulOperand]]
+    weights: Callable[[Request, Plan, Share], AnyWeights]
+    gate_up_products: Callable[[MatmulOperand, AnyWeights, Part, Part | None, Tensor | None], GateUpProducts]
+    down_products: Callable[[MatmulOperand, AnyWeights, Part, Part | None, list[Tensor]], DownProducts]
     up_waits_in: Buffer
     make_slabs: MakeSlabs
 

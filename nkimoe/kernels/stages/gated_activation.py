@@ -24,14 +24,15 @@ ACTIVATIONS: dict[ActFnType, tuple[Operator, ...]] = {
 }
 
 
-MatmulOperand = TypeVar("MatmulOperand", covariant=True)
+MatmulOperand_co = TypeVar("MatmulOperand_co", covariant=True)
+"""What a matmul of one numerics takes: a tile, or a tile with its scales."""
 
 
-class IntermediateRoom(Protocol[MatmulOperand]):
+class IntermediateRoom(Protocol[MatmulOperand_co]):
     """act(gate) * up on its way to the down projection, in the form one numerics multiplies with."""
 
     @property
-    def operand(self) -> MatmulOperand:
+    def operand(self) -> MatmulOperand_co:
         """The operand of the down projection, once all values are there."""
         ...
 
@@ -65,8 +66,8 @@ class GatedActivation:
         return cls(ACTIVATIONS[request.activation_function], steps, up_waits_in)
 
     def drain(
-        self, products: GateUpProducts, room: IntermediateRoom[MatmulOperand], factors: Tensor | None
-    ) -> MatmulOperand:
+        self, products: GateUpProducts, room: IntermediateRoom[MatmulOperand_co], factors: Tensor | None
+    ) -> MatmulOperand_co:
         """Ask for all gate and up products and return what the down projection multiplies.
 
         Args:
