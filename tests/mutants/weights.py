@@ -57,7 +57,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("if int(tensor.shape[0]) == 1:", "if True:", "biases and scales always of expert 0"),
         ("((0, PARTITIONS, whole), (whole, rest, 1))", "((0, PARTITIONS, whole),)", "remainder rows of I never loaded"),
     ),
-    "kernels/stages/pieces.py": (
+    "kernels/stages/weight_pieces.py": (
         (
             "self._load(tile, now.block.expert, self.pieces[ahead])",
             "self._load(tile, now.block.expert, self.pieces[ahead - 1])",

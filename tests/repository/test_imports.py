@@ -243,7 +243,7 @@ def test_kernels_of_one_numerics_and_the_backward_pass_do_not_import_each_other(
         ("nkimoe.kernels.stages.dense.weights", "from nkimoe.kernels.stages import mx"),
         ("nkimoe.kernels.backward.weights", "from nkimoe.kernels.stages.dense.weights import DenseWeights"),
         ("nkimoe.kernels.stages.dense.weights", "import nkimoe.kernels.backward.weights"),
-        ("nkimoe.kernels.stages.pieces", "from nkimoe.kernels.stages.mx.operands import MxOperand"),
+        ("nkimoe.kernels.stages.weight_pieces", "from nkimoe.kernels.stages.mx.operands import MxOperand"),
     ],
 )
 def test_an_import_across_kernels_that_lie_apart_is_found(module: str, source: str) -> None:
@@ -254,7 +254,7 @@ def test_an_import_across_kernels_that_lie_apart_is_found(module: str, source: s
     ("module", "source"),
     [
         ("nkimoe.kernels.stages.mx.weights", "from nkimoe.kernels.stages.mx.operands import MxOperand"),
-        ("nkimoe.kernels.backward.weights", "from nkimoe.kernels.stages.pieces import Pieces"),
+        ("nkimoe.kernels.backward.weights", "from nkimoe.kernels.stages.weight_pieces import Pieces"),
         ("nkimoe.kernels.numerics", "from nkimoe.kernels.stages import dense, mx"),
     ],
 )

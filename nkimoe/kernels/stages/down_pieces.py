@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import zip_longest
 
-from nkimoe.kernels.stages.pieces import MatrixPiece
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import Span, spans
 

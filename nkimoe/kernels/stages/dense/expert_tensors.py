@@ -12,7 +12,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.expert_vectors import row_tiles
-from nkimoe.kernels.stages.pieces import MatrixPiece
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import Matrix

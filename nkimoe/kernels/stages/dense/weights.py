@@ -11,8 +11,8 @@ from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_step
 from nkimoe.kernels.stages.down_pieces import down_pieces
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.pieces import MatrixPiece, Pieces, fill
 from nkimoe.kernels.stages.products import projections_of
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces, fill
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import down_of, gate_up_of

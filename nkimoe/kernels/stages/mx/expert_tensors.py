@@ -15,7 +15,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, MxOperand
 from nkimoe.kernels.stages.mx.scales import BlockScales, PackedScales, ScaleRows, Scales, UnitScales, packed_shape
-from nkimoe.kernels.stages.pieces import MatrixPiece
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
 from nkimoe.planning.mx.quantization import MxMatrix
 from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups

@@ -10,8 +10,8 @@ from nkimoe.kernels.stages.mx.expert_tensors import GateUpPiece, MxTensors
 from nkimoe.kernels.stages.mx.inner_vectors import PackedAlongInner
 from nkimoe.kernels.stages.mx.inputs import mx_inputs
 from nkimoe.kernels.stages.mx.intermediate import PackedIntermediate
-from nkimoe.kernels.stages.pieces import Pieces, fill
 from nkimoe.kernels.stages.products import projections_of
+from nkimoe.kernels.stages.weight_pieces import Pieces, fill
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import TILE, inner_tiles
 from nkimoe.planning.plan import Plan
