@@ -188,11 +188,18 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         run=run,
         distance=found,
         unquantised=unquantised,
-        tolerance=mx_tolerance("bfloat16", K, p.I) if setup.is_mx else tolerance("bfloat16", "bfloat16", K),
+        tolerance=_tolerance(setup, K, p.I),
         roofline=bound,
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
     )
+
+
+def _tolerance(setup: Setup, blocks: int, I: int) -> Tolerance:
+    if setup.is_mx:
+        return mx_tolerance("bfloat16", blocks, I)
+    is_plain = setup.dequantise or setup.weights == BF16
+    return tolerance("bfloat16", "bfloat16", blocks, "plain" if is_plain else setup.weights)
 
 
 def _tiles_of_results(plan: Plan, setup: Setup, data: LayerData) -> int:

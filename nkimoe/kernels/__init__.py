@@ -1,29 +1,21 @@
-"""Device code. Imports only `nki`; stages are words, block programs sentences, schedules paragraphs."""
+"""Device code. Imports only `nki`; stages are words, the block program a sentence, schedules paragraphs."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.block_programs import dense_on_block, dense_on_intermediate, mx_on_block, mx_on_intermediate
-from nkimoe.kernels.layer import Layer
+from nkimoe.kernels.block_program import compute
+from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.schedules.device_loops import run_static_then_dynamic
 from nkimoe.kernels.schedules.static import run_static
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import Target, by_generation
-from nkimoe.planning.variants import DENSE, HYBRID, MX
-
-PROGRAMS = {
-    (DENSE, False): dense_on_block,
-    (DENSE, True): dense_on_intermediate,
-    (MX, False): mx_on_block,
-    (MX, True): mx_on_intermediate,
-}
-"""By numerics, and whether both cores share every block."""
+from nkimoe.planning.variants import HYBRID
 
 
 def target() -> Target:
@@ -31,11 +23,10 @@ def target() -> Target:
     return by_generation(nisa.get_nc_version().value)
 
 
-def run(request: Request, plan: Plan) -> Any:
-    """Emit the kernel `plan` describes and return its output tensor."""
+def run(request: Request, plan: Plan) -> Tensor | tuple[Tensor, ...]:
+    """Emit the kernel `plan` describes and return its output, and checkpoints if any are kept."""
     names = (request.compute_dtype, request.sum_dtype)
-    compute, sums = (getattr(nl, str(name)) for name in names)
-    request = replace(request, compute_dtype=compute, accumulation_dtype=sums)
-    program = PROGRAMS[plan.variant.numerics, plan.halves_intermediate]
+    compute_dtype, sum_dtype = (getattr(nl, str(name)) for name in names)
+    request = replace(request, compute_dtype=compute_dtype, accumulation_dtype=sum_dtype)
     schedule = run_static_then_dynamic if plan.variant.schedule == HYBRID else run_static
-    return schedule(Layer.prepare(request, plan), program.compute)
+    return schedule(ForwardLayer.prepare(request, plan), compute)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from functools import partial
 
 import nki.language as nl
 
+from nkimoe.kernels.numerics import STAGES, AnyStages, TokensOnChip, WeightsOnChip
 from nkimoe.kernels.stages.checkpoints import NoCheckpoints, make_checkpoints
-from nkimoe.kernels.stages.dense.weights import ExpertWeights
+from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
-from nkimoe.kernels.stages.mx import gather_tokens as mx_gather
-from nkimoe.kernels.stages.mx import transpose_tokens as mx_transpose
-from nkimoe.kernels.stages.mx import weights as mx_weights
+from nkimoe.kernels.stages.products import DownProducts
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
-from nkimoe.kernels.stages.transpose_tokens import TokenColumns
 from nkimoe.kernels.stages.update_output import Output, Update, make_output
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
@@ -26,20 +25,8 @@ from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, Tiling, spans
 
 
-class _Stages(NamedTuple):
-    """The stages that differ between numerics and outlive a block."""
-
-    rows: type[TokenRows]
-    columns: Any
-    weights: type[ExpertWeights]
-
-
-_DENSE = _Stages(TokenRows, TokenColumns, ExpertWeights)
-_MX = _Stages(mx_gather.QuarterRows, mx_transpose.TokenColumns, mx_weights.ExpertWeights)
-
-
 @dataclass(frozen=True)
-class Layer:
+class ForwardLayer:
     """One traced call on one core.
 
     Attributes:
@@ -50,7 +37,9 @@ class Layer:
         tokens: the transposed tokens of the part at hand.
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
+        stages: those that differ by numerics.
         activation: act(gate) * up.
+        sums: what becomes of down products when the cores share every block: their sums over both.
         checkpoints: activations kept for the backward pass.
         output: where results go.
     """
@@ -60,10 +49,12 @@ class Layer:
     share: Share
     routing: Routing
     token_rows: TokenRows
-    tokens: TokenColumns | mx_transpose.TokenColumns
-    weights: ExpertWeights
+    stages: AnyStages
+    tokens: TokensOnChip[object]  # what `stages` take, as the weights are
+    weights: WeightsOnChip[object]
     scaling: Scaling
     activation: GatedActivation
+    sums: Callable[[DownProducts], DownProducts]
     checkpoints: NoCheckpoints
     output: Output
 
@@ -76,23 +67,25 @@ class Layer:
         return self.plan.tiling
 
     @classmethod
-    def prepare(cls, request: Request, plan: Plan) -> Layer:
+    def prepare(cls, request: Request, plan: Plan) -> ForwardLayer:
         """Load what all blocks need and build the options into functions."""
-        share = plan.share_of(nl.program_id(0))
-        output = make_output(request, plan)
+        stages, share = STAGES[plan.variant.numerics], plan.share_of(nl.program_id(0))
+        output = make_output(request, plan, stages.make_slabs)
         routing = Routing(request, plan.problem, share.blocks)
-        stages = _MX if plan.variant.is_mx else _DENSE
         weights = stages.weights(request, plan, share)
+        sums = partial(add_across_cores, written=share.written, dtype=request.sum_dtype)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
             token_rows=stages.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
-            tokens=stages.columns(plan.problem.H, plan.tiling, share.gathered, weights.gate_up_inputs),
+            stages=stages,
+            tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
             weights=weights,
             scaling=make_scaling(request),
-            activation=GatedActivation.from_request(request),
+            activation=GatedActivation.from_request(request, stages.up_waits_in),
+            sums=sums if plan.halves_intermediate else _of_one_core,
             checkpoints=make_checkpoints(request, plan, share),
             output=output,
         )
@@ -118,12 +111,12 @@ class Layer:
         if part is not None:
             self.token_rows.gather(part)
             self.weights.fill(part)
-            self.take_in(part)
+            self.turn(part)
 
-    def take_in(self, part: Part | None) -> None:
+    def turn(self, part: Part | None) -> None:
         """Turn the gathered rows of a part into columns; this ends the use of the columns before."""
         if part is not None:
-            self.tokens.fill(self.scaling.rows(self.token_rows.of(part), part.affinities))
+            self.tokens.turn(self.scaling.rows(self.token_rows.of(part), part.affinities))
 
     def updates(self, part: Part) -> list[Update]:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""
@@ -131,7 +124,12 @@ class Layer:
         room = self.output.fresh_rows if part.block.is_first else self.output.rows
         return self.output.updates(part.ids, scales, room, name=part.block.name)
 
-    def finish(self) -> Any:
+    def finish(self) -> Tensor | tuple[Tensor, ...]:
         """The output; with checkpoints, (output, gate/up activations[, down activations])."""
         output = self.output.finish()
         return (output, *self.checkpoints.tensors) if self.checkpoints.tensors else output
+
+
+def _of_one_core(products: DownProducts) -> DownProducts:
+    """Nobody else has a share of the contraction over I."""
+    return products

@@ -12,7 +12,8 @@ import numpy as np
 
 from nkimoe.errors import InputError
 from nkimoe.planning.shares import block_range
-from nkimoe.spec import MoECTEImplementation, ShardOnBlockConfig, SkipMode
+from nkimoe.planning.variants import DROPPING, VARIANTS
+from nkimoe.spec import ShardOnBlockConfig, SkipMode
 
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
@@ -200,11 +201,11 @@ def _check_one_writer(arguments: dict[str, Any], ids: Any, tokens: int) -> None:
 def _check_own_blocks(arguments: dict[str, Any], block_to_expert: Any) -> None:
     """In the capacity layout block b belongs to expert b."""
     implementation = getattr(arguments.get("spec"), "implementation", None)
-    if implementation is MoECTEImplementation.shard_on_i_dropping:
+    if implementation in VARIANTS and VARIANTS[implementation].schedule == DROPPING:
         wrong = np.flatnonzero(block_to_expert != np.arange(block_to_expert.size))
         if wrong.size:
             raise InputError(
-                "block_to_expert", "gives block b to expert b in shard_on_i_dropping",
+                "block_to_expert", f"gives block b to expert b in {implementation.name}",
                 f"{int(block_to_expert[wrong[0]])} at {int(wrong[0])}", "Reorder the blocks, or use shard_on_i.",
             )  # fmt: skip
 

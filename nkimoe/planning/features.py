@@ -8,14 +8,19 @@ from typing import NamedTuple
 
 from nkimoe.planning.quantization import STATIC, Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
+from nkimoe.planning.variants import BLOCKS, DENSE, HYBRID, INTERMEDIATE, MX, VARIANTS, Variant
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode, QuantizationType
 from nkimoe.spec import MoECTEImplementation as Implementation
 
-BLOCK, ON_I = Implementation.shard_on_block, Implementation.shard_on_i
-HYBRID, DROPPING = Implementation.shard_on_i_hybrid, Implementation.shard_on_i_dropping
-BLOCK_MX, ON_I_MX = Implementation.shard_on_block_mx, Implementation.shard_on_i_mx
-HYBRID_MX = Implementation.shard_on_i_mx_hybrid
-DENSE, MX = (BLOCK, ON_I, HYBRID, DROPPING), (BLOCK_MX, ON_I_MX, HYBRID_MX)
+
+def _variants(are: Callable[[Variant], bool]) -> tuple[Implementation, ...]:
+    return tuple(v.implementation for v in VARIANTS.values() if are(v))
+
+
+ON_DENSE, ON_MX = _variants(lambda v: v.numerics == DENSE), _variants(lambda v: v.numerics == MX)
+ON_BLOCKS, ON_I = _variants(lambda v: v.split == BLOCKS), _variants(lambda v: v.split == INTERMEDIATE)
+LOOPED = _variants(lambda v: v.schedule == HYBRID)
+LOOPED_ON_BLOCKS, LOOPED_ON_I = (tuple(v for v in LOOPED if v in own) for own in (ON_BLOCKS, ON_I))
 
 
 class Refusal(NamedTuple):
@@ -70,40 +75,33 @@ def _matrix(holds: Callable[[Matrix], bool]) -> Callable[[Request], bool]:
 
 
 def _only(*accepting: Implementation, why: str, fix: str) -> dict[Implementation, Refusal]:
-    return {variant: Refusal(why, fix) for variant in (*DENSE, *MX) if variant not in accepting}
+    return {variant: Refusal(why, fix) for variant in VARIANTS if variant not in accepting}
 
 
-_MX_ONLY = _only(*MX, why="its weights are not MX", fix="Drop it, or use shard_on_block_mx.")
-_DENSE_ONLY = _only(*DENSE, why="its activations are quantised", fix="Drop it, or use a dense implementation.")
-_BLOCK_ONLY = _only(BLOCK, BLOCK_MX, why="its cores share every block", fix="Drop it, or use shard_on_block.")
+_MX_ONLY = _only(*ON_MX, why="its weights are not MX", fix="Drop it, or use shard_on_block_mx.")
+_DENSE_ONLY = _only(*ON_DENSE, why="its activations are quantised", fix="Drop it, or use a dense implementation.")
+_BLOCK_ONLY = _only(*ON_BLOCKS, why="its cores share every block", fix="Drop it, or use shard_on_block.")
 _MX_WEIGHTS = _only(
-    *MX, why="its weights are not MX",
+    *ON_MX, why="its weights are not MX",
     fix="Use shard_on_block_mx on trn3, or dequantise them on the host with nkimoe.weights.dense_arguments.",
 )  # fmt: skip
-_PLAIN_FP8 = _only(*DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
+_PLAIN_FP8 = _only(*ON_DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
 _DISJOINT = {
     **_BLOCK_ONLY,
-    BLOCK_MX: Refusal("the blocks of a core depend on conditions", "Drop it, or use shard_on_block."),
+    **dict.fromkeys(
+        (v for v in ON_MX if v in ON_BLOCKS),
+        Refusal("the blocks of a core depend on conditions", "Drop it, or use shard_on_block."),
+    ),
 }
-_LOOPS = _only(
-    BLOCK, HYBRID, BLOCK_MX, HYBRID_MX, why="it runs every block", fix="Drop it, or use a hybrid implementation."
-)
-_HYBRID_ONLY = _only(HYBRID, HYBRID_MX, why="it runs every block", fix="Drop it, or use a hybrid implementation.")
+_LOOPS = _only(*LOOPED, why="it runs every block", fix="Drop it, or use a hybrid implementation.")
+_HYBRID_ONLY = _only(*LOOPED_ON_I, why="it runs every block", fix="Drop it, or use a hybrid implementation.")
 _BLOCK_LOOPS = _only(
-    BLOCK, BLOCK_MX, why="it has no such estimate", fix="Drop it; hybrids on I take spec.shard_on_I.num_static_block."
+    *LOOPED_ON_BLOCKS, why="it has no such estimate", fix="Drop it; hybrids on I take spec.shard_on_I.num_static_block."
 )
-_OWN_I_CONFIG = _only(
-    ON_I,
-    HYBRID,
-    DROPPING,
-    ON_I_MX,
-    HYBRID_MX,
-    why="its options are a ShardOnBlockConfig",
-    fix="Pass spec.shard_on_block.",
-)
-_OWN_BLOCK_CONFIG = _only(BLOCK, BLOCK_MX, why="its options are a ShardOnIConfig", fix="Pass spec.shard_on_I.")
+_OWN_I_CONFIG = _only(*ON_I, why="its options are a ShardOnBlockConfig", fix="Pass spec.shard_on_block.")
+_OWN_BLOCK_CONFIG = _only(*ON_BLOCKS, why="its options are a ShardOnIConfig", fix="Pass spec.shard_on_I.")
 _SPLITS_BLOCKS = _only(
-    ON_I, HYBRID, DROPPING, ON_I_MX, HYBRID_MX, why="its cores exchange no partial sums: they are fp32 in PSUM",
+    *ON_I, why="its cores exchange no partial sums: they are fp32 in PSUM",
     fix="Drop it, or use shard_on_i.",
 )  # fmt: skip
 

@@ -29,7 +29,9 @@ E4M3_STEP = 1 / 8  # largest distance of two neighbours, over the smaller one
 WORST_TO_TYPICAL = math.sqrt(12) / (2 * SPREAD)
 
 BF16, FP16, FP32 = "bfloat16", "float16", "float32"
-ROUNDINGS: dict[tuple[str, str], tuple[dict[str, int], str]] = {  # by (compute dtype, weight format), before the output
+ROUNDINGS: dict[
+    tuple[str, str], tuple[dict[str, int], str]
+] = {  # by compute dtype, dtype of tensors; but for the output
     (BF16, BF16): ({BF16: 1 + 5}, "act * u; x * affinity of PRE_SCALE"),
     (FP16, FP16): ({FP16: 1 + 5}, "act * u; x * affinity of PRE_SCALE"),
     (BF16, FP16): ({BF16: 1 + 5 + 5 + 1 + 1}, "act * u; x, gate/up and down weights, down bias"),
@@ -37,6 +39,10 @@ ROUNDINGS: dict[tuple[str, str], tuple[dict[str, int], str]] = {  # by (compute 
     (FP32, BF16): ({}, "only the output is rounded"),
     (FP32, FP16): ({}, "only the output is rounded"),
 }
+
+# Factors by weight format. All are 1: the reference multiplies the values as they are stored, and their scales in fp32,
+# and activations are quantised as the kernel does; what quantising costs against unquantised weights is not an error.
+WEIGHT_FORMATS = {"plain": 1.0, "fp8-row": 1.0, "fp8-static": 1.0}
 
 
 @dataclass(frozen=True)
@@ -54,16 +60,20 @@ class Tolerance:
     reason: str
 
 
-def tolerance(compute_dtype: str, weight_format: str, blocks: int) -> Tolerance:
-    """The bounds for a token of at most `blocks` blocks; the output has the weights' dtype.
+def tolerance(compute_dtype: str, dtype: str, blocks: int, weights: str = "plain") -> Tolerance:
+    """The bounds for a token of at most `blocks` blocks.
+
+    Args:
+        dtype: of tokens and output, and of weights that are not quantised.
+        weights: one of WEIGHT_FORMATS.
 
     Raises:
-        KeyError: the combination is not in the table.
+        KeyError: the combination is not in the tables.
     """
-    inside, why = ROUNDINGS[compute_dtype, weight_format]
-    counted = Counter(inside) + Counter({weight_format: blocks + 1})
+    inside, why = ROUNDINGS[compute_dtype, dtype]
+    counted = Counter(inside) + Counter({dtype: blocks + 1})
     typical = {t: SPREAD * 2 ** (1 - p) / math.sqrt(12) for t, p in SIGNIFICANT_BITS.items()}
-    rel_l2 = math.sqrt(sum(n * typical[t] ** 2 for t, n in counted.items()))
+    rel_l2 = WEIGHT_FORMATS[weights] * math.sqrt(sum(n * typical[t] ** 2 for t, n in counted.items()))
     return Tolerance(rel_l2, rel_l2 * WORST_TO_TYPICAL, f"{why}; output rounded {blocks + 1} times")
 
 

@@ -10,16 +10,17 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.spec import MoECTEImplementation as Implementation
+from nkimoe.planning.variants import DENSE, MX, VARIANTS
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.formats import format_of
 from nkimoe.weights.mx import unpack_mx
 from nkimoe.weights.mx_layout import TILE, natural_layout, unpack_scales
 
 DENSE_OF = {
-    Implementation.shard_on_block_mx: Implementation.shard_on_block,
-    Implementation.shard_on_i_mx: Implementation.shard_on_i,
-    Implementation.shard_on_i_mx_hybrid: Implementation.shard_on_i_hybrid,
+    mx.implementation: dense.implementation
+    for mx in VARIANTS.values()
+    for dense in VARIANTS.values()
+    if (mx.numerics, dense.numerics) == (MX, DENSE) and (mx.split, mx.schedule) == (dense.split, dense.schedule)
 }
 _MATRICES = ("gate_up_proj_weight", "down_proj_weight", "gate_up_proj_scale", "down_proj_scale")
 _INPUT_SCALES = ("gate_up_in_scale", "down_in_scale")

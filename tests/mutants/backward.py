@@ -27,7 +27,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "every pass over I uses the first rows of the down weights",
         ),
     ),
-    "kernels/backward/gate.py": (
+    "kernels/backward/gate_gradient.py": (
         ("nl.less, upper", "nl.less_equal, upper", "gradient through a value at its upper limit"),
         ("nl.greater, lower", "nl.greater_equal, lower", "gradient through a value at its lower limit"),
         (
@@ -75,8 +75,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/backward/block_program.py": (
         (
-            "beside = chain(beside, turn_gate_up(following, after, layer))\n    _emit(gate_up, beside)",
-            "_emit(gate_up, beside)",
+            "beside = chain(beside, turn_gate_up(following, after, layer))\n    emit(gate_up, beside)",
+            "emit(gate_up, beside)",
             "gate and up weights of the first expert throughout",
         ),
     ),

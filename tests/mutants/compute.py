@@ -1,7 +1,7 @@
 """Mistakes in projections, dequantisation and activation."""
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "kernels/stages/dense/project_gate_up.py": (
+    "kernels/stages/dense/gate_up_products.py": (
         (
             "(columns.start + piece.start) // PARTITIONS",
             "piece.start // PARTITIONS",
@@ -34,38 +34,38 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("                _scale(activated, activated, factors, each)\n", "", "affinity on I forgotten"),
     ),
-    "kernels/stages/dense/hidden.py": (
+    "kernels/stages/dense/intermediate.py": (
         (
-            "[0 : projection.data.shape[0], projection.tile, projection.tokens.slice]",
-            "[0 : projection.data.shape[0], 0, projection.tokens.slice]",
+            "[0 : product.data.shape[0], product.tile, product.tokens.slice]",
+            "[0 : product.data.shape[0], 0, product.tokens.slice]",
             "every tile of I on the first",
         ),
         (
-            "self._inputs.settle(self._place(projection), staged)",
+            "self._inputs.keep(self._place(product), values)",
             "pass",
             "quantised activations never written",
         ),
     ),
-    "kernels/stages/dense/project_down.py": (
+    "kernels/stages/dense/down_products.py": (
         (
             "Span(columns.start + piece.start, piece.size)",
             "Span(piece.start, piece.size)",
             "streamed pieces land on the first columns",
         ),
         (
-            "hidden[:, :, tokens.slice], down[:, :, piece.slice]",
-            "hidden[:, :, 0:PARTITIONS], down[:, :, piece.slice]",
+            "intermediate[:, :, tokens.slice], down[:, :, piece.slice]",
+            "intermediate[:, :, 0:PARTITIONS], down[:, :, piece.slice]",
             "every tile of tokens the first",
         ),
         (
-            "hidden[:, :, tokens.slice], down[:, :, piece.slice]",
-            "hidden[:, :, tokens.slice], down[:, :, 0 : piece.size]",
+            "intermediate[:, :, tokens.slice], down[:, :, piece.slice]",
+            "intermediate[:, :, tokens.slice], down[:, :, 0 : piece.size]",
             "always the first columns of H",
         ),
         ("    if bias is not None:\n", "    if False:\n", "down bias dropped"),
         ("bias_factors[tile])", "bias_factors[0])", "bias scaled by the affinities of the first tile"),
     ),
-    "kernels/stages/dense/contract.py": (
+    "kernels/stages/contract.py": (
         ("accumulate=rows.start + n > 0", "accumulate=n > 0", "sums start again with every piece of rows"),
         ("accumulate=rows.start + n > 0", "accumulate=False", "only the last tile of a contraction counts"),
         ("accumulate=rows.start + n > 0", "accumulate=True", "accumulates onto an unstarted bank"),
@@ -77,7 +77,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("range(paired, len(tiles))", "range(paired, len(tiles) - 1)", "last tile of a contraction left out"),
         ("rows // PARTITIONS // 2 * 2 if", "rows // PARTITIONS // 2 if", "half of the pairs"),
     ),
-    "kernels/stages/dense/inputs.py": (
+    "kernels/stages/quantise.py": (
         (
             "nisa.reciprocal(dst=self._factor, data=scale)",
             "nisa.tensor_copy(dst=self._factor, src=scale)",
@@ -90,8 +90,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("sign * self._largest", "sign * self._largest / 2", "activations limited to half the range"),
     ),
-    "kernels/stages/dense/dequantise.py": (
+    "kernels/stages/products.py": (
         ("GATE, UP = 0, 1", "GATE, UP = 1, 0", "gate and up swapped"),
+        ("(UP,) if request.skip_gate_proj", "(GATE,) if request.skip_gate_proj", "the gate in place of up"),
+    ),
+    "kernels/stages/dequantise.py": (
         ("factor[0:rows, which, at : at + 1]", "factor[0:rows, 0, at : at + 1]", "up scaled like gate"),
         ("at = min(tile, factor.shape[2] - 1)", "at = 0", "scales of the first tile everywhere"),
         ("(*scale, *bias, *self._limits[which])", "(*bias, *scale, *self._limits[which])", "bias scaled"),

@@ -77,7 +77,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "affinities of skipped slots never cleared",
         ),
     ),
-    "kernels/stages/transpose_tokens.py": (
+    "kernels/stages/dense/transpose_tokens.py": (
         (
             "tile // group * PARTITIONS * group + tile % group",
             "tile * PARTITIONS",
@@ -176,6 +176,16 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "",
             "the second core saves over the first one's checkpoints",
         ),
+    ),
+    "kernels/layer.py": (
+        (
+            "sums=sums if plan.halves_intermediate else _of_one_core",
+            "sums=_of_one_core",
+            "each core keeps its partial sums to itself",
+        ),
+    ),
+    "kernels/block_program.py": (
+        ("    layer.turn(following)\n", "", "every part computes with the first one's tokens"),
     ),
     "kernels/schedules/device_loops.py": (
         (

@@ -31,6 +31,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "first * PARTITIONS * H",
             "both cores load the first half of down",
         ),
+    ),
+    "kernels/stages/dense/inner_vectors.py": (
         ("[[1, rows], [I, 2], [PARTITIONS, count]]", "[[1, rows], [I, 2], [1, count]]", "bias tiles overlap"),
         ("start + first * PARTITIONS, expert)", "start, expert)", "remainder of the bias from the top"),
         (
@@ -38,20 +40,24 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "first * PARTITIONS, expert)",
             "both cores take the first half of the bias",
         ),
+    ),
+    "kernels/stages/expert_vectors.py": (
         (
             "[1, own.size]], own.start, expert)",
             "[1, own.size]], 0, expert)",
             "both cores add the first half of the down bias",
         ),
         (
-            "own = self.share.written if scale.layout == ROW",
-            "own = Span(0, self.share.written.size) if scale.layout == ROW",
+            "own = self._share.written if scale.layout == ROW",
+            "own = Span(0, self._share.written.size) if scale.layout == ROW",
             "both cores scale with the first half of down's scales",
         ),
+        ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
+        ("            self.derive()\n", "", "what is computed from scales stays that of the first expert"),
         ("if int(tensor.shape[0]) == 1:", "if True:", "biases and scales always of expert 0"),
         ("((0, PARTITIONS, whole), (whole, rest, 1))", "((0, PARTITIONS, whole),)", "remainder rows of I never loaded"),
     ),
-    "kernels/stages/dense/pieces.py": (
+    "kernels/stages/weight_pieces.py": (
         (
             "self._load(tile, now.block.expert, self.pieces[ahead])",
             "self._load(tile, now.block.expert, self.pieces[ahead - 1])",
@@ -77,10 +83,9 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "            self._refill(i, tile, now, following)\n            yield piece, tile",
             "weights replaced before they are used",
         ),
-        ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
+        ("self.vectors.replace(following)", "pass", "biases and scales of the first expert for all"),
     ),
-    "kernels/stages/dense/weights.py": (
-        ("(UP,) if request.skip_gate_proj", "(GATE,) if request.skip_gate_proj", "the gate in place of up"),
+    "kernels/stages/down_pieces.py": (
         (
             "zip_longest(own, others[ahead:])",
             "zip_longest(own, others[: len(own) - ahead])",

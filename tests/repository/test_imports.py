@@ -40,6 +40,11 @@ EVENT_READERS = {
 KERNELS_MAY_IMPORT = {"nki", "nkimoe"} | sys.stdlib_module_names
 KERNELS_MAY_NOT_IMPORT = {"nkimoe.cli", "nkimoe.routing", "nkimoe.weights"}
 
+# Stages of one numerics and the backward pass share what lies beside these folders, and nothing of each other's.
+KERNELS = "nkimoe.kernels"
+APART = (f"{KERNELS}.stages.dense", f"{KERNELS}.stages.mx", f"{KERNELS}.backward")
+SHARED = f"{KERNELS}.stages"
+
 
 def imported_modules(source: str, module: str, is_package: bool = False) -> Iterator[str]:
     """Dotted names a module imports, wherever the statement stands. `from a import b` counts as `a.b`."""
@@ -79,6 +84,16 @@ def forbidden_in_kernels(source: str, module: str, is_package: bool = False) -> 
         if name.split(".")[0] not in KERNELS_MAY_IMPORT
         or any(is_inside(name, package) for package in KERNELS_MAY_NOT_IMPORT)
     ]
+
+
+def forbidden_between_kernels(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Imports by one of the folders that lie apart, or by what they share, of one of these folders."""
+    own = next((folder for folder in APART if is_inside(module, folder)), None)
+    if own is None and not is_inside(module, SHARED):
+        return []
+    others = [folder for folder in APART if folder != own]
+    names = imported_modules(source, module, is_package)
+    return [name for name in names if any(is_inside(name, folder) for folder in others)]
 
 
 def modules_in(folder: Path, root: Path) -> Iterator[tuple[str, str, bool]]:
@@ -211,6 +226,40 @@ def test_kernels_import_only_nki_and_the_library() -> None:
     modules = modules_in(LIBRARY / "kernels", ROOT)
     found = {name: forbidden_in_kernels(source, name, package) for source, name, package in modules}
     assert {name: imports for name, imports in found.items() if imports} == {}
+
+
+def test_kernels_of_one_numerics_and_the_backward_pass_do_not_import_each_other() -> None:
+    modules = [*modules_in(LIBRARY / "kernels", ROOT)]
+    found = {name: forbidden_between_kernels(source, name, package) for source, name, package in modules}
+    assert {name: imports for name, imports in found.items() if imports} == {}
+    assert set(APART) <= found.keys()
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("nkimoe.kernels.stages.mx.weights", "from nkimoe.kernels.stages.dense.weights import DenseWeights"),
+        ("nkimoe.kernels.stages.mx.weights", "from ..dense import weights"),
+        ("nkimoe.kernels.stages.dense.weights", "from nkimoe.kernels.stages import mx"),
+        ("nkimoe.kernels.backward.weights", "from nkimoe.kernels.stages.dense.weights import DenseWeights"),
+        ("nkimoe.kernels.stages.dense.weights", "import nkimoe.kernels.backward.weights"),
+        ("nkimoe.kernels.stages.weight_pieces", "from nkimoe.kernels.stages.mx.operands import MxOperand"),
+    ],
+)
+def test_an_import_across_kernels_that_lie_apart_is_found(module: str, source: str) -> None:
+    assert len(forbidden_between_kernels(source, module)) == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("nkimoe.kernels.stages.mx.weights", "from nkimoe.kernels.stages.mx.operands import MxOperand"),
+        ("nkimoe.kernels.backward.weights", "from nkimoe.kernels.stages.weight_pieces import Pieces"),
+        ("nkimoe.kernels.numerics", "from nkimoe.kernels.stages import dense, mx"),
+    ],
+)
+def test_kernels_may_import_their_own_folder_and_what_all_share(module: str, source: str) -> None:
+    assert forbidden_between_kernels(source, module) == []
 
 
 def test_routing_kernels_import_only_nki_and_the_library() -> None:

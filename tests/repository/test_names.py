@@ -26,7 +26,7 @@ def homes(package: str) -> dict[str, list[str]]:
 
 @pytest.mark.parametrize(
     "package",
-    ["nkisim", pytest.param("nkimoe", marks=pytest.mark.xfail(reason="names of stages are shared", strict=True))],
+    list(PACKAGES),
 )
 def test_no_two_classes_of_a_package_share_a_name(package: str) -> None:
     assert {name: files for name, files in homes(package).items() if len(files) > 1} == {}

@@ -96,7 +96,11 @@ def assert_matches(outcome: Outcome, expected: npt.NDArray[np.float32]) -> None:
     """Within the table's bounds of what the definition gives."""
     case = outcome.case
     blocks = min(case.K, case.E)
-    bounds = mx_tolerance(case.dtype, blocks, case.I) if case.is_mx else tolerance(case.computes_in, case.dtype, blocks)
+    bounds = (
+        mx_tolerance(case.dtype, blocks, case.I)
+        if case.is_mx
+        else tolerance(case.computes_in, case.dtype, blocks, case.weights)
+    )
     assert_close(outcome.output.astype(np.float32), expected, bounds)
 
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import nki.language as nl
 
 from nkimoe.kernels.backward.block_program import run_steps
 from nkimoe.kernels.backward.layer import BackwardLayer
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 
 
-def run(request: BackwardRequest, plan: BackwardPlan) -> tuple[Any, ...]:
+def run(request: BackwardRequest, plan: BackwardPlan) -> tuple[Tensor, ...]:
     """Emit the kernel `plan` describes and return the gradients."""
     request = replace(request, compute_dtype=getattr(nl, str(request.compute_dtype)))
     layer = BackwardLayer.prepare(request, plan)

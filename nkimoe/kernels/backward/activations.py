@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.stages.gather_tokens import clear
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.backward.tiling import ACTIVATION_SETS
@@ -27,7 +27,7 @@ class Activations:
         for tile in self._tiles:
             clear(tile)  # there are no slots behind the end of a block
 
-    def load(self, step: Step | None) -> None:
+    def load(self, step: BackwardStep | None) -> None:
         """Start loading what a step needs; its tile is free."""
         if step is None:
             return
@@ -45,7 +45,7 @@ class Activations:
                 dst = self._tiles[-1][partition : partition + size, tile : tile + count, 0 : slots.size]
                 nisa.dma_copy(dst=dst, src=source)
 
-    def rows(self, step: Step) -> Iterator[Any]:
+    def rows(self, step: BackwardStep) -> Iterator[Tensor]:
         """For each tile of slots, gate and up one after the other: PSUM [128 slots, columns]. Loaded last."""
         width = self._request.projections * step.inner.size
         for t in range(step.tiles):

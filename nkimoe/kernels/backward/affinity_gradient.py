@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step
-from nkimoe.kernels.backward.zeros import WIDTH, Zeros, clear_rows
+from nkimoe.kernels.backward.routing import BackwardStep
+from nkimoe.kernels.backward.zeros import Zeros, clear_rows
+from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.tiling import PARTITIONS
 
@@ -16,10 +16,10 @@ from nkimoe.planning.tiling import PARTITIONS
 class AffinityGradient:
     """What passes over other columns of I contributed stays on chip."""
 
-    def __init__(self, plan: BackwardPlan, target: Any, slots: int) -> None:
+    def __init__(self, plan: BackwardPlan, target: Tensor, slots: int) -> None:
         p = plan.problem
         self._target, self._real = target, p.T * p.E
-        self._table = None
+        self._table: Tensor | None = None
         if len(plan.tiling.slices(p.I)) > 1:
             self._table = nl.ndarray((PARTITIONS, slots), dtype=nl.float32, buffer=nl.sbuf)
 
@@ -29,7 +29,7 @@ class AffinityGradient:
         if nl.num_programs(0) > 1:
             nisa.core_barrier(data=self._target, cores=(0, 1))
 
-    def add(self, step: Step, tile: int, term: Any) -> None:
+    def add(self, step: BackwardStep, tile: int, term: Tensor) -> None:
         """The part of a tile of slots that comes from some columns of I, fp32 [128, 1]; written when complete."""
         column = step.part.tiles.start + tile
         if self._table is not None:
@@ -51,8 +51,8 @@ class AffinityGradient:
             nisa.dma_copy(dst=pairs, src=rounded, oob_mode=nisa.oob_mode.skip)
 
 
-def _as_rows(column: Any) -> Any:
-    """A column as rows of the greatest length up to WIDTH that divides it."""
+def _as_rows(column: Tensor) -> Tensor:
+    """A column as rows of the greatest length up to ZERO_COLUMNS that divides it."""
     size = int(column.shape[0])
-    width = next(n for n in range(min(WIDTH, size), 0, -1) if size % n == 0)
+    width = next(n for n in range(min(ZERO_COLUMNS, size), 0, -1) if size % n == 0)
     return column.reshape((size // width, width))

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import nki.language as nl
 
 from nkimoe.kernels.backward.activations import Activations
 from nkimoe.kernels.backward.affinity_gradient import AffinityGradient
 from nkimoe.kernels.backward.hidden_gradient import HiddenGradient
-from nkimoe.kernels.backward.routing import Routing, Step
-from nkimoe.kernels.backward.token_rows import TokenRows, TokenRowsAndOnes
+from nkimoe.kernels.backward.routing import BackwardRouting, BackwardStep
+from nkimoe.kernels.backward.token_rows import GatheredRows, GatheredRowsAndOnes
 from nkimoe.kernels.backward.weight_gradients import Targets, WeightGradients
-from nkimoe.kernels.backward.weights import Weights
+from nkimoe.kernels.backward.weights import TurnedWeights
 from nkimoe.kernels.backward.zeros import Zeros, clear_gates, clear_unused_experts
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.backward.tiling import D_OUTPUT_SETS, TOKEN_SETS
@@ -29,54 +29,44 @@ class BackwardLayer:
         tokens, d_output: rows of the hidden states, and of the gradient of the output.
         activations: gate and up as the forward pass kept them.
         weights: of the expert at hand.
-        hidden, affinity, d_weights: gradients.
+        d_hidden, d_affinities, d_weights: gradients.
         returned: all gradients, in order.
     """
 
     request: BackwardRequest
     plan: BackwardPlan
-    routing: Routing | None
-    tokens: TokenRows
-    d_output: TokenRows
+    routing: BackwardRouting | None
+    tokens: GatheredRows
+    d_output: GatheredRows
     activations: Activations
-    weights: Weights
-    hidden: HiddenGradient
-    affinity: AffinityGradient
+    weights: TurnedWeights
+    d_hidden: HiddenGradient
+    d_affinities: AffinityGradient
     d_weights: WeightGradients
-    returned: tuple[Any, ...]
+    returned: tuple[Tensor, ...]
 
     @classmethod
     def prepare(cls, request: BackwardRequest, plan: BackwardPlan) -> BackwardLayer:
         """Allocate the gradients and load what all blocks need."""
         p, own = plan.problem, plan.blocks_of(nl.program_id(0))
-        like = {
-            "hidden_states": request.hidden_states,
-            "expert_affinities_masked": request.expert_affinities_masked,
-            "gate_up_proj_weight": request.gate_up_proj_weight,
-            "down_proj_weight": request.down_proj_weight,
-            "gate_and_up_proj_bias": request.gate_and_up_proj_bias,
-            "down_proj_bias": request.down_proj_bias,
-        }
-        grads = [
-            None
-            if tensor is None
-            else nl.ndarray(tuple(tensor.shape), dtype=tensor.dtype, buffer=nl.shared_hbm, name=f"d_{name}")
-            for name, tensor in like.items()
-        ]
-        targets = Targets(*grads[2:])
-        token_rows = TokenRows if targets.gate_up_bias is None else TokenRowsAndOnes
+        d_hidden, d_affinities = (_gradient(request, name) for name in ("hidden_states", "expert_affinities_masked"))
+        d_gate_up, d_down = (_gradient(request, name) for name in ("gate_up_proj_weight", "down_proj_weight"))
+        biases = ("gate_and_up_proj_bias", "down_proj_bias")
+        d_biases = [None if getattr(request, name) is None else _gradient(request, name) for name in biases]
+        targets = Targets(d_gate_up, d_down, *d_biases)
+        token_rows = GatheredRows if targets.gate_up_bias is None else GatheredRowsAndOnes
         sizes = (p.T, plan.tiling.token_tiles, request.compute_dtype)
         layer = cls(
             request, plan,
-            routing=Routing(request, plan, own) if own.count else None,
+            routing=BackwardRouting(request, plan, own) if own.count else None,
             tokens=token_rows(request.hidden_states, *sizes, TOKEN_SETS),
-            d_output=TokenRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
+            d_output=GatheredRows(request.output_hidden_states_grad, *sizes, D_OUTPUT_SETS),
             activations=Activations(request, plan),
-            weights=Weights(request, plan),
-            hidden=HiddenGradient(request, plan, grads[0]),
-            affinity=AffinityGradient(plan, grads[1], max(own.count, 1) * p.tiles_per_block),
+            weights=TurnedWeights(request, plan),
+            d_hidden=HiddenGradient(request, plan, d_hidden),
+            d_affinities=AffinityGradient(plan, d_affinities, max(own.count, 1) * p.tiles_per_block),
             d_weights=WeightGradients(request, plan, targets),
-            returned=tuple(grad for grad in grads if grad is not None),
+            returned=(d_hidden, d_affinities, *targets.present),
         )  # fmt: skip
         layer._clear(targets)
         return layer
@@ -84,24 +74,29 @@ class BackwardLayer:
     def _clear(self, targets: Targets) -> None:
         """Zeros for everything that no block may write."""
         zeros = Zeros(self.request.hidden_states.dtype)
-        self.affinity.clear(zeros)
-        self.hidden.clear(Zeros(nl.float32))
-        present = [target for target in targets if target is not None]
-        clear_unused_experts(self.request, self.plan.problem.N, present, zeros)
+        self.d_affinities.clear(zeros)
+        self.d_hidden.clear(Zeros(nl.float32))
+        clear_unused_experts(self.request, self.plan.problem.N, targets.present, zeros)
         if self.request.skip_gate_proj:
             for target in targets.gates:
                 clear_gates(target, zeros)
 
-    def start(self, step: Step) -> None:
+    def start(self, step: BackwardStep) -> None:
         """Load what the first step needs."""
         self.d_output.gather(step)
         self.weights.load_down(step)
         self.activations.load(step)
         self.weights.load_gate_up(step)
         self.tokens.gather(step)
-        self.hidden.load(step)
+        self.d_hidden.load(step)
 
-    def finish(self) -> tuple[Any, ...]:
+    def finish(self) -> tuple[Tensor, ...]:
         """The gradients, complete."""
-        self.hidden.finish()
+        self.d_hidden.finish()
         return self.returned
+
+
+def _gradient(request: BackwardRequest, name: str) -> Tensor:
+    """Room for the gradient of an argument, in its shape and type."""
+    tensor = getattr(request, name)
+    return nl.ndarray(tuple(tensor.shape), dtype=tensor.dtype, buffer=nl.shared_hbm, name=f"d_{name}")

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_ids, unless_equal
+from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
-@dataclass(frozen=True)
-class Block(BlockRouting):
-    """One block of the backward pass.
+@dataclass(frozen=True, kw_only=True)
+class BackwardBlock(BlockRouting):
+    """One block of the backward pass; all are unrolled, and all have affinities.
 
     Attributes:
         at: which columns of a table with one for each tile of slots of the core.
@@ -27,14 +27,16 @@ class Block(BlockRouting):
         is_last: the core's last block.
     """
 
-    at: Span = field(default_factory=lambda: Span(0, 0))
-    expert_to_store: Any = None
-    keep: Any = None
-    is_last: bool = False
+    number: int
+    affinities: Tensor
+    at: Span
+    expert_to_store: IndexTile
+    keep: Tensor
+    is_last: bool
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class BackwardStep:
     """A part of a block, for some columns of I.
 
     Attributes:
@@ -47,8 +49,8 @@ class Step:
     is_final: bool
 
     @property
-    def block(self) -> Block:
-        assert isinstance(self.part.block, Block), "made by Routing"
+    def block(self) -> BackwardBlock:
+        assert isinstance(self.part.block, BackwardBlock), "made by BackwardRouting"
         return self.part.block
 
     @property
@@ -61,7 +63,7 @@ class Step:
         return self.part.tiles.stop == self.block.at.size
 
 
-class Routing:
+class BackwardRouting:
     """The tables of one core, for all of its blocks."""
 
     def __init__(self, request: BackwardRequest, plan: BackwardPlan, own: OwnBlocks) -> None:
@@ -93,19 +95,19 @@ class Routing:
         unless_equal(self._to_load[:, after], first[:, after], first[:, before], E)
         unless_equal(self._to_store[:, before], first[:, before], first[:, after], E)
 
-    def steps(self) -> Iterator[Step]:
+    def steps(self) -> Iterator[BackwardStep]:
         """All passes over all blocks; a block's affinities start loading when its first part is handed out."""
         slices = self._plan.tiling.slices(self._plan.problem.I)
         for inner in slices:
             for block in self._blocks():
                 for part in self._parts(block):
-                    yield Step(part, inner, inner == slices[-1])
+                    yield BackwardStep(part, inner, inner == slices[-1])
 
-    def _blocks(self) -> Iterator[Block]:
+    def _blocks(self) -> Iterator[BackwardBlock]:
         tiles, positions = self._plan.problem.tiles_per_block, self._own.positions
         for k in positions:
             at = Span(k * tiles, tiles)
-            block = Block(
+            block = BackwardBlock(
                 number=self._own.first + k,
                 ids=self._ids[:, at.slice],
                 rows=self._rows[:, at.slice],
@@ -120,7 +122,7 @@ class Routing:
             gather_affinities(block.affinities, self._request.expert_affinities_masked, block, nisa.oob_mode.skip)
             yield block
 
-    def _parts(self, block: Block) -> list[Part]:
+    def _parts(self, block: BackwardBlock) -> list[Part]:
         p = self._plan.problem
         return [
             Part(block, tiles, min(tiles.size * PARTITIONS, p.B - tiles.start * PARTITIONS), tiles.start == 0)
@@ -128,11 +130,11 @@ class Routing:
         ]
 
 
-def _table(columns: int) -> Any:
+def _table(columns: int) -> Tensor:
     return nl.ndarray((PARTITIONS, columns), dtype=nl.int32, buffer=nl.sbuf)
 
 
-def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Any:
+def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Tensor:
     """The experts of some blocks on all partitions: int32 [128, count]."""
     experts = _table(count)
     nisa.dma_copy(dst=experts, src=request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, count]], offset=first))

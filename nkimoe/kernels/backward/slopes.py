@@ -3,27 +3,30 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
 
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.tensor import Operator, Tensor
 from nkimoe.spec import ActFnType
 
-Pair = tuple[Any, Any]
+ValueAndSlope = tuple[Tensor, Tensor]
 """act(x) and its derivative, fp32."""
+Differentiated = Callable[[Tensor], ValueAndSlope]
 
+SWISH = 1.702  # as in nl.gelu_apprx_sigmoid: x * sigmoid(SWISH * x)
 CUBIC = 0.044715  # of tanh GELU: z = sqrt(2 / pi) * (x + CUBIC * x**3)
 TWICE = math.sqrt(8 / math.pi)  # 1 + tanh(z) = 2 * sigmoid(2z)
 
 
-def value_and_slope(kind: ActFnType, x: Any) -> Pair:
+def value_and_slope(kind: ActFnType, x: Tensor) -> ValueAndSlope:
     """Of x, [partitions, columns] in PSUM or SBUF. Where one table of the Scalar Engine serves both, only that one."""
     return _PAIRS[kind](x)
 
 
-def _sigmoid(factor: float) -> Any:
-    def pair(x: Any) -> Pair:
+def _sigmoid(factor: float) -> Differentiated:
+    def pair(x: Tensor) -> ValueAndSlope:
         """x * s with s = sigmoid(factor * x)."""
         s = _like(x)
         nisa.activation(dst=s, op=nl.sigmoid, data=x, scale=factor)
@@ -37,7 +40,7 @@ def _sigmoid(factor: float) -> Any:
     return pair
 
 
-def _tanh_gelu(x: Any) -> Pair:
+def _tanh_gelu(x: Tensor) -> ValueAndSlope:
     """x * s with s = sigmoid(w), w = TWICE * (x + CUBIC * x**3); slope s + value * (1 - s) * w'."""
     square, inner, s = _like(x), _like(x), _like(x)
     nisa.activation(dst=square, op=nl.square, data=x)
@@ -54,8 +57,8 @@ def _tanh_gelu(x: Any) -> Pair:
     return value, slope
 
 
-def _tables(function: Any, derivative: Any) -> Any:
-    def pair(x: Any) -> Pair:
+def _tables(function: Operator, derivative: Operator) -> Differentiated:
+    def pair(x: Tensor) -> ValueAndSlope:
         value, slope = _like(x), _like(x)
         nisa.activation(dst=value, op=function, data=x)
         nisa.activation(dst=slope, op=derivative, data=x)
@@ -64,29 +67,29 @@ def _tables(function: Any, derivative: Any) -> Any:
     return pair
 
 
-def _relu(x: Any) -> Pair:
+def _relu(x: Tensor) -> ValueAndSlope:
     value, slope = _like(x), _like(x)
     nisa.activation(dst=value, op=nl.relu, data=x)
     nisa.tensor_scalar(dst=slope, data=x, op0=nl.greater, operand0=0.0)
     return value, slope
 
 
-def _squared_relu(x: Any) -> Pair:
+def _squared_relu(x: Tensor) -> ValueAndSlope:
     value, slope = _like(x), _like(x)
     nisa.activation(dst=slope, op=nl.relu, data=x, scale=2.0)
     nisa.activation(dst=value, op=nl.square, data=slope, scale=0.5)
     return value, slope
 
 
-_PAIRS: dict[ActFnType, Any] = {
+_PAIRS: dict[ActFnType, Differentiated] = {
     ActFnType.SiLU: _sigmoid(1.0),
     ActFnType.GELU: _tables(nl.gelu, nl.gelu_dx),
     ActFnType.GELU_Tanh_Approx: _tanh_gelu,
-    ActFnType.Swish: _sigmoid(1.702),
+    ActFnType.Swish: _sigmoid(SWISH),
     ActFnType.ReLU: _relu,
     ActFnType.SquaredReLU: _squared_relu,
 }
 
 
-def _like(x: Any) -> Any:
+def _like(x: Tensor) -> Tensor:
     return nl.ndarray(tuple(x.shape), dtype=nl.float32, buffer=nl.sbuf)

@@ -3,34 +3,45 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step, experts_everywhere
-from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.kernels.backward.emission import Emission
+from nkimoe.kernels.backward.routing import BackwardStep, experts_everywhere
+from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.kernels.stages.gather_tokens import clear
 from nkimoe.kernels.stages.load_routing import unless_equal
+from nkimoe.kernels.tensor import DType, IndexTile, Pattern, Shape, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 
 GATE_UP, DOWN = 0, 1
-ROUNDED = 4  # tiles of rows of H that are rounded at a time
-SWAPPED = 2048  # columns of sums that cores exchange at a time
+# Tiles of rows of H that are rounded at a time. Chosen, not measured: fewer passes of GpSimd, against a shorter one
+# behind the last tile, which the store waits for.
+ROUNDED = 4
+# Columns of sums that cores exchange at a time. Chosen, not measured: fewer exchanges, against 8 KiB a partition for
+# what arrives.
+SWAPPED = 2048
 
 
 class Targets(NamedTuple):
     """Where gradients are written: as of the arguments; None where there is no bias."""
 
-    gate_up: Any
-    down: Any
-    gate_up_bias: Any
-    down_bias: Any
+    gate_up: Tensor
+    down: Tensor
+    gate_up_bias: Tensor | None
+    down_bias: Tensor | None
 
     @property
-    def gates(self) -> list[Any]:
+    def present(self) -> list[Tensor]:
+        """Those there are."""
+        return [target for target in self if target is not None]
+
+    @property
+    def gates(self) -> list[Tensor]:
         """Those that begin with gates: [..., 2, I]."""
         return [target for target in (self.gate_up, self.gate_up_bias) if target is not None]
 
@@ -39,8 +50,8 @@ class _Sums(NamedTuple):
     """gate_up [128, H/128, columns of gate and up], row h of H on partition h % 128, then a tile whose first row is the
     bias; down [128, tiles, H], row i on partition i % 128, then the bias."""
 
-    gate_up: Any
-    down: Any
+    gate_up: Tensor
+    down: Tensor
 
 
 class WeightGradients:
@@ -61,12 +72,12 @@ class WeightGradients:
     def _now(self) -> _Sums:
         return self._sets[-1]
 
-    def turn(self, step: Step) -> None:
+    def begin(self, step: BackwardStep) -> None:
         """A step begins: its sums go to other tiles than those of the step before, if there are two sets."""
         self._before = self._now
         self._sets.append(self._sets.pop(0))
 
-    def add_down(self, step: Step, m: Any, d_rows: list[Any]) -> Iterator[None]:
+    def add_down(self, step: BackwardStep, m: Tensor, d_rows: list[Tensor]) -> Emission:
         """down += m.T @ d, piece by piece; m [128 slots, tiles, rows] weighted, d [128 slots, H] of each tile."""
         for tile, rows in enumerate(spans(m.shape[2], PARTITIONS)):
             for columns in spans(self._plan.problem.H, PSUM_COLUMNS):
@@ -76,7 +87,7 @@ class WeightGradients:
                 yield
             self._round_early(step, DOWN, Span(tile, 1))
 
-    def add_gate_up(self, step: Step, token_rows: list[Any], d_first: Any) -> Iterator[None]:
+    def add_gate_up(self, step: BackwardStep, token_rows: list[Tensor], d_first: Tensor) -> Emission:
         """gate_up += x.T @ d, piece by piece; x [128 slots, H (+ 1)] of each tile, d [128 slots, tiles, columns]."""
         tiles = spans(token_rows[0].shape[1], PARTITIONS)
         for tile, rows in enumerate(tiles):
@@ -88,7 +99,7 @@ class WeightGradients:
             if tile % ROUNDED == ROUNDED - 1 or tile == len(tiles) - 1:
                 self._round_early(step, GATE_UP, Span(tile - tile % ROUNDED, tile % ROUNDED + 1))
 
-    def _add(self, step: Step, which: int, place: Any, product: Any) -> None:
+    def _add(self, step: BackwardStep, which: int, place: tuple[slice, int, slice], product: Tensor) -> None:
         new, old = self._now[which][place], self._before[which][place]
         if not step.part.opens_block:
             nisa.tensor_tensor(dst=new, data1=old, data2=product, op=nl.add)
@@ -98,7 +109,7 @@ class WeightGradients:
                 dst=new, data=old, op0=nl.multiply, operand0=keep, op1=nl.add, operand1=product
             )  # fmt: skip
 
-    def _round_early(self, step: Step, which: int, tiles: Span) -> None:
+    def _round_early(self, step: BackwardStep, which: int, tiles: Span) -> None:
         """Round finished tiles while others are computed."""
         if step.closes_block and not self._waits(step):
             self._round(which, tiles)
@@ -107,11 +118,11 @@ class WeightGradients:
         dst, src = (sums[which][:, tiles.slice, :] for sums in (self._rounded, self._now))
         nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.gpsimd)
 
-    def _waits(self, step: Step) -> bool:
+    def _waits(self, step: BackwardStep) -> bool:
         """The last expert of a core waits for what the other core has of it."""
         return step.block.is_last and self._plan.problem.cores > 1 and self._plan.problem.N > 1
 
-    def store(self, step: Step) -> None:
+    def store(self, step: BackwardStep) -> None:
         """Write the gradients of an expert behind its last block."""
         if not step.closes_block:
             return
@@ -122,7 +133,7 @@ class WeightGradients:
                 self._round(which, Span(0, sums.shape[1]))
         self._write(step.inner, expert)
 
-    def _add_across_cores(self) -> Any:
+    def _add_across_cores(self) -> Tensor:
         """Add what both cores have for their last expert, if it is the same one.
 
         Returns: int32 [1, 1], the expert to write; E on the second core if the first one writes it.
@@ -144,7 +155,7 @@ class WeightGradients:
             unless_equal(expert, experts[0:1, 1:2], experts[0:1, 0:1], E)
         return expert
 
-    def _write(self, inner: Span, expert: Any) -> None:
+    def _write(self, inner: Span, expert: IndexTile) -> None:
         """Write what is there of one expert; an index of E writes nothing."""
         q, p = self._request.projections, self._plan.problem
         width, h_tiles = q * inner.size, p.H // PARTITIONS
@@ -164,25 +175,25 @@ class WeightGradients:
             _store(self._targets.down_bias, [[p.H, 1], [1, p.H]], 0, expert, down[row : row + 1, tile, :])
 
 
-def _tiles(shapes: tuple[tuple[int, ...], ...], dtype: Any) -> _Sums:
+def _tiles(shapes: tuple[Shape, ...], dtype: DType) -> _Sums:
     return _Sums(*(nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for shape in shapes))
 
 
-def _product(stationary: list[Any], moving: list[Any]) -> Any:
+def _product(stationary: list[Tensor], moving: list[Tensor]) -> Tensor:
     """The sum of stationary.T @ moving over tiles of slots, in PSUM."""
     shape = (stationary[0].shape[1], moving[0].shape[1])
-    sums = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum)
+    sums: Tensor = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum)
     for t, (left, right) in enumerate(zip(stationary, moving, strict=True)):
         nisa.nc_matmul(dst=sums, stationary=left, moving=right, accumulate=t > 0)
     return sums
 
 
-def _store(target: Any, pattern: list[list[int]], offset: int, expert: Any, sums: Any) -> None:
+def _store(target: Tensor, pattern: Pattern, offset: int, expert: IndexTile, sums: Tensor) -> None:
     dst = target.ap(pattern=pattern, offset=offset, scalar_offset=expert, indirect_dim=0)
     nisa.dma_copy(dst=dst, src=sums, oob_mode=nisa.oob_mode.skip)
 
 
-def _flat_pieces(sums: _Sums) -> Iterator[Any]:
+def _flat_pieces(sums: _Sums) -> Iterator[Tensor]:
     for tile in sums:
         _, tiles, columns = tile.shape
         flat = tile.reshape((PARTITIONS, tiles * columns))

@@ -6,21 +6,20 @@ on chip for each block, since a program cannot branch on whether the expert is a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.backward.routing import Step
+from nkimoe.kernels.backward.emission import Emission
+from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.transpose import transpose
-from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.kernels.stages.expert_vectors import row_tiles
+from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 
-class Weights:
+class TurnedWeights:
     """Gate/up and down weights of some columns of I; the down bias is one more row of the down weights.
 
     Attributes:
@@ -40,7 +39,7 @@ class Weights:
         """Rows of the down weights: columns of I, and the bias with the first ones."""
         return inner.size + (self._request.down_proj_bias is not None and inner.start == 0)
 
-    def load_gate_up(self, step: Step | None) -> None:
+    def load_gate_up(self, step: BackwardStep | None) -> None:
         """Start loading what a step needs that is not there."""
         if step is not None and step.part.opens_block:
             q, I, H, inner = self._request.projections, self._I, self._H, step.inner
@@ -52,7 +51,7 @@ class Weights:
             )
             nisa.dma_copy(dst=self._gate_up[:, :, 0 : q * inner.size], src=source, oob_mode=nisa.oob_mode.skip)
 
-    def load_down(self, step: Step | None) -> None:
+    def load_down(self, step: BackwardStep | None) -> None:
         """Likewise."""
         if step is None or not step.part.opens_block:
             return
@@ -70,14 +69,14 @@ class Weights:
             source = self._request.down_proj_bias.ap(pattern=[[H, 1], [1, H]], scalar_offset=expert, indirect_dim=0)
             nisa.dma_copy(dst=self._down[row : row + 1, tile, :], src=source, oob_mode=nisa.oob_mode.skip)
 
-    def turn_down(self, step: Step) -> Iterator[None]:
+    def turn_down(self, step: BackwardStep) -> Emission:
         """Turn the down weights of a step's expert, unless the part before did."""
         if step.part.opens_block:
             for tile, span in enumerate(spans(self.rows_of(step.inner), PARTITIONS)):
                 sources = [self._down[0 : span.size, tile, h.slice] for h in spans(self._H, PARTITIONS)]
                 yield from transpose(self._down_turned[:, :, span.slice], sources)
 
-    def turn_gate_up(self, step: Step) -> Iterator[None]:
+    def turn_gate_up(self, step: BackwardStep) -> Emission:
         """Likewise gate and up."""
         if step.part.opens_block:
             width, h_tiles = self._request.projections * step.inner.size, self._H // PARTITIONS
@@ -86,10 +85,10 @@ class Weights:
                 sources = [self._gate_up[:, k, span.slice] for k in range(h_tiles)]
                 yield from transpose(by_tile[0 : span.size, tile, :, :], sources)
 
-    def down(self, step: Step) -> Any:
+    def down(self, step: BackwardStep) -> Tensor:
         """[128, H/128, rows]: row h of H on partition h % 128."""
         return self._down_turned[:, :, 0 : self.rows_of(step.inner)]
 
 
-def _tile(tiles: int, columns: int, dtype: Any) -> Any:
+def _tile(tiles: int, columns: int, dtype: DType) -> Tensor:
     return nl.ndarray((PARTITIONS, tiles, columns), dtype=dtype, buffer=nl.sbuf)

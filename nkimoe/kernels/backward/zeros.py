@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.backward.routing import experts_everywhere
-from nkimoe.kernels.stages.dense.expert_tensors import row_tiles
+from nkimoe.kernels.stages.expert_vectors import row_tiles
+from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
+from nkimoe.kernels.tensor import DType, OutOfBounds, Tensor
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
-
-WIDTH = 1024  # of the tile that zeros are read from, again and again
 
 
 class Zeros:
     """A tile of zeros of one dtype."""
 
-    def __init__(self, dtype: Any) -> None:
-        self._tile = nl.ndarray((PARTITIONS, WIDTH), dtype=dtype, buffer=nl.sbuf)
+    def __init__(self, dtype: DType) -> None:
+        self._tile = nl.ndarray((PARTITIONS, ZERO_COLUMNS), dtype=dtype, buffer=nl.sbuf)
         nisa.memset(dst=self._tile, value=0)
 
-    def write(self, dst: Any, columns: int, **options: Any) -> None:
+    def write(self, dst: Tensor, columns: int, out_of_bounds: OutOfBounds = nisa.oob_mode.error) -> None:
         """dst [rows, ...], `columns` elements a row, = 0."""
-        width = next(columns // n for n in range(1, columns + 1) if columns % n == 0 and columns // n <= WIDTH)
-        source = self._tile.ap(pattern=[[WIDTH, dst.shape[0]], [0, columns // width], [1, width]])
-        nisa.dma_copy(dst=dst, src=source, **options)
+        width = next(columns // n for n in range(1, columns + 1) if columns % n == 0 and columns // n <= ZERO_COLUMNS)
+        source = self._tile.ap(pattern=[[ZERO_COLUMNS, dst.shape[0]], [0, columns // width], [1, width]])
+        nisa.dma_copy(dst=dst, src=source, oob_mode=out_of_bounds)
 
 
-def clear_rows(tensor: Any, zeros: Zeros) -> None:
+def clear_rows(tensor: Tensor, zeros: Zeros) -> None:
     """Zero a tensor [rows, columns], with two cores each core its share of the rows."""
     rows, columns = tensor.shape
     for span in spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]:
         zeros.write(tensor[span.slice, :], columns)
 
 
-def clear_gates(tensor: Any, zeros: Zeros) -> None:
+def clear_gates(tensor: Tensor, zeros: Zeros) -> None:
     """Zero the gate half of [..., 2, I]; with two cores each core half of the columns."""
     *leading, _, I = tensor.shape
     for own in _own_columns(I):
@@ -48,7 +48,7 @@ def clear_gates(tensor: Any, zeros: Zeros) -> None:
             zeros.write(dst, count * own.size)
 
 
-def clear_unused_experts(request: BackwardRequest, n_blocks: int, targets: list[Any], zeros: Zeros) -> None:
+def clear_unused_experts(request: BackwardRequest, n_blocks: int, targets: list[Tensor], zeros: Zeros) -> None:
     """Zero the rows of tensors [E, ...] whose expert has no block; with two cores each core half of each row."""
     experts = experts_everywhere(request, 0, n_blocks)
     E = targets[0].shape[0]
@@ -63,10 +63,10 @@ def clear_unused_experts(request: BackwardRequest, n_blocks: int, targets: list[
                     vector_offset=unused,
                     indirect_dim=0,
                 )
-                zeros.write(rows, span.size, oob_mode=nisa.oob_mode.skip)
+                zeros.write(rows, span.size, nisa.oob_mode.skip)
 
 
-def _unused(experts: Any, window: Span, E: int) -> Any:
+def _unused(experts: Tensor, window: Span, E: int) -> Tensor:
     """int32 [128, 1]: each expert of a window, or E and more if a block has it or it does not exist."""
     names = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.iota(dst=names, pattern=[[1, 1]], offset=window.start, channel_multiplier=1)
@@ -85,7 +85,7 @@ def _own_columns(columns: int) -> list[Span]:
     return spans(columns, ceil_div(columns, cores))[core : core + 1]
 
 
-def _product(sizes: Any) -> int:
+def _product(sizes: Sequence[int]) -> int:
     product = 1
     for size in sizes:
         product *= int(size)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.language as nl
 
-from nkimoe.kernels.layer import Layer
+from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.schedules.static import Program, run_blocks
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 from nkimoe.kernels.stages.loop_routing import AHEAD, LoopRouting, LoopTables
+from nkimoe.kernels.tensor import Register, Tensor
 
 
-def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
+def run_static_then_dynamic(layer: ForwardLayer, program: Program) -> Tensor | tuple[Tensor, ...]:
     """Unroll the first blocks, whatever they hold; then loop over the others, as many as `conditions` says.
 
     The loop's first block starts loading during the last unrolled block, and each following one during the block
@@ -37,7 +36,7 @@ def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
         layer.start(entry)
     layer.token_rows.gather(second)
 
-    def body(iteration: Any) -> None:
+    def body(iteration: Register) -> None:
         layer.output.rewind()
         after.load(iteration, AHEAD)
         following.gather_affinities()
@@ -53,5 +52,5 @@ def run_static_then_dynamic(layer: Layer, program: Program) -> Any:
     return layer.finish()
 
 
-def _parts(blocks: list[BlockRouting], layer: Layer) -> list[Part]:
+def _parts(blocks: list[BlockRouting], layer: ForwardLayer) -> list[Part]:
     return [part for block in blocks for part in layer.parts_of(block)]

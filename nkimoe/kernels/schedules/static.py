@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import islice
-from typing import Any
 
-from nkimoe.kernels.layer import Layer
+from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
+from nkimoe.kernels.tensor import Tensor
 
-Program = Callable[[Part, Part | None, Part | None, Layer], None]
+Program = Callable[[Part, Part | None, Part | None, ForwardLayer], None]
 """Processes a part of a block, and starts loads of the two parts that follow it, as far as they are known."""
 
 
-def run_static(layer: Layer, program: Program) -> Any:
+def run_static(layer: ForwardLayer, program: Program) -> Tensor | tuple[Tensor, ...]:
     """Process all blocks in order and return the output."""
     run_blocks(layer.blocks(layer.share.blocks.count), None, layer, program)
     return layer.finish()
 
 
-def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: Layer, program: Program) -> None:
+def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: ForwardLayer, program: Program) -> None:
     """Process blocks in order. `afterwards` follows the last part."""
     parts = (part for block in blocks for part in layer.parts_of(block))
     window = list(islice(parts, 1))

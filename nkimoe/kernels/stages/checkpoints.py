@@ -2,39 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import apply_steps
-from nkimoe.kernels.stages.exchange import Result
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.products import DownProducts, GateUpProduct, GateUpProducts
+from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
-Projections = Iterator[tuple[Any, ...]]
-
 
 class NoCheckpoints:
     """Nothing is kept."""
 
-    tensors: tuple[Any, ...] = ()
+    tensors: tuple[Tensor, ...] = ()
 
     def clear(self, blocks: range) -> None:
         """Zero the checkpoints of blocks that may never be computed; not of all: the other core does others."""
 
-    def gate_up(self, projections: Projections, part: Part) -> Projections:
-        """The projections, saved after their steps."""
-        return projections
+    def gate_up(self, products: GateUpProducts, part: Part) -> GateUpProducts:
+        """The products, saved after their steps."""
+        return products
 
-    def down(self, results: Iterator[Result], part: Part) -> Iterator[Result]:
-        """The results, saved."""
-        return results
+    def down(self, products: DownProducts, part: Part) -> DownProducts:
+        """The products, saved."""
+        return products
 
 
 class Checkpoints(NoCheckpoints):
@@ -44,7 +41,7 @@ class Checkpoints(NoCheckpoints):
         tensors: what the kernel returns after its output.
     """
 
-    def __init__(self, share: Share, gate_up: Any, down: Any) -> None:
+    def __init__(self, share: Share, gate_up: Tensor, down: Tensor | None) -> None:
         self._share, self._gate_up, self._down = share, gate_up, down
         self.tensors = (gate_up,) if down is None else (gate_up, down)
 
@@ -57,53 +54,54 @@ class Checkpoints(NoCheckpoints):
             if self._down is not None:
                 for slots in spans(self._down.shape[1], PARTITIONS):
                     for columns in spans(self._share.written.size, PSUM_COLUMNS, self._share.written.start):
-                        _zero(self._down_at(block, slots, columns))
+                        _zero(self._down_at(self._down, block, slots, columns))
         if blocks.step > 1:  # either core may save what the other one zeroes
             for tensor in self.tensors:
                 nisa.core_barrier(data=tensor, cores=(0, 1))
 
-    def gate_up(self, projections: Projections, part: Part) -> Projections:
-        for group in projections:
+    def gate_up(self, products: GateUpProducts, part: Part) -> GateUpProducts:
+        for group in products:
             yield tuple(self._saved(p, part) for p in group)
             if len(group) == 1:
                 rows, slots = self._place(group[0], part)
                 _zero(self._gate_up_at(part.block.number, 0, rows, slots), _out_of_bounds(part))
 
-    def _saved(self, p: Any, part: Part) -> Any:
+    def _saved(self, p: GateUpProduct, part: Part) -> GateUpProduct:
         data = apply_steps(p.data, p.steps)
         rows, slots = self._place(p, part)
         there = self._gate_up_at(part.block.number, p.which, rows, slots)
         _store(there, data[:, 0 : slots.size], _out_of_bounds(part))
         return replace(p, data=data, steps=())
 
-    def _place(self, p: Any, part: Part) -> tuple[Span, Span]:
+    def _place(self, p: GateUpProduct, part: Part) -> tuple[Span, Span]:
         """Rows of this core's part of I, and slots of the block."""
         first = part.tiles.start * PARTITIONS + p.tokens.start
         size = min(p.tokens.size, part.slots - p.tokens.start)
         return Span(p.tile * PARTITIONS, p.data.shape[0]), Span(first, size)
 
-    def down(self, results: Iterator[Result], part: Part) -> Iterator[Result]:
-        for tile, columns, result in results:
+    def down(self, products: DownProducts, part: Part) -> DownProducts:
+        for product in products:
+            tile, columns, result = product
             if self._down is not None:
                 first = tile * PARTITIONS
                 slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
-                there = self._down_at(part.block.number, slots, columns)
+                there = self._down_at(self._down, part.block.number, slots, columns)
                 _store(there, result[0 : slots.size, :], _out_of_bounds(part))
-            yield tile, columns, result
+            yield product
 
-    def _gate_up_at(self, block: Any, which: int, rows: Span, slots: Span) -> Any:
+    def _gate_up_at(self, block: int | IndexTile, which: int, rows: Span, slots: Span) -> Tensor:
         """[rows, slots] of one projection of a block."""
         _, _, I, B = self._gate_up.shape
         offset = (which * I + self._share.inner.start + rows.start) * B + slots.start
         return _of_block(self._gate_up, block, [[B, rows.size], [1, slots.size]], offset)
 
-    def _down_at(self, block: Any, slots: Span, columns: Span) -> Any:
+    def _down_at(self, down: Tensor, block: int | IndexTile, slots: Span, columns: Span) -> Tensor:
         """[slots, columns] of a block."""
-        H = self._down.shape[2]
-        return _of_block(self._down, block, [[H, slots.size], [1, columns.size]], slots.start * H + columns.start)
+        H = down.shape[2]
+        return _of_block(down, block, [[H, slots.size], [1, columns.size]], slots.start * H + columns.start)
 
 
-def _of_block(tensor: Any, block: Any, pattern: list[list[int]], offset: int) -> Any:
+def _of_block(tensor: Tensor, block: int | IndexTile, pattern: Pattern, offset: int) -> Tensor:
     """A view of one block's part of a tensor; `block` is an int, or an index tile in a device loop."""
     if isinstance(block, int):
         size = 1
@@ -113,12 +111,12 @@ def _of_block(tensor: Any, block: Any, pattern: list[list[int]], offset: int) ->
     return tensor.ap(pattern=pattern, offset=offset, scalar_offset=block, indirect_dim=0)
 
 
-def _out_of_bounds(part: Part) -> Any:
+def _out_of_bounds(part: Part) -> OutOfBounds:
     """A block behind the last one, which a loop may come to, saves nothing."""
     return nisa.oob_mode.error if isinstance(part.block.number, int) else nisa.oob_mode.skip
 
 
-def _store(dst: Any, data: Any, out_of_bounds: Any) -> None:
+def _store(dst: Tensor, data: Tensor, out_of_bounds: OutOfBounds) -> None:
     """Round to the type of the checkpoint, on the engine that has least to do, and write."""
     tile = nl.ndarray(tuple(data.shape), dtype=dst.dtype, buffer=nl.sbuf)
     engine = nisa.engine.gpsimd if data.buffer == nl.sbuf else nisa.engine.scalar
@@ -126,7 +124,7 @@ def _store(dst: Any, data: Any, out_of_bounds: Any) -> None:
     nisa.dma_copy(dst=dst, src=tile, oob_mode=out_of_bounds)
 
 
-def _zero(dst: Any, out_of_bounds: Any = nisa.oob_mode.error) -> None:
+def _zero(dst: Tensor, out_of_bounds: OutOfBounds = nisa.oob_mode.error) -> None:
     tile = nl.ndarray(tuple(dst.shape), dtype=dst.dtype, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=0)
     nisa.dma_copy(dst=dst, src=tile, oob_mode=out_of_bounds)

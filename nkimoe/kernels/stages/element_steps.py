@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
-Step = tuple[Any, Any]
+from nkimoe.kernels.tensor import Buffer, ElementOperand, Operator, Tensor
+
+ElementStep = tuple[Operator, ElementOperand]
 """(operator, operand): an element-wise operation with a number or a [partitions, 1] tile."""
-Steps = tuple[Step, ...]
+Steps = tuple[ElementStep, ...]
 
 
 def limit_steps(clamp: tuple[float | None, float | None]) -> Steps:
@@ -20,7 +20,7 @@ def limit_steps(clamp: tuple[float | None, float | None]) -> Steps:
     return (*low, *high)
 
 
-def apply_steps(data: Any, steps: Steps, buffer: Any = nl.sbuf) -> Any:
+def apply_steps(data: Tensor, steps: Steps, buffer: Buffer = nl.sbuf) -> Tensor:
     """`data` after all steps, fp32; `data` itself if there are none."""
     for i in range(0, len(steps), 2):
         pair = steps[i : i + 2]
@@ -31,7 +31,7 @@ def apply_steps(data: Any, steps: Steps, buffer: Any = nl.sbuf) -> Any:
     return data
 
 
-def multiply_after(dst: Any, data: Any, steps: Steps, factor: Any, buffer: Any = nl.sbuf) -> None:
+def multiply_after(dst: Tensor, data: Tensor, steps: Steps, factor: Tensor, buffer: Buffer = nl.sbuf) -> None:
     """dst = steps(data) * factor; an odd step joins the multiplication's pass.
 
     Args:

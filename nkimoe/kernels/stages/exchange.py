@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.products import DownProducts
+from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 
-Result = tuple[int, Span, Any]
-"""(token tile, columns of H, fp32 [128, columns])."""
 
-
-def share_tokens(tokens: Any, gathered: Span) -> Any:
+def share_tokens(tokens: Tensor, gathered: Span) -> None:
     """Complete transposed tokens [128, H/128, tokens] with the tiles of H that only the other core gathered."""
     tiles, first = tokens.shape[1], gathered.start // PARTITIONS
     own = Span(first, gathered.size // PARTITIONS)
@@ -23,11 +19,10 @@ def share_tokens(tokens: Any, gathered: Span) -> Any:
         outgoing = slice(own.stop - missing, own.stop) if first else slice(0, missing)
         incoming = slice(0, missing) if first else slice(own.stop, tiles)
         _swap(tokens[:, outgoing, :], tokens[:, incoming, :])
-    return tokens
 
 
-def add_across_cores(partials: Iterator[Result], written: Span, dtype: Any) -> Iterator[Result]:
-    """Yield the sums over both cores of this core's columns of H, in PSUM: from there old rows are added faster.
+def add_across_cores(partials: DownProducts, written: Span, dtype: DType) -> DownProducts:
+    """The sums over both cores of this core's columns of H, in PSUM: from there old rows are added faster.
 
     Each bank of the other core's columns is swapped for the same bank of own columns as soon as it is there.
 
@@ -36,17 +31,18 @@ def add_across_cores(partials: Iterator[Result], written: Span, dtype: Any) -> I
             comes before the piece of own columns it is swapped for.
         dtype: of partial sums on their way.
     """
-    received: dict[tuple[int, int], Any] = {}
-    for tile, columns, partial in partials:
+    received: dict[tuple[int, int], Tensor] = {}
+    for product in partials:
+        tile, columns, partial = product
         place = (tile, columns.start % written.size)
         if written.start <= columns.start < written.stop:
             nisa.tensor_tensor(dst=partial, data1=partial, data2=received.pop(place), op=nl.add)
-            yield tile, columns, partial
+            yield product
         else:
             received[place] = _send(partial, dtype)
 
 
-def _send(partial: Any, dtype: Any) -> Any:
+def _send(partial: Tensor, dtype: DType) -> Tensor:
     """What the other core has for this core's columns, in exchange for `partial` of its columns."""
     outgoing = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
     incoming = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
@@ -55,6 +51,6 @@ def _send(partial: Any, dtype: Any) -> Any:
     return incoming
 
 
-def _swap(outgoing: Any, incoming: Any) -> None:
+def _swap(outgoing: Tensor, incoming: Tensor) -> None:
     other = 1 - nl.program_id(0)
     nisa.sendrecv(src=outgoing, dst=incoming, send_to_rank=other, recv_from_rank=other, pipe_id=0)

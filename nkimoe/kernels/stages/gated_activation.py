@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeVar
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.dequantise import GATE
 from nkimoe.kernels.stages.element_steps import Steps, apply_steps, multiply_after
-from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.products import GATE, GateUpProduct, GateUpProducts
+from nkimoe.kernels.tensor import Buffer, ElementOperand, Operator, Tensor
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS
-from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import ActFnType
 
-ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
+ACTIVATIONS: dict[ActFnType, tuple[Operator, ...]] = {
     ActFnType.SiLU: (nl.silu,),
     ActFnType.GELU: (nl.gelu,),
     ActFnType.GELU_Tanh_Approx: (nl.gelu_apprx_tanh,),
@@ -27,6 +24,26 @@ ACTIVATIONS: dict[ActFnType, tuple[Any, ...]] = {
 }
 
 
+MatmulOperand_co = TypeVar("MatmulOperand_co", covariant=True)
+"""What a matmul of one numerics takes: a tile, or a tile with its scales."""
+
+
+class IntermediateRoom(Protocol[MatmulOperand_co]):
+    """act(gate) * up on its way to the down projection, in the form one numerics multiplies with."""
+
+    @property
+    def operand(self) -> MatmulOperand_co:
+        """The operand of the down projection, once all values are there."""
+        ...
+
+    def room_for(self, product: GateUpProduct) -> Tensor:
+        """Where the values that come of an up product go."""
+        ...
+
+    def keep(self, product: GateUpProduct, values: Tensor) -> None:
+        """They are there."""
+
+
 @dataclass(frozen=True)
 class GatedActivation:
     """The activation of a request.
@@ -34,55 +51,56 @@ class GatedActivation:
     Attributes:
         functions: activation functions, applied in order.
         up_offset: steps that follow the limits of the up projection.
-        buffer: where the up projection waits between steps.
+        up_waits_in: where the up projection waits between steps.
     """
 
-    functions: tuple[Any, ...]
+    functions: tuple[Operator, ...]
     up_offset: Steps
-    buffer: Any = nl.sbuf
+    up_waits_in: Buffer
 
     @classmethod
-    def from_request(cls, request: Request) -> GatedActivation:
+    def from_request(cls, request: Request, up_waits_in: Buffer) -> GatedActivation:
         """Only an offset that is not zero becomes a step."""
-        offset, is_mx = float(request.up_offset), VARIANTS[request.spec.implementation].is_mx
+        offset = float(request.up_offset)
         steps: Steps = ((nl.add, offset),) if offset else ()
-        return cls(ACTIVATIONS[request.activation_function], steps, nl.psum if is_mx else nl.sbuf)
+        return cls(ACTIVATIONS[request.activation_function], steps, up_waits_in)
 
-    def intermediate(self, projections: Iterable[tuple[Any, ...]], part: Part, layer: Any, factors: Any) -> Any:
-        """What the down projection multiplies, in the form `layer.weights` keeps it.
+    def drain(
+        self, products: GateUpProducts, room: IntermediateRoom[MatmulOperand_co], factors: Tensor | None
+    ) -> MatmulOperand_co:
+        """Ask for all gate and up products and return what the down projection multiplies.
 
         Args:
-            projections: some projections after others; each gate before the up it belongs to.
             factors: fp32 [128, tokens] that multiplies all rows, or None.
         """
-        hidden = layer.weights.hidden(part.tiles.size * PARTITIONS)
-        gates: dict[tuple[int, int], Any] = {}
-        for each in (projection for some in projections for projection in some):
+        gates: dict[tuple[int, int], Tensor] = {}
+        for each in (product for some in products for product in some):
             place = each.tile, each.tokens.start
             if each.which == GATE:
                 activated = self._activate(each)
                 _scale(activated, activated, factors, each)
                 gates[place] = activated
                 continue
-            staged = hidden.stage(each)
+            values = room.room_for(each)
             if place in gates:
-                multiply_after(staged, each.data, (*each.steps, *self.up_offset), gates.pop(place), self.buffer)
+                multiply_after(values, each.data, (*each.steps, *self.up_offset), gates.pop(place), self.up_waits_in)
             elif factors is None:
-                self._activate_into(staged, each.data, (*each.steps, *self.up_offset))
+                self._activate_into(values, each.data, (*each.steps, *self.up_offset))
             else:
-                _scale(staged, self._activate(each, self.up_offset), factors, each)
-            hidden.settle(each, staged)
-        return hidden.tile
+                _scale(values, self._activate(each, self.up_offset), factors, each)
+            room.keep(each, values)
+        return room.operand
 
-    def _activate(self, projection: Any, more: Steps = ()) -> Any:
-        """The activation of a projection, fp32."""
-        out = nl.ndarray(tuple(projection.data.shape), dtype=nl.float32, buffer=nl.sbuf)
-        self._activate_into(out, projection.data, (*projection.steps, *more))
+    def _activate(self, product: GateUpProduct, more: Steps = ()) -> Tensor:
+        """The activation of a product, fp32."""
+        out: Tensor = nl.ndarray(tuple(product.data.shape), dtype=nl.float32, buffer=nl.sbuf)
+        self._activate_into(out, product.data, (*product.steps, *more))
         return out
 
-    def _activate_into(self, dst: Any, data: Any, steps: Steps) -> None:
+    def _activate_into(self, dst: Tensor, data: Tensor, steps: Steps) -> None:
         """dst = act(steps(data)). Without limits the Scalar Engine scales and adds the bias on the way."""
-        scale, bias = 1.0, None
+        scale: ElementOperand = 1.0
+        bias: ElementOperand | None = None
         rest = list(steps)
         if rest and rest[0][0] is nl.multiply:
             (_, scale), *rest = rest
@@ -97,8 +115,8 @@ class GatedActivation:
         nisa.activation(dst=dst, op=self.functions[-1], data=data, bias=bias, scale=scale)
 
 
-def _scale(dst: Any, data: Any, factors: Any, like: Any) -> None:
+def _scale(dst: Tensor, data: Tensor, factors: Tensor | None, product: GateUpProduct) -> None:
     """dst = data * factors, on GpSimd, which has little else to do."""
     if factors is not None:
-        columns = factors[0 : data.shape[0], like.tokens.slice]
+        columns = factors[0 : data.shape[0], product.tokens.slice]
         nisa.tensor_tensor(dst=dst, data1=data, data2=columns, op=nl.multiply, engine=nisa.engine.gpsimd)

@@ -2,35 +2,36 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
+from nkimoe.kernels.tensor import DType, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
-def clear(tile: Any) -> None:
+def clear(tile: Tensor) -> None:
     """Zero a tile: a gather that skips pad ids leaves those rows as they were."""
     nisa.memset(dst=tile, value=0)
 
 
-def leave(tile: Any) -> None:
+def leave(tile: Tensor) -> None:
     """Every row of a tile will be written."""
 
 
 class TileRing:
     """`count` tiles used in turn, prepared once."""
 
-    def __init__(self, count: int, shape: tuple[int, int], dtype: Any, prepare: Any) -> None:
-        self._tiles = [nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for _ in range(count)]
+    def __init__(self, count: int, shape: tuple[int, int], dtype: DType, prepare: Callable[[Tensor], None]) -> None:
+        self._tiles: list[Tensor] = [nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for _ in range(count)]
         self._next = 0
         for tile in self._tiles:
             prepare(tile)
 
-    def take(self) -> Any:
+    def take(self) -> Tensor:
         """The tile whose turn it is."""
         tile = self._tiles[self._next % len(self._tiles)]
         self._next += 1
@@ -47,7 +48,7 @@ class TokenRows:
     There is one set of tiles: the next part's rows arrive as soon as this part's have been transposed.
     """
 
-    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: Any) -> None:
+    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
         self._source, self._columns, self._out_of_bounds = request.hidden_states, columns, out_of_bounds
         shape, prepare = (PARTITIONS, columns.size), PREPARE[request.skip_dma.skip_token]
         ring = TileRing(tiles, shape, request.compute_dtype, prepare)
@@ -72,22 +73,21 @@ class TokenRows:
         """The rows gathered last are those of this part, which a device loop knew by another name."""
         self._part = part
 
-    def pattern(self, H: int, size: int) -> list[list[int]]:
+    def pattern(self, H: int, size: int) -> Pattern:
         """The columns of 128 rows, as steps and counts."""
         return [[H, PARTITIONS], [1, size]]
 
-    def of(self, part: Part) -> list[Any]:
+    def of(self, part: Part) -> list[Tensor]:
         """The tiles of the part gathered last."""
         return self._tiles[: part.tiles.size]
 
 
-def gather_affinities(dst: Any, affinities: Any, block: BlockRouting, out_of_bounds: Any) -> Any:
+def gather_affinities(dst: Tensor, affinities: Tensor, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:
     """dst, fp32 [128, tiles], receives the affinity of each slot of a block; 0 for slots that are skipped."""
     nisa.memset(dst=dst, value=0, engine=nisa.engine.gpsimd)  # it gathers, too: nobody else waits
     for c in range(dst.shape[1]):
         rows = affinities.ap(pattern=[[1, PARTITIONS], [1, 1]], vector_offset=block.rows[:, c : c + 1], indirect_dim=0)
         nisa.dma_copy(dst=dst[:, c : c + 1], src=rows, oob_mode=out_of_bounds)
-    return dst
 
 
 PREPARE = {True: clear, False: leave}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import BlockRange
@@ -29,12 +29,12 @@ class BlockRouting:
         is_first: the core has written no results yet.
     """
 
-    number: Any
-    ids: Any
-    rows: Any
-    expert: Any
-    expert_to_load: Any
-    affinities: Any = None
+    number: int | IndexTile
+    ids: Tensor
+    rows: Tensor
+    expert: IndexTile
+    expert_to_load: IndexTile
+    affinities: Tensor | None = None
     is_first: bool = False
 
     @property
@@ -59,17 +59,17 @@ class Part:
     opens_block: bool
 
     @property
-    def ids(self) -> list[Any]:
+    def ids(self) -> list[IndexTile]:
         """One [128, 1] index tile for each tile of slots."""
         return _columns(self.block.ids, self.tiles)
 
     @property
-    def affinities(self) -> list[Any]:
+    def affinities(self) -> list[Tensor]:
         """One fp32 [128, 1] tile for each tile of slots; empty when no stage reads them."""
         return [] if self.block.affinities is None else _columns(self.block.affinities, self.tiles)
 
 
-def _columns(table: Any, tiles: Span) -> list[Any]:
+def _columns(table: Tensor, tiles: Span) -> list[Tensor]:
     return [table[:, c : c + 1] for c in range(tiles.start, tiles.stop)]
 
 
@@ -78,8 +78,8 @@ class _Window:
     """The tables of some consecutive blocks of the core, starting with its block number `first`."""
 
     first: int
-    ids: Any
-    rows: Any
+    ids: Tensor
+    rows: Tensor
 
 
 class Routing:
@@ -94,21 +94,20 @@ class Routing:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
-        self.experts = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
+        self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
         source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
         nisa.dma_copy(dst=self.experts, src=source)
         self._to_load = _experts_to_load(self.experts, problem.E)
-        self.out_of_bounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
+        self.out_of_bounds: OutOfBounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
 
     def blocks(self, count: int) -> Iterator[BlockRouting]:
         """The first `count` blocks of the core, in order, without their affinities."""
-        window = None
         for j in range(count):
             if j % self._per_window == 0:
                 window = self._load(j, min(self._per_window, count - j))
             yield self._block(j, window)
 
-    def _block(self, j: int, window: Any) -> BlockRouting:
+    def _block(self, j: int, window: _Window) -> BlockRouting:
         tiles = self._problem.tiles_per_block
         start = (j - window.first) * tiles
         return BlockRouting(
@@ -136,7 +135,7 @@ class Routing:
         return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], p.E))
 
 
-def load_ids(ids: Any, problem: Problem, view: Callable[[list[list[int]], int], Any]) -> None:
+def load_ids(ids: Tensor, problem: Problem, view: Callable[[Pattern, int], Tensor]) -> None:
     """Fill ids [128, blocks, tiles]; slots beyond the end of a block that is not whole tiles long are pads.
 
     Args:
@@ -150,7 +149,7 @@ def load_ids(ids: Any, problem: Problem, view: Callable[[list[list[int]], int], 
         nisa.dma_copy(dst=ids[0:rest, :, whole : whole + 1], src=view([[1, rest], [PARTITIONS, 1]], whole * PARTITIONS))
 
 
-def affinity_rows(rows: Any, ids: Any, experts: Any, E: int) -> Any:
+def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, E: int) -> Tensor:
     """rows = ids * E + expert, on GpSimd: the Vector Engine's int32 goes through fp32 and is exact only to 2**24.
 
     Args:
@@ -160,24 +159,24 @@ def affinity_rows(rows: Any, ids: Any, experts: Any, E: int) -> Any:
     columns = ids.shape[1]
     factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=factor, value=E)
-    everywhere = factor.ap(pattern=[[1, 128], [0, columns]])
+    everywhere = factor.ap(pattern=[[1, PARTITIONS], [0, columns]])
     nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
     per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
     return rows
 
 
-def _experts_to_load(experts: Any, E: int) -> Any:
+def _experts_to_load(experts: Tensor, E: int) -> Tensor:
     """int32 [128, blocks]: the expert of each block, or E where the block before has the same one."""
     n = experts.shape[1]
-    to_load = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
+    to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
     nisa.tensor_copy(dst=to_load, src=experts)
     if n > 1:
         unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)
     return to_load
 
 
-def unless_equal(dst: Any, now: Any, before: Any, otherwise: int) -> None:
+def unless_equal(dst: Tensor, now: Tensor, before: Tensor, otherwise: int) -> None:
     """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [rows, n]."""
     shape = tuple(now.shape)
     same = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)

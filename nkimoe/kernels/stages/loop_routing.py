@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_ids, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
+from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span, ceil_div, spans
@@ -27,7 +26,8 @@ class LoopBlocks:
 
     def __init__(self, request: Request, plan: Plan, core: int) -> None:
         looped, total = plan.looped_of(core), plan.problem.N - plan.static_blocks
-        self.most, self.step, self.first, self.later = looped.count, looped.step, looped.first, None
+        self.most, self.step, self.first = looped.count, looped.step, looped.first
+        self.later: Tensor | None = None
         ones = _integers(PARTITIONS, total)
         view = request.conditions.ap(pattern=[[0, PARTITIONS], [1, total]], offset=plan.static_blocks)
         nisa.dma_copy(dst=ones, src=view)
@@ -40,7 +40,7 @@ class LoopBlocks:
             self.later = largest
         self.iterations = _register(_share(largest, plan.loop_blocks - 1, plan.loop_blocks))
 
-    def view(self, tensor: Any, width: int, pattern: list[list[int]], offset: int = 0) -> Any:
+    def view(self, tensor: Tensor, width: int, pattern: Pattern, offset: int = 0) -> Tensor:
         """A part of a tensor with `width` elements a block, counted from this core's first one."""
         offset += self.first * width
         if self.later is None:
@@ -49,7 +49,9 @@ class LoopBlocks:
         return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
 
 
-AHEAD = 2  # iterations whose tables are loaded ahead: gathers of the next one start without waiting for them
+# Iterations whose tables are loaded ahead: one, because the next iteration's gathers start in this one; one more, so
+# that they do not wait for the tables either (docs/performance.md, "What the time goes to").
+AHEAD = 2
 
 
 class LoopTables:
@@ -84,7 +86,7 @@ class LoopTables:
         for some in spans(iterations, most):
             self._store(some, experts, (to_use, to_load, numbers))
 
-    def load(self, tile: Any, iteration: Any, ahead: int) -> None:
+    def load(self, tile: Tensor, iteration: Register | None, ahead: int) -> None:
         """Tables of an iteration, counted from a register."""
         pattern = [[self.width, PARTITIONS], [1, self.width]]
         offset = ahead * PARTITIONS * self.width
@@ -94,7 +96,7 @@ class LoopTables:
         view = self._rows.ap(pattern=pattern, offset=offset, scalar_offset=iteration, indirect_dim=0)
         nisa.dma_copy(dst=tile, src=view)
 
-    def _experts(self) -> Any:
+    def _experts(self) -> Tensor:
         """int32 [128, positions]; 0 behind the last block there can be."""
         experts = _integers(PARTITIONS, self._positions)
         nisa.memset(dst=experts, value=0)
@@ -103,7 +105,7 @@ class LoopTables:
             nisa.dma_copy(dst=experts[:, 0:most], src=view)
         return experts
 
-    def _behind_the_last(self) -> Any:
+    def _behind_the_last(self) -> Tensor:
         """uint8 [128, positions]: 1 where this core has no block."""
         positions = _integers(PARTITIONS, self._positions)
         nisa.iota(dst=positions, pattern=[[1, self._positions]])
@@ -112,7 +114,7 @@ class LoopTables:
         nisa.tensor_tensor(dst=nobody, data1=positions, data2=count, op=nl.greater_equal)
         return nobody
 
-    def _numbers(self) -> Any:
+    def _numbers(self) -> Tensor:
         """int32 [128, positions]."""
         numbers = _integers(PARTITIONS, self._positions)
         nisa.iota(dst=numbers, pattern=[[self.blocks.step, self._positions]], offset=self.blocks.first)
@@ -121,7 +123,7 @@ class LoopTables:
             nisa.tensor_tensor(dst=numbers, data1=numbers, data2=later, op=nl.add)
         return numbers
 
-    def _store(self, some: Span, experts: Any, vectors: tuple[Any, ...]) -> None:
+    def _store(self, some: Span, experts: Tensor, vectors: tuple[Tensor, ...]) -> None:
         """Tables of some iterations."""
         tiles, n = self.problem.tiles_per_block, some.size * self.at_once
         first = some.start * self.at_once
@@ -138,7 +140,7 @@ class LoopTables:
         pattern = [[self.width, PARTITIONS], [PARTITIONS * self.width, some.size], [1, self.width]]
         nisa.dma_copy(dst=self._rows.ap(pattern=pattern, offset=some.start * PARTITIONS * self.width), src=table)
 
-    def _ids(self, first: int, n: int) -> Any:
+    def _ids(self, first: int, n: int) -> Tensor:
         """int32 [128, n blocks * tiles], pads where there is no block."""
         p, tiles, blocks = self.problem, self.problem.tiles_per_block, self.blocks
         ids = _integers(PARTITIONS, n * tiles)
@@ -148,7 +150,7 @@ class LoopTables:
             nisa.memset(dst=ids, value=p.T)
         if real:
 
-            def view(pattern: list[list[int]], offset: int) -> Any:
+            def view(pattern: Pattern, offset: int) -> Tensor:
                 each = [pattern[0], [blocks.step * p.B, real], pattern[1]]
                 return blocks.view(self._request.token_position_to_id, p.B, each, first * blocks.step * p.B + offset)
 
@@ -165,16 +167,16 @@ class LoopRouting:
         blocks: what the stages read.
     """
 
-    def __init__(self, tables: LoopTables, scaling: Scaling, out_of_bounds: Any) -> None:
+    def __init__(self, tables: LoopTables, scaling: Scaling, out_of_bounds: OutOfBounds) -> None:
         self._tables, self._scaling, self._out_of_bounds = tables, scaling, out_of_bounds
         self._tile = _integers(PARTITIONS, tables.width)
         self._affinities = scaling.room(tables.at_once * tables.problem.tiles_per_block)
         self.blocks = self._blocks(self._tile, self._affinities)
 
-    def _blocks(self, tile: Any, affinities: Any) -> list[BlockRouting]:
+    def _blocks(self, tile: Tensor, affinities: Tensor | None) -> list[BlockRouting]:
         return [self._block(u, tile, affinities) for u in range(self._tables.at_once)]
 
-    def _block(self, u: int, tile: Any, affinities: Any) -> BlockRouting:
+    def _block(self, u: int, tile: Tensor, affinities: Tensor | None) -> BlockRouting:
         n, tiles = self._tables.at_once, self._tables.problem.tiles_per_block
         mine = slice(u * tiles, (u + 1) * tiles)
         expert, to_load, number = (2 * n * tiles + k * n + u for k in range(3))
@@ -187,7 +189,7 @@ class LoopRouting:
             affinities=None if affinities is None else affinities[:, mine],
         )
 
-    def load(self, iteration: Any, ahead: int = 0) -> None:
+    def load(self, iteration: Register | None, ahead: int = 0) -> None:
         """Become the blocks of an iteration, or of the first one if it is None, but for their affinities."""
         self._tables.load(self._tile, iteration, ahead)
 
@@ -215,7 +217,7 @@ class LoopRouting:
         nisa.tensor_copy(dst=self._tile, src=other._tile, engine=nisa.engine.gpsimd)
 
 
-def _share(total: Any, rounding: int, parts: int) -> Any:
+def _share(total: Tensor, rounding: int, parts: int) -> Tensor:
     """(total + rounding) / parts, rounded down, int32; `parts` is a power of two."""
     if parts == 1:
         return total
@@ -225,18 +227,18 @@ def _share(total: Any, rounding: int, parts: int) -> Any:
     return share
 
 
-def _register(tile: Any) -> Any:
+def _register(tile: Tensor) -> Register:
     """A register with what int32 [n, 1] holds."""
-    register = nisa.register_alloc()
+    register: Register = nisa.register_alloc()
     nisa.register_load(dst=register, src=tile[0:1, :])
     return register
 
 
-def _copy(tile: Any) -> Any:
+def _copy(tile: Tensor) -> Tensor:
     copy = _integers(*tile.shape)
     nisa.tensor_copy(dst=copy, src=tile, engine=nisa.engine.gpsimd)
     return copy
 
 
-def _integers(rows: int, columns: int) -> Any:
+def _integers(rows: int, columns: int) -> Tensor:
     return nl.ndarray((rows, columns), dtype=nl.int32, buffer=nl.sbuf)

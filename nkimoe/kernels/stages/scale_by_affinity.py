@@ -5,14 +5,14 @@ The block program calls every point; a mode does nothing at the points it does n
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting
+from nkimoe.kernels.tensor import ElementOperand, OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.spec import ExpertAffinityScaleMode
@@ -26,53 +26,54 @@ class Scaling:
         self._ones = nl.ndarray((1, PARTITIONS), dtype=request.compute_dtype, buffer=nl.sbuf)
         nisa.memset(dst=self._ones, value=1.0)
 
-    def room(self, tiles: int) -> Any:
+    def room(self, tiles: int) -> Tensor | None:
         """A tile for the affinities of a block, or None."""
         return None
 
-    def gather(self, dst: Any, block: BlockRouting, out_of_bounds: Any) -> None:
+    def gather(self, dst: Tensor | None, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:
         """Load the affinities of a block's slots into `dst`, made by `room`."""
 
-    def rows(self, rows: list[Any], affinities: list[Any]) -> Iterable[Any]:
+    def rows(self, rows: list[Tensor], affinities: list[Tensor]) -> Iterable[Tensor]:
         """Token rows [128, H], scaled, one tile at a time."""
         return rows
 
-    def columns(self, affinities: list[Any]) -> Any:
+    def columns(self, affinities: list[Tensor]) -> Tensor | None:
         """What multiplies the gate and up projections before their bias: fp32 [128, tokens], or None."""
         return None
 
-    def hidden(self, affinities: list[Any]) -> Any:
+    def intermediate(self, affinities: list[Tensor]) -> Tensor | None:
         """What multiplies act(gate) * up: fp32 [128, tokens], or None."""
         return None
 
-    def bias(self, hidden: Any, tiles: int) -> list[Any]:
-        """What multiplies the down bias, [1, 128] for each token tile; `hidden` is what `hidden` gave."""
+    def bias(self, factors: Tensor | None, tiles: int) -> list[Tensor]:
+        """What multiplies the down bias, [1, 128] for each token tile; `factors` is what `intermediate` gave."""
         return [self._ones] * tiles
 
-    def output(self, affinities: list[Any], tiles: int) -> list[Any]:
+    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[ElementOperand]:
         """What the results of each token tile are multiplied by: a number or a [128, 1] tile."""
         return [1.0] * tiles
 
 
 class _WithAffinity(Scaling):
-    def room(self, tiles: int) -> Any:
+    def room(self, tiles: int) -> Tensor:
         return nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf)
 
-    def gather(self, dst: Any, block: BlockRouting, out_of_bounds: Any) -> None:
+    def gather(self, dst: Tensor | None, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:
+        assert dst is not None, "made by `room`"
         gather_affinities(dst, self._source, block, out_of_bounds)
 
 
 class PostScale(_WithAffinity):
     """y * affinity, after the down bias."""
 
-    def output(self, affinities: list[Any], tiles: int) -> list[Any]:
+    def output(self, affinities: list[Tensor], tiles: int) -> Sequence[ElementOperand]:
         return affinities
 
 
 class PreScale(_WithAffinity):
     """x * affinity, before the gate and up projections."""
 
-    def rows(self, rows: list[Any], affinities: list[Any]) -> Iterable[Any]:
+    def rows(self, rows: list[Tensor], affinities: list[Tensor]) -> Iterable[Tensor]:
         for row, affinity in zip(rows, affinities, strict=True):
             tile = nl.ndarray(tuple(row.shape), dtype=row.dtype, buffer=nl.sbuf)
             nisa.tensor_scalar(dst=tile, data=row, op0=nl.multiply, operand0=affinity)
@@ -86,9 +87,9 @@ class _AcrossColumns(_WithAffinity):
         super().__init__(request)
         self._identity = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
 
-    def _across(self, affinities: list[Any]) -> Any:
+    def _across(self, affinities: list[Tensor]) -> Tensor:
         """A matmul with the identity moves affinities from partitions to columns, and repeats them on the way."""
-        columns = nl.ndarray((PARTITIONS, len(affinities) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
+        columns: Tensor = nl.ndarray((PARTITIONS, len(affinities) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         for t, affinity in enumerate(affinities):
             across = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.psum)
             nisa.nc_matmul(
@@ -101,7 +102,7 @@ class _AcrossColumns(_WithAffinity):
         return columns
 
 
-def _repeated(column: Any) -> Any:
+def _repeated(column: Tensor) -> Tensor:
     """[128, 1] seen as [128, 128]."""
     tile = nl.ndarray((PARTITIONS, 1), dtype=column.dtype, buffer=nl.sbuf)
     nisa.tensor_copy(dst=tile, src=column)
@@ -111,19 +112,20 @@ def _repeated(column: Any) -> Any:
 class PreScaleDelayed(_AcrossColumns):
     """(x W) * affinity, before the gate and up biases: fp32 where PRE_SCALE rounds x * affinity."""
 
-    def columns(self, affinities: list[Any]) -> Any:
+    def columns(self, affinities: list[Tensor]) -> Tensor:
         return self._across(affinities)
 
 
 class OnIntermediate(_AcrossColumns):
     """(act(gate) * up) * affinity, and bias * affinity: equals scaling the output, on I columns instead of H."""
 
-    def hidden(self, affinities: list[Any]) -> Any:
+    def intermediate(self, affinities: list[Tensor]) -> Tensor:
         return self._across(affinities)
 
-    def bias(self, hidden: Any, tiles: int) -> list[Any]:
+    def bias(self, factors: Tensor | None, tiles: int) -> list[Tensor]:
+        assert factors is not None, "what `intermediate` gave"
         row = nl.ndarray((1, tiles * PARTITIONS), dtype=self._ones.dtype, buffer=nl.sbuf)
-        nisa.tensor_copy(dst=row, src=hidden[0:1, :], engine=nisa.engine.gpsimd)
+        nisa.tensor_copy(dst=row, src=factors[0:1, :], engine=nisa.engine.gpsimd)
         return [row[:, t * PARTITIONS : (t + 1) * PARTITIONS] for t in range(tiles)]
 
 
@@ -145,10 +147,10 @@ def make_scaling(request: Request) -> Scaling:
     return MODES[mode](request)
 
 
-def scale_columns(data: Any, columns: Any, tokens: Span) -> Any:
+def scale_columns(data: Tensor, columns: Tensor | None, tokens: Span) -> Tensor:
     """data [partitions, tokens] times a row of affinities; `data` itself when there is none."""
     if columns is None:
         return data
-    scaled = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
+    scaled: Tensor = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=scaled, data1=data, data2=columns[0 : data.shape[0], tokens.slice], op=nl.multiply)
     return scaled

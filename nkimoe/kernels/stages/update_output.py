@@ -6,43 +6,49 @@ rows, add, write. With two cores each accumulates its own slab; one pass at the 
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
+from nkimoe.kernels.stages.products import DownProducts
+from nkimoe.kernels.tensor import DType, ElementOperand, IndexTile, Tensor
 from nkimoe.planning.plan import ACCUMULATED, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
-from nkimoe.planning.variants import DENSE, MX
+from nkimoe.planning.tiling import GOOD_ROW_BYTES, OLD_ROW_SETS, OUTPUT_BYTES, PARTITIONS, Span, spans
 
-Room = Callable[[Any], tuple[Any, Any]]
+Combine = Callable[[Tensor, Tensor, ElementOperand], None]
+"""(rows, result, scale): results of some columns go into rows."""
+Room = Callable[[IndexTile], tuple[Tensor, Combine]]
 """From an index tile to a tile for those rows, and how results go into it."""
 
 
-ZERO_COLUMNS = 1024  # of the tile that output is cleared from
-ZEROS_AT_ONCE = 32768  # elements of a partition that one transfer clears
-SUMS_AHEAD = 2  # tiles of both slabs that are loaded ahead of their sum
+ZERO_COLUMNS = GOOD_ROW_BYTES // OUTPUT_BYTES  # of the tile that zeros are read from: one run, read again and again
+# Elements of a partition that one transfer clears. Chosen, not measured: fewer transfers to issue, but whoever reads a
+# row waits for all of the transfer that clears it, 8 MiB.
+ZEROS_AT_ONCE = 32768
+# Tiles of both slabs that are loaded ahead of their sum. Chosen, not measured: one pair arrives while another is waited
+# for; each more is two tiles of SBUF.
+SUMS_AHEAD = 2
 
 
 class Slab:
     """Columns `columns` of rows [rows, H] in an HBM tensor; rows are `pitch` elements apart, the first at `offset`."""
 
-    def __init__(self, tensor: Any, rows: int, columns: Span, pitch: int, offset: int = 0) -> None:
+    def __init__(self, tensor: Tensor, rows: int, columns: Span, pitch: int, offset: int = 0) -> None:
         self.tensor, self.rows, self.columns = tensor, rows, columns
         self._pitch, self._offset = pitch, offset + columns.start
 
-    def part(self, span: Span) -> Any:
+    def part(self, span: Span) -> Tensor:
         """Consecutive rows, as a [rows, columns] view."""
         return self.tensor.ap(
             pattern=[[self._pitch, span.size], [1, self.columns.size]],
             offset=self._offset + span.start * self._pitch,
         )
 
-    def tiles(self, spans: list[Span]) -> Any:
+    def tiles(self, spans: list[Span]) -> Tensor:
         """Tiles of rows at equal distances, as a [rows, tiles, columns] view."""
         step = spans[-1].start - spans[-2].start if len(spans) > 1 else 1
         return self.tensor.ap(
@@ -50,7 +56,7 @@ class Slab:
             offset=self._offset + spans[0].start * self._pitch,
         )
 
-    def at(self, ids: Any, limit: int) -> Any:
+    def at(self, ids: IndexTile, limit: int) -> Tensor:
         """Rows `ids` [128, 1]; ids of `limit` and more, and negative ones, are out of bounds.
 
         A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
@@ -68,11 +74,11 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: Any, scale: Any, room: Room, name: str) -> None:
+    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room, name: str) -> None:
         self._output, self._ids, self._scale, self._name = output, ids, scale, name
         self._rows, self._combine = room(ids)
 
-    def add(self, columns: Span, result: Any) -> None:
+    def add(self, columns: Span, result: Tensor) -> None:
         """new = result * scale (+ old), rounded once. Columns come in order; the last ones write."""
         own = self._output.slab.columns
         self._combine(self._rows[:, columns.start - own.start : columns.stop - own.start], result, self._scale)
@@ -85,11 +91,17 @@ class Update:
         nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip, name=self._name)
 
 
-def _replace(new: Any, result: Any, scale: Any) -> None:
+def drain(products: DownProducts, updates: list[Update]) -> None:
+    """Ask for all down products and add them to the rows of their token tiles."""
+    for tile, columns, result in products:
+        updates[tile].add(columns, result)
+
+
+def _replace(new: Tensor, result: Tensor, scale: ElementOperand) -> None:
     nisa.tensor_scalar(dst=new, data=result, op0=nl.multiply, operand0=scale)
 
 
-def _add(rows: Any, result: Any, scale: Any) -> None:
+def _add(rows: Tensor, result: Tensor, scale: ElementOperand) -> None:
     """`rows` holds the old values."""
     nisa.scalar_tensor_tensor(dst=rows, data=result, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 
@@ -103,18 +115,18 @@ class Output:
         tokens: ids below this are real.
     """
 
-    def __init__(self, tensor: Any, slab: Slab, tokens: int, dtype: Any) -> None:
+    def __init__(self, tensor: Tensor, slab: Slab, tokens: int, dtype: DType) -> None:
         self.tensor, self.slab, self.tokens, self.dtype = tensor, slab, tokens, dtype
 
     def begin(self) -> None:
         """Make rows that no slot names zero."""
         raise NotImplementedError
 
-    def rows(self, ids: Any) -> tuple[Any, Any]:
+    def rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
         """A tile [128, columns] for rows `ids`, and how results go into it."""
         return self.fresh_rows(ids)
 
-    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+    def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
         """The same for rows that hold nothing yet."""
         tile = nl.ndarray((PARTITIONS, self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
         return tile, _replace
@@ -122,11 +134,11 @@ class Output:
     def rewind(self) -> None:
         """A device loop begins its body."""
 
-    def updates(self, ids: list[Any], scales: list[Any], room: Room, name: str) -> list[Update]:
+    def updates(self, ids: list[IndexTile], scales: Sequence[ElementOperand], room: Room, name: str) -> list[Update]:
         """One update for each index tile, its results multiplied by a scale; `room` is `rows` or `fresh_rows`."""
         return [Update(self, i, scale, room, name) for i, scale in zip(ids, scales, strict=True)]
 
-    def finish(self) -> Any:
+    def finish(self) -> Tensor:
         """The finished output."""
         return self.tensor
 
@@ -150,17 +162,17 @@ class OverwriteColumns(Output):
 class Accumulate(Output):
     """Rows are read, added to and written back; only this core touches the slab."""
 
-    def __init__(self, tensor: Any, slab: Slab, tokens: int, dtype: Any, buffers: int) -> None:
+    def __init__(self, tensor: Tensor, slab: Slab, tokens: int, dtype: DType, buffers: int) -> None:
         super().__init__(tensor, slab, tokens, dtype)
         self._ring = TileRing(buffers, (PARTITIONS, slab.columns.size), dtype, clear)
 
     def begin(self) -> None:
         _clear(self.slab, spans(self.slab.rows, PARTITIONS))
 
-    def fresh_rows(self, ids: Any) -> tuple[Any, Any]:
+    def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
         return self._ring.take(), _replace
 
-    def rows(self, ids: Any) -> tuple[Any, Any]:
+    def rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
         old = self._ring.take()
         nisa.dma_copy(dst=old, src=self.slab.at(ids, self.tokens), oob_mode=nisa.oob_mode.skip)
         return old, _add
@@ -185,11 +197,19 @@ class AccumulateSlabs(Accumulate):
         leftover: what becomes of rows of slab 1 once they are added.
     """
 
-    def __init__(self, tensor: Any, slabs: list[Slab], tokens: int, dtype: Any, buffers: int, leftover: Any) -> None:
+    def __init__(
+        self,
+        tensor: Tensor,
+        slabs: list[Slab],
+        tokens: int,
+        dtype: DType,
+        buffers: int,
+        leftover: Callable[[Slab, Span], None],
+    ) -> None:
         super().__init__(tensor, slabs[nl.program_id(0)], tokens, dtype, buffers)
         self.slabs, self._leftover = slabs, leftover
 
-    def finish(self) -> Any:
+    def finish(self) -> Tensor:
         """Both cores add half of the rows each."""
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
@@ -204,7 +224,7 @@ class AccumulateSlabs(Accumulate):
             self._leftover(self.slabs[1], span)
         return self.tensor
 
-    def _load(self, span: Span) -> list[Any]:
+    def _load(self, span: Span) -> list[Tensor]:
         """Some rows of both slabs."""
         tiles = []
         for slab in self.slabs:
@@ -233,7 +253,7 @@ def _clear(slab: Slab, parts: list[Span]) -> None:
         nisa.dma_copy(dst=slab.tiles(some), src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
 
 
-def _store(dst: Any, src: Any) -> None:
+def _store(dst: Tensor, src: Tensor) -> None:
     """dst = src in the queue of gathers and scatters, so that no load of weights waits behind it."""
     nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
 
@@ -246,27 +266,28 @@ def _clear_rows(slab: Slab, span: Span) -> None:
     _clear(slab, [span])
 
 
-def _slabs_in_rows(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+def slabs_in_rows(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[T', cores, H]."""
     tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
     return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
 
 
-def _slabs_one_after_another(p: Problem, dtype: Any) -> tuple[Any, list[Slab]]:
+def slabs_one_after_another(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[cores, T', H]."""
     tensor = nl.ndarray((p.cores, p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
     return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
 
 
-_SLABS_OF = {DENSE: _slabs_in_rows, MX: _slabs_one_after_another}  # as in nkilib
+MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
+"""The tensor with a slab for each core; which layout nkilib gives it depends on the numerics."""
 
 
-def make_output(request: Request, plan: Plan) -> Output:
+def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
     p, dtype, buffers = plan.problem, request.hidden_states.dtype, OLD_ROW_SETS * plan.tiling.token_tiles
     everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
-        tensor, slabs = _SLABS_OF[plan.variant.numerics](p, dtype)
+        tensor, slabs = make_slabs(p, dtype)
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_rows)

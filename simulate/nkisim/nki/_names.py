@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from nkisim.compat import older_name
 from nkisim.errors import NotSimulated
-from nkisim.nki import _published
+from nkisim.nki import published
 
 PAGE = "docs/simulator/coverage.md"
 _LINE = re.compile(r"(?P<since>\d\.\d) (?P<name>\w+)\((?P<parameters>.*)\)")
@@ -70,11 +70,11 @@ def _functions(module: str, table: str) -> Iterator[Published]:
 def _all() -> Iterator[Published]:
     for module in ("isa", "language", "collectives"):
         for version in ("", "_0_7"):
-            yield from _functions(f"nki.{module}", getattr(_published, f"{module.upper()}{version}"))
-    for module, versions in _published.VALUES.items():
+            yield from _functions(f"nki.{module}", getattr(published, f"{module.upper()}{version}"))
+    for module, versions in published.VALUES.items():
         for since, names in versions.items():
             yield from (Published(module, name, None, since) for name in names.split())
-    for module, names in _published.REMOVED.items():
+    for module, names in published.REMOVED.items():
         yield from (Published(module, name, None, "0.1", removed=True) for name in names.split())
 
 

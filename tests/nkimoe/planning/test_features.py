@@ -22,7 +22,7 @@ from nkimoe import (
     ShardOnBlockConfig,
     ShardOnIConfig,
 )
-from nkimoe.planning.features import DENSE, FEATURES, MX, Feature
+from nkimoe.planning.features import FEATURES, ON_DENSE, ON_MX, Feature
 from nkimoe.planning.plan import make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
@@ -90,7 +90,7 @@ STORED: dict[str, dict[str, Any]] = {
 CELLS = [
     pytest.param(feature, variant, id=f"{feature.name}-{variant.name}")
     for feature in FEATURES
-    for variant in (*DENSE, *MX)
+    for variant in (*ON_DENSE, *ON_MX)
 ]
 
 
@@ -99,20 +99,20 @@ ALWAYS_ASKED = ("conditions", "ShardOnBlockConfig", "ShardOnIConfig", "MX weight
 
 def example_of(variant: MoECTEImplementation) -> Case:
     """A case that asks for as little as possible."""
-    return MX_CASE if variant in MX else CASE
+    return MX_CASE if variant in ON_MX else CASE
 
 
 def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str, Any]]:
     """A call that asks `variant` for `feature`: a case, and arguments that replace its own."""
-    base, choices = (MX_CASE, {**CASES, **MX_CASES}) if variant in MX else (CASE, CASES)
-    refused_weights = variant in MX and feature.name.startswith("fp8 weights")
+    base, choices = (MX_CASE, {**CASES, **MX_CASES}) if variant in ON_MX else (CASE, CASES)
+    refused_weights = variant in ON_MX and feature.name.startswith("fp8 weights")
     case = replace(base, variant=variant.name, **({} if refused_weights else choices.get(feature.name, {})))
     changes = dict(ARGUMENTS.get(feature.name, {}))
-    if refused_weights or (variant in DENSE and feature.name == "MX weights"):
-        other = CASE if variant in MX else replace(MX_CASE, variant="shard_on_i_mx")
+    if refused_weights or (variant in ON_DENSE and feature.name == "MX weights"):
+        other = CASE if variant in ON_MX else replace(MX_CASE, variant="shard_on_i_mx")
         other = replace(other, **CASES.get(feature.name, {}))
         changes = {name: t for name, t in inputs_of(other).items() if name.startswith(("gate_up_proj", "down_proj"))}
-    if variant in DENSE and feature.name in STORED:
+    if variant in ON_DENSE and feature.name in STORED:
         on_block = variant is MoECTEImplementation.shard_on_block
         config = {"shard_on_block": ShardOnBlockConfig(**STORED[feature.name])} if on_block else {}
         changes["spec"] = MoECTESpec(variant, **(config or {"shard_on_I": ShardOnIConfig(**STORED[feature.name])}))
@@ -136,7 +136,7 @@ def test_every_feature_has_an_example_that_asks_for_it() -> None:
     assert sorted(named) == sorted(feature.name for feature in FEATURES)
     assert len({feature.name for feature in FEATURES}) == len(FEATURES)
     for feature in FEATURES:
-        for variant in (*DENSE, *MX):
+        for variant in (*ON_DENSE, *ON_MX):
             case, changes = ask(feature, variant)
             base = replace(example_of(variant), variant=variant.name)
             plain = Request.from_arguments({**inputs_of(base), **base.options()})
@@ -167,6 +167,6 @@ def test_a_promised_feature_works(feature: Feature, variant: MoECTEImplementatio
 
 
 def test_the_example_of_every_variant_is_accepted_without_any_feature() -> None:
-    for variant in (*DENSE, *MX):
+    for variant in (*ON_DENSE, *ON_MX):
         case = replace(example_of(variant), variant=variant.name)
         assert plan_of(case, inputs_of(case)).variant is VARIANTS[variant]

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.pieces import Vector
-from nkimoe.planning.quantization import LARGEST_FP8
-from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vectors
+from nkimoe.kernels.stages.quantise import Fp8Quantiser
+from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.planning.quantization import Matrix
 
 
 class Unquantised:
@@ -17,62 +16,60 @@ class Unquantised:
 
     Attributes:
         dtype: of the matmul operand.
+        in_scale: of quantised activations.
         tiles_at_once: tiles of the contraction that one matmul takes.
     """
 
+    in_scale: Tensor | None = None
     tiles_at_once = 1
 
-    def __init__(self, dtype: Any) -> None:
+    def __init__(self, dtype: DType) -> None:
         self.dtype = dtype
 
-    def open(self) -> None:
-        """A block of another expert begins."""
+    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
+        """dst = src, the n-th from PSUM; the Vector and the Scalar Engine take turns."""
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if n % 2 else nisa.engine.vector)
 
-    def store(self, dst: Any, src: Any, turn: int) -> None:
-        """dst = src, from PSUM; the Vector and the Scalar Engine take turns."""
-        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if turn % 2 else nisa.engine.vector)
-
-    def stage(self, dst: Any) -> Any:
-        """Where results that become `dst` are computed: `dst` itself."""
+    def room_for(self, dst: Tensor) -> Tensor:
+        """Where values that become `dst` are computed: `dst` itself."""
         return dst
 
-    def settle(self, dst: Any, staged: Any) -> None:
-        """Nothing is left to do."""
+    def keep(self, dst: Tensor, values: Tensor) -> None:
+        """They are in their place already."""
 
 
 class Quantised:
-    """Activations as fp8, x / in_scale rounded and saturated; products then run at the PE's double rate."""
+    """Activations as fp8, x / in_scale rounded and saturated; products then run at the PE's double rate.
+
+    Attributes:
+        in_scale: fp32 [128, 1] of the expert at hand.
+    """
 
     tiles_at_once = 2
-    # in_scale: fp32 [128, 1] of the expert at hand
 
-    def __init__(self, dtype: str, in_scale: Vector) -> None:
-        self.dtype, self.in_scale, self._largest = getattr(nl, dtype), in_scale.tile, LARGEST_FP8[dtype]
-        self._factor, self._high, self._low = (
-            nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(3)
-        )
+    def __init__(self, quantiser: Fp8Quantiser) -> None:
+        self._quantiser, self.dtype = quantiser, quantiser.dtype
+        self.in_scale: Tensor | None = quantiser.in_scale
 
-    def open(self) -> None:
-        """1 / in_scale, and the limits of what fits."""
-        scale = self.in_scale
-        nisa.reciprocal(dst=self._factor, data=scale)
-        for limit, sign in ((self._high, 1.0), (self._low, -1.0)):
-            nisa.tensor_scalar(dst=limit, data=scale, op0=nl.multiply, operand0=sign * self._largest)
+    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
+        """dst = src quantised, the same way each time."""
+        self._quantiser.quantise(dst, src)
 
-    def store(self, dst: Any, src: Any, turn: int = 0) -> None:
-        """dst = src quantised: limits on the Vector Engine, scale and rounding on the Scalar Engine."""
-        rows = src.shape[0]
-        limited = nl.ndarray(tuple(src.shape), dtype=src.dtype, buffer=nl.sbuf)
-        nisa.tensor_scalar(
-            dst=limited, data=src, op0=nl.minimum, operand0=self._high[0:rows, :],
-            op1=nl.maximum, operand1=self._low[0:rows, :],
-        )  # fmt: skip
-        nisa.activation(dst=dst, op=nl.copy, data=limited, scale=self._factor[0:rows, :])
-
-    def stage(self, dst: Any) -> Any:
-        """Results are quantised from fp32."""
+    def room_for(self, dst: Tensor) -> Tensor:
+        """Values are quantised from fp32."""
         return nl.ndarray(tuple(dst.shape), dtype=nl.float32, buffer=nl.sbuf)
 
-    def settle(self, dst: Any, staged: Any) -> None:
+    def keep(self, dst: Tensor, values: Tensor) -> None:
         """Quantise them."""
-        self.store(dst, staged)
+        self._quantiser.quantise(dst, values)
+
+
+DenseInputs = Unquantised | Quantised
+
+
+def dense_inputs(matrix: Matrix, compute_dtype: DType, tensors: ExpertVectors, vectors: Vectors) -> DenseInputs:
+    """The inputs of a matrix; their scale comes with `vectors`, the matrix's."""
+    if matrix.in_scale is None:
+        return Unquantised(compute_dtype)
+    in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
+    return Quantised(vectors.add_derived(Fp8Quantiser(matrix.input_dtype, in_scale)))

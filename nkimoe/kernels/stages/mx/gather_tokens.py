@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from nkimoe.kernels.stages.gather_tokens import TokenRows
+from nkimoe.kernels.tensor import OutOfBounds, Pattern
 from nkimoe.planning.mx.tiling import QUARTERS
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span
@@ -13,8 +12,8 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 class QuarterRows(TokenRows):
     """Columns `columns` of each quarter of the hidden rows, one after another."""
 
-    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: Any) -> None:
+    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
         super().__init__(request, Span(columns.start, QUARTERS * columns.size), tiles, out_of_bounds)
 
-    def pattern(self, H: int, size: int) -> list[list[int]]:
+    def pattern(self, H: int, size: int) -> Pattern:
         return [[H, PARTITIONS], [H // QUARTERS, QUARTERS], [1, size // QUARTERS]]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.inputs import Quantised
-from nkimoe.kernels.stages.dense.pieces import Vector
-from nkimoe.kernels.stages.mx.operands import Operand, cleared, unit_scales
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vectors
+from nkimoe.kernels.stages.mx.operands import MxOperand, cleared, unit_scales
+from nkimoe.kernels.stages.quantise import Fp8Quantiser
+from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.planning.mx.quantization import MxMatrix
 from nkimoe.planning.tiling import PARTITIONS
 
 
@@ -18,41 +18,55 @@ class Blockwise:
 
     Attributes:
         dtype: of what is quantised.
+        in_scale: one that is given.
     """
 
-    def __init__(self, dtype: Any) -> None:
+    in_scale: Tensor | None = None
+
+    def __init__(self, dtype: DType) -> None:
         self.dtype = dtype
 
-    def open(self) -> None:
-        """A block of another expert begins."""
-
-    def room(self, tiles: int, columns: int) -> Operand:
+    def room(self, tiles: int, columns: int) -> MxOperand:
         """[128, tiles, columns]."""
         shape = (PARTITIONS, tiles, columns)
         scale = cleared(shape, nl.uint8)  # the rows between are exchanged with the others
-        return Operand(nl.ndarray(shape, dtype=nl.float8_e4m3fn_x4, buffer=nl.sbuf), scale)
+        return MxOperand(nl.ndarray(shape, dtype=nl.float8_e4m3fn_x4, buffer=nl.sbuf), scale)
 
-    def store(self, dst: Operand, src: Any) -> None:
+    def store(self, dst: MxOperand, src: Tensor) -> None:
         """dst = src quantised, four elements of src for each of dst."""
         nisa.quantize_mx(dst=dst.data, src=src, dst_scale=dst.scale)
 
 
-class Static(Quantised):
-    """fp8(x / in_scale) with block scales of 1; the results are multiplied by in_scale."""
+class Static:
+    """fp8(x / in_scale) with block scales of 1; the results are multiplied by in_scale.
 
-    def __init__(self, in_scale: Vector) -> None:
-        super().__init__("float8_e4m3fn", in_scale)
-        self.dtype = nl.float32
+    Attributes:
+        dtype: of what is quantised.
+        in_scale: fp32 [128, 1] of the expert at hand.
+    """
 
-    def room(self, tiles: int, columns: int) -> Operand:
+    def __init__(self, quantiser: Fp8Quantiser) -> None:
+        self._quantiser = quantiser
+        self.dtype: DType = nl.float32
+        self.in_scale: Tensor | None = quantiser.in_scale
+
+    def room(self, tiles: int, columns: int) -> MxOperand:
         """[128, tiles, columns]."""
         data = nl.ndarray((PARTITIONS, tiles, columns), dtype=nl.float8_e4m3fn_x4, buffer=nl.sbuf)
-        return Operand(data, unit_scales(tiles * columns).reshape((PARTITIONS, tiles, columns)))
+        return MxOperand(data, unit_scales(tiles * columns).reshape((PARTITIONS, tiles, columns)))
 
-    def store(self, dst: Operand, src: Any, turn: int = 0) -> None:
+    def store(self, dst: MxOperand, src: Tensor) -> None:
         """dst = src quantised, four elements of src for each of dst."""
-        fp8 = dst.data.view(nl.float8_e4m3fn)
-        super().store(fp8, src.reshape(tuple(fp8.shape)))
+        fp8 = dst.data.view(self._quantiser.dtype)
+        self._quantiser.quantise(fp8, src.reshape(tuple(fp8.shape)))
 
 
-Inputs = Blockwise | Static
+MxInputs = Blockwise | Static
+
+
+def mx_inputs(matrix: MxMatrix, compute_dtype: DType, tensors: ExpertVectors, vectors: Vectors) -> MxInputs:
+    """The inputs of a matrix; their scale comes with `vectors`, the matrix's."""
+    if matrix.in_scale is None:
+        return Blockwise(compute_dtype)
+    in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
+    return Static(vectors.add_derived(Fp8Quantiser("float8_e4m3fn", in_scale)))

@@ -2,30 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.planning.mx.tiling import QUADRANT
-from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.kernels.tensor import DType, Index, Shape, Tensor
+from nkimoe.planning.mx.tiling import BLOCK, QUADRANT, QUARTERS
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
 
-ONE = 127  # the scale code of 2**0
-SCALE_ROWS = 4  # rows of a quadrant that hold the scales of its 32 packed rows
+ONE = 127  # the scale code of 2**0: e8m0 is biased by it
+BLOCK_ROWS = BLOCK // QUARTERS  # packed rows that share a scale
+SCALE_ROWS = QUADRANT // BLOCK_ROWS  # rows of a quadrant that hold the scales of its packed rows
+DOWN_COLUMNS = 2 * PSUM_COLUMNS  # of the moving operand in one down product: half as many passes to get it out of PSUM
 
 
-class Operand(NamedTuple):
+class MxOperand(NamedTuple):
     """Packed elements [rows, ...] and scale codes [rows, ...]; of those, four rows of each quadrant count."""
 
-    data: Any
-    scale: Any
+    data: Tensor
+    scale: Tensor
 
-    def part(self, *index: Any) -> Operand:
+    def part(self, *index: Index) -> MxOperand:
         """The same part of both."""
-        return Operand(self.data[index], self.scale[index])
+        return MxOperand(self.data[index], self.scale[index])
 
 
-def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
+def multiply(dst: Tensor, stationary: MxOperand, moving: MxOperand, step: int) -> None:
     """dst (+)= stationary.T @ moving; step 0 starts the sum."""
     nisa.nc_matmul_mx(
         dst=dst,
@@ -37,16 +40,16 @@ def multiply(dst: Any, stationary: Operand, moving: Operand, step: int) -> None:
     )
 
 
-def cleared(shape: tuple[int, ...], dtype: Any) -> Any:
+def cleared(shape: Shape, dtype: DType) -> Tensor:
     """A tile of zeros of a type of one byte, cleared four at a time; the last size is a multiple of 4."""
-    tile = nl.ndarray((*shape[:-1], shape[-1] // 4), dtype=nl.int32, buffer=nl.sbuf)
+    tile: Tensor = nl.ndarray((*shape[:-1], shape[-1] // 4), dtype=nl.int32, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=0)
     return tile.view(dtype)
 
 
-def unit_scales(columns: int) -> Any:
+def unit_scales(columns: int) -> Tensor:
     """[128, columns] scale codes of 1."""
-    tile = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)
+    tile: Tensor = nl.ndarray((PARTITIONS, columns), dtype=nl.uint8, buffer=nl.sbuf)
     nisa.memset(dst=tile, value=ONE)
     return tile
 
@@ -55,7 +58,7 @@ def scale_runs(first: int, rows: int, of_a_quadrant: int) -> list[tuple[int, int
     """(row, partition, rows): scale rows `first` .. in runs that stay together where they come from and go to.
 
     Args:
-        first: packed row of the first scale, a multiple of 8; it goes to partition 0, the fifth one to partition 32.
+        first: packed row of the first scale, a multiple of BLOCK_ROWS; that goes to partition 0, the fifth one to 32.
         rows: packed rows.
         of_a_quadrant: scale rows that lie together at the source: 4, or more for no limit.
 
@@ -64,7 +67,7 @@ def scale_runs(first: int, rows: int, of_a_quadrant: int) -> list[tuple[int, int
     >>> scale_runs(16, 32, 4)
     [(2, 0, 2), (4, 2, 2)]
     """
-    at, end, runs = first // 8, -(-(first + rows) // 8), []
+    at, end, runs = first // BLOCK_ROWS, ceil_div(first + rows, BLOCK_ROWS), []
     start = at
     while at < end:
         there = at - start

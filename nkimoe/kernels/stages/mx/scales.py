@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, cleared, scale_runs, unit_scales
+from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
 from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
-NOBODY = 1 << 23  # a row behind the last one, whatever the expert; exact in fp32
-SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions
+EXACT = 1 << 24  # up to here fp32 holds every integer; rows of scales are computed in it
+NOBODY = EXACT // 2  # a row behind the last one, with room for an expert's first row on top
+SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions, as the caller packs them
 
 
 class ScaleRows:
@@ -23,11 +23,11 @@ class ScaleRows:
         first, rows: packed rows whose scales are wanted.
     """
 
-    def __init__(self, tensor: Any, first: int, rows: int) -> None:
+    def __init__(self, tensor: Tensor, first: int, rows: int) -> None:
         self._tensor, self._first, self._rows = tensor, first, rows
-        self._base: Any = None
+        self._base: Tensor | None = None
 
-    def load(self, dst: Any, pattern: list[list[int]], offset: int, expert: Any) -> None:
+    def load(self, dst: Tensor, pattern: Pattern, offset: int, expert: IndexTile) -> None:
         """dst [128, ...] receives what `pattern` says of each row, partitions without a row nothing.
 
         Args:
@@ -46,7 +46,7 @@ class ScaleRows:
         )
         nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
-    def _of_expert_0(self) -> Any:
+    def _of_expert_0(self) -> Tensor:
         """fp32 [128, 1]."""
         if self._base is None:
             self._base = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
@@ -59,42 +59,52 @@ class ScaleRows:
 
 
 class Scales:
-    """The scales of one piece of weights; `shape` is that of its packed elements."""
+    """The scales of one piece of weights.
 
-    def __init__(self, tensor: Any, shape: tuple[int, ...], rows: list[Any]) -> None:
+    Args:
+        tensor: of all experts.
+        shape: of the piece's packed elements.
+        rows: where the scales of each group of tiles are.
+    """
+
+    def __init__(self, tensor: Tensor, shape: Shape, rows: list[ScaleRows]) -> None:
         self._tensor, self._rows = tensor, rows
         self._tile = cleared(shape, tensor.dtype)  # rows and partitions that no transfer writes
 
-    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
+    def load_gate_up(self, expert: IndexTile, projections: Span, columns: Span) -> None:
         """Scales of some columns of I."""
         _, _, _, n, I = self._tensor.shape
         pattern = [[n * I, projections.size], [I, n], [1, columns.size]]
         dst = self._tile[:, :, :, 0 : columns.size]
         self._rows[0].load(dst, pattern, projections.start * n * I + columns.start, expert)
 
-    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
+    def load_down(self, expert: IndexTile, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
         """Scales of tiles `at` of this core's part of I, which hold the same packed rows each."""
         _, _, _, H = self._tensor.shape
         pattern = [[H, at.size], [1, columns.size]]
         dst = self._tile[:, at.slice, 0 : columns.size]
         self._rows[group].load(dst, pattern, tiles[0].tile * H + columns.start, expert)
 
-    def gate_up(self, which: int, h: int, columns: slice) -> Any:
+    def gate_up(self, which: int, h: int, columns: slice) -> Tensor:
         """For tile h of H, [128, columns]."""
         return self._tile[:, which, h, columns]
 
-    def down(self, rows: slice, at: int, columns: slice) -> Any:
+    def down(self, rows: slice, at: int, columns: slice) -> Tensor:
         """For tile `at` of I, [rows, columns]."""
         return self._tile[rows, at, columns]
 
 
-class PackedScales(Scales):
+class PackedScales:
     """Scales that share tiles of 128 partitions in HBM, four tiles of a contraction in each (`use_packed_scales`).
 
     Those of gate and up are one transfer and stay packed; of down, each row is fetched to its place.
     """
 
-    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
+    def __init__(self, tensor: Tensor, shape: Shape) -> None:
+        self._tensor = tensor
+        self._tile = cleared(shape, tensor.dtype)  # rows and partitions that no transfer writes
+
+    def load_gate_up(self, expert: IndexTile, projections: Span, columns: Span) -> None:
         _, _, buffers, matrices, I = self._tensor.shape
         pattern = [
             [buffers * matrices * I, PARTITIONS], [matrices * I, buffers], [I, projections.size], [1, columns.size],
@@ -102,7 +112,7 @@ class PackedScales(Scales):
         dst = self._tile[:, :, :, 0 : columns.size]
         self._fetch(dst, pattern, projections.start * I + columns.start, expert)
 
-    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
+    def load_down(self, expert: IndexTile, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
         _, _, buffers, H = self._tensor.shape
         for here, tile in zip(range(at.start, at.stop), tiles, strict=True):
             buffer, place = divmod(tile.tile, SHARERS)
@@ -112,11 +122,14 @@ class PackedScales(Scales):
                 dst = self._tile[partition : partition + count, here, 0 : columns.size]
                 self._fetch(dst, pattern, (source * buffers + buffer) * H + columns.start, expert)
 
-    def gate_up(self, which: int, h: int, columns: slice) -> Any:
+    def gate_up(self, which: int, h: int, columns: slice) -> Tensor:
         buffer, place = divmod(h, SHARERS)
         return self._tile[place * SCALE_ROWS :, buffer, which, columns]
 
-    def _fetch(self, dst: Any, pattern: list[list[int]], offset: int, expert: Any) -> None:
+    def down(self, rows: slice, at: int, columns: slice) -> Tensor:
+        return self._tile[rows, at, columns]
+
+    def _fetch(self, dst: Tensor, pattern: Pattern, offset: int, expert: IndexTile) -> None:
         source = self._tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
         nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
@@ -127,22 +140,25 @@ class UnitScales:
     def __init__(self, columns: int) -> None:
         self._tile = unit_scales(columns)
 
-    def load_gate_up(self, expert: Any, projections: Span, columns: Span) -> None:
+    def load_gate_up(self, expert: IndexTile, projections: Span, columns: Span) -> None:
         """Nothing to load."""
 
-    def load_down(self, expert: Any, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
+    def load_down(self, expert: IndexTile, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
         """Nothing to load."""
 
-    def gate_up(self, which: int, h: int, columns: slice) -> Any:
+    def gate_up(self, which: int, h: int, columns: slice) -> Tensor:
         """[128, columns]."""
         return self._tile[:, 0 : columns.stop - columns.start]
 
-    def down(self, rows: slice, at: int, columns: slice) -> Any:
+    def down(self, rows: slice, at: int, columns: slice) -> Tensor:
         """[rows, columns]."""
         return self._tile[rows, 0 : columns.stop - columns.start]
 
 
-def packed_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+BlockScales = Scales | PackedScales | UnitScales
+
+
+def packed_shape(shape: Shape) -> Shape:
     """[128, ceil(H/2048), projections, columns] of [128, projections, H/512, columns]."""
     rows, projections, tiles, columns = shape
     return rows, ceil_div(tiles, SHARERS), projections, columns

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.mx.inputs import Inputs
-from nkimoe.kernels.stages.mx.operands import Operand
+from nkimoe.kernels.stages.mx.operands import MxOperand
+from nkimoe.kernels.stages.mx.weights import MxWeights
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.mx.tiling import QUARTERS, TILE
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 
-class TokenColumns:
+class PackedTokenColumns:
     """The tokens of one part as an operand [128, H/512, tokens]: partition p of tile h holds columns
     q * H/4 + h * 128 + p of H.
 
@@ -24,11 +24,12 @@ class TokenColumns:
     are transposed and quantised while the activation is computed.
     """
 
-    def __init__(self, hidden: int, tiling: Tiling, own: Span, inputs: Inputs) -> None:
-        self._own, self._inputs, self._at_once = own, inputs, tiling.transposes_per_bank // QUARTERS
-        self._tile = inputs.room(hidden // TILE, tiling.token_tiles * PARTITIONS)
+    def __init__(self, H: int, tiling: Tiling, own: Span, weights: MxWeights) -> None:
+        self._own, self._inputs = own, weights.gate_up_inputs
+        self._at_once = tiling.transposes_per_bank // QUARTERS
+        self._tile = self._inputs.room(H // TILE, tiling.token_tiles * PARTITIONS)
 
-    def fill(self, rows: Iterable[Any]) -> None:
+    def turn(self, rows: Iterable[Tensor]) -> None:
         """Transpose and quantise tiles [128 tokens, own columns of each quarter of H]."""
         count = 0
         for t, row in enumerate(rows):
@@ -37,20 +38,20 @@ class TokenColumns:
         for tile in self._tile:
             share_tokens(tile[:, :, 0 : count * PARTITIONS], self._own)
 
-    def of(self, part: Part) -> Operand:
+    def of(self, part: Part) -> MxOperand:
         """The columns of the part that was transposed last."""
         return self._tile.part(slice(None), slice(None), slice(0, part.tiles.size * PARTITIONS))
 
-    def _transpose(self, row: Any, tokens: slice) -> None:
+    def _transpose(self, row: Tensor, tokens: slice) -> None:
         first, quarter = self._own.start // PARTITIONS, self._own.size
         for bank in spans(quarter // PARTITIONS, self._at_once):
-            turned = nl.ndarray((PARTITIONS, bank.size, QUARTERS, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
+            turned: Tensor = nl.ndarray((PARTITIONS, bank.size, QUARTERS, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 for q in range(QUARTERS):
                     start = q * quarter + (bank.start + k) * PARTITIONS
                     source = row[:, start : start + PARTITIONS]
                     nisa.nc_transpose(dst=turned[:, k, q, :], data=source, engine=nisa.engine.tensor)
-            packed = nl.ndarray((PARTITIONS, bank.size, PARTITIONS, QUARTERS), dtype=row.dtype, buffer=nl.sbuf)
+            packed: Tensor = nl.ndarray((PARTITIONS, bank.size, PARTITIONS, QUARTERS), dtype=row.dtype, buffer=nl.sbuf)
             nisa.tensor_copy(dst=packed, src=turned.permute((0, 1, 3, 2)), engine=nisa.engine.scalar)
             place = self._tile.part(slice(None), Span(first + bank.start, bank.size).slice, tokens)
             self._inputs.store(place, packed.reshape((PARTITIONS, bank.size, QUARTERS * PARTITIONS)))

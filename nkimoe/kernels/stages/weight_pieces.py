@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
+from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.tensor import IndexTile
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
+Place = TypeVar("Place")
+Tile = TypeVar("Tile")
+DownPlace = TypeVar("DownPlace")
+DownTile = TypeVar("DownTile")
+LoadPiece = Callable[[Tile, IndexTile, Place], None]
+"""(tile, expert, piece): start a transfer; an expert of E transfers nothing."""
 
-class Piece(NamedTuple):
+
+class MatrixPiece(NamedTuple):
     """A rectangle of a matrix: rows are contracted over, columns are of the result. Row 0 of it is on partition 0."""
 
     rows: Span
@@ -21,12 +30,8 @@ class Piece(NamedTuple):
         return ceil_div(self.rows.size, PARTITIONS)
 
 
-Load = Callable[[Any, Any, Any], None]
-"""(tile, [1, 1] index tile of the expert, piece): start a transfer; an index of E transfers nothing."""
-
-
-class Pieces:
-    """Pieces that take turns in a number of tiles.
+class Pieces(Generic[Place, Tile]):
+    """Pieces that take turns in a number of tiles, and the vectors that come with the matrix.
 
     With a tile for each piece the expert stays: a following part of the same expert finds its weights in place, and a
     following block loads them under `expert_to_load`, which skips an expert that is there already. With fewer tiles
@@ -34,25 +39,27 @@ class Pieces:
     so that it runs while the rest of the part computes.
 
     Attributes:
-        pieces: in the order of use; each a Piece, or what `load` takes instead.
+        pieces: in the order of use; each says which part of the matrix it is.
+        vectors: replaced behind the last piece.
     """
 
-    def __init__(self, pieces: Sequence[Any], tiles: list[Any], load: Load) -> None:
-        self.pieces, self._tiles, self._load = pieces, tiles, load
+    def __init__(self, pieces: Sequence[Place], tiles: list[Tile], load: LoadPiece[Tile, Place]) -> None:
+        self.pieces, self.vectors, self._tiles, self._load = pieces, Vectors(), tiles, load
 
     def fill(self, part: Part) -> None:
         """Load the pieces that the first part uses first."""
         for tile, piece in zip(self._tiles, self.pieces, strict=False):
             self._load(tile, part.block.expert, piece)
 
-    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Any, Any]]:
-        """Give (piece, tile) for each piece, and refill tiles behind the visitor."""
+    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Place, Tile]]:
+        """Give (piece, tile) for each piece. What was used is replaced behind the visitor."""
         for i, piece in enumerate(self.pieces):
             tile = self._tiles[i % len(self._tiles)]
             yield piece, tile
             self._refill(i, tile, now, following)
+        self.vectors.replace(following)
 
-    def _refill(self, i: int, tile: Any, now: Part, following: Part | None) -> None:
+    def _refill(self, i: int, tile: Tile, now: Part, following: Part | None) -> None:
         room, ahead = len(self._tiles), i + len(self._tiles)
         if ahead < len(self.pieces):
             self._load(tile, now.block.expert, self.pieces[ahead])
@@ -65,16 +72,11 @@ class Pieces:
             self._load(tile, following.block.expert, self.pieces[i % room])
 
 
-class Vector:
-    """A small tensor of the current expert, such as a bias: one tile, replaced after the block's last use."""
-
-    def __init__(self, tile: Any, load: Callable[[Any, Any], None]) -> None:
-        self.tile, self._load = tile, load
-
-    def fill(self, part: Part) -> None:
-        """Load the first block's."""
-        self._load(self.tile, part.block.expert)
-
-    def replace(self, following: Part) -> None:
-        """Load the following block's, unless its expert is the same."""
-        self._load(self.tile, following.block.expert_to_load)
+def fill(gate_up: Pieces[Place, Tile], down: Pieces[DownPlace, DownTile], part: Part) -> None:
+    """Load what the first part of a core needs: small tensors before large ones."""
+    gate_up.vectors.fill(part)
+    down.vectors.fill(part)
+    gate_up.fill(part)
+    down.fill(part)
+    gate_up.vectors.derive()
+    down.vectors.derive()

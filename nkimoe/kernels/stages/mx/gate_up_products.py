@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
-
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.project_gate_up import Projection
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.mx.expert_tensors import GateUp
-from nkimoe.kernels.stages.mx.operands import Operand, multiply
+from nkimoe.kernels.stages.mx.expert_tensors import GateUpTile
+from nkimoe.kernels.stages.mx.operands import MxOperand, multiply
+from nkimoe.kernels.stages.mx.weights import MxWeights
+from nkimoe.kernels.stages.products import GateUpProduct, GateUpProducts
 from nkimoe.kernels.stages.scale_by_affinity import scale_columns
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.mx.tiling import QUARTERS
 from nkimoe.planning.tiling import PSUM_COLUMNS, Span, spans
 
 
-def project_gate_up(
-    tokens: Operand, weights: Any, now: Part, following: Part | None, affinity_columns: Any
-) -> Iterator[tuple[Projection, ...]]:
-    """Yield each projection of each quarter of each tile of I; gate, if there is one, before the up it belongs to.
+def gate_up_products(
+    tokens: MxOperand, weights: MxWeights, now: Part, following: Part | None, affinity_columns: Tensor | None
+) -> GateUpProducts:
+    """One projection at a time of each quarter of each tile of I; gate, if there is one, before the up it belongs to.
 
     Args:
         tokens: [128, H/512, tokens].
@@ -33,13 +32,13 @@ def project_gate_up(
                 for q in range(QUARTERS):
                     columns = Span(inner.column(q, start), inner.rows)
                     result = scale_columns(_project(tokens, tile, columns, batch), affinity_columns, batch)
-                    steps = weights.steps_of(which, at * QUARTERS + q, inner.rows)
-                    yield (Projection(which, at * QUARTERS + q, batch, result, steps),)
+                    steps = weights.gate_up_steps.of(which, at * QUARTERS + q, inner.rows)
+                    yield (GateUpProduct(which, at * QUARTERS + q, batch, result, steps),)
 
 
-def _project(tokens: Operand, weights: GateUp, columns: Span, batch: Span) -> Any:
+def _project(tokens: MxOperand, weights: GateUpTile, columns: Span, batch: Span) -> Tensor:
     """PSUM [columns, tokens], accumulated over H."""
-    result = nl.ndarray((columns.size, batch.size), dtype=nl.float32, buffer=nl.psum)
+    result: Tensor = nl.ndarray((columns.size, batch.size), dtype=nl.float32, buffer=nl.psum)
     for h in range(tokens.data.shape[1]):
         stationary = weights.operand(h, columns.slice)
         multiply(result, stationary, tokens.part(slice(None), h, batch.slice), h)

@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import nki.isa as nisa
 
+from nkimoe.kernels.tensor import PerfMode, Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
-class Step(NamedTuple):
+class Matmul(NamedTuple):
     """One matmul of a contraction: `rows` partitions of the tiles `tiles`."""
 
     rows: int
     tiles: int | slice
-    mode: Any
+    mode: PerfMode
 
 
-def contract(dst: Any, stationary: Any, moving: Any, rows: Span, tiles_at_once: int) -> None:
+def contract(dst: Tensor, stationary: Tensor, moving: Tensor, rows: Span, tiles_at_once: int) -> None:
     """dst [M, N] = sum over rows of stationary.T @ moving, from [128, tiles, M] and [128, tiles, N].
 
     Args:
         rows: the rows the operands hold; what comes before them is in dst already.
         tiles_at_once: 1, or 2 for fp8 operands: the PE takes two rows a partition in the time of one.
     """
-    for n, step in enumerate(steps(rows.size, tiles_at_once)):
+    for n, step in enumerate(matmuls(rows.size, tiles_at_once)):
         nisa.nc_matmul(
             dst=dst,
             stationary=stationary[0 : step.rows, step.tiles, :],
@@ -34,10 +35,10 @@ def contract(dst: Any, stationary: Any, moving: Any, rows: Span, tiles_at_once: 
         )
 
 
-def steps(rows: int, tiles_at_once: int) -> list[Step]:
+def matmuls(rows: int, tiles_at_once: int) -> list[Matmul]:
     """The matmuls of a contraction over `rows` rows; whole tiles in pairs if two go at once."""
     tiles = spans(rows, PARTITIONS)
     paired = rows // PARTITIONS // 2 * 2 if tiles_at_once == 2 else 0
     double, single = nisa.matmul_perf_mode.double_row, nisa.matmul_perf_mode.none
-    pairs = [Step(PARTITIONS, slice(k, k + 2), double) for k in range(0, paired, 2)]
-    return [*pairs, *(Step(tiles[k].size, k, single) for k in range(paired, len(tiles)))]
+    pairs = [Matmul(PARTITIONS, slice(k, k + 2), double) for k in range(0, paired, 2)]
+    return [*pairs, *(Matmul(tiles[k].size, k, single) for k in range(paired, len(tiles)))]

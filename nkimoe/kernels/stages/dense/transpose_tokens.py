@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.inputs import Quantised, Unquantised
+from nkimoe.kernels.stages.dense.weights import DenseWeights
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
-
-Inputs = Unquantised | Quantised
 
 
 def hidden_rows(tile: int, group: int) -> slice:
@@ -33,12 +31,12 @@ class TokenColumns:
     are transposed while the activation is computed.
     """
 
-    def __init__(self, hidden: int, tiling: Tiling, own: Span, inputs: Inputs) -> None:
-        self._tiling, self._own, self._inputs = tiling, own, inputs
-        shape = (PARTITIONS, hidden // PARTITIONS, tiling.token_tiles * PARTITIONS)
-        self._tile = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
+    def __init__(self, H: int, tiling: Tiling, own: Span, weights: DenseWeights) -> None:
+        self._tiling, self._own, self._inputs = tiling, own, weights.gate_up_inputs
+        shape = (PARTITIONS, H // PARTITIONS, tiling.token_tiles * PARTITIONS)
+        self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)
 
-    def fill(self, rows: Iterable[Any]) -> None:
+    def turn(self, rows: Iterable[Tensor]) -> None:
         """Transpose tiles [128 tokens, own columns of H]; what only the other core gathered comes from there."""
         count = 0
         for t, row in enumerate(rows):
@@ -46,15 +44,15 @@ class TokenColumns:
             count = t + 1
         share_tokens(self._tile[:, :, 0 : count * PARTITIONS], self._own)
 
-    def of(self, part: Part) -> Any:
+    def of(self, part: Part) -> Tensor:
         """The columns of the part that was transposed last."""
         return self._tile[:, :, 0 : part.tiles.size * PARTITIONS]
 
-    def _transpose(self, row: Any, columns: Any) -> None:
+    def _transpose(self, row: Tensor, columns: Tensor) -> None:
         first = self._own.start // PARTITIONS
-        for turn, bank in enumerate(spans(self._own.size // PARTITIONS, self._tiling.transposes_per_bank)):
+        for n, bank in enumerate(spans(self._own.size // PARTITIONS, self._tiling.transposes_per_bank)):
             turned = nl.ndarray((PARTITIONS, bank.size, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 source = row[:, hidden_rows(bank.start + k, self._tiling.row_group)]
                 nisa.nc_transpose(dst=turned[:, k, :], data=source, engine=nisa.engine.tensor)
-            self._inputs.store(columns[:, Span(first + bank.start, bank.size).slice, :], turned, turn)
+            self._inputs.store(columns[:, Span(first + bank.start, bank.size).slice, :], turned, n)

@@ -1,1 +1,0 @@
-"""How one block is processed: sentences of stage calls."""

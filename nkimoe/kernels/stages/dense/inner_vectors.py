@@ -1,0 +1,45 @@
+"""What belongs to columns of I, on the partitions that compute them."""
+
+from __future__ import annotations
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.expert_vectors import Vector, of_expert, row_tiles
+from nkimoe.kernels.tensor import IndexTile, Tensor
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
+
+
+class TiledAlongInner:
+    """fp32 [128, 2, I/128]: what belongs to column i is on partition i % 128.
+
+    Args:
+        I: columns of gate, or of up, in the tensors.
+        inner: this core's columns.
+    """
+
+    def __init__(self, I: int, inner: Span) -> None:
+        self._I, self._inner = I, inner
+
+    def biases(self, tensor: Tensor) -> Vector:
+        """Of rows [E or 1, 2 x I], cast to fp32 on the way."""
+        return self._vector(tensor)
+
+    def scales(self, tensor: Tensor) -> Vector:
+        """Likewise."""
+        return self._vector(tensor)
+
+    def _vector(self, tensor: Tensor) -> Vector:
+        I, start = self._I, self._inner.start
+
+        def load(tile: Tensor, expert: IndexTile) -> None:
+            for first, rows, count in row_tiles(self._inner.size):
+                pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
+                source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
+                dst = tile[0:rows, :, first : first + count]
+                nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
+
+        shape = (PARTITIONS, 2, ceil_div(self._inner.size, PARTITIONS))
+        tile = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=tile, value=0)  # beyond the last row of I
+        return Vector(tile, load)

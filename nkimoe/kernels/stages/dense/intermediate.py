@@ -1,0 +1,34 @@
+"""act(gate) * up on its way to the down projection."""
+
+from __future__ import annotations
+
+import nki.language as nl
+
+from nkimoe.kernels.stages.dense.inputs import DenseInputs
+from nkimoe.kernels.stages.products import GateUpProduct
+from nkimoe.kernels.tensor import Tensor
+from nkimoe.planning.tiling import PARTITIONS, ceil_div
+
+
+class Intermediate:
+    """Columns of I on partitions.
+
+    Attributes:
+        operand: [128, I/128, tokens], column i on partition i % 128.
+    """
+
+    def __init__(self, inputs: DenseInputs, inner: int, tokens: int) -> None:
+        self._inputs = inputs
+        shape = (PARTITIONS, ceil_div(inner, PARTITIONS), tokens)
+        self.operand: Tensor = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
+
+    def room_for(self, product: GateUpProduct) -> Tensor:
+        """Where the values that come of a product go."""
+        return self._inputs.room_for(self._place(product))
+
+    def keep(self, product: GateUpProduct, values: Tensor) -> None:
+        """They are there."""
+        self._inputs.keep(self._place(product), values)
+
+    def _place(self, product: GateUpProduct) -> Tensor:
+        return self.operand[0 : product.data.shape[0], product.tile, product.tokens.slice]

@@ -1,0 +1,131 @@
+"""What follows the matmuls: dequantisation, then the bias."""
+
+from __future__ import annotations
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.element_steps import Steps, limit_steps
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vector, Vectors
+from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
+from nkimoe.kernels.tensor import Tensor
+from nkimoe.planning.quantization import Scale
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import Span
+
+
+class GateUpSteps:
+    """Element-wise steps after the gate and up matmuls, whose results have columns of I on partitions."""
+
+    def __init__(self, limits: dict[int, Steps], factor: _Factor, bias: Vector | None) -> None:
+        self._limits, self._factor, self._bias = limits, factor, bias
+
+    def derive(self) -> None:
+        self._factor.derive()
+
+    def of(self, which: int, tile: int, rows: int) -> Steps:
+        """The steps of one tile of I: scale, bias, limits."""
+        scale: Steps = ()
+        factor = self._factor.tile
+        if factor is not None:
+            at = min(tile, factor.shape[2] - 1)
+            scale = ((nl.multiply, factor[0:rows, which, at : at + 1]),)
+        bias: Steps = ()
+        if self._bias is not None:
+            bias = ((nl.add, self._bias.tile[0:rows, which, tile : tile + 1]),)
+        return (*scale, *bias, *self._limits[which])
+
+
+class DownFinish:
+    """Scale and bias of the down projection, for this core's columns `own` of H.
+
+    Without a scale the bias is one more row of the contraction; behind a scale it is a matmul of its own.
+    """
+
+    def __init__(self, own: Span, factor: _Factor, bias: Vector | None) -> None:
+        self._own, self._factor, self._bias = own, factor, bias
+
+    def derive(self) -> None:
+        self._factor.derive()
+
+    def bias_row(self, columns: Span) -> Tensor | None:
+        """[1, columns] that joins the contraction, or None: without one, or where the other core adds it."""
+        is_own = self._own.start <= columns.start < self._own.stop
+        return self._bias_of(columns) if is_own and self._factor.tile is None else None
+
+    def finished(self, products: DownProducts, bias_factors: list[Tensor]) -> DownProducts:
+        """The products, scaled and with their bias."""
+        for product in products:
+            factor = self._factor.tile
+            yield product if factor is None else self._scaled(product, factor, bias_factors[product.tile])
+
+    def _scaled(self, product: DownProduct, factor: Tensor, bias_factors: Tensor) -> DownProduct:
+        columns, result = product.columns, product.data
+        scaled = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.sbuf)
+        if factor.shape[1] == 1:
+            nisa.activation(dst=scaled, op=nl.copy, data=result, scale=factor)
+        else:
+            factor = factor[:, columns.start - self._own.start : columns.stop - self._own.start]
+            nisa.tensor_tensor(dst=scaled, data1=result, data2=factor, op=nl.multiply)
+        if self._bias is not None:
+            bias = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.psum)
+            nisa.nc_matmul(dst=bias, stationary=bias_factors, moving=self._bias_of(columns), accumulate=False)
+            nisa.tensor_tensor(dst=scaled, data1=scaled, data2=bias, op=nl.add)
+        return product._replace(data=scaled)
+
+    def _bias_of(self, columns: Span) -> Tensor | None:
+        if self._bias is None:
+            return None
+        return self._bias.tile[:, columns.start - self._own.start : columns.stop - self._own.start]
+
+
+class _Factor:
+    """What products are multiplied by: a scale as it was loaded; `tile` is None without one."""
+
+    def __init__(self, tile: Tensor | None) -> None:
+        self.tile = tile
+
+    def derive(self) -> None:
+        """Nothing to compute."""
+
+
+class _WithInputScale(_Factor):
+    """The scale of the weights times the scale of their quantised inputs."""
+
+    def __init__(self, scale: Tensor, in_scale: Tensor) -> None:
+        self._product = nl.ndarray(tuple(scale.shape), dtype=nl.float32, buffer=nl.sbuf)
+        super().__init__(self._product)
+        self._of_weights, self._of_inputs = scale, in_scale
+
+    def derive(self) -> None:
+        nisa.tensor_scalar(dst=self._product, data=self._of_weights, op0=nl.multiply, operand0=self._of_inputs)
+
+
+def _factor(scale: Vector | None, in_scale: Tensor | None) -> _Factor:
+    if scale is None:
+        return _Factor(None)
+    return _Factor(scale.tile) if in_scale is None else _WithInputScale(scale.tile, in_scale)
+
+
+def make_gate_up_steps(
+    request: Request, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
+) -> GateUpSteps:
+    """The steps of a request; what they need comes with `vectors`, the matrix's.
+
+    Args:
+        scale: of the weights.
+        in_scale: of their inputs, fp32 [128, 1]; None if those are not quantised with one that is given.
+    """
+    limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
+    loaded = None if scale is None else vectors.add(tensors.gate_up_scale(scale))
+    bias = None if request.gate_and_up_proj_bias is None else vectors.add(tensors.gate_up_bias())
+    return vectors.add_derived(GateUpSteps(limits, _factor(loaded, in_scale), bias))
+
+
+def make_down_finish(
+    request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
+) -> DownFinish:
+    """The finish of a request's down projection, likewise."""
+    loaded = None if scale is None else vectors.add(tensors.down_scale(scale))
+    bias = None if request.down_proj_bias is None else vectors.add(tensors.down_bias())
+    return vectors.add_derived(DownFinish(own, _factor(loaded, in_scale), bias))

@@ -1,0 +1,155 @@
+"""Small tensors of the expert at hand, such as biases and scales: how they come, and what is computed from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
+from nkimoe.planning.quantization import ROW, Scale
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import PARTITIONS, Span
+
+
+class Vector:
+    """A small tensor of the current expert: one tile, replaced after the block's last use."""
+
+    def __init__(self, tile: Tensor, load: Callable[[Tensor, IndexTile], None]) -> None:
+        self.tile, self._load = tile, load
+
+    def fill(self, part: Part) -> None:
+        """Load the first block's."""
+        self._load(self.tile, part.block.expert)
+
+    def replace(self, following: Part) -> None:
+        """Load the following block's, unless its expert is the same."""
+        self._load(self.tile, following.block.expert_to_load)
+
+
+class Derived(Protocol):
+    """What is computed on chip from vectors."""
+
+    def derive(self) -> None:
+        """Compute it: the vectors are those of another expert."""
+
+
+AnyDerived = TypeVar("AnyDerived", bound=Derived)
+
+
+class Vectors:
+    """The vectors that come with a matrix, and what is derived from them."""
+
+    def __init__(self) -> None:
+        self._vectors: list[Vector] = []
+        self._derived: list[Derived] = []
+
+    def add(self, vector: Vector) -> Vector:
+        """It comes with the others from now on."""
+        self._vectors.append(vector)
+        return vector
+
+    def add_derived(self, derived: AnyDerived) -> AnyDerived:
+        """It is computed from vectors that were added before."""
+        self._derived.append(derived)
+        return derived
+
+    def fill(self, part: Part) -> None:
+        """Load those of the first block."""
+        for vector in self._vectors:
+            vector.fill(part)
+
+    def derive(self) -> None:
+        """Compute what follows from them."""
+        for each in self._derived:
+            each.derive()
+
+    def replace(self, following: Part | None) -> None:
+        """Load those of the following block, and compute what follows from them."""
+        if following is not None and following.opens_block:
+            for vector in self._vectors:
+                vector.replace(following)
+            self.derive()
+
+
+class AlongInner(Protocol):
+    """Where a numerics has what belongs to a column of I, fp32 [128, 2, ...] for gate and up."""
+
+    def scales(self, tensor: Tensor) -> Vector:
+        """Of rows [E or 1, 2 x I]."""
+        ...
+
+    def biases(self, tensor: Tensor) -> Vector:
+        """Of a bias as the caller lays it out."""
+        ...
+
+
+class ExpertVectors:
+    """The vectors of a request, as one core needs them."""
+
+    def __init__(self, request: Request, share: Share, along_inner: AlongInner) -> None:
+        self._request, self._share, self._along_inner = request, share, along_inner
+
+    def gate_up_bias(self) -> Vector:
+        """fp32 [128, 2, ...] along I."""
+        return self._along_inner.biases(self._request.gate_and_up_proj_bias)
+
+    def gate_up_scale(self, scale: Scale) -> Vector:
+        """Likewise; [128, 2, 1] when one scale serves a matrix."""
+        if scale.layout == ROW:
+            return self._along_inner.scales(scale.tensor)
+        return _everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1))
+
+    def down_scale(self, scale: Scale) -> Vector:
+        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
+        own = self._share.written if scale.layout == ROW else Span(0, 1)
+        return _everywhere(scale.tensor, own, (PARTITIONS, own.size))
+
+    def in_scale(self, tensor: Tensor) -> Vector:
+        """fp32 [128, 1], the same on all partitions."""
+        return _everywhere(tensor, Span(0, 1), (PARTITIONS, 1))
+
+    def down_bias(self) -> Vector:
+        """[1, columns of H that this core writes], in the compute dtype."""
+        bias, own = self._request.down_proj_bias, self._share.written
+        H = bias.shape[1]
+
+        def load(tile: Tensor, expert: IndexTile) -> None:
+            source = of_expert(bias, [[H, 1], [1, own.size]], own.start, expert)
+            nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+
+        return Vector(nl.ndarray((1, own.size), dtype=self._request.compute_dtype, buffer=nl.sbuf), load)
+
+
+def _everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
+    """A part of an expert's row, on all partitions."""
+
+    def load(tile: Tensor, expert: IndexTile) -> None:
+        source = of_expert(tensor, [[0, PARTITIONS], [1, part.size]], part.start, expert)
+        nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+
+    return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
+
+
+def of_expert(tensor: Tensor, pattern: Pattern, offset: int, expert: IndexTile) -> Tensor:
+    """A view of an expert's part of `tensor`; the first part of one that all experts share.
+
+    Sharing does not depend on E: with one expert, both are the same.
+    """
+    if int(tensor.shape[0]) == 1:
+        return tensor.ap(pattern=pattern, offset=offset)
+    return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
+
+
+def row_tiles(total: int) -> list[tuple[int, int, int]]:
+    """(first tile, rows a tile, tiles): whole tiles of 128 rows, then what is left.
+
+    >>> row_tiles(320), row_tiles(96)
+    ([(0, 128, 2), (2, 64, 1)], [(0, 96, 1)])
+    """
+    whole, rest = divmod(total, PARTITIONS)
+    return [part for part in ((0, PARTITIONS, whole), (whole, rest, 1)) if part[1] and part[2]]
