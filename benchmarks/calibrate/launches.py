@@ -25,13 +25,13 @@ LAUNCHES = {
     BENCHMARK: Launch(5.7, 7.4, 9.1),  # one core, warm: measured, benchmark less profile of four kernels
     # quartiles that `benchmarks/calibration.py --fit-launch` prints, over rows of the fit half
     "LNC1 attention_cte": Launch(10.0, 18.0, 26.0),
-    "LNC2 attention_cte": Launch(22.0, 31.0, 38.0),
-    "LNC1 mlp_cte": Launch(4.0, 16.0, 31.0),
-    "LNC2 mlp_cte": Launch(31.0, 34.0, 42.0),
-    "LNC1 mlp_tkg": Launch(6.4, 8.9, 13.0),
-    "LNC2 mlp_tkg": Launch(19.5, 25.4, 33.1),
-    "LNC2 qkv_tkg": Launch(31.0, 37.0, 41.0),
-    "LNC2 rmsnorm_quant": Launch(20.0, 23.0, 29.0),
+    "LNC2 attention_cte": Launch(22.0, 28.1, 38.5),
+    "LNC1 mlp_cte": Launch(9.3, 15.5, 30.9),
+    "LNC2 mlp_cte": Launch(33.7, 37.4, 41.7),
+    "LNC1 mlp_tkg": Launch(6.2, 7.1, 8.0),
+    "LNC2 mlp_tkg": Launch(17.8, 22.5, 26.1),
+    "LNC2 qkv_tkg": Launch(32.3, 36.7, 39.1),
+    "LNC2 rmsnorm_quant": Launch(21.7, 23.1, 26.0),
 }
 FITTED = tuple(name for name in LAUNCHES if name.startswith("LNC"))
 
