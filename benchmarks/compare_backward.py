@@ -22,7 +22,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported as a file
 
 from comparison.layer_inputs import LayerInputs, draw
-from comparison.measure import Cell, predict
+from comparison.measure import Cell, fastest, predict
 from comparison.nkilib import NkiLibrary
 from shapes import SHAPES
 
@@ -43,10 +43,10 @@ def main(nkilib: Path | None, shapes: tuple[str, ...], tokens: int | None, block
     for name in shapes:
         shape = SHAPES[name]
         inputs = draw(replace(shape, T=tokens or shape.T, B=block_size or shape.B), with_values=False)
-        show(inputs, "nkimoe", predict(moe_cte_backward, ours(inputs), TARGET))
+        show(inputs, "nkimoe", fastest([predict(moe_cte_backward, ours(inputs), TARGET)], TARGET))
         if nkilib is not None:
             kernel, arguments = theirs(inputs, nkilib)
-            show(inputs, "nki-library", predict(kernel, arguments, TARGET))
+            show(inputs, "nki-library", fastest([predict(kernel, arguments, TARGET)], TARGET))
 
 
 def show(inputs: LayerInputs, who: str, cell: Cell) -> None:
@@ -58,8 +58,9 @@ def show(inputs: LayerInputs, who: str, cell: Cell) -> None:
         return
     least = machine_peaks(load_machine(TARGET), CORES).least_us(UsefulWork(12.0 * inputs.pairs * s.H * s.I, 0))
     findings = f"; findings {cell.findings}" if cell.findings else ""
+    bounds = f"({min(cell.scenarios_us.values()):.0f} to {max(cell.scenarios_us.values()):.0f})"
     print(
-        f"{place}: {cell.latency_us:.0f} us, {least / cell.latency_us:.0%} of the PE's peak, bound by {cell.bound_by}, "
+        f"{place}: {cell.latency_us:.0f} us {bounds}, {least / cell.latency_us:.0%} of the PE's peak, bound by {cell.bound_by}, "
         f"{cell.hbm_mb:.0f} MB of HBM{findings}",
         flush=True,
     )

@@ -1,7 +1,8 @@
 """Predicted latency of nkimoe's kernels next to nki-library's, unmodified, on the same inputs and machine file.
 
 Each row is one MoE layer of a published model as one rank sees it. Both kernels run on nkisim, with the options and the
-block size that suit each best; the time model is the same for both. Nothing is measured on a device. With few tokens
+block size that suit each best; the time model is the same for both. A ratio is given with the least and the most of it
+over both orders of instructions and the corners of the machine file. Nothing is measured on a device. With few tokens
 and experts, both outputs are compared with the reference (fp32; with MX weights, one that quantises activations as the
 hardware does); "numbers" are those relative errors.
 
@@ -12,9 +13,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 import warnings
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +28,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported a
 
 from comparison import dense, mx
 from comparison.layer_inputs import LayerInputs
-from comparison.measure import Cell, fastest, predict, values
+from comparison.measure import Prepared, fastest, predict, ratio, values
 from comparison.nkilib import NkiLibrary
 from comparison.tables import show
 from comparison.variants import VariantCase
@@ -33,8 +36,9 @@ from shapes import LayerShape
 
 from nkimoe.reference.roofline import layer_work, roofline
 from nkimoe.reference.tolerance import distance
+from nkisim.timing import CLOCK
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 CORES = 2
 CASES: dict[str, VariantCase] = {case.name: case for case in (*dense.CASES, *mx.CASES)}
 NAMES = sorted({name for case in CASES.values() for name in case.shapes})
@@ -57,7 +61,14 @@ def main(
     except FileNotFoundError as error:
         raise click.UsageError(str(error)) from error
     rows: list[dict[str, Any]] = []
-    report = {"schema_version": SCHEMA_VERSION, "cores": CORES, "rows": rows}
+    report = {
+        "schema_version": SCHEMA_VERSION,
+        "clock": CLOCK,
+        "nkimoe": version("nkimoe"),
+        "command": shlex.join(sys.argv),
+        "cores": CORES,
+        "rows": rows,
+    }
     cases = [CASES[name] for name in variants or CASES]
     wanted = [(shape, case) for case in cases for shape in case.shapes.values() if shape.name in (shapes or NAMES)]
     for number, (shape, case) in enumerate(wanted, 1):
@@ -82,9 +93,9 @@ def compare(
 ) -> dict[str, Any]:
     """One row: both predictions, the roofline, and both errors."""
     layers = list(case.layers(shape, tokens))
-    ours = fastest([_predicted("nkimoe", case, *case.our_call(inputs)) for inputs in layers])
-    theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers])
-    both = ours.latency_us and theirs.latency_us
+    ours = fastest([_predicted("nkimoe", case, *case.our_call(inputs)) for inputs in layers], case.target)
+    theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers], case.target)
+    times_faster = ratio(ours, theirs)
     return {
         "shape": {**asdict(layers[0].shape), "activation": shape.activation.name, "scaling": shape.scaling.name},
         "variant": case.name,
@@ -93,17 +104,18 @@ def compare(
         "layers": [{"B": i.shape.B, "blocks": i.blocks, "real_blocks": i.real_blocks} for i in layers],
         "nkimoe": ours.to_json(),
         "nkilib": theirs.to_json(),
-        "ratio": theirs.latency_us / ours.latency_us if both else None,
+        "ratio": None if times_faster is None else times_faster._asdict(),
         "roofline_us": roofline_us(layers[0], case),
         "numbers": numbers(case, shape, library) if with_numbers else None,
     }
 
 
-def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, Any]) -> Cell:
-    cell = predict(kernel, arguments, case.target)
+def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, Any]) -> Prepared:
+    prepared = predict(kernel, arguments, case.target)
+    cell = prepared.cell
     result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
     click.echo(f"  {name}, blocks of {cell.block_size}: {result}, computed in {cell.wall_s:.0f} s", err=True)
-    return cell
+    return prepared
 
 
 def roofline_us(inputs: LayerInputs, case: VariantCase) -> float:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import io
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nkisim import NkiValidationError, NotSimulated, Simulator
+from nkisim.machine import load_machine
 from nkisim.report.prediction import Prediction
-from nkisim.timing import Timer
+from nkisim.timing import Timer, schedules, timeline
+from nkisim.timing.program import Program
 
 Kernel = Callable[..., Any]
 
@@ -23,7 +25,8 @@ class Cell:
     """A kernel's prediction for a layer, or why there is none.
 
     Attributes:
-        latency_us, bound_by: None where the kernel did not run.
+        latency_us, bound_by: in the compiler's order; None where the kernel did not run.
+        scenarios_us: latencies in both orders and at the corners of the machine, by name; the fastest kernel's only.
         block_size: slots of a block it was given.
         critical_path_us: latency by resource.
         busy: share of the latency each engine works, mean of the cores.
@@ -36,6 +39,7 @@ class Cell:
     latency_us: float | None = None
     bound_by: str | None = None
     block_size: int = 0
+    scenarios_us: Mapping[str, float] = field(default_factory=dict)
     critical_path_us: dict[str, float] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)
     hbm_mb: float = 0.0
@@ -48,12 +52,45 @@ class Cell:
         return asdict(self)
 
 
-def fastest(cells: list[Cell]) -> Cell:
-    """The one with the least latency, or a refusal if none ran."""
-    return min(cells, key=lambda cell: cell.latency_us or float("inf"))
+class Prepared(NamedTuple):
+    """A prediction, and the program it can be made of again at other corners; None where the kernel did not run."""
+
+    cell: Cell
+    program: Program | None = None
 
 
-def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Cell:
+def fastest(runs: list[Prepared], target: str) -> Cell:
+    """The one with the least latency, in all scenarios of the clock; or a refusal if none ran."""
+    cell, program = min(runs, key=lambda run: run.cell.latency_us or float("inf"))
+    if program is None:
+        return cell
+    machine = load_machine(target)
+    return replace(cell, scenarios_us={name: t.latency_ns / 1e3 for name, t in schedules(program, machine)})
+
+
+class Ratio(NamedTuple):
+    """How many times faster one kernel is than another: both in the same order, at the same corner.
+
+    Attributes:
+        nominal: in the compiler's order, on the machine as it is.
+        least, most: over all scenarios.
+    """
+
+    nominal: float
+    least: float
+    most: float
+
+    def __str__(self) -> str:
+        return f"{self.nominal:.2f} ({self.least:.2f} to {self.most:.2f})"
+
+
+def ratio(ours: Cell, theirs: Cell) -> Ratio | None:
+    """None where one of them did not run."""
+    found = [us / ours.scenarios_us[name] for name, us in theirs.scenarios_us.items() if name in ours.scenarios_us]
+    return Ratio(found[0], min(found), max(found)) if found else None
+
+
+def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
     """The predicted latency on two cores; no values are computed."""
     started = time.perf_counter()
     simulator = Simulator(target, 2, report_only=True, numerics=False)
@@ -63,11 +100,11 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Cell:
         with _quiet():
             run = simulator.run(kernel, **arguments)
     except Exception as error:
-        return Cell(
-            refused=reason(error), block_size=arguments["block_size"], wall_s=time.perf_counter() - started
-        )  # fmt: skip
-    prediction = Prediction(timer.timeline())
-    return Cell(
+        wall_s = time.perf_counter() - started
+        return Prepared(Cell(refused=reason(error), block_size=arguments["block_size"], wall_s=wall_s))
+    program = timer.program
+    prediction = Prediction(timeline(program, simulator.machine))
+    cell = Cell(
         latency_us=prediction.latency_us,
         bound_by=prediction.bound_by,
         block_size=arguments["block_size"],
@@ -78,6 +115,7 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Cell:
         findings=_counted(run.findings),
         wall_s=time.perf_counter() - started,
     )
+    return Prepared(cell, program)
 
 
 def values(kernel: Kernel, arguments: dict[str, Any], target: str) -> np.ndarray[Any, Any] | str:

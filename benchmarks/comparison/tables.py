@@ -7,7 +7,9 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-NOTE = "predicted by one machine file for both; nothing here is measured on a device"
+from comparison.measure import Ratio
+
+NOTE = "predicted by one machine file for both, as nominal (over both orders and the corners of the machine); nothing here is measured on a device"
 
 
 def show(report: dict[str, Any], console: Console) -> None:
@@ -42,7 +44,7 @@ def _row(row: dict[str, Any], notes: list[str]) -> list[str]:
         str(row["shape"]["T"]),
         _latency(ours, notes),
         _latency(theirs, notes),
-        "" if row["ratio"] is None else f"{row['ratio']:.2f}",
+        "" if row["ratio"] is None else str(Ratio(**row["ratio"])),
         f"{roofline:.0f}",
         "" if ours["latency_us"] is None else f"{roofline / ours['latency_us']:.0%}",
         ours["bound_by"] or "",
