@@ -60,8 +60,8 @@ def show(inputs: LayerInputs, who: str, cell: Cell) -> None:
     findings = f"; findings {cell.findings}" if cell.findings else ""
     bounds = f"({min(cell.scenarios_us.values()):.0f} to {max(cell.scenarios_us.values()):.0f})"
     print(
-        f"{place}: {cell.latency_us:.0f} us {bounds}, {least / cell.latency_us:.0%} of the PE's peak, bound by {cell.bound_by}, "
-        f"{cell.hbm_mb:.0f} MB of HBM{findings}",
+        f"{place}: {cell.latency_us:.0f} us {bounds}, {least / cell.latency_us:.0%} of the PE's peak, "
+        f"bound by {cell.bound_by}, {cell.hbm_mb:.0f} MB of HBM{findings}",
         flush=True,
     )
 

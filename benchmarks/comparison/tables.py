@@ -9,7 +9,10 @@ from rich.table import Table
 
 from comparison.measure import Ratio
 
-NOTE = "predicted by one machine file for both, as nominal (over both orders and the corners of the machine); nothing here is measured on a device"
+NOTE = (
+    "predicted by one machine file for both, nothing here is measured on a device; "
+    "times faster: nominal (over both orders and the corners of the machine)"
+)
 
 
 def show(report: dict[str, Any], console: Console) -> None:

@@ -10,7 +10,7 @@ from calibrate.split import FIT
 
 def row(published=100.0, body=90.0, launch=(5.0, 10.0, 20.0), body_range=None, reading="latency", doubt="", name="n"):
     case = Case("k", "f", name, "nki-library, t", (exactly(reading, published, "us", doubt),))
-    return Row(case, case.figures[0], "LNC1 once", Launch(*launch), body, body_range)
+    return Row(case, case.figures[0], "LNC1 mlp_cte", Launch(*launch), body, body_range)
 
 
 def test_a_latency_is_body_and_launch():
@@ -48,9 +48,10 @@ def test_each_number_counts_once_where_that_is_asked():
 def test_a_launch_is_fitted_to_short_rows_of_the_fit_half_only():
     rows = [row(published=us, body=us - 7) for us in range(20, 400)]
     rows = [r if r.case.half == FIT and r.figure.value < 150 else row(r.figure.value, 0.0) for r in rows]
-    assert launch_fit.fitted(rows) == {"LNC1 once": Launch(7.0, 7.0, 7.0)}
+    assert launch_fit.fitted(rows) == {"LNC1 mlp_cte": Launch(7.0, 7.0, 7.0)}
 
 
-def test_a_launch_is_of_a_class_by_cores_and_by_runs():
-    assert class_of(2, 1) == "LNC2 once"
-    assert class_of(1, 10) == "LNC1 repeated"
+def test_a_launch_is_of_a_class_by_cores_and_by_the_tests_of_a_kernel():
+    assert class_of("LNC2", "mlp_tkg") == "LNC2 mlp_tkg"
+    assert class_of("benchmark", "gelu") == "benchmark"
+    assert class_of("", "gelu") == NONE

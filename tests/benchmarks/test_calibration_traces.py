@@ -15,7 +15,7 @@ from calibrate.pricing import rows_of
 from calibrate.tape import launch
 
 from nkisim.machine import load_machine
-from nkisim.timing import Timer
+from nkisim.timing import Timer, timeline
 
 TRN2 = load_machine("trn2")
 
@@ -55,7 +55,7 @@ def test_a_tape_that_was_stored_gives_the_latency_of_the_launch(work: Work, tmp_
     (path,) = traces.files(tmp_path)
     program = traces.load(path).program
     assert program is not None
-    assert predict(program, TRN2).nominal_ns == timer.timeline().latency_ns
+    assert predict(program, TRN2).timeline.latency_ns == timeline(timer.program, TRN2).latency_ns
 
 
 def test_pricing_a_trace_gives_a_row_for_each_figure(work: Work, tmp_path: Path) -> None:
