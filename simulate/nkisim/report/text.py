@@ -37,16 +37,21 @@ def describe_constants(profile: Profile) -> str:
 
 def describe_latency(profile: Profile) -> str:
     """The predicted latency and its interval, as `736 us (610 to 1,240)`."""
-    low, high = profile.interval_us
-    digits = 0 if profile.latency_us >= 100 else 1
-    return f"{profile.latency_us:,.{digits}f} us ({low:,.{digits}f} to {high:,.{digits}f})"
+    nominal, low, high = _alike(profile.latency_us, *profile.interval_us)
+    return f"{nominal} us ({low} to {high})"
 
 
 def describe_orders(profile: Profile) -> str:
     """The latency in each order, in one line."""
     bounds = profile.forecast
-    ahead = ", ".join(f"{distance} ahead {ns / 1e3:,.0f}" for distance, ns in bounds.by_look_ahead.items())
-    return f"as written {bounds.by_order['program'] / 1e3:,.0f} us, as a compiler orders it, looking {ahead} us"
+    written, *compiled = _alike(bounds.by_order["program"] / 1e3, *(ns / 1e3 for ns in bounds.by_look_ahead.values()))
+    ahead = ", ".join(f"{distance} ahead {us}" for distance, us in zip(bounds.by_look_ahead, compiled, strict=True))
+    return f"as written {written} us, as a compiler orders it, looking {ahead} us"
+
+
+def _alike(*microseconds: float) -> list[str]:
+    """With as many digits as the first one needs."""
+    return [f"{us:,.{0 if microseconds[0] >= 100 else 1}f}" for us in microseconds]
 
 
 def describe_sensitivity(profile: Profile, most: int = 12) -> str:

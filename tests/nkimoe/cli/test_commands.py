@@ -21,7 +21,8 @@ KEYS = {
 }  # fmt: skip
 PREDICTED = {
     "latency_us", "roofline_us", "fraction_of_roofline", "bound_by", "tflops", "mfu", "hbm_bytes", "engines",
-    "sbuf_peak_bytes_per_partition", "psum_peak_banks", "provenance",
+    "sbuf_peak_bytes_per_partition", "psum_peak_banks", "provenance", "clock", "interval_us", "by_order",
+    "by_look_ahead",
 }  # fmt: skip
 
 
