@@ -3,8 +3,8 @@
     python tests/fingerprints/run.py --write before.json
     python tests/fingerprints/run.py --against before.json
 
-A fingerprint is the hash of every output, the number of instructions by opcode and core, and the predicted latency; of
-a refused request, what was said. Exit status 1 when one differs.
+A fingerprint is the hash of every output, the number of instructions by opcode and core, and the predicted latency with
+the version of its clock; of a refused request, what was said. Exit status 1 when one differs.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fingerprints.calls import Call, calls  # noqa: E402
 from nkimoe import RequestError  # noqa: E402
 from nkisim.observe import Event, Finding, Observer  # noqa: E402
+from nkisim.timing import CLOCK  # noqa: E402
 
 
 class Opcodes(Observer):
@@ -51,6 +52,7 @@ def fingerprint(call: Call) -> dict[str, Any]:
         "outputs": [_hash(each) for each in outputs],
         "instructions": dict(sorted(opcodes.counts.items())),
         "latency_us": run.profile.latency_us,
+        "clock": CLOCK,
     }
 
 
@@ -60,11 +62,13 @@ def _hash(array: Any) -> str:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What changed, a line each."""
+    """What changed, a line each. Latencies of two clocks do not compare."""
     lines = [f"{name}: only {where}" for where, a, b in (("before", before, now), ("now", now, before))
              for name in a if name not in b]  # fmt: skip
     for name in before.keys() & now.keys():
-        for what in sorted(before[name].keys() | now[name].keys()):
+        same_clock = before[name].get("clock") == now[name].get("clock")
+        apart = {"clock"} if same_clock else {"clock", "latency_us"}
+        for what in sorted((before[name].keys() | now[name].keys()) - apart):
             old, new = before[name].get(what), now[name].get(what)
             if old != new:
                 lines.append(f"{name}: {what} was {old}, is {new}")
