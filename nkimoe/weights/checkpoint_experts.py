@@ -72,6 +72,9 @@ class SeparateExperts(LayerExperts):
         if name not in self.tensors:
             raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
         weight = self.tensors[name]
+        if np.issubdtype(weight.dtype, np.integer):  # its activations would be int8, too: not the weights alone
+            rule, fix = "is a floating point matrix", "Integer checkpoints are not supported: dequantise it."
+            raise InputError(f"experts.{name}", rule, f"{weight.dtype} codes", fix)
         if weight.dtype.itemsize > 1:
             return weight
         blocks, channels = self.tensors.get(f"{name}_scale_inv"), self.tensors.get(f"{name}_scale")
