@@ -30,8 +30,10 @@ from comparison import dense, mx
 from comparison.layer_inputs import LayerInputs
 from comparison.measure import Prepared, fastest, predict, ratio, values
 from comparison.nkilib import NkiLibrary
+from comparison.page import page_lines
 from comparison.tables import show
 from comparison.variants import VariantCase
+from marked_page import renewed
 from shapes import LayerShape
 
 from nkimoe.reference.roofline import layer_work, roofline
@@ -45,40 +47,61 @@ NAMES = sorted({name for case in CASES.values() for name in case.shapes})
 
 
 @click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n", 1))
-@click.option("--nkilib", required=True, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--nkilib", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Its checkout.")
 @click.option("--shapes", multiple=True, type=click.Choice(NAMES), help="Leave the others out.")
 @click.option("--variants", multiple=True, type=click.Choice(list(CASES)), help="Leave the others out.")
 @click.option("--tokens", type=click.IntRange(1), help="Tokens of every shape.  [default: each shape's own]")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Write all numbers.")
+@click.option("--from", "earlier", type=click.Path(path_type=Path, dir_okay=False, exists=True),
+              help="Run nothing: show what --json wrote.")  # fmt: skip
+@click.option("--page", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Renew this page's tables.")
 @click.option("--no-numbers", is_flag=True, help="Predict only; do not compare outputs.")
 def main(
-    nkilib: Path, shapes: tuple[str, ...], variants: tuple[str, ...], tokens: int | None, json_file: Path | None,
-    no_numbers: bool,
+    nkilib: Path | None, shapes: tuple[str, ...], variants: tuple[str, ...], tokens: int | None,
+    json_file: Path | None, earlier: Path | None, page: Path | None, no_numbers: bool,
 ) -> None:  # fmt: skip
     warnings.filterwarnings("ignore", category=DeprecationWarning)
-    try:
-        library = NkiLibrary(nkilib)
-    except FileNotFoundError as error:
-        raise click.UsageError(str(error)) from error
-    rows: list[dict[str, Any]] = []
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "clock": CLOCK,
-        "nkimoe": version("nkimoe"),
-        "command": shlex.join(sys.argv),
-        "cores": CORES,
-        "rows": rows,
-    }
-    cases = [CASES[name] for name in variants or CASES]
-    wanted = [(shape, case) for case in cases for shape in case.shapes.values() if shape.name in (shapes or NAMES)]
-    for number, (shape, case) in enumerate(wanted, 1):
-        click.echo(f"{number} of {len(wanted)}: {shape.name} {case.name}", err=True)
-        rows.append(compare(case, shape, tokens, library, not no_numbers))
-        if json_file is not None:
-            write(report, json_file)
+    if (nkilib is None) == (earlier is None):
+        raise click.UsageError("either --nkilib or --from is given")
+    if earlier is not None:
+        report = json.loads(earlier.read_text(encoding="utf-8"))
+        if report["schema_version"] != SCHEMA_VERSION:
+            raise click.UsageError(f"{earlier} has schema_version {report['schema_version']}, not {SCHEMA_VERSION}")
+    else:
+        cases = [CASES[name] for name in variants or CASES]
+        wanted = [(shape, case) for case in cases for shape in case.shapes.values() if shape.name in (shapes or NAMES)]
+        report = _report(_checkout(nkilib), wanted, tokens, not no_numbers, json_file)
     show(report, Console(width=None if sys.stdout.isatty() else 180))
+    if page is not None:
+        page.write_text(renewed(page.read_text(encoding="utf-8"), page_lines(report)), encoding="utf-8")
     if json_file is not None:
         click.echo(f"wrote {json_file}")
+
+
+def _checkout(folder: Path | None) -> NkiLibrary:
+    assert folder is not None
+    try:
+        return NkiLibrary(folder)
+    except FileNotFoundError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _report(
+    library: NkiLibrary, wanted: list[tuple[LayerShape, VariantCase]], tokens: int | None, with_numbers: bool,
+    json_file: Path | None,
+) -> dict[str, Any]:  # fmt: skip
+    """All rows, each written as it is done."""
+    rows: list[dict[str, Any]] = []
+    report = {
+        "schema_version": SCHEMA_VERSION, "nkimoe": version("nkimoe"), "clock": CLOCK, "command": shlex.join(sys.argv),
+        "cores": CORES, "rows": rows,
+    }  # fmt: skip
+    for number, (shape, case) in enumerate(wanted, 1):
+        click.echo(f"{number} of {len(wanted)}: {shape.name} {case.name}", err=True)
+        rows.append(compare(case, shape, tokens, library, with_numbers))
+        if json_file is not None:
+            write(report, json_file)
+    return report
 
 
 def write(report: dict[str, Any], file: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from itertools import groupby
 
+from marked_page import grid, renewed
+
 from calibrate.cases import MEASURED
 from calibrate.measurements import sources, table
 from calibrate.rows import Row
@@ -12,7 +14,6 @@ from calibrate.split import FIT, TEST
 from calibrate.summary import HEADINGS, Cells
 from calibrate.summary import table as quality_table
 
-BEGIN, END = "<!-- generated from here -->\n", "<!-- to here -->\n"
 _HALVES = {FIT: "Fit", TEST: "Test"}
 
 
@@ -22,17 +23,13 @@ def page(text: str, rows: list[Row]) -> str:
     Raises:
         ValueError: there are no marks.
     """
-    before, begin, rest = text.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise ValueError(f"the page has a line {BEGIN!r} and a line {END!r}")
     kernels = [row for row in rows if row.case.half != MEASURED]
-    parts = ["", *_grid(list(HEADINGS), quality_table(rows)), "", *_launches(rows)]
+    parts = ["", *grid(list(HEADINGS), quality_table(rows)), "", *_launches(rows)]
     for half, title in _HALVES.items():
         parts += [f"### {title}: whole kernels", ""]
         parts += _families([row for row in kernels if row.case.half == half])
     parts += ["### Single measurements", "", *_measured(rows)]
-    return before + begin + "\n".join(parts) + "\n" + end + after
+    return renewed(text, parts)
 
 
 def _launches(rows: list[Row]) -> list[str]:
@@ -42,7 +39,7 @@ def _launches(rows: list[Row]) -> list[str]:
         [name, str(count), f"{launch.nominal:.1f}", f"{launch.low:.1f} to {launch.high:.1f}"]
         for (name, launch), count in sorted(counted.items(), key=lambda item: item[0][0])
     ]
-    return [*_grid(["launch", "figures", "us", "range"], cells), ""]
+    return [*grid(["launch", "figures", "us", "range"], cells), ""]
 
 
 def _families(rows: list[Row]) -> list[str]:
@@ -51,7 +48,7 @@ def _families(rows: list[Row]) -> list[str]:
     for family, own in groupby(ordered, key=lambda row: row.case.family):
         listed = sorted(own, key=lambda row: row.case.name)
         headings = ["what", "number", "predicted", "interval", "published", "ratio", ""]
-        lines += [f"#### {family}", "", *_grid(headings, [_row(row) for row in listed]), ""]
+        lines += [f"#### {family}", "", *grid(headings, [_row(row) for row in listed]), ""]
         lines += ["Published in: " + "; ".join(sorted({row.case.source for row in listed})) + ".", ""]
     return lines
 
@@ -82,7 +79,7 @@ def _measured(rows: list[Row]) -> list[str]:
             checked += [_check(by_name[name], entry.trust) for name in entry.figures() if name in by_name]
     headings = ["what", "device", "predicted", "measured", "ratio", "source", ""]
     tags = "Sources. " + " ".join(f"{tag}: {what}." for tag, what in sources().items())
-    return [*_grid(headings, checked), "", *_grid(["refused", "source", "why"], refused), "", tags, ""]
+    return [*grid(headings, checked), "", *grid(["refused", "source", "why"], refused), "", tags, ""]
 
 
 def _check(row: Row, trust: str) -> Cells:
@@ -96,11 +93,6 @@ def _check(row: Row, trust: str) -> Cells:
     return [
         row.case.name, device, _number(row.predicted), measured, f"{row.ratio:.2f}", row.case.source, remark
     ]  # fmt: skip
-
-
-def _grid(headings: Cells, lines: list[Cells]) -> list[str]:
-    cells = [headings, ["---"] * len(headings), *lines]
-    return ["| " + " | ".join(cell.replace("|", "/") for cell in line) + " |" for line in cells]
 
 
 def _short(error: str) -> str:
