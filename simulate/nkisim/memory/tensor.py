@@ -277,7 +277,8 @@ class NkiTensor(StorageView):
     ) -> NkiTensor:
         """An explicit [[stride, count], ...] pattern over the storage, in elements of `dtype`.
 
-        The pattern ignores this view's shape and strides; its storage offset is kept and `offset` is added to it.
+        The pattern ignores this view's shape and strides; its storage offset is kept and `offset` is added to it. On
+        chip a stride from one partition to the next may be written as this view's own width, too.
         A runtime index moves the address by the stride of dimension `indirect_dim` of this tensor.
         """
         if scalar_offset is not None and vector_offset is not None:
@@ -295,7 +296,10 @@ class NkiTensor(StorageView):
             raise ViewError("vector_offset indexes dimension 0", f"indirect_dim={indirect_dim}", "Use indirect_dim=0.")
         new = self.dtype if dtype is None else dtype_of(dtype)
         base = self._rescale(self.offset, new) + (offset or 0)
-        layout = Layout(tuple(int(n) for _, n in pattern), tuple(int(s) for s, _ in pattern), base)
+        strides = [int(s) for s, _ in pattern]
+        if self.buffer.is_on_chip and strides[0] * new.itemsize == math.prod(self.shape[1:]) * self.dtype.itemsize:
+            strides[0] = self.storage.row_bytes // new.itemsize
+        layout = Layout(tuple(int(n) for _, n in pattern), tuple(strides), base)
         view = NkiTensor(self.storage, self.block, layout, new)._with(layout)
         index = scalar_offset if vector_offset is None else vector_offset
         if index is None:

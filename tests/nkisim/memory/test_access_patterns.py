@@ -74,6 +74,23 @@ def test_a_pattern_replaces_the_pattern_of_the_view_but_adds_to_its_offset(trn2)
     trn2.attempt(body)
 
 
+@pytest.mark.parametrize("width", [16, 256])
+def test_the_partitions_of_a_narrow_view_may_be_apart_by_its_width_or_by_that_of_its_tensor(trn2, width):
+    data = random_values((128, 256), np.float32)
+
+    def kernel(array):
+        half = nl.load(array)[:, 16:32]
+        np.testing.assert_array_equal(read(resolve(half.ap([[width, 128], [2, 4]], offset=3))), data[:, 19:27:2])
+
+    trn2.run(kernel, data)
+
+
+@pytest.mark.parametrize("width", [15, 32, 512])
+def test_no_other_distance_of_partitions_can_be_expressed(trn2, width):
+    with pytest.raises(ViewError, match="partitions of one access are adjacent"):
+        trn2.attempt(lambda: nisa.memset(tile((128, 256))[:, 16:32].ap([[width, 128], [1, 4]]), 0.0))
+
+
 def test_a_pattern_may_reinterpret_the_bits(trn2):
     data = random_values((8, 6), np.int32)
 
