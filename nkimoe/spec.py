@@ -10,7 +10,7 @@ from typing import Any
 
 
 class MoECTEImplementation(Enum):
-    """The seven implementations: what the two cores split, which loop, dense (Trn2) or MX (Trn3) numerics."""
+    """The implementations: what the two cores split, which loop, dense (Trn2) or MX (Trn3) numerics."""
 
     shard_on_block = 0
     shard_on_i = 1
@@ -169,7 +169,7 @@ class MoECTESpec:
     """Which implementation runs, and its options. The matching options get their defaults if not given.
 
     shard_on_block: read by shard_on_block, shard_on_block_mx.
-    shard_on_I: read by the five shard_on_i implementations.
+    shard_on_I: read by the shard_on_i implementations.
 
     Raises ValueError when implementation is not a MoECTEImplementation.
 

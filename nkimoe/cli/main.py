@@ -75,7 +75,7 @@ def demo(out: Path) -> None:
 @click.option("--json", "as_text", is_flag=True, help="Print JSON.")
 @click.option("--matrix", "as_matrix", is_flag=True, help="Print which variant honours which feature.")
 def variants(as_text: bool, as_matrix: bool) -> None:
-    """The seven implementations: what the cores split, which loop, which numerics, whether it is available."""
+    """The implementations: what the cores split, which loop, which numerics, whether it is available."""
     if as_matrix:
         click.echo(matrix())
         return

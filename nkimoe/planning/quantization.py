@@ -11,6 +11,9 @@ from nkimoe.planning.request import Request
 from nkimoe.weights.formats import MX_FORMATS
 
 LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
+# Integers that hold packed MX elements where their own type does not exist.
+CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
+CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
 ROW, STATIC = "row", "static"
 
 
@@ -63,7 +66,7 @@ class Matrix:
     @property
     def is_mx(self) -> bool:
         """Whether its elements are packed, in their own type or in integers."""
-        return self._dtype.endswith("_x4") or self._dtype.startswith(("int", "uint"))
+        return self._dtype.endswith("_x4") or self._dtype in CARRIERS
 
     @property
     def _dtype(self) -> str:

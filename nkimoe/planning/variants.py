@@ -1,4 +1,4 @@
-"""The one table of seven implementations. Each is a point in split x schedule x numerics."""
+"""The one table of implementations. Each is a point in split x schedule x numerics."""
 
 from __future__ import annotations
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nkimoe.planning.quantization import ROW, STATIC, Matrix, Scale, scale_tensor, type_name
+from nkimoe.planning.quantization import CARRIERS, ROW, STATIC, Matrix, Scale, scale_tensor, type_name
 from nkimoe.planning.request import Request
 from nkimoe.spec import QuantizationType
 
 MX_DTYPES = ("float4_e2m1fn_x4", "float8_e4m3fn_x4", "float8_e5m2_x4")
-CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
-CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
 PACKED_BYTES = {"float4_e2m1fn_x4": 2, "float8_e4m3fn_x4": 4, "float8_e5m2_x4": 4}
 BLOCK_SCALE_DTYPES = ("uint8", "float8_e8m0fnu")
 LAYOUTS = {QuantizationType.STATIC_MX: STATIC, QuantizationType.ROW_MX: ROW}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.errors import RequestError, require
-from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES, CARRIERS, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
+from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
 from nkimoe.planning.problem import Problem
-from nkimoe.planning.quantization import check_scale, scale_shapes, type_name
+from nkimoe.planning.quantization import CARRIERS, check_scale, scale_shapes, type_name
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import PARTITIONS, ceil_div

@@ -84,6 +84,7 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     ("hidden_states", {"hidden_states": zeros(40, 128, dtype=np.float32)}),
     ("expert_affinities_masked", {"expert_affinities_masked": zeros(80, 1, dtype=np.float32)}),
     ("gate_up_proj_weight", {"gate_up_proj_weight": zeros(2, 128, 2, 32, dtype=np.float16)}),
+    ("gate_up_proj_weight", {"gate_up_proj_weight": zeros(2, 128, 2, 32, dtype=np.int8)}),
     ("down_proj_weight", {"down_proj_weight": zeros(2, 32, 128, dtype=ml_dtypes.float8_e4m3fn)}),
     ("down_proj_scale", {"down_proj_weight": zeros(2, 32, 128, dtype=ml_dtypes.float8_e4m3)}),
     ("gate_up_proj_scale", {"gate_up_proj_weight": zeros(2, 128, 2, 32, dtype=ml_dtypes.float8_e5m2)}),
