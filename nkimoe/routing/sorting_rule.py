@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from numbers import Integral
 from typing import Any
 
 from nkimoe.errors import require
@@ -50,7 +52,7 @@ class SortingRule:
     def _check_experts(self) -> None:
         experts = self.experts
         are_experts = all(is_count(e) and 0 <= e < self.n_experts for e in experts)
-        ascend = are_experts and all(a < b for a, b in zip(experts, experts[1:], strict=False))
+        ascend = are_experts and all(a < b for a, b in pairwise(experts))
         rule = f"is a list of experts in 0..{self.n_experts - 1}, each once, ascending, one or more"
         require(len(experts) > 0 and ascend, "local_experts", rule, experts, "Sort it; None keeps all experts.")
 
@@ -77,4 +79,4 @@ class SortingRule:
 
 def is_count(value: Any) -> bool:
     """Whether it is an integer, of Python or NumPy."""
-    return hasattr(value, "__index__") and not isinstance(value, bool)
+    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -1,7 +1,7 @@
 """`moe_sorting` as a kernel: pairs (token, choice) by expert, in blocks, without the host.
 
-The passes are those of `build_block_mapping`. As an expert may stand in a row more than once, a choice's slot also counts
-the choices before it in its row.
+The passes are those of `build_block_mapping`. As an expert may stand in a row more than once, a choice's slot also
+counts the choices before it in its row.
 """
 
 from __future__ import annotations
