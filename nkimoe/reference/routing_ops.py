@@ -29,7 +29,7 @@ def topk_softmax_reference(
         total = math.fsum(exponentials)
         probabilities = [float(np.float32(exponential / total)) for exponential in exponentials]
         is_masked = [logit == -math.inf for logit in row]
-        chosen = sorted(range(len(row)), key=lambda e: (is_masked[e], -probabilities[e], e))[:top_k]  # noqa: B023
+        chosen = sorted(range(len(row)), key=lambda e: (is_masked[e], -probabilities[e], e))[:top_k]
         divisor = math.fsum(probabilities[expert] for expert in chosen) if renormalize else 1.0
         ids[token] = chosen
         weights[token] = [probabilities[expert] / divisor for expert in chosen]
@@ -57,21 +57,17 @@ def moe_sorting_reference(
     """See `nkimoe.ops.moe_sorting`, whose arguments these are."""
     n_tokens, top_k = topk_ids.shape
     n_local = n_tokens if local_tokens is None else local_tokens
+    pairs_of: dict[int, list[tuple[int, int]]] = {}
+    for token, experts in enumerate(topk_ids[:n_local].tolist()):
+        for choice, expert in enumerate(experts):
+            pairs_of.setdefault(expert, []).append((token, choice))
     rows = SortedRows([], [], [])
     pad = top_k * 2**24 + n_local if packed else n_local
     for number, expert in enumerate(range(n_experts) if local_experts is None else local_experts):
-        in_block = 0
-        for token in range(n_local):
-            for choice in range(top_k):
-                if topk_ids[token, choice] != expert:
-                    continue
-                if in_block == 0:
-                    rows.expert_ids.append(number)
-                rows.token_ids.append(choice * 2**24 + token if packed else token)
-                rows.weights.append(float(topk_weights[token, choice]))
-                in_block = (in_block + 1) % block_size
-        while in_block:
-            rows.token_ids.append(pad)
-            rows.weights.append(0.0)
-            in_block = (in_block + 1) % block_size
+        pairs = pairs_of.get(expert, [])
+        n_blocks = math.ceil(len(pairs) / block_size)
+        n_pads = n_blocks * block_size - len(pairs)
+        rows.token_ids.extend([choice * 2**24 + token if packed else token for token, choice in pairs] + [pad] * n_pads)
+        rows.weights.extend([float(topk_weights[pair]) for pair in pairs] + [0.0] * n_pads)
+        rows.expert_ids.extend([number] * n_blocks)
     return rows
