@@ -17,7 +17,19 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "routing/on_device/listed.py": (
         ("op1=nl.maximum, operand1=result", "op1=nl.multiply, operand1=result", "no expert is ever listed"),
+        ("op1=nl.add, operand1=result", "op1=nl.maximum, operand1=result", "an expert listed twice counts once"),
         ("offset=rows.start, channel_multiplier=1", "offset=0, channel_multiplier=1", "every tile is the first"),
+    ),
+    "routing/on_device/sorted_pairs.py": (
+        ("op0=nl.equal, operand0=own, op1=nl.add, operand1=after", 
+         "op0=nl.equal, operand0=own, op1=nl.maximum, operand1=after", "choices of one expert overwrite each other"),
+        ("add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
+        ("fill(weights, filler_of(weights, 0))", "fill(weights, filler_of(weights, 1))", "pads have a weight"),
+        ("operand0=-float(E + 1)", "operand0=0.0", "surplus blocks have an expert that is none"),
+        ("data2=limit, op=nl.less)", "data2=limit, op=nl.less_equal)", "one token too many is real"),
+        ("own[:, k : k + 1], places", "own[:, 0:1], places", "all choices have the first weight"),
+        ("ids_of(rule.experts)", "ids_of(tuple(range(len(rule.experts))))", "local experts are the first ones"),
+        ("op0=nl.bitwise_or", "op0=nl.bitwise_and", "pads of a limit on the device without the limit"),
     ),
     "routing/on_device/largest.py": (
         ("imm=FOUND", "imm=MASKED", "what was found may be found again"),
