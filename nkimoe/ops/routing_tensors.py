@@ -8,6 +8,7 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import RequestError, require
+from nkimoe.routing.sorting_rule import is_count
 from nkimoe.weights.host_array import host_array
 
 
@@ -55,4 +56,4 @@ def with_stride(rows: Any, stride: int) -> Any:
 
 def check_cores(cores: Any) -> None:
     """Raises RequestError unless it is a number of cores that share HBM."""
-    require(cores in (1, 2), "cores", "is 1 or 2", cores, "Pass how many cores share the work.")
+    require(is_count(cores) and cores in (1, 2), "cores", "is 1 or 2", cores, "Pass how many cores share the work.")

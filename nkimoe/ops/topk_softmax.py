@@ -36,6 +36,7 @@ def topk_softmax(
         InputError: NaN, +inf, a finite logit of -3e38 or below, or a row of only -inf; where values lie on the host.
     """
     n_tokens = _check(logits, top_k, out_stride)
+    require(isinstance(renormalize, bool), "renormalize", "is True or False", renormalize, "Pass one of them.")
     check_cores(cores)
     values = values_of("logits", logits)
     if values is not None:

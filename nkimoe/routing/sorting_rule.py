@@ -37,6 +37,7 @@ class SortingRule:
         for name in ("n_experts", "block_size"):
             size = getattr(self, name)
             require(is_count(size) and size >= 1, name, "is a positive integer", size, "Pass the layer's own.")
+        require(isinstance(self.packed, bool), "packed", "is True or False", self.packed, "Pass one of them.")
         n_tokens, top_k = shape
         rule = f"has 1 to E = {self.n_experts} choices a token"
         require(1 <= top_k <= self.n_experts, "topk_ids", rule, f"K = {top_k}", "Check n_experts, and [T, K].")

@@ -13,6 +13,7 @@ from nkimoe.ops import moe_sorting
 from nkimoe.reference.routing_ops import moe_sorting_reference
 from nkimoe.routing import moe_sorting as moe_sorting_in_numpy
 from nkimoe.routing import on_device
+from nkimoe.routing.on_device.sorted_pairs import MOST_PAIRS
 
 # T, E, K and options: the matrix that Composable Kernel tests its own with.
 PUBLISHED = [
@@ -275,6 +276,7 @@ IDS, WEIGHTS = np.zeros((4, 2), np.int32), np.zeros((4, 2), np.float32)
         ({"local_tokens": np.array([1])}, "int64"),
         ({"local_tokens": 1.0}, "local_tokens"),
         ({"local_tokens": True}, "local_tokens"),
+        ({"packed": 1}, "packed: is True or False; got 1"),
         ({"cores": 0}, "cores: is 1 or 2; got 0"),
     ],
 )
@@ -291,3 +293,11 @@ def test_what_the_device_cannot_count_is_refused_before_anything_runs(shape, mes
     ids, weights = (np.broadcast_to(dtype(0), shape) for dtype in (np.int32, np.float32))
     with pytest.raises(RequestError, match=message):
         moe_sorting(ids, weights, 300, 32, packed=False)
+
+
+@pytest.mark.parametrize("block_size", [1, 2, 3, 7, 31, 32, 100, 128, 255, 1000, 4096, 1_000_003])
+def test_counts_divided_in_fp32_round_to_the_right_number_of_blocks_up_to_the_most_pairs(block_size):
+    counts = np.arange(MOST_PAIRS + 1)
+    scaled = counts.astype(np.float32) * np.float32(1 / block_size)
+    blocks = np.rint(scaled + np.float32(0.5 - 0.5 / block_size))
+    np.testing.assert_array_equal(blocks, -(-counts // block_size))

@@ -1,6 +1,8 @@
 """`topk_softmax` gives each token its most probable experts, whatever the shape, the type and the stride."""
 
 import math
+import subprocess
+import sys
 
 import ml_dtypes
 import numpy as np
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from nkimoe import InputError, RequestError
 from nkimoe.ops import topk_softmax
 from nkimoe.reference.routing_ops import topk_softmax_reference
+from nkimoe.routing import RoutingRule, on_device
 
 # T, E, K, stride of logits, stride of results: the matrix that Composable Kernel tests its own with.
 PUBLISHED = [
@@ -145,7 +148,9 @@ def test_torch_in_gives_torch_out(dtype):
         (np.zeros((2, 4), np.float32), {"top_k": 2.0}, "got 2.0"),
         (np.zeros((2, 4), np.float32), {"top_k": True}, "got True"),
         (np.zeros((2, 4), np.float32), {"out_stride": 1}, "out_stride: is top_k = 2 or more; got 1"),
+        (np.zeros((2, 4), np.float32), {"renormalize": None}, "renormalize: is True or False; got None"),
         (np.zeros((2, 4), np.float32), {"cores": 3}, "cores: is 1 or 2; got 3"),
+        (np.zeros((2, 4), np.float32), {"cores": True}, "cores: is 1 or 2; got True"),
     ],
 )
 def test_what_cannot_be_routed_is_refused_by_name(logits, options, message):
@@ -165,6 +170,22 @@ def test_a_value_that_means_nothing_is_refused_by_token_and_expert(value, said, 
 def test_a_finite_logit_that_the_kernel_would_take_for_masked_is_refused():
     with pytest.raises(InputError, match=r"above -3e\+38; got -3\.[12]"):
         topk_softmax(np.array([[0, -3.2e38]], np.float32), 1)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_on_the_device_a_row_that_means_nothing_leaves_the_others_right(value):
+    logits = distinct_logits(140, 9, np.float32)
+    expected = topk_softmax(logits, 3)
+    logits[[1, 130]] = value
+    others = ~np.isin(np.arange(140), [1, 130])
+    kernel = on_device.route(logits, RoutingRule(3, renormalize=False))
+    for result, wanted in zip(kernel, expected, strict=True):
+        np.testing.assert_array_equal(result[others], wanted[others])
+
+
+def test_torch_is_not_imported_before_it_is_needed():
+    program = "import sys, nkimoe.ops; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 def test_a_token_without_an_expert_is_refused_by_row():
