@@ -4,6 +4,7 @@ from nkimoe.routing.mapping import BlockMapping, build_block_mapping, scatter_af
 from nkimoe.routing.router import route, route_softmax_top_k
 from nkimoe.routing.rule import GroupScore, RoutingRule, Score
 from nkimoe.routing.sorted_pairs import AlignedIds, SortedTokens, moe_align_block_size, moe_sorting
+from nkimoe.routing.sorting_rule import SortingRule
 
 __all__ = [
     "AlignedIds",
@@ -12,6 +13,7 @@ __all__ = [
     "RoutingRule",
     "Score",
     "SortedTokens",
+    "SortingRule",
     "build_block_mapping",
     "moe_align_block_size",
     "moe_sorting",

@@ -2,20 +2,34 @@
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "routing/on_device/mapping.py": (
-        ("op0=nl.greater, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "a token counts itself"),
         ("nisa.core_barrier(data=slots, cores=(0, 1))", "pass", "pads may come after tokens"),
-        ("operand1=0.5 - 0.5 / block_size", "operand1=0.0", "blocks rounded to the nearest"),
-        ("data2=exact, op=nl.subtract", "data2=exact, op=nl.maximum", "experts begin behind their blocks"),
-        ("nisa.tensor_copy(dst=before, src=total)", "nisa.memset(dst=before, value=0)", "both cores start at slot 0"),
-        ("_add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
-        ("op0=nl.less_equal, operand0=number", "op0=nl.less, operand0=number", "blocks change expert one late"),
+        ("add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
         ("operand0=float(E - 1)", "operand0=float(E)", "surplus blocks have an expert that is none"),
         ("-1 if skip_token else n_tokens", "-1", "the pad convention ignored"),
         ("op0=nl.add, operand0=-1.0", "op0=nl.add, operand0=0.0", "slots off by one"),
     ),
+    "routing/on_device/counts.py": (
+        ("op0=nl.greater, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "a token counts itself"),
+        ("operand1=0.5 - 0.5 / block_size", "operand1=0.0", "blocks rounded to the nearest"),
+        ("data2=exact, op=nl.subtract", "data2=exact, op=nl.maximum", "experts begin behind their blocks"),
+        ("nisa.tensor_copy(dst=before, src=total)", "nisa.memset(dst=before, value=0)", "both cores start at slot 0"),
+        ("op0=nl.less_equal, operand0=number", "op0=nl.less, operand0=number", "blocks change expert one late"),
+    ),
     "routing/on_device/listed.py": (
         ("op1=nl.maximum, operand1=result", "op1=nl.multiply, operand1=result", "no expert is ever listed"),
+        ("op1=nl.add, operand1=result", "op1=nl.maximum, operand1=result", "an expert listed twice counts once"),
         ("offset=rows.start, channel_multiplier=1", "offset=0, channel_multiplier=1", "every tile is the first"),
+    ),
+    "routing/on_device/sorted_pairs.py": (
+        ("op0=nl.equal, operand0=own, op1=nl.add, operand1=after", 
+         "op0=nl.equal, operand0=own, op1=nl.maximum, operand1=after", "choices of one expert overwrite each other"),
+        ("add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
+        ("fill(weights, filler_of(weights, 0))", "fill(weights, filler_of(weights, 1))", "pads have a weight"),
+        ("operand0=-float(E + 1)", "operand0=0.0", "surplus blocks have an expert that is none"),
+        ("data2=limit, op=nl.less)", "data2=limit, op=nl.less_equal)", "one token too many is real"),
+        ("own[:, k : k + 1], places", "own[:, 0:1], places", "all choices have the first weight"),
+        ("ids_of(rule.experts)", "ids_of(tuple(range(len(rule.experts))))", "local experts are the first ones"),
+        ("op0=nl.bitwise_or", "op0=nl.bitwise_and", "pads of a limit on the device without the limit"),
     ),
     "routing/on_device/largest.py": (
         ("imm=FOUND", "imm=MASKED", "what was found may be found again"),

@@ -10,6 +10,7 @@ from nkimoe.routing import (
     RoutingRule,
     Score,
     build_block_mapping,
+    moe_sorting,
     on_device,
     route,
     scatter_affinities,
@@ -37,7 +38,9 @@ def check_routing() -> None:
         expected_weights, expected_ids = route(logits, rule, bias)
         np.testing.assert_array_equal(ids, expected_ids)
         np.testing.assert_allclose(weights, expected_weights, rtol=3e-6, atol=1e-30)
-        check_tables(np.where(expected_weights > 0, ids, -1).astype(np.int32), weights, n_experts, cores)
+        ids = np.where(expected_weights > 0, ids, -1).astype(np.int32)
+        check_tables(ids, weights, n_experts, cores)
+        check_sorting(ids, weights, n_experts, cores)
 
 
 def check_tables(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: int) -> None:
@@ -50,3 +53,18 @@ def check_tables(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: in
         column = on_device.scatter_affinities[cores](weights, ids, n_experts, skip_token)
         wanted = scatter_affinities(weights, ids, n_experts, skip_token=skip_token, dtype=ml_dtypes.bfloat16)
         np.testing.assert_array_equal(column, wanted)
+
+
+def check_sorting(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: int) -> None:
+    """Some tokens list an expert twice; some experts and tokens are others' or none's."""
+    ids = ids.copy()
+    ids[::3, -1] = ids[::3, 0]
+    local_experts = (*range(1, n_experts - 2), n_experts - 1)
+    for block_size, packed, limit in ((48, True, np.array([130], np.int32)), (1, False, 131), (5, True, None)):
+        local_tokens = limit if limit is None else int(np.squeeze(limit))
+        expected = moe_sorting(
+            ids, weights, n_experts, block_size, local_experts=local_experts, local_tokens=local_tokens, packed=packed
+        )
+        actual = on_device.moe_sorting[cores](ids, weights, n_experts, block_size, local_experts, limit, packed)
+        for table, wanted in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(table, np.atleast_1d(wanted))

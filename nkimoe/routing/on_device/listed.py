@@ -17,6 +17,16 @@ def numbers(count: int) -> Any:
     return tile
 
 
+def ids_of(experts: tuple[int, ...]) -> Any:
+    """fp32 [128, experts]: their ids in each partition, an instruction for each run of neighbours."""
+    tile = nl.ndarray((PARTITIONS, len(experts)), dtype=nl.float32, buffer=nl.sbuf)
+    starts = [i for i, expert in enumerate(experts) if i == 0 or expert != experts[i - 1] + 1]
+    for start, stop in zip(starts, [*starts[1:], len(experts)], strict=True):
+        part = tile[:, start:stop]
+        nisa.iota(dst=part, pattern=[[1, stop - start]], offset=experts[start], channel_multiplier=0)
+    return tile
+
+
 def own_numbers(rows: Span, dtype: Any) -> Any:
     """[rows, 1]: the number of each row."""
     tile = nl.ndarray((rows.size, 1), dtype=dtype, buffer=nl.sbuf)
@@ -43,6 +53,18 @@ def is_listed(columns: Any, ids: Any, dtype: Any) -> Any:
     for k in range(count):
         nisa.scalar_tensor_tensor(
             dst=result, data=columns[:rows], op0=nl.equal, operand0=ids[:, k : k + 1], op1=nl.maximum, operand1=result
+        )
+    return result
+
+
+def times_listed(columns: Any, ids: Any, dtype: Any) -> Any:
+    """[rows, columns]: how often a row of ids [rows, K] lists the column."""
+    rows, count = ids.shape
+    result = nl.ndarray((rows, columns.shape[1]), dtype=dtype, buffer=nl.sbuf)
+    nisa.memset(dst=result, value=0)
+    for k in range(count):
+        nisa.scalar_tensor_tensor(
+            dst=result, data=columns[:rows], op0=nl.equal, operand0=ids[:, k : k + 1], op1=nl.add, operand1=result
         )
     return result
 

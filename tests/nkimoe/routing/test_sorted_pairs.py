@@ -62,6 +62,12 @@ def test_packed_ids_hold_token_and_choice_and_carry_the_weight(routing):
             assert packed.sorted_weights[row] == weights.ravel()[pair]
 
 
+def test_an_expert_that_a_token_lists_twice_has_two_rows():
+    aligned = moe_align_block_size(np.array([[1, 1], [0, 1]]), 2, 4)
+    assert aligned.sorted_ids.tolist()[:8] == [2, 4, 4, 4, 0, 1, 3, 4]
+    assert (aligned.expert_ids.tolist()[:2], aligned.num_tokens_post_pad) == ([0, 1], 8)
+
+
 def test_a_token_that_does_not_fit_24_bits_is_refused():
     ids = np.broadcast_to(np.zeros((1, 1), np.int32), (1 << 24, 1))
     with pytest.raises(ValueError, match=r"T below 2\*\*24"):

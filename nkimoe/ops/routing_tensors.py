@@ -1,0 +1,59 @@
+"""What routing operations ask of tensors, NumPy's or torch's, without importing torch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkimoe.arrays import Array
+from nkimoe.errors import RequestError, require
+from nkimoe.routing.sorting_rule import is_count
+from nkimoe.weights.host_array import host_array
+
+
+def is_torch(value: Any) -> bool:
+    """Whether it is a torch tensor."""
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+
+
+def shape_of(name: str, value: Any) -> tuple[int, ...]:
+    """The shape of a tensor. Raises RequestError if it is none."""
+    if not (is_torch(value) or isinstance(value, np.ndarray)):
+        raise RequestError(name, "is a NumPy array or a torch tensor", type(value).__name__, "Convert it.")
+    return tuple(int(n) for n in value.shape)
+
+
+def dtype_of(value: Any) -> str:
+    """The name of its data type, such as "bfloat16"."""
+    return str(value.dtype).removeprefix("torch.")
+
+
+def values_of(name: str, value: Any) -> Array | None:
+    """The values as a NumPy array, or None where they lie on a device."""
+    if is_torch(value) and value.device.type != "cpu":
+        return None
+    return host_array(name, value)
+
+
+def like(array: Array, given: Any) -> Any:
+    """A NumPy array as what `given` is."""
+    if not is_torch(given):
+        return array
+    import torch
+
+    return torch.from_numpy(array).to(given.device)
+
+
+def with_stride(rows: Any, stride: int) -> Any:
+    """The rows, each `stride` elements behind the one before; what lies between is 0."""
+    shape = (rows.shape[0], stride)
+    room = rows.new_zeros(shape) if is_torch(rows) else np.zeros(shape, rows.dtype)
+    part = room[:, : rows.shape[1]]
+    part[:] = rows
+    return part
+
+
+def check_cores(cores: Any) -> None:
+    """Raises RequestError unless it is a number of cores that share HBM."""
+    require(is_count(cores) and cores in (1, 2), "cores", "is 1 or 2", cores, "Pass how many cores share the work.")

@@ -1,0 +1,73 @@
+"""The definition of the routing operations, a token at a time, from the words of their documentation alone.
+
+Slow, and independent of `nkimoe.routing`: tests compare both with it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from nkimoe.arrays import Array, Floats
+
+
+def topk_softmax_reference(
+    logits: Array, top_k: int, renormalize: bool = False
+) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """(weights float32 [T, K], ids int32 [T, K]) of logits [T, E]; see `nkimoe.ops.topk_softmax`.
+
+    Probabilities are computed in Python's floats and rounded once to float32, by which experts are ordered.
+    """
+    weights, ids = np.zeros((len(logits), top_k), np.float32), np.zeros((len(logits), top_k), np.int32)
+    for token, row in enumerate(logits.astype(np.float64).tolist()):
+        largest = max(row)
+        exponentials = [math.exp(logit - largest) for logit in row]
+        total = math.fsum(exponentials)
+        probabilities = [float(np.float32(exponential / total)) for exponential in exponentials]
+        is_masked = [logit == -math.inf for logit in row]
+        chosen = sorted(range(len(row)), key=lambda e: (is_masked[e], -probabilities[e], e))[:top_k]
+        divisor = math.fsum(probabilities[expert] for expert in chosen) if renormalize else 1.0
+        ids[token] = chosen
+        weights[token] = [probabilities[expert] / divisor for expert in chosen]
+    return weights, ids
+
+
+class SortedRows(NamedTuple):
+    """Lists of the rows in use, and of the blocks in use: what remains of `SortedTokens` without its surplus."""
+
+    token_ids: list[int]
+    weights: list[float]
+    expert_ids: list[int]
+
+
+def moe_sorting_reference(
+    topk_ids: Array,
+    topk_weights: Array,
+    n_experts: int,
+    block_size: int,
+    *,
+    local_experts: Sequence[int] | None = None,
+    local_tokens: int | None = None,
+    packed: bool = True,
+) -> SortedRows:
+    """See `nkimoe.ops.moe_sorting`, whose arguments these are."""
+    n_tokens, top_k = topk_ids.shape
+    n_local = n_tokens if local_tokens is None else local_tokens
+    pairs_of: dict[int, list[tuple[int, int]]] = {}
+    for token, experts in enumerate(topk_ids[:n_local].tolist()):
+        for choice, expert in enumerate(experts):
+            pairs_of.setdefault(expert, []).append((token, choice))
+    rows = SortedRows([], [], [])
+    pad = top_k * 2**24 + n_local if packed else n_local
+    for number, expert in enumerate(range(n_experts) if local_experts is None else local_experts):
+        pairs = pairs_of.get(expert, [])
+        n_blocks = math.ceil(len(pairs) / block_size)
+        n_pads = n_blocks * block_size - len(pairs)
+        rows.token_ids.extend([choice * 2**24 + token if packed else token for token, choice in pairs] + [pad] * n_pads)
+        rows.weights.extend([float(topk_weights[pair]) for pair in pairs] + [0.0] * n_pads)
+        rows.expert_ids.extend([number] * n_blocks)
+    return rows

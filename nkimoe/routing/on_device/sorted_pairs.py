@@ -1,0 +1,214 @@
+"""`moe_sorting` as a kernel: pairs (token, choice) by expert, in blocks, without the host.
+
+The passes are those of `build_block_mapping`. As an expert may stand in a row more than once, a choice's slot also
+counts the choices before it in its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import nki
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.errors import require
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
+from nkimoe.routing.on_device.counts import (
+    LARGEST_SLOT,
+    Ones,
+    add_sums,
+    bounds,
+    count,
+    experts_of,
+    fill,
+    filler_of,
+    shares_of,
+)
+from nkimoe.routing.on_device.listed import at_ids, ids_of, load_ids, own_numbers, times_listed
+from nkimoe.routing.sorting_rule import SortingRule
+
+MOST_PAIRS = 2_500_000  # pairs / B takes three roundings of 2**-24 of it, together below 1 / (2 B) up to 2**24 / 6
+MOST_EXPERTS = 4096  # a tile of 128 tokens takes some ten rows of fp32 of each partition
+MOST_CHOICES = 256  # a token's choices of one expert are counted in bf16
+
+
+class _Sorted(NamedTuple):
+    """The tables in HBM: int32, float32 [N * B], int32 [N], int32 [1]."""
+
+    token_ids: Any
+    weights: Any
+    expert_ids: Any
+    num_tokens_post_pad: Any
+
+
+@nki.jit
+def moe_sorting(
+    topk_ids: Any,
+    topk_weights: Any,
+    n_experts: int,
+    block_size: int,
+    local_experts: tuple[int, ...] | None = None,
+    local_tokens: Any = None,
+    packed: bool = True,
+) -> tuple[Any, Any, Any, Any]:
+    """`nkimoe.routing.moe_sorting` on one core or two. Shapes follow from shapes, none from values.
+
+    Args:
+        topk_ids: [T, K] int32, K up to 256; ids outside 0..E-1 are skipped.
+        topk_weights: [T, K] float32.
+        n_experts: E, up to 4096.
+        block_size: rows of a block.
+        local_experts: the ids to keep, ascending; the result numbers them 0, 1, ... None: all.
+        local_tokens: how many of the first tokens to keep, an int, or int32 [1] that is read when the kernel runs and
+            must be in 0..T. None: all.
+        packed: rows hold choice << 24 | token, pads K << 24 | tokens; False: tokens.
+
+    Returns:
+        (sorted_token_ids int32 [N * B], sorted_weights float32 [N * B], sorted_expert_ids int32 [N],
+        num_tokens_post_pad int32 [1]), N = `SortingRule.block_count`; see `nkimoe.routing.SortedTokens`.
+
+    Raises:
+        RequestError: sizes out of range, or tensors of another shape or dtype.
+    """
+    is_static = local_tokens is None or isinstance(local_tokens, int)
+    rule = SortingRule(n_experts, block_size, local_experts, local_tokens if is_static else None, packed)
+    _check(topk_ids, topk_weights, rule)
+    last_token = None if is_static else _on_all_partitions(local_tokens)
+    tables = _tables(topk_ids, rule)
+    _fill(tables, _pad(tables, topk_ids, rule, last_token), block_size)
+
+    ones, shares = Ones(ids_of(rule.experts)), shares_of(rule.token_count(int(topk_ids.shape[0])))
+    load = _loader(topk_ids, last_token)
+    before, total = count(ones, lambda tokens: times_listed(ones.experts, load(tokens), nl.bfloat16), shares)
+    next_slot, last_block = bounds(before, total, block_size)
+    for tokens in shares[nl.program_id(0)]:
+        own = nl.ndarray((tokens.size, topk_ids.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.dma_copy(dst=own, src=topk_weights[tokens.slice])
+        places = _places(ones, load(tokens), next_slot)
+        for k in range(topk_ids.shape[1]):
+            pair = Span(rule.row_id(tokens.start, k), tokens.size)
+            _scatter(tables.token_ids, own_numbers(pair, nl.int32), places[:, k : k + 1])
+            _scatter(tables.weights, own[:, k : k + 1], places[:, k : k + 1])
+    _describe(tables, last_block, block_size)
+    return tuple(tables)
+
+
+def _check(topk_ids: Any, topk_weights: Any, rule: SortingRule) -> None:
+    shape = tuple(int(n) for n in topk_ids.shape)
+    rule.check(shape)
+    require(str(topk_ids.dtype) == "int32", "topk_ids", "is int32", topk_ids.dtype, "Cast it.")
+    given = (tuple(int(n) for n in topk_weights.shape), str(topk_weights.dtype))
+    require(given == (shape, "float32"), "topk_weights", f"is float32 {shape}", given, "Cast or fix it.")
+    n_tokens, top_k = shape
+    fix = "Sort on the host with nkimoe.routing, or split the batch."
+    require(n_tokens > 0, "topk_ids", "has a token or more", shape, "Without tokens there is nothing to sort.")
+    require(top_k <= MOST_CHOICES, "topk_ids", f"has up to {MOST_CHOICES} choices", shape, fix)
+    require(n_tokens * top_k <= MOST_PAIRS, "topk_ids", f"has up to {MOST_PAIRS} pairs", n_tokens * top_k, fix)
+    require(rule.n_experts <= MOST_EXPERTS, "n_experts", f"is up to {MOST_EXPERTS}", rule.n_experts, fix)
+    rows = rule.block_count(n_tokens, top_k) * rule.block_size
+    require(rows < LARGEST_SLOT, "block_size", "gives fewer than 2**24 rows", rows, "Use smaller blocks, or: " + fix)
+
+
+def _on_all_partitions(local_tokens: Any) -> Any:
+    """int32 [128, 1] of int32 [1]."""
+    given = (tuple(int(n) for n in local_tokens.shape), str(local_tokens.dtype))
+    require(given == ((1,), "int32"), "local_tokens", "is an int or int32 [1]", given, "Cast or reshape it.")
+    tile = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=tile, src=local_tokens.ap(pattern=[[0, PARTITIONS], [1, 1]]))
+    return tile
+
+
+def _tables(topk_ids: Any, rule: SortingRule) -> _Sorted:
+    N = rule.block_count(*(int(n) for n in topk_ids.shape))
+    rows = N * rule.block_size
+    return _Sorted(
+        nl.ndarray((rows,), dtype=nl.int32, buffer=nl.shared_hbm),
+        nl.ndarray((rows,), dtype=nl.float32, buffer=nl.shared_hbm),
+        nl.ndarray((N,), dtype=nl.int32, buffer=nl.shared_hbm),
+        nl.ndarray((1,), dtype=nl.int32, buffer=nl.shared_hbm),
+    )
+
+
+def _pad(tables: _Sorted, topk_ids: Any, rule: SortingRule, last_token: Any) -> Any:
+    """The tile that pads of ids are written from."""
+    n_tokens, top_k = (int(n) for n in topk_ids.shape)
+    by_block = tables.token_ids.reshape((tables.expert_ids.shape[0], rule.block_size))
+    if last_token is None:
+        return filler_of(by_block, rule.row_id(rule.token_count(n_tokens), top_k))
+    filler = filler_of(by_block, 0)
+    everywhere = last_token.ap(pattern=[[1, PARTITIONS], [0, filler.shape[1]]])
+    # Bits, since arithmetic is fp32 and would round a packed id.
+    nisa.tensor_scalar(dst=filler, data=everywhere, op0=nl.bitwise_or, operand0=rule.row_id(0, top_k))
+    return filler
+
+
+def _fill(tables: _Sorted, pad: Any, block_size: int) -> None:
+    """No pad comes after a token."""
+    shape = (tables.expert_ids.shape[0], block_size)
+    weights = tables.weights.reshape(shape)
+    fill(tables.token_ids.reshape(shape), pad)
+    fill(weights, filler_of(weights, 0))
+    if nl.num_programs(0) > 1:
+        nisa.core_barrier(data=tables.token_ids, cores=(0, 1))
+        nisa.core_barrier(data=tables.weights, cores=(0, 1))
+
+
+def _loader(topk_ids: Any, last_token: Any) -> Callable[[Span], Any]:
+    """How a tile of tokens gets its ids, fp32 [tokens, K]: -1 for tokens from `last_token` on."""
+    if last_token is None:
+        return lambda tokens: load_ids(topk_ids, tokens)
+
+    def load(tokens: Span) -> Any:
+        ids = load_ids(topk_ids, tokens)
+        limit, is_local = (nl.ndarray((tokens.size, 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        nisa.tensor_copy(dst=limit, src=last_token[: tokens.size])
+        nisa.tensor_tensor(dst=is_local, data1=own_numbers(tokens, nl.float32), data2=limit, op=nl.less)
+        nisa.tensor_scalar(dst=ids, data=ids, op0=nl.add, operand0=1.0, op1=nl.multiply, operand1=is_local)
+        nisa.tensor_scalar(dst=ids, data=ids, op0=nl.add, operand0=-1.0)
+        return ids
+
+    return load
+
+
+def _places(ones: Ones, ids: Any, next_slot: Any) -> Any:
+    """int32 [tokens, K]: the slot of each choice, -1 for those of no expert; and move `next_slot` on."""
+    rows, top_k = ids.shape
+    chosen = times_listed(ones.experts, ids, nl.bfloat16)
+    after = nl.ndarray((rows, chosen.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
+    add_sums(after, ones.earlier[:rows, :rows], chosen, next_slot[:rows])
+    nisa.tensor_scalar(dst=after, data=after, op0=nl.add, operand0=1.0)  # so that 0 is no slot
+    places = nl.ndarray((rows, top_k), dtype=nl.int32, buffer=nl.sbuf)
+    for k in range(top_k):
+        own = ids[:, k : k + 1]
+        place = at_ids(ones.experts, after, own)
+        nisa.tensor_scalar(dst=places[:, k : k + 1], data=place, op0=nl.add, operand0=-1.0)
+        nisa.scalar_tensor_tensor(
+            dst=after, data=ones.experts[:rows], op0=nl.equal, operand0=own, op1=nl.add, operand1=after
+        )
+    add_sums(next_slot, ones.all[:rows], chosen, next_slot)
+    return places
+
+
+def _scatter(table: Any, values: Any, places: Any) -> None:
+    """table [places] = values, a row a partition; -1 is no place."""
+    dst = table.ap(pattern=[[1, values.shape[0]], [1, 1]], vector_offset=places, indirect_dim=0)
+    nisa.dma_copy(dst=dst, src=values, oob_mode=nisa.oob_mode.skip)
+
+
+def _describe(tables: _Sorted, last_block: Any, block_size: int) -> None:
+    """Experts of blocks, -1 for surplus ones; and rows in use."""
+    N, E = tables.expert_ids.shape[0], last_block.shape[1]
+    for turn, blocks in enumerate(spans(N, PARTITIONS)):
+        if turn % nl.num_programs(0) == nl.program_id(0):
+            place, is_surplus = experts_of(blocks, last_block)
+            expert = nl.ndarray((blocks.size, 1), dtype=nl.int32, buffer=nl.sbuf)
+            nisa.scalar_tensor_tensor(
+                dst=expert, data=is_surplus, op0=nl.multiply, operand0=-float(E + 1), op1=nl.add, operand1=place
+            )
+            nisa.dma_copy(dst=tables.expert_ids.reshape((N, 1))[blocks.slice], src=expert)
+    if nl.program_id(0) == 0:
+        in_use = nl.ndarray((1, 1), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_scalar(dst=in_use, data=last_block[0:1, E - 1 : E], op0=nl.multiply, operand0=float(block_size))
+        nisa.dma_copy(dst=tables.num_tokens_post_pad.reshape((1, 1)), src=in_use)
