@@ -22,7 +22,7 @@ from nkisim.timing.costs import Transfer
 
 
 def save_perfetto(path: str | Path, timeline: Timeline, capacity: Capacity) -> None:
-    """Write the trace of a schedule. Times are predicted microseconds from the launch."""
+    """Write the trace of a schedule. Times are predicted microseconds from the first instruction."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"displayTimeUnit":"ns","otherData":{"made by":"nkisim","times":"predicted"},"traceEvents":[\n')
         comma = ""

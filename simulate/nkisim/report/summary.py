@@ -99,7 +99,7 @@ class Profile:
 
     @property
     def latency_us(self) -> float:
-        """Predicted microseconds from the launch to the last result."""
+        """Predicted microseconds from the first instruction to the last result."""
         return self.prediction.latency_us
 
     @property

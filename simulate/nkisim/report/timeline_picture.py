@@ -39,7 +39,7 @@ def save_timeline(path: str | Path, prediction: Prediction) -> None:
         + ("; height: share of the time an engine is busy, of DMA the mean of its engines" if is_long else ""),
         loc="left", fontsize=10,
     )  # fmt: skip
-    panels[-1].set_xlabel("us from the launch; red below: on the critical path")
+    panels[-1].set_xlabel("us from the first instruction; red below: on the critical path")
     save(figure, path)
 
 
