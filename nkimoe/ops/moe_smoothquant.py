@@ -41,11 +41,11 @@ def moe_smoothquant(
         order: "topk_major", row j * T + t; "token_major", row t * k + j.
 
     Returns:
-        (q [k * T, H], scale float32 [k * T]). T may be 0. Products beyond 2**127 count as that.
+        (q [k * T, H], scale float32 [k * T]). T may be 0.
 
     Raises:
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.
-        InputError: before a simulated launch, for NaN or infinite values.
+        InputError: before a simulated launch, for NaN or infinite values, or products beyond 2**127.
     """
     request = RowQuantisation("moe_smoothquant", x, smooth_scale, topk_ids, out, rounding, zero_row, order)
     return quantise_rows.run(request, make_row_plan(request, nl.num_programs(0), kernels.target()))

@@ -20,7 +20,7 @@ from nkimoe.planning.row_quantisation.request import EPS, RNE, RowQuantisation
 
 LEAST = 1e-7  # of amax, with zero_row "eps"
 ADDED = 1e-12  # to every scale, with zero_row "plus"
-MOST = 2.0**127  # of amax: twice as much is no number, and then a finite row of x had no codes
+MOST = 2.0**127  # of amax: of more, the scale in between would be no number. A device checks no values
 
 
 def _fp32(value: float) -> float:

@@ -14,14 +14,16 @@ from nkimoe.planning.tiling import PARTITIONS, SMALL_TILES, Span, ceil_div, span
 
 LEAST_SHARED_COLUMNS = 1024  # below, the start of another instruction costs more than sharing gains
 PARTS = 3  # bf16 numbers that add up to an fp32 number exactly
-SMOOTH_COLUMNS = 1024  # of the smooth rows that are on chip at a time: two PSUM banks
+SMOOTH_COLUMNS = (
+    1536  # of the smooth rows that are on chip at a time: three PSUM banks, twice, leave two for transposes
+)
 SMOOTH_SETS = 3  # pieces of smooth rows on their way: one arrives, one waits, one is multiplied
 VALUE_SETS = (3, 2, 1)  # from best
 SPLIT_COLUMNS = 2048  # of the smooth rows that are cut into parts at a time
 MOST_SELECTIONS = 6  # matmuls a piece, above which gathering costs less
 ROUNDED_COLUMNS = 1024  # at a time, where rounding takes several passes
 ROUNDING_BYTES = 9 * 4 + 1  # of a column then: nine tiles of fp32 and one of codes
-SELECTED_SHARES = (0.48, 0.36)  # of the codes that the Scalar Engine and GpSimd round when smooth rows pass both
+SELECTED_SHARES = (0.55, 0.2)  # of the codes that the Scalar Engine and GpSimd round when smooth rows pass both
 
 
 class SmoothSource(Enum):
@@ -74,7 +76,7 @@ class RowPlan:
     @property
     def ahead(self) -> int:
         """Tiles of rows whose values are computed before the codes of the one before."""
-        return min(self.value_sets - 1, 1)
+        return min(self.value_sets - 1, 2)
 
     def tokens_of(self, core: int) -> list[Span]:
         """The tiles of 128 tokens that `core` processes; cores take turns."""

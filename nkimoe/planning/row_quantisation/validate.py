@@ -9,7 +9,7 @@ from nkimoe.planning.row_quantisation.request import FP8, INT8, ORDERS, RNE, ROU
 from nkimoe.planning.targets import Target
 
 FLOATS = ("bfloat16", "float16", "float32")
-E4M3 = ("float8_e4m3", "float8_e4m3fn")
+E4M3 = ("float8_e4m3fn", "float8_e4m3")  # a target takes "fp8" for the first of them that it has
 MOST_IDS = 1 << 24  # below, ids are exact in fp32, in which they are compared
 
 
