@@ -76,7 +76,7 @@ class OneRow:
         return values
 
 
-class GatheredRows:
+class RowsById:
     """The smooth row of each token's expert, fetched by id."""
 
     def __init__(self, request: RowQuantisation, plan: RowPlan) -> None:
@@ -119,5 +119,5 @@ Source = Callable[[RowQuantisation, RowPlan], SmoothRows]
 UNSELECTED: dict[SmoothSource, Source] = {
     SmoothSource.NONE: NoRows,
     SmoothSource.ONE: OneRow,
-    SmoothSource.GATHERED: GatheredRows,
+    SmoothSource.GATHERED: RowsById,
 }
