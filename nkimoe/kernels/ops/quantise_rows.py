@@ -14,8 +14,9 @@ from nkimoe.kernels.ops.selected_rows import SelectedRows
 from nkimoe.kernels.ops.smooth_rows import UNSELECTED, Choices, Source
 from nkimoe.kernels.stages.gather_tokens import TileRing, leave
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.row_quantisation.plan import RowPlan, SmoothSource
+from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import TOPK_MAJOR, RowQuantisation
+from nkimoe.planning.row_quantisation.tiling import SmoothSource
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 SOURCES: dict[SmoothSource, Source] = {**UNSELECTED, SmoothSource.SELECTED: SelectedRows}
@@ -43,11 +44,15 @@ def run(request: RowQuantisation, plan: RowPlan) -> tuple[Tensor, Tensor]:
 
 
 class _Rows(NamedTuple):
-    """The rows of choice j of a tile of tokens: values without codes yet."""
+    """The rows of choice j of a tile of tokens, without codes yet.
+
+    Attributes:
+        values: fp32; None if whole rows do not fit, whose columns are computed when they are needed.
+    """
 
     tokens: Span
     j: int
-    values: Tensor
+    values: Tensor | None
     scales: RowScales
 
 
@@ -60,10 +65,11 @@ class _Program:
 
     def __init__(self, request: RowQuantisation, plan: RowPlan, codes: Tensor, scales: Tensor) -> None:
         self._request, self._plan, self._codes, self._scales = request, plan, codes, scales
-        self._smooth, self._round = SOURCES[plan.source](request, plan), ROUND[request.rounding]
-        shape = (PARTITIONS, plan.H)
+        self._smooth, self._round = SOURCES[plan.tiling.source](request, plan), ROUND[request.rounding]
+        shape = (PARTITIONS, plan.tiling.window)
         self._x = TileRing(2, shape, request.x.dtype, leave)
         self._coded = TileRing(2, shape, codes.dtype, leave)
+        self._loaded: tuple[tuple[int, int, int], Tensor] | None = None
 
     def rows(self, own: list[Span]) -> Iterator[_Rows]:
         """All choices of all tiles of tokens; each is issued when it is asked for."""
@@ -73,36 +79,47 @@ class _Program:
             self._smooth.choose(choices)
             valid = None if choices is None else choices.valid
             scales = RowScales(self._request, self._plan, tokens.size, valid)
-            x = self._load(tokens, 0)
+            windows = self._plan.windows
             for j in range(self._plan.k):
-                if j and self._plan.expanded:
-                    x = self._load(tokens, j)
-                yield _Rows(tokens, j, self._smooth.times(x, j), scales)
+                values = self._values(tokens, j, windows[0]) if len(windows) == 1 else None
+                yield _Rows(tokens, j, values, scales)
 
     def finish(self, rows: _Rows) -> None:
         """Codes; behind the last choice also the scales of all."""
         tokens, j, values, scales = rows
-        coded = self._coded.take()[: tokens.size]
-        self._round(coded, values, scales.divisor(values, j), self._plan)
-        nisa.dma_copy(dst=self._rows_of(self._codes, tokens, j), src=coded)
+        for columns in self._plan.windows:
+            scales.see(self._values(tokens, j, columns) if values is None else values, j)
+        divisor = scales.divisor(j)
+        for columns in self._plan.windows:
+            current = self._values(tokens, j, columns) if values is None else values
+            coded = self._coded.take()[: tokens.size, : columns.size]
+            self._round(coded, current, divisor, self._plan)
+            nisa.dma_copy(dst=self._codes_of(tokens, j, columns), src=coded)
         if j == self._plan.k - 1:
             nisa.dma_copy(dst=self._scales_of(tokens), src=scales.scales())
 
-    def _load(self, tokens: Span, j: int) -> Tensor:
-        rows = self._x.take()[: tokens.size]
-        x, H = self._request.x, self._plan.H
-        if self._plan.expanded:
-            k = self._plan.k
-            x = x.ap(pattern=[[k * H, tokens.size], [1, H]], offset=(tokens.start * k + j) * H)
-            nisa.dma_copy(dst=rows, src=x)
-        else:
-            nisa.dma_copy(dst=rows, src=x[tokens.slice])
-        return rows
+    def _values(self, tokens: Span, j: int, columns: Span) -> Tensor:
+        return self._smooth.times(self._load(tokens, j, columns), columns, j)
 
-    def _rows_of(self, tensor: Tensor, tokens: Span, j: int) -> Tensor:
-        """The rows of choice j in the order asked for."""
+    def _load(self, tokens: Span, j: int, columns: Span) -> Tensor:
+        """Columns of x, unless they are those loaded last: all choices of a token share a row of [T, H]."""
+        each = self._plan.k if self._plan.expanded else 1
+        own = (tokens.start, j % each, columns.start)
+        if self._loaded is None or self._loaded[0] != own:
+            tile, H = self._x.take()[: tokens.size, : columns.size], self._plan.H
+            offset = (tokens.start * each + j % each) * H + columns.start
+            source = self._request.x.ap(pattern=[[each * H, tokens.size], [1, columns.size]], offset=offset)
+            nisa.dma_copy(dst=tile, src=source)
+            self._loaded = own, tile
+        return self._loaded[1]
+
+    def _codes_of(self, tokens: Span, j: int, columns: Span) -> Tensor:
+        """Columns of the rows of choice j, in the order asked for."""
         (step, next_choice), H = self._steps(), self._plan.H
-        return tensor.ap(pattern=[[step * H, tokens.size], [1, H]], offset=(tokens.start * step + j * next_choice) * H)
+        return self._codes.ap(
+            pattern=[[step * H, tokens.size], [1, columns.size]],
+            offset=(tokens.start * step + j * next_choice) * H + columns.start,
+        )
 
     def _scales_of(self, tokens: Span) -> Tensor:
         step, next_choice = self._steps()

@@ -15,8 +15,9 @@ import nki.language as nl
 
 from nkimoe.kernels.ops.fp32_halves import halves
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.row_quantisation.plan import ROUNDED_COLUMNS, RowPlan
+from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import AWAY, RNE, TRUNC
+from nkimoe.planning.row_quantisation.tiling import ROUNDED_COLUMNS
 from nkimoe.planning.tiling import spans
 
 
@@ -37,7 +38,7 @@ Rounding = Callable[[Tensor, Tensor, Divisor, RowPlan], None]
 
 def to_nearest_even(dst: Tensor, values: Tensor, divisor: Divisor, plan: RowPlan) -> None:
     """Three engines write a share of the columns each."""
-    scalar, gpsimd, vector = plan.scalar_columns, plan.gpsimd_columns, plan.vector_columns
+    scalar, gpsimd, vector = plan.shares(values.shape[1])
     factor = divisor.factor
     nisa.activation(dst=dst[:, scalar.slice], op=nl.copy, data=values[:, scalar.slice], scale=factor)
     if gpsimd.size:
@@ -52,7 +53,7 @@ def to_nearest_even(dst: Tensor, values: Tensor, divisor: Divisor, plan: RowPlan
 
 def toward_zero(dst: Tensor, values: Tensor, divisor: Divisor, plan: RowPlan) -> None:
     """Without the fraction."""
-    for columns in spans(plan.H, ROUNDED_COLUMNS):
+    for columns in spans(values.shape[1], ROUNDED_COLUMNS):
         sign, magnitude, nearest = _divided(values[:, columns.slice], divisor, plan.largest)
         beyond = _like(magnitude)
         nisa.tensor_tensor(dst=beyond, data1=nearest, data2=magnitude, op=nl.greater)
@@ -62,7 +63,7 @@ def toward_zero(dst: Tensor, values: Tensor, divisor: Divisor, plan: RowPlan) ->
 
 def half_away(dst: Tensor, values: Tensor, divisor: Divisor, plan: RowPlan) -> None:
     """To the nearest, ties away from zero."""
-    for columns in spans(plan.H, ROUNDED_COLUMNS):
+    for columns in spans(values.shape[1], ROUNDED_COLUMNS):
         sign, magnitude, nearest = _divided(values[:, columns.slice], divisor, plan.largest)
         down = _like(magnitude)
         nisa.scalar_tensor_tensor(  # a tie that went down to the even number

@@ -43,16 +43,25 @@ class RowScales:
         self._least = LEAST if request.zero_row == EPS else 0.0
         self._added = ADDED if request.zero_row != EPS else 0.0
         self._amax, self._valid = _column(n, plan.k), valid
+        self._seen: set[int] = set()
 
-    def divisor(self, values: Tensor, j: int) -> Divisor:
-        """What codes of values [tokens, H] of choice j are made with; keeps their maximum."""
-        n, H = values.shape
+    def see(self, values: Tensor, j: int) -> None:
+        """Keep the largest magnitude of values [tokens, columns] of choice j, and of those seen before."""
+        n, columns = values.shape
         amax = self._amax[:, j : j + 1]
+        found = _column(n, 1) if j in self._seen else amax
         unused = nl.ndarray((n, 1), dtype=nl.bfloat16, buffer=nl.sbuf)
         nisa.tensor_scalar_reduce(
-            dst=unused.ap(pattern=[[1, n], [0, H]]), data=values, op0=nl.abs, operand0=None,
-            reduce_op=nl.maximum, reduce_res=amax,
+            dst=unused.ap(pattern=[[1, n], [0, columns]]), data=values, op0=nl.abs, operand0=None,
+            reduce_op=nl.maximum, reduce_res=found,
         )  # fmt: skip
+        if j in self._seen:
+            nisa.tensor_tensor(dst=amax, data1=amax, data2=found, op=nl.maximum)
+        self._seen.add(j)
+
+    def divisor(self, j: int) -> Divisor:
+        """What codes of choice j are made with; all of its values were seen."""
+        amax = self._amax[:, j : j + 1]
         factor = self._factor(amax, j) if self._divides else exact_factor(self._limited(amax), self._largest)
         return Divisor(factor, self._scales(slice(j, j + 1)) if self._needs_scale else None)
 

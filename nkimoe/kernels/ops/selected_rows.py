@@ -13,8 +13,9 @@ import nki.language as nl
 from nkimoe.kernels.ops.smooth_rows import Choices, multiply, values_ring
 from nkimoe.kernels.stages.gather_tokens import TileRing, leave
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.row_quantisation.plan import PARTS, SMOOTH_COLUMNS, SMOOTH_SETS, SPLIT_COLUMNS, RowPlan
+from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import RowQuantisation
+from nkimoe.planning.row_quantisation.tiling import PARTS, SMOOTH_COLUMNS, SMOOTH_SETS, SPLIT_COLUMNS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 UPPER_HALF = 0xFFFF0000  # of an fp32 number: what bf16 keeps
@@ -42,12 +43,13 @@ class SelectedRows:
         n, k = choices.numbers.shape
         self._chosen = [self._ones(choices.numbers[:, j : j + 1], n) for j in range(k)]
 
-    def times(self, rows: Tensor, j: int) -> Tensor:
-        n, H = rows.shape
-        values = self._values.take()[:n]
-        for piece in spans(H, SMOOTH_COLUMNS):
+    def times(self, rows: Tensor, columns: Span, j: int) -> Tensor:
+        n = rows.shape[0]
+        values = self._values.take()[:n, : columns.size]
+        for piece in spans(columns.size, SMOOTH_COLUMNS):
             smooth = self._pieces.take()[:n, : piece.size]
-            nisa.tensor_copy(dst=smooth, src=self._select(n, piece, j), engine=nisa.engine.scalar)
+            picked = self._select(n, Span(columns.start + piece.start, piece.size), j)
+            nisa.tensor_copy(dst=smooth, src=picked, engine=nisa.engine.scalar)
             multiply(values[:, piece.slice], rows[:, piece.slice], smooth)
         return values
 

@@ -10,8 +10,9 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear, leave
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.row_quantisation.plan import SMOOTH_COLUMNS, SMOOTH_SETS, RowPlan, SmoothSource
+from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import RowQuantisation
+from nkimoe.planning.row_quantisation.tiling import SMOOTH_COLUMNS, SMOOTH_SETS, SmoothSource
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
@@ -43,8 +44,9 @@ class SmoothRows(Protocol):
         """Take the choices of the next tile of tokens."""
         ...
 
-    def times(self, rows: Tensor, j: int) -> Tensor:
-        """rows [tokens, H] times the smooth rows of choice j, in fp32; the rows themselves where there are none."""
+    def times(self, rows: Tensor, columns: Span, j: int) -> Tensor:
+        """Some columns of rows times those of the smooth rows of choice j, in fp32; the rows themselves where there are
+        no smooth rows."""
         ...
 
 
@@ -55,24 +57,29 @@ class NoRows:
 
     def choose(self, choices: Choices | None) -> None: ...
 
-    def times(self, rows: Tensor, j: int) -> Tensor:
+    def times(self, rows: Tensor, columns: Span, j: int) -> Tensor:
         return rows
 
 
 class OneRow:
-    """One smooth row, on all partitions."""
+    """One smooth row, on all partitions; of rows that do not fit, the columns at hand."""
 
     def __init__(self, request: RowQuantisation, plan: RowPlan) -> None:
-        self._row = nl.ndarray((PARTITIONS, plan.H), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.dma_copy(dst=self._row, src=request.smooth_scale.ap(pattern=[[0, PARTITIONS], [1, plan.H]]))
-        self._values = values_ring(plan)
+        self._smooth = request.smooth_scale
+        self._row = nl.ndarray((PARTITIONS, plan.tiling.window), dtype=nl.float32, buffer=nl.sbuf)
+        self._values, self._loaded = values_ring(plan), Span(0, 0)
 
     def choose(self, choices: Choices | None) -> None: ...
 
-    def times(self, rows: Tensor, j: int) -> Tensor:
-        values = self._values.take()[: rows.shape[0]]
-        for piece in spans(rows.shape[1], SMOOTH_COLUMNS):
-            multiply(values[:, piece.slice], rows[:, piece.slice], self._row[: rows.shape[0], piece.slice])
+    def times(self, rows: Tensor, columns: Span, j: int) -> Tensor:
+        if columns != self._loaded:
+            source = self._smooth.ap(pattern=[[0, PARTITIONS], [1, columns.size]], offset=columns.start)
+            nisa.dma_copy(dst=self._row[:, : columns.size], src=source)
+            self._loaded = columns
+        n = rows.shape[0]
+        values = self._values.take()[:n, : columns.size]
+        for piece in spans(columns.size, SMOOTH_COLUMNS):
+            multiply(values[:, piece.slice], rows[:, piece.slice], self._row[:n, piece.slice])
         return values
 
 
@@ -88,15 +95,15 @@ class RowsById:
     def choose(self, choices: Choices | None) -> None:
         self._choices = choices
 
-    def times(self, rows: Tensor, j: int) -> Tensor:
+    def times(self, rows: Tensor, columns: Span, j: int) -> Tensor:
         assert self._choices is not None, "chosen before it multiplies"
-        n, H = rows.shape
-        values = self._values.take()[:n]
-        for piece in spans(H, SMOOTH_COLUMNS):
+        n, H = rows.shape[0], self._smooth.shape[1]
+        values = self._values.take()[:n, : columns.size]
+        for piece in spans(columns.size, SMOOTH_COLUMNS):
             smooth = self._pieces.take()[:n, : piece.size]
             source = self._smooth.ap(
                 pattern=[[H, n], [1, piece.size]],
-                offset=piece.start,
+                offset=columns.start + piece.start,
                 vector_offset=self._choices.ids[:, j : j + 1],
                 indirect_dim=0,
             )
@@ -107,7 +114,7 @@ class RowsById:
 
 def values_ring(plan: RowPlan) -> TileRing:
     """Tiles for products."""
-    return TileRing(plan.value_sets, (PARTITIONS, plan.H), nl.float32, leave)
+    return TileRing(plan.tiling.value_sets, (PARTITIONS, plan.tiling.window), nl.float32, leave)
 
 
 def multiply(dst: Tensor, rows: Tensor, smooth: Tensor) -> None:

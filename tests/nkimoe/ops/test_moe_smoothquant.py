@@ -1,6 +1,7 @@
 """`moe_smoothquant` gives the codes and scales of NumPy: the peer's shapes, cases by hand, and what must not matter."""
 
 import ml_dtypes
+import nki
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -72,6 +73,15 @@ def test_sizes_that_change_where_smooth_rows_come_from(T, H, E, k):
     x, smooth, ids = layer(T, H, E, k)
     ids[0, 0], ids[-1, -1] = -1, E
     assert_equal_codes(moe_smoothquant[2](x, smooth, ids), moe_smoothquant_reference(x, smooth, ids))
+
+
+@pytest.mark.parametrize("rounding", ["rne", "trunc"])
+@pytest.mark.parametrize(("H", "E"), [(20000, 4), (40001, 8)])
+def test_rows_that_do_not_fit_go_in_windows_of_columns(H, E, rounding):
+    x, smooth, ids = layer(5, H, E, k=2, dtype="float32")
+    x[1], x[2, -1], ids[3, 0] = 0, 7, -1
+    found = Simulator("trn2", 2).run(moe_smoothquant, x, smooth, ids, rounding=rounding).outputs
+    assert_equal_codes(found, moe_smoothquant_reference(x, smooth, ids, rounding=rounding))
 
 
 def test_more_experts_than_pairs_and_an_expert_twice():
@@ -200,3 +210,21 @@ def test_codes_stay_within_127_in_either_direction():
 
 def test_late_transfers_change_nothing():
     assert not Simulator("trn2", 2).compare_dma_orders(moe_smoothquant, *layer(300, 90)).findings
+
+
+@nki.jit
+def unchecked(x, smooth_scale, topk_ids):
+    """Inside another kernel, as on a device: no host sees the values."""
+    return moe_smoothquant(x, smooth_scale, topk_ids)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_value_that_is_no_number_stays_in_its_row(bad):
+    x, smooth, ids = layer(6, 30, k=1)
+    q, scale = moe_smoothquant(x, smooth, ids)
+    x[2, 5] = bad
+    other_q, other_scale = unchecked(x, smooth, ids)
+    rest = np.arange(6) != 2
+    np.testing.assert_array_equal(other_q[rest], q[rest])
+    np.testing.assert_array_equal(other_scale[rest], scale[rest])
+    assert other_q[2, 5] == (0 if np.isnan(bad) else 127)

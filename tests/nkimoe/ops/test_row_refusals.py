@@ -34,7 +34,6 @@ IDS = np.zeros((4, 2), np.int32)
         ({"rounding": "trunc", "out": "fp8"}, "rounding", "is rne for fp8 codes; got trunc"),
         ({"zero_row": "nan"}, "zero_row", "is one of eps, plus; got 'nan'"),
         ({"order": "expert_major"}, "order", "is one of topk_major, token_major"),
-        ({"x": np.ones((4, 60000), np.float32), "smooth_scale": np.ones((3, 60000), np.float32)}, "x", "fit into SBUF"),
     ],
 )
 def test_a_bad_request_is_named(changed, argument, rule):

@@ -14,7 +14,18 @@ from nkimoe.reference.row_quantisation import quantize_int8_reference, smoothqua
 
 from .row_cases import DTYPES, assert_equal_codes, layer
 
-SHAPES = [(99, 13), (17, 16), (1, 100), (80, 127), (171, 676), (300, 1025), (9, 4096), (3, 7168), (1, 16384)]
+SHAPES = [
+    (99, 13),
+    (17, 16),
+    (1, 100),
+    (80, 127),
+    (171, 676),
+    (300, 1025),
+    (9, 4096),
+    (3, 7168),
+    (1, 16384),
+    (2, 50001),
+]
 
 
 @pytest.mark.parametrize("cores", [1, 2])
