@@ -208,8 +208,9 @@ def test_codes_stay_within_127_in_either_direction():
         assert np.abs(q.astype(np.int32)).max() == 127
 
 
-def test_late_transfers_change_nothing():
-    assert not Simulator("trn2", 2).compare_dma_orders(moe_smoothquant, *layer(300, 90)).findings
+@pytest.mark.parametrize(("T", "H", "E"), [(300, 90, 32), (300, 90, 300), (3, 20000, 4)], ids=str)
+def test_late_transfers_change_nothing(T, H, E):
+    assert not Simulator("trn2", 2).compare_dma_orders(moe_smoothquant, *layer(T, H, E, k=3)).findings
 
 
 @nki.jit
