@@ -1,10 +1,21 @@
-"""Operations around the experts as functions: NumPy or torch in, the same out, one launch each.
+"""Operations around the experts, under the field's names: NumPy or torch in, the same out, one launch each.
 
 Each checks what it is given, by shapes and by values where these lie on the host, before anything runs; then a kernel
-does the work: simulated, or on a Neuron device.
+does the work: simulated, or on a Neuron device. Launch as `operation[2](...)` for both cores of a logical NeuronCore,
+or as `operation(...)` for one.
 """
 
+from nkimoe.ops.moe_smoothquant import moe_smoothquant
 from nkimoe.ops.moe_sorting import moe_sorting
+from nkimoe.ops.quantize_int8 import quantize_per_channel_int8, quantize_per_token_int8
+from nkimoe.ops.smoothquant import smoothquant
 from nkimoe.ops.topk_softmax import topk_softmax
 
-__all__ = ["moe_sorting", "topk_softmax"]
+__all__ = [
+    "moe_smoothquant",
+    "moe_sorting",
+    "quantize_per_channel_int8",
+    "quantize_per_token_int8",
+    "smoothquant",
+    "topk_softmax",
+]

@@ -9,7 +9,8 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import require
-from nkimoe.ops.routing_tensors import check_cores, dtype_of, is_torch, like, shape_of, values_of
+from nkimoe.ops.launch import OnCores
+from nkimoe.ops.routing_tensors import dtype_of, is_torch, like, shape_of, values_of
 from nkimoe.routing import SortedTokens, SortingRule, on_device
 from nkimoe.routing import moe_sorting as moe_sorting_on_host
 from nkimoe.routing.sorting_rule import is_count
@@ -17,7 +18,9 @@ from nkimoe.routing.sorting_rule import is_count
 INTEGERS = ("int32", "int64")
 
 
+@OnCores
 def moe_sorting(
+    cores: int,
     topk_ids: Any,
     topk_weights: Any,
     n_experts: int,
@@ -26,9 +29,10 @@ def moe_sorting(
     local_experts: Sequence[int] | Array | None = None,
     local_tokens: Any = None,
     packed: bool = True,
-    cores: int = 1,
 ) -> SortedTokens:
     """Each expert's tokens, ascending, filled up to blocks; experts ascend, and one without tokens has no block.
+
+    Two cores share the tokens.
 
     Args:
         topk_ids: [T, K] int32 or int64, NumPy or torch, K up to E; T may be 0. Ids outside 0..E-1 are skipped; an id
@@ -41,7 +45,6 @@ def moe_sorting(
         local_tokens: how many of the first tokens are real, an int or int32 [1]; the others are skipped, and pads
             hold this number. A tensor is read by the kernel when it runs. None: T.
         packed: rows hold choice << 24 | token, pads K << 24 | T, so T is below 2**24 and K below 2**7; False: token, T.
-        cores: 1 or 2, which share the tokens.
 
     Returns:
         `nkimoe.routing.SortedTokens`, NumPy or torch as topk_ids: N * B rows, N = ceil((T * K + E * B - K) / B), which
@@ -55,7 +58,6 @@ def moe_sorting(
     rule = SortingRule(n_experts, block_size, _experts(local_experts, n_experts), tokens.on_host, packed)
     rule.check(shape)
     _check(topk_ids, topk_weights)
-    check_cores(cores)
     options = (int(n_experts), int(block_size))
     if not shape[0]:  # a tensor on chip has a row or more
         empty = np.zeros(shape, np.int32)

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.errors import RequestError, require
-from nkimoe.routing.sorting_rule import is_count
+from nkimoe.errors import RequestError
 from nkimoe.weights.host_array import host_array
 
 
@@ -52,8 +51,3 @@ def with_stride(rows: Any, stride: int) -> Any:
     part = room[:, : rows.shape[1]]
     part[:] = rows
     return part
-
-
-def check_cores(cores: Any) -> None:
-    """Raises RequestError unless it is a number of cores that share HBM."""
-    require(is_count(cores) and cores in (1, 2), "cores", "is 1 or 2", cores, "Pass how many cores share the work.")

@@ -8,17 +8,21 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, require
-from nkimoe.ops.routing_tensors import check_cores, dtype_of, like, shape_of, values_of, with_stride
+from nkimoe.ops.launch import OnCores
+from nkimoe.ops.routing_tensors import dtype_of, like, shape_of, values_of, with_stride
 from nkimoe.routing import RoutingRule, on_device
 from nkimoe.routing.on_device.largest import MASKED
 from nkimoe.routing.on_device.router import FLOATS, MOST_EXPERTS
 from nkimoe.routing.sorting_rule import is_count
 
 
+@OnCores
 def topk_softmax(
-    logits: Any, top_k: int, *, renormalize: bool = False, out_stride: int | None = None, cores: int = 1
+    cores: int, logits: Any, top_k: int, *, renormalize: bool = False, out_stride: int | None = None
 ) -> tuple[Any, Any]:
     """Softmax over all experts in fp32, then each token's `top_k` largest, descending; equal ones by ascending id.
+
+    Two cores take turns at tiles of 128 tokens.
 
     Args:
         logits: [T, E] float32, bfloat16 or float16, NumPy or torch, rows with any stride; T may be 0, E is up to 4096.
@@ -26,7 +30,6 @@ def topk_softmax(
         top_k: K, 1 to E.
         renormalize: divide each row of weights by its sum.
         out_stride: elements from one row of a result to the next, K or more; what lies between is 0. None: K.
-        cores: 1 or 2, which take turns at tiles of 128 tokens.
 
     Returns:
         (weights float32 [T, K], ids int32 [T, K]), NumPy or torch as the logits.
@@ -37,7 +40,6 @@ def topk_softmax(
     """
     n_tokens = _check(logits, top_k, out_stride)
     require(isinstance(renormalize, bool), "renormalize", "is True or False", renormalize, "Pass one of them.")
-    check_cores(cores)
     values = values_of("logits", logits)
     if values is not None:
         _check_rows(values)

@@ -157,6 +157,9 @@ class Arguments:
                 f"{tensor!r}",
                 "dma_copy the result to a shared_hbm tensor and return it.",
             )
+        if 0 in tensor.shape:  # nothing to read, and nothing that had to be written
+            empty = np.empty(tensor.shape, tensor.dtype.numpy)
+            return numpy_to_torch(empty) if self._from_torch else empty
         region = resolve(tensor)
         missing = first_unwritten(region)
         if missing is not None:

@@ -31,8 +31,8 @@ def distinct_logits(n_tokens, n_experts, dtype):
     return (steps * (10 / max(1, n_experts)) - 5).astype(dtype)
 
 
-def check(logits, top_k, renormalize=False, tolerance=2e-6, **options):
-    weights, ids = topk_softmax(logits, top_k, renormalize=renormalize, **options)
+def check(logits, top_k, renormalize=False, tolerance=2e-6, cores=1, **options):
+    weights, ids = topk_softmax[cores](logits, top_k, renormalize=renormalize, **options)
     expected_weights, expected_ids = topk_softmax_reference(logits, top_k, renormalize)
     assert (weights.dtype, ids.dtype) == (np.float32, np.int32)
     np.testing.assert_array_equal(ids, expected_ids)
@@ -149,13 +149,17 @@ def test_torch_in_gives_torch_out(dtype):
         (np.zeros((2, 4), np.float32), {"top_k": True}, "got True"),
         (np.zeros((2, 4), np.float32), {"out_stride": 1}, "out_stride: is top_k = 2 or more; got 1"),
         (np.zeros((2, 4), np.float32), {"renormalize": None}, "renormalize: is True or False; got None"),
-        (np.zeros((2, 4), np.float32), {"cores": 3}, "cores: is 1 or 2; got 3"),
-        (np.zeros((2, 4), np.float32), {"cores": True}, "cores: is 1 or 2; got True"),
     ],
 )
 def test_what_cannot_be_routed_is_refused_by_name(logits, options, message):
     with pytest.raises(RequestError, match=message):
         topk_softmax(logits, **{"top_k": 2, **options})
+
+
+@pytest.mark.parametrize("cores", [0, 3, True, 1.0, None])
+def test_a_number_of_cores_that_no_launch_has_is_refused(cores):
+    with pytest.raises(RequestError, match="cores: is 1 or 2; got"):
+        topk_softmax[cores]
 
 
 @pytest.mark.parametrize("dtype", TOLERANCE)

@@ -151,3 +151,12 @@ def test_keyword_arguments_and_defaults_reach_the_kernel():
     assert (a.sum(), rest[0].sum(), flag, more) == (2, 0, True, ["other"])
     with pytest.raises(TypeError, match="missing a required argument"):
         kernel()
+
+
+def test_a_returned_view_without_elements_is_an_empty_array():
+    @nki.jit
+    def nothing(x):
+        return nl.ndarray((4, 5), dtype=nl.int8, buffer=nl.shared_hbm)[0:0]
+
+    result = nothing(np.zeros((2, 2), np.float32))
+    assert (result.shape, result.dtype) == ((0, 5), np.int8)

@@ -1,0 +1,36 @@
+"""largest / amax, rounded as a division rounds it.
+
+Codes of values that lie exactly between two are decided by the last bit of the factor, and rows of bf16 have many such
+values: half of the maximum is one of them.
+"""
+
+from __future__ import annotations
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.ops.fp32_halves import halves
+from nkimoe.kernels.tensor import Operator, Tensor
+
+
+def exact_factor(amax: Tensor, largest: float) -> Tensor:
+    """fp32 [tokens, 1] from amax, a positive number of fp32: a first quotient, and what is left after it."""
+    reciprocal, first, rest = (_like(amax) for _ in range(3))
+    nisa.reciprocal(dst=reciprocal, data=amax)
+    nisa.tensor_scalar(dst=first, data=reciprocal, op0=nl.multiply, operand0=largest)
+    nisa.memset(dst=rest, value=largest)
+    for a in halves(amax):
+        for b in halves(first):
+            rest = _combined(rest, _combined(a, b, nl.multiply), nl.subtract)
+    return _combined(first, _combined(rest, reciprocal, nl.multiply), nl.add)
+
+
+def _combined(a: Tensor, b: Tensor, op: Operator) -> Tensor:
+    result = _like(a)
+    nisa.tensor_tensor(dst=result, data1=a, data2=b, op=op)
+    return result
+
+
+def _like(tile: Tensor) -> Tensor:
+    result: Tensor = nl.ndarray(tuple(tile.shape), dtype=nl.float32, buffer=nl.sbuf)
+    return result

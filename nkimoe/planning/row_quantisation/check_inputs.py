@@ -1,0 +1,40 @@
+"""Checks of input values of quantisations of rows on the host, before anything runs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from nkimoe.arrays import Array
+from nkimoe.errors import InputError
+from nkimoe.planning.row_quantisation.validate import FLOATS
+
+TENSORS = ("x", "w", "smooth_scale")
+MOST = 2.0**127  # of a product: twice as much is no fp32 number
+
+
+def check_row_inputs(**arguments: Any) -> None:
+    """Check values; tensors are NumPy arrays. Ids of no expert pass: their pair is skipped.
+
+    Raises:
+        InputError: NaN or infinite values, or values whose products may be.
+    """
+    largest = {name: _largest(name, arguments[name]) for name in TENSORS if _is_of_floats(arguments.get(name))}
+    product = largest.get("x", 0.0) * largest.get("smooth_scale", 0.0)
+    if product > MOST:
+        raise InputError("smooth_scale", "gives products with x up to 2**127", f"{product:g}", "Scale it down.")
+
+
+def _is_of_floats(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and str(values.dtype) in FLOATS
+
+
+def _largest(name: str, values: Array) -> float:
+    """The largest magnitude of a tensor, 0 of none."""
+    finite = np.isfinite(values)
+    if not finite.all():
+        place = tuple(int(i) for i in np.argwhere(~finite)[0])
+        count = int(finite.size - np.count_nonzero(finite))
+        raise InputError(name, "is finite", f"{values[place]} at {place}", f"Clean the {count} bad elements.")
+    return float(np.abs(values).max(initial=0))
