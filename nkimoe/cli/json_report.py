@@ -10,7 +10,9 @@ from typing import Any
 
 from nkimoe import TOOLCHAIN
 from nkimoe.cli.experiment import Result
+from nkimoe.cli.layer_data import SEED
 from nkisim.report.files import replacing
+from nkisim.report.origin import made_by
 
 SCHEMA_VERSION = 1
 
@@ -25,6 +27,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
     error, theirs = result.distance, result.distance_to_theirs
     return {
         "schema_version": SCHEMA_VERSION,
+        "made_by": made_by(SEED),
         "toolchain": TOOLCHAIN,
         "target": setup.target,
         "lnc": setup.lnc,

@@ -16,6 +16,7 @@ from nkisim.execution.kernel import Kernel
 from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_environment
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, replacing
+from nkisim.report.origin import made_by
 from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.text import describe, describe_changes, describe_sensitivity
 from nkisim.simulator import Run, Simulator
@@ -144,6 +145,7 @@ def _write_json(path: Path, options: dict[str, Any], done: Run, changes: dict[st
     timeline = done.profile.prediction.timeline
     document = {
         "schema_version": SCHEMA_VERSION,
+        "made_by": made_by(options["seed"]),
         "kernel": options["kernel"],
         "target": timeline.machine.name,
         "lnc": timeline.cores,

@@ -13,7 +13,7 @@ from nkisim.machine.probes import PROBES
 FILE = Path(__file__).resolve().parents[1] / "support" / "timed_kernels.py"
 KERNEL = f"{FILE}:every_engine"
 INPUTS = ("--input", "x=128x128", "--input", "w=128x128", "--target", "trn2")
-KEYS = {"schema_version", "kernel", "target", "lnc", "predicted", "what_if_us", "findings", "wall_s"}
+KEYS = {"schema_version", "made_by", "kernel", "target", "lnc", "predicted", "what_if_us", "findings", "wall_s"}
 
 
 def nkisim(*arguments):
