@@ -15,6 +15,7 @@ from support.gradients import check_backward
 from support.inputs import build_inputs
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
+from support.quantised_rows import check_quantised_rows
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
@@ -75,6 +76,7 @@ def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
     for check_one in (
         check_routing,
+        check_quantised_rows,
         *(partial(check_forward, case) for case in CASES),
         *(partial(check_backward, case) for case in BACKWARD),
     ):

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.row_cases import assert_equal_codes, layer
 
 from nkimoe.ops import moe_smoothquant
 from nkimoe.reference.row_quantisation import moe_smoothquant_reference
 from nkisim import Simulator
-
-from .row_cases import assert_equal_codes, layer
 
 SMOKE = [
     (99, 13), (17, 16), (1, 100), (4, 128), (80, 127), (22, 255, 256), (7, 599), (19, 512), (33, 313, 1000), (11, 510),

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.row_cases import DTYPES, assert_equal_codes, layer
 
 from nkimoe.ops import moe_smoothquant, quantize_per_channel_int8, quantize_per_token_int8, smoothquant
 from nkimoe.reference.row_quantisation import quantize_int8_reference, smoothquant_reference
-
-from .row_cases import DTYPES, assert_equal_codes, layer
 
 SHAPES = [
     (99, 13),
