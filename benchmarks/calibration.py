@@ -37,6 +37,8 @@ def main(
 ) -> None:  # fmt: skip
     from calibrate import launch_fit, pages, pricing, summary
 
+    from nkisim.report.files import write_whole
+
     if folder is None:
         folder = _traced(trace_to, only, nkilib, match, largest)
         if trace_to is not None:
@@ -49,9 +51,9 @@ def main(
     if checks:
         click.echo(summary.checks(rows))
     if json_file is not None:
-        json_file.write_text(json.dumps([row.as_dict() for row in rows], indent=1) + "\n", encoding="utf-8")
+        write_whole(json_file, json.dumps([row.as_dict() for row in rows], indent=1) + "\n")
     if page is not None:
-        page.write_text(pages.page(page.read_text(encoding="utf-8"), rows), encoding="utf-8")
+        write_whole(page, pages.page(page.read_text(encoding="utf-8"), rows))
 
 
 def _traced(folder: Path | None, groups: tuple[str, ...], nkilib: Path | None, match: str, largest: float) -> Path:

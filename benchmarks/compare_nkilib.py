@@ -12,12 +12,9 @@ The file named by --json is written whenever a row is done.
 from __future__ import annotations
 
 import json
-import os
-import shlex
 import sys
 import warnings
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +35,8 @@ from shapes import LayerShape
 
 from nkimoe.reference.roofline import layer_work, roofline
 from nkimoe.reference.tolerance import distance
-from nkisim.timing import CLOCK
+from nkisim.report.files import write_whole
+from nkisim.report.origin import made_by
 
 SCHEMA_VERSION = 3
 CORES = 2
@@ -73,7 +71,7 @@ def main(
         report = _report(_checkout(nkilib), wanted, tokens, not no_numbers, json_file)
     show(report, Console(width=None if sys.stdout.isatty() else 180))
     if page is not None:
-        page.write_text(renewed(page.read_text(encoding="utf-8"), page_lines(report)), encoding="utf-8")
+        write_whole(page, renewed(page.read_text(encoding="utf-8"), page_lines(report)))
     if json_file is not None:
         click.echo(f"wrote {json_file}")
 
@@ -92,23 +90,13 @@ def _report(
 ) -> dict[str, Any]:  # fmt: skip
     """All rows, each written as it is done."""
     rows: list[dict[str, Any]] = []
-    report = {
-        "schema_version": SCHEMA_VERSION, "nkimoe": version("nkimoe"), "clock": CLOCK, "command": shlex.join(sys.argv),
-        "cores": CORES, "rows": rows,
-    }  # fmt: skip
+    report = {"schema_version": SCHEMA_VERSION, **made_by(), "cores": CORES, "rows": rows}
     for number, (shape, case) in enumerate(wanted, 1):
         click.echo(f"{number} of {len(wanted)}: {shape.name} {case.name}", err=True)
         rows.append(compare(case, shape, tokens, library, with_numbers))
         if json_file is not None:
-            write(report, json_file)
+            write_whole(json_file, json.dumps(report, indent=2) + "\n")
     return report
-
-
-def write(report: dict[str, Any], file: Path) -> None:
-    """Whole or not at all: what was there stays if the program is stopped."""
-    unfinished = file.with_name(file.name + ".unfinished")
-    unfinished.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
 
 
 def compare(

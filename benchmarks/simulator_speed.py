@@ -11,9 +11,7 @@ Every number is wall time, or processor time where it says CPU, on the computer 
 from __future__ import annotations
 
 import json
-import os
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -105,15 +103,9 @@ def all_correct(report: dict[str, Any]) -> bool:
 
 def write_json(file: Path, report: dict[str, Any]) -> None:
     """Write all of it or nothing."""
-    handle, temporary = tempfile.mkstemp(dir=file.resolve().parent, prefix=file.name, suffix=".tmp")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as stream:
-            json.dump(report, stream, indent=2)
-            stream.write("\n")
-        os.replace(temporary, file)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    from nkisim.report.files import write_whole
+
+    write_whole(file, json.dumps(report, indent=2) + "\n")
 
 
 def say(text: str) -> None:

@@ -17,6 +17,7 @@ import nkisim
 from calibrate.cases import Case, Work
 from calibrate.launches import NONE
 from calibrate.tape import Tape
+from nkisim.report.files import replacing
 
 SUFFIX = ".trace"
 _AFTER_TRACING = ("timing", "machine", "report", "lint")  # packages of nkisim no event depends on
@@ -63,9 +64,8 @@ def save(folder: Path, trace: Trace) -> None:
     """Write it, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     path = path_of(folder, trace.case)
-    unfinished = path.with_suffix(".unfinished")
-    unfinished.write_bytes(zlib.compress(pickle.dumps((trace.version, trace)), 1))
-    unfinished.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_bytes(zlib.compress(pickle.dumps((trace.version, trace)), 1))
 
 
 def load(path: Path) -> Trace:

@@ -11,7 +11,7 @@ from typing import Any
 from nkimoe import TOOLCHAIN
 from nkimoe.cli.experiment import Result
 from nkimoe.cli.layer_data import SEED
-from nkisim.report.files import replacing
+from nkisim.report.files import write_whole
 from nkisim.report.origin import made_by
 
 SCHEMA_VERSION = 1
@@ -64,5 +64,4 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
 
 def write_json(path: Path, document: dict[str, Any]) -> None:
     """Write under a temporary name, then rename: a killed run leaves no half file. Links stay links."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+    write_whole(path, json.dumps(document, indent=2) + "\n")

@@ -10,10 +10,11 @@ import numpy as np
 from nkimoe.arrays import Array
 from nkimoe.errors import require
 from nkimoe.ops.launch import OnCores
-from nkimoe.ops.routing_tensors import dtype_of, is_torch, like, shape_of, values_of
+from nkimoe.ops.routing_tensors import dtype_of, like, shape_of, values_of
 from nkimoe.routing import SortedTokens, SortingRule, on_device
 from nkimoe.routing import moe_sorting as moe_sorting_on_host
 from nkimoe.routing.sorting_rule import is_count
+from nkimoe.weights.host_array import is_torch
 
 INTEGERS = ("int32", "int64")
 

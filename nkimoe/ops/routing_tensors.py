@@ -8,12 +8,7 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
-from nkimoe.weights.host_array import host_array
-
-
-def is_torch(value: Any) -> bool:
-    """Whether it is a torch tensor."""
-    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+from nkimoe.weights.host_array import host_array, is_torch
 
 
 def shape_of(name: str, value: Any) -> tuple[int, ...]:

@@ -13,6 +13,11 @@ from nkimoe.errors import RequestError
 _CARRIERS = {1: "uint8", 2: "int16"}
 
 
+def is_torch(value: Any) -> bool:
+    """Whether it is a torch tensor, without importing torch."""
+    return type(value).__module__.split(".")[0] == "torch" and hasattr(value, "detach")
+
+
 def host_array(name: str, value: Any) -> Array:
     """A NumPy array, or a torch CPU tensor of any dtype, as a NumPy array with ml_dtypes where NumPy has no type.
 
@@ -21,7 +26,7 @@ def host_array(name: str, value: Any) -> Array:
     """
     if isinstance(value, np.ndarray):
         return value
-    if type(value).__module__.split(".")[0] != "torch" or not hasattr(value, "detach"):
+    if not is_torch(value):
         raise RequestError(name, "is a NumPy array or a torch CPU tensor", type(value).__name__, "Convert it.")
     dtype = str(value.dtype).removeprefix("torch.")
     if not hasattr(ml_dtypes, dtype):

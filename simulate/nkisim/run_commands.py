@@ -15,7 +15,7 @@ from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
 from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_environment
 from nkisim.named_objects import load_named
-from nkisim.report.files import check_writable, replacing
+from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
 from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.text import describe, describe_changes, describe_sensitivity
@@ -156,7 +156,6 @@ def _write_json(path: Path, options: dict[str, Any], done: Run, changes: dict[st
     }
 
     def write(target: Path) -> None:
-        with replacing(target) as temporary:
-            temporary.write_text(json.dumps(document, indent=2) + "\n", encoding="utf-8")
+        write_whole(target, json.dumps(document, indent=2) + "\n")
 
     _write(path, write)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -26,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 from fingerprints.calls import Call, calls  # noqa: E402
 from nkimoe import RequestError  # noqa: E402
 from nkisim.observe import Event, Finding, Observer  # noqa: E402
+from nkisim.report.files import write_whole  # noqa: E402
 from nkisim.timing import CLOCK  # noqa: E402
 
 
@@ -75,13 +75,6 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     return lines
 
 
-def write(path: Path, content: dict[str, Any]) -> None:
-    """All of it or nothing."""
-    scratch = path.with_name(f"{path.name}.{os.getpid()}")
-    scratch.write_text(json.dumps(content, indent=1) + "\n", "utf-8")
-    scratch.replace(path)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--write", type=Path, metavar="FILE")
@@ -93,7 +86,7 @@ def main() -> int:
         now[name] = fingerprint(call)
         print(f"{name}: {now[name].get('refused') or now[name]['latency_us']}", flush=True)
     if options.write:
-        write(options.write, now)
+        write_whole(options.write, json.dumps(now, indent=1) + "\n")
     if before is None:
         print(f"{len(now)} fingerprints, {sum('refused' in each for each in now.values())} of them refusals")
         return 0

@@ -16,8 +16,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("op0=nl.less_equal, operand0=number", "op0=nl.less, operand0=number", "blocks change expert one late"),
     ),
     "routing/on_device/listed.py": (
-        ("op1=nl.maximum, operand1=result", "op1=nl.multiply, operand1=result", "no expert is ever listed"),
-        ("op1=nl.add, operand1=result", "op1=nl.maximum, operand1=result", "an expert listed twice counts once"),
+        ("ids, dtype, nl.maximum)", "ids, dtype, nl.multiply)", "no expert is ever listed"),
+        ("ids, dtype, nl.add)", "ids, dtype, nl.maximum)", "an expert listed twice counts once"),
         ("offset=rows.start, channel_multiplier=1", "offset=0, channel_multiplier=1", "every tile is the first"),
     ),
     "routing/on_device/sorted_pairs.py": (

@@ -47,24 +47,22 @@ def load_ids(ids: Any, tokens: Span) -> Any:
 
 def is_listed(columns: Any, ids: Any, dtype: Any) -> Any:
     """[rows, columns]: 1 where a row of ids [rows, K] lists the column, however often, else 0."""
-    rows, count = ids.shape
-    result = nl.ndarray((rows, columns.shape[1]), dtype=dtype, buffer=nl.sbuf)
-    nisa.memset(dst=result, value=0)
-    for k in range(count):
-        nisa.scalar_tensor_tensor(
-            dst=result, data=columns[:rows], op0=nl.equal, operand0=ids[:, k : k + 1], op1=nl.maximum, operand1=result
-        )
-    return result
+    return _over_choices(columns, ids, dtype, nl.maximum)
 
 
 def times_listed(columns: Any, ids: Any, dtype: Any) -> Any:
     """[rows, columns]: how often a row of ids [rows, K] lists the column."""
+    return _over_choices(columns, ids, dtype, nl.add)
+
+
+def _over_choices(columns: Any, ids: Any, dtype: Any, op: Any) -> Any:
+    """`op` over what each choice says of a column: 1 if it is its id, else 0."""
     rows, count = ids.shape
     result = nl.ndarray((rows, columns.shape[1]), dtype=dtype, buffer=nl.sbuf)
     nisa.memset(dst=result, value=0)
     for k in range(count):
         nisa.scalar_tensor_tensor(
-            dst=result, data=columns[:rows], op0=nl.equal, operand0=ids[:, k : k + 1], op1=nl.add, operand1=result
+            dst=result, data=columns[:rows], op0=nl.equal, operand0=ids[:, k : k + 1], op1=op, operand1=result
         )
     return result
 
