@@ -29,7 +29,7 @@ def moe_cte(
     up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
     gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
-    up_offset: float = 0.0,
+    up_offset: float = 0.0, activation_quantization: str | None = None,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -45,7 +45,7 @@ def moe_cte(
         hidden_states: [T', H] bf16 or fp16.
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
         gate_up_proj_weight: [E, H, 2, I], index 0 gate, 1 up.
-        down_proj_weight: [E, I, H]. Both also fp8, with gate_up_proj_scale and down_proj_scale.
+        down_proj_weight: [E, I, H]. Both also fp8 or int8, with gate_up_proj_scale and down_proj_scale.
         token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
         block_size: B, slots a block; whole tiles of 128 use the cores best.
         spec: which implementation, its options.
@@ -64,6 +64,8 @@ def moe_cte(
         accumulation_dtype: dtype of sums across cores.
         skip_gate_proj: up-only MLP, act(u) @ Wd.
         up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
+        activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8, with a scale a token
+            (W8A8), and sums exact as of integers; None leaves them in compute_dtype (W8A16).
 
     Returns:
         [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up

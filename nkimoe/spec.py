@@ -90,10 +90,13 @@ class QuantizationConfig:
         uint8 e8m0 for MX, [E, 16, 2, H/512, I].
     down_proj_scale: fp32, dense [E, 1, H] (row) or [E, 1] (static);
         uint8 e8m0 for MX, [E, p_I/8, ceil(I/512), H] with p_I = min(128, I/4).
+    exact_rows: of int8 weights whose activations are int8, too: rows of a contraction whose products fp32 adds without
+        rounding, a multiple of 1024 (`nkimoe.weights.exact_rows`); None: 1024, which holds for any weights.
     """
 
     gate_up_proj_scale: Any = None
     down_proj_scale: Any = None
+    exact_rows: int | None = None
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,7 @@ class ForwardLayer:
     @classmethod
     def prepare(cls, request: Request, plan: Plan) -> ForwardLayer:
         """Load what all blocks need and build the options into functions."""
-        stages, share = STAGES[plan.variant.numerics], plan.share_of(nl.program_id(0))
+        stages, share = STAGES[plan.numerics], plan.share_of(nl.program_id(0))
         output = make_output(request, plan, stages.make_slabs)
         routing = Routing(request, plan.problem, share.blocks)
         weights = stages.weights(request, plan, share)

@@ -8,8 +8,10 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import nki.language as nl
 
-from nkimoe.kernels.stages import dense, mx
+from nkimoe.kernels.stages import dense, int8, mx
 from nkimoe.kernels.stages.dequantise import DownFinish
+from nkimoe.kernels.stages.down_products import down_products
+from nkimoe.kernels.stages.gate_up_products import gate_up_products
 from nkimoe.kernels.stages.gated_activation import IntermediateRoom, MatmulOperand_co
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import Part
@@ -20,7 +22,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import Span, Tiling
-from nkimoe.planning.variants import DENSE, MX
+from nkimoe.planning.variants import DENSE, INT8, MX
 
 
 class WeightsOnChip(Protocol[MatmulOperand_co]):
@@ -83,10 +85,19 @@ AnyStages = StageSet[Any, Any]
 STAGES: dict[str, AnyStages] = {
     DENSE: StageSet(
         rows=TokenRows,
-        tokens=dense.TokenColumns,
+        tokens=dense.token_columns,
         weights=dense.DenseWeights,
-        gate_up_products=dense.gate_up_products,
-        down_products=dense.down_products,
+        gate_up_products=gate_up_products,
+        down_products=down_products,
+        up_waits_in=nl.sbuf,
+        make_slabs=slabs_in_rows,
+    ),
+    INT8: StageSet(
+        rows=TokenRows,
+        tokens=int8.CodeColumns,
+        weights=int8.Int8Weights,
+        gate_up_products=int8.gate_up_products,
+        down_products=int8.down_products,
         up_waits_in=nl.sbuf,
         make_slabs=slabs_in_rows,
     ),

@@ -85,7 +85,14 @@ _MX_WEIGHTS = _only(
     *ON_MX, why="its weights are not MX",
     fix="Use shard_on_block_mx on trn3, or dequantise them on the host with nkimoe.weights.dense_arguments.",
 )  # fmt: skip
-_PLAIN_FP8 = _only(*ON_DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
+_INT8_ACTIVATIONS = {
+    variant: Refusal(
+        "its weights are MX" if variant in ON_MX else "a token's largest magnitude lies on both cores",
+        "Use shard_on_block.",
+    )
+    for variant in VARIANTS if variant not in ON_BLOCKS or variant in ON_MX
+}  # fmt: skip
+_PLAIN = _only(*ON_DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
 _DISJOINT = {
     **_BLOCK_ONLY,
     **dict.fromkeys(
@@ -132,8 +139,9 @@ def _on_block(option: str, refused: Mapping[Implementation, Refusal]) -> Feature
 
 
 WEIGHT_FORMS: tuple[Feature, ...] = (
-    Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(_is_row_fp8), _PLAIN_FP8),
-    Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(_is_static_fp8), _PLAIN_FP8),
+    Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(_is_row_fp8), _PLAIN),
+    Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(_is_static_fp8), _PLAIN),
+    Feature("int8 weights", "gate_up_proj_weight", _matrix(lambda m: m.is_int8), _PLAIN),
     Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
 )
 """Refused before sizes are read, which depend on the form."""
@@ -150,6 +158,10 @@ FEATURES: tuple[Feature, ...] = (
     Feature("PRE_SCALE", "expert_affinities_scaling_mode", _mode(ExpertAffinityScaleMode.PRE_SCALE)),
     Feature("PRE_SCALE_DELAYED", "expert_affinities_scaling_mode", _mode(ExpertAffinityScaleMode.PRE_SCALE_DELAYED)),
     Feature("affinity on I", "spec.expert_affinity_multiply_on_I", lambda r: r.affinity_multiplies_on_i),
+    Feature(
+        "int8 activations, a scale a token", "activation_quantization", _tensor("activation_quantization"),
+        _INT8_ACTIVATIONS,
+    ),
     Feature("fp8 gate/up activations", "gate_up_in_scale", _tensor("gate_up_in_scale")),
     Feature("fp8 down activations", "down_in_scale", _tensor("down_in_scale")),
     Feature("checkpoints returned", "spec.checkpoint_activation", _option("checkpoint_activation"), _DENSE_ONLY),

@@ -8,7 +8,7 @@ from nkimoe.errors import RequestError
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
 from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
-from nkimoe.planning.quantization import ROW, down_of, gate_up_of
+from nkimoe.planning.quantization import INT8_PER_TOKEN, ROW, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import (
     BlockRange,
@@ -22,7 +22,7 @@ from nkimoe.planning.shares import (
 from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import Demand, Tiling, ceil_div, choose_tiling
 from nkimoe.planning.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
-from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INTERMEDIATE, Variant
+from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
 from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 
 # From so many looped blocks on, two go in an iteration: at most one of them is in vain, a sixteenth of the work, and
@@ -40,6 +40,7 @@ class Plan:
     """How a request will be carried out.
 
     Attributes:
+        numerics: of the variant, or "int8" if activations become int8.
         weights: "resident" (an expert's weights stay while consecutive blocks share it) or "streamed" (too large:
             loaded in pieces). Either way a piece is replaced as soon as its last use is over, while the rest computes.
         strategy: which blocks a core takes, if blocks are what cores split.
@@ -54,6 +55,7 @@ class Plan:
     problem: Problem
     target: Target
     tiling: Tiling
+    numerics: str
     weights: str
     strategy: BlockShardStrategy
     static_blocks: int
@@ -123,7 +125,7 @@ class Plan:
         return "\n".join(
             (
                 f"request  {self.variant.name} on {self.target.name}, {p.cores} core(s)",
-                f"         {self.variant.split} split, {self.variant.schedule} schedule, {self.variant.numerics}",
+                f"         {self.variant.split} split, {self.variant.schedule} schedule, {self.numerics}",
                 f"problem  T={p.T} H={p.H} I={p.I} E={p.E} B={p.B} N={p.N} (rows {p.rows})",
                 f"tiling   {t.token_tiles * 128} tokens at a time; {pieces}",
                 f"         rows of H in groups of {t.row_group}; {t.transposes_per_bank} transposes a PSUM bank",
@@ -162,12 +164,17 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
     tiling = _tiling(request, problem, variant, share, target)
     keeps = request.keeps_activations or variant.schedule == DROPPING
     return Plan(
-        variant, problem, target, tiling, _weights(request, problem, tiling), strategy,
+        variant, problem, target, tiling, numerics_of(request, variant), _weights(request, problem, tiling), strategy,
         static_blocks=static_blocks, loop_blocks=2 if problem.N - static_blocks >= LONG_LOOP else 1,
         keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
         output=_output(request, cores),
     )  # fmt: skip
+
+
+def numerics_of(request: Request, variant: Variant) -> str:
+    """How a variant multiplies for a request."""
+    return INT8 if request.activation_quantization == INT8_PER_TOKEN else variant.numerics
 
 
 def halves_intermediate(variant: Variant, cores: int) -> bool:
@@ -216,6 +223,7 @@ def _demand(request: Request, share: Share) -> Demand:
     item = COMPUTE_DTYPES[str(request.compute_dtype)]
     gate_up, down = gate_up_of(request), down_of(request)
     scales_rows = request.expert_affinities_scaling_mode is ExpertAffinityScaleMode.PRE_SCALE
+    is_coded = request.activation_quantization == INT8_PER_TOKEN
     has_row_scale = down.scale is not None and down.scale.layout == ROW
     return Demand(
         inner=share.inner.size,
@@ -224,10 +232,13 @@ def _demand(request: Request, share: Share) -> Demand:
         peers=int(request.hidden_states.shape[1]) // share.written.size - 1,
         blocks=share.blocks.count,
         item=item,
-        gate_up_item=1 if gate_up.is_fp8 else item,
-        down_item=1 if down.is_fp8 else item,
+        gate_up_item=gate_up.item_on_chip(item),
+        down_item=down.item_on_chip(item),
         per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
-        scaled_row=share.gathered.size * item if scales_rows else 0,
+        scaled_row=share.gathered.size * (item + 1 if is_coded else item if scales_rows else 0),
+        gate_up_converted=item if gate_up.is_int8 else 0,
+        down_converted=item if down.is_int8 else 0,
+        coded=item + 1 if is_coded else 0,
     )
 
 

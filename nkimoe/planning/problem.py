@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.errors import RequestError
-from nkimoe.planning.variants import DENSE, MX
+from nkimoe.planning.variants import DENSE, INT8, MX
 
 DENSE_LAYOUTS = ("[E, H, 2, I]", "[E, I, H]")
-WEIGHT_LAYOUTS = {DENSE: DENSE_LAYOUTS, MX: ("[E, 128, 2, H/512, I]", "[E, w, I/512, H]")}
+WEIGHT_LAYOUTS = {DENSE: DENSE_LAYOUTS, INT8: DENSE_LAYOUTS, MX: ("[E, 128, 2, H/512, I]", "[E, w, I/512, H]")}
 """Of gate/up and down weights, by numerics; a packed element of MX holds four weights."""
 
 

@@ -15,6 +15,8 @@ LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 5734
 CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
 CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
 ROW, STATIC = "row", "static"
+INT8_PER_TOKEN = "int8_per_token"  # a value of `activation_quantization`
+EXACT_ROWS = 1024  # products of two int8 numbers have at most 2**14: so many of any add up to at most 2**24
 
 
 def type_name(tensor: Any) -> str:
@@ -64,6 +66,10 @@ class Matrix:
         return self._dtype in LARGEST_FP8
 
     @property
+    def is_int8(self) -> bool:
+        return self._dtype == "int8"
+
+    @property
     def is_mx(self) -> bool:
         """Whether its elements are packed, in their own type or in integers."""
         return self._dtype.endswith("_x4") or self._dtype in CARRIERS
@@ -78,8 +84,12 @@ class Matrix:
         return "float8_e4m3fn" if str(self.weight.dtype) == "float8_e4m3fn" else "float8_e4m3"
 
     def on_chip(self, compute_dtype: Any) -> Any:
-        """The dtype of the weights in SBUF."""
-        return self.weight.dtype if self.is_fp8 else compute_dtype
+        """The dtype of the weights as they lie in SBUF."""
+        return self.weight.dtype if self.is_fp8 or self.is_int8 else compute_dtype
+
+    def item_on_chip(self, item: int) -> int:
+        """Bytes of a weight in SBUF; `item` of the compute dtype."""
+        return 1 if self.is_fp8 or self.is_int8 else item
 
 
 def gate_up_of(request: Request) -> Matrix:
@@ -99,6 +109,12 @@ def _matrix(request: Request, which: str, matrices: int) -> Matrix:
         f"{which}_proj_weight", weight, None if scale is None else Scale(scale, _layout(scale, matrices)),
         getattr(request, f"{which}_in_scale"),
     )  # fmt: skip
+
+
+def exact_rows(request: Request) -> int:
+    """Rows of a contraction of int8 codes whose products fp32 adds without rounding, a multiple of EXACT_ROWS."""
+    given = getattr(request.quantization_config, "exact_rows", None)
+    return EXACT_ROWS if given is None else int(given)
 
 
 def scale_tensor(request: Request, name: str) -> Any:

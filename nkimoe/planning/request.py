@@ -57,6 +57,7 @@ class Request:
     accumulation_dtype: Any = None
     skip_gate_proj: bool = False
     up_offset: float = 0.0
+    activation_quantization: str | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:
@@ -104,9 +105,10 @@ class Request:
 
     @property
     def quantises_activations(self) -> bool:
-        """Whether the inputs of a projection become fp8."""
+        """Whether the inputs of a projection become fp8 or int8."""
         return (
             VARIANTS[self.spec.implementation].is_mx
+            or self.activation_quantization is not None
             or self.gate_up_in_scale is not None
             or self.down_in_scale is not None
         )

@@ -28,6 +28,7 @@ SUM_BANKS = PSUM_BANKS // 2  # gate/up sums wait here for the rest of the rows o
 STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large to stay: what fits at H of 4096
 EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
+CONVERTED_PIECES = 2  # pieces of int8 weights as 16-bit numbers: one is multiplied, the next one is converted
 SMALL_TILES = 4096  # bytes of a partition for what the sum leaves out: identity, ones, limits, index and mask tiles
 
 
@@ -72,7 +73,9 @@ class Demand:
         item: bytes of the compute dtype.
         gate_up_item, down_item: bytes of a weight on chip.
         per_column: bytes of bias and scales for each column of H that is written.
-        scaled_row: bytes of token rows that are scaled before they are transposed.
+        scaled_row: bytes of token rows that are scaled or quantised before they are transposed.
+        gate_up_converted, down_converted: bytes of a weight that is converted on chip, in its second form; else 0.
+        coded: bytes of act(gate) * up in the forms it takes before the one that is multiplied.
     """
 
     inner: int
@@ -85,6 +88,9 @@ class Demand:
     down_item: int
     per_column: int
     scaled_row: int
+    gate_up_converted: int = 0
+    down_converted: int = 0
+    coded: int = 0
 
 
 @dataclass(frozen=True)
@@ -244,12 +250,14 @@ def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     gathered, written = demand.gathered * demand.item, demand.written * OUTPUT_BYTES
     rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written
     tokens = h_tiles * columns * demand.item
-    inner = i_tiles * columns * demand.item + 6 * at_once * 4 + demand.scaled_row
+    inner = i_tiles * columns * (demand.item + demand.coded) + 6 * at_once * 4 + demand.scaled_row
     waiting = min(cut.sent_ahead * cut.down, demand.written) * cut.tokens
     exchange = demand.peers * (waiting + EXCHANGES * PSUM_COLUMNS) * 4
     piece = cut.rows // PARTITIONS * min(cut.gate_up, demand.inner)
     weights = 2 * min(cut.gate_up_tiles * piece, h_tiles * demand.inner) * demand.gate_up_item
     weights += i_tiles * min(cut.down_tiles * cut.down, problem.H) * demand.down_item
+    weights += CONVERTED_PIECES * 2 * piece * demand.gate_up_converted
+    weights += CONVERTED_PIECES * i_tiles * min(cut.down, problem.H) * demand.down_converted
     columns_of_ids = min(demand.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
     routing = 4 * (2 * 3 * columns_of_ids + 4 * demand.blocks + 8 * problem.tiles_per_block)
     vectors = demand.written * demand.per_column + 8 * i_tiles * 4

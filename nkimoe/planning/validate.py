@@ -14,7 +14,16 @@ from nkimoe.errors import RequestError, require
 from nkimoe.planning.features import FEATURES, WEIGHT_FORMS, Feature
 from nkimoe.planning.mx.validate import mx_options, mx_quantisation, mx_shapes, mx_sizes
 from nkimoe.planning.problem import Problem
-from nkimoe.planning.quantization import LARGEST_FP8, Matrix, check_scale, down_of, gate_up_of, scale_shapes
+from nkimoe.planning.quantization import (
+    EXACT_ROWS,
+    INT8_PER_TOKEN,
+    LARGEST_FP8,
+    Matrix,
+    check_scale,
+    down_of,
+    gate_up_of,
+    scale_shapes,
+)
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import BLOCKS, DENSE, DROPPING, HYBRID, MX, VARIANTS, Variant
@@ -82,7 +91,7 @@ def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target
         if tensor is not None:
             actual = str(tensor.dtype)
             is_weight = name.endswith("_weight")
-            if not is_weight or (actual not in LARGEST_FP8 and not variant.is_mx):
+            if not is_weight or (actual not in (*LARGEST_FP8, "int8") and not variant.is_mx):
                 require(actual == dtype, name, f"has the dtype of hidden_states, {dtype}", actual, "Cast it.")
     for name in ("token_position_to_id", "block_to_expert"):
         actual = str(getattr(request, name).dtype)
@@ -228,12 +237,43 @@ def _quantised(
             str(request.compute_dtype), "Use bfloat16.",
         )  # fmt: skip
         require(matrix.scale is not None, scale, "is given with fp8 weights", "None", "Pass ones if there is none.")
+    if matrix.is_int8:
+        require(
+            COMPUTE_DTYPES.get(str(request.compute_dtype)) == 2, "compute_dtype", "has 16 bits when weights are int8",
+            str(request.compute_dtype), "Use bfloat16.",
+        )  # fmt: skip
+        require(matrix.scale is not None, scale, "is given with int8 weights", "None", "Pass ones if there is none.")
     if matrix.scale is not None:
         check_scale(scale, matrix.scale.tensor, shapes)
     if matrix.in_scale is not None:
         require(matrix.is_fp8, in_scale, "quantises activations for fp8 weights", f"{dtype} weights", "Drop it.")
         E = problem.E
         check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
+
+
+def _activations(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """int8 activations meet int8 weights."""
+    given, config = request.activation_quantization, request.quantization_config
+    rows = None if config is None else config.exact_rows
+    require(
+        given in (None, INT8_PER_TOKEN), "activation_quantization", f"is None or {INT8_PER_TOKEN!r}", repr(given),
+        "None leaves activations as they are; input scales quantise them to fp8.",
+    )  # fmt: skip
+    if given is not None:
+        for matrix in (gate_up_of(request), down_of(request)):
+            require(
+                matrix.is_int8, matrix.argument, f"is int8 with activation_quantization={given!r}",
+                str(matrix.weight.dtype), "Pack the weights with nkimoe.weights.Int8, or drop it.",
+            )  # fmt: skip
+    is_whole = isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 and rows % EXACT_ROWS == 0
+    require(
+        rows is None or is_whole, "quantization_config.exact_rows", f"is a multiple of {EXACT_ROWS}, or None",
+        repr(rows), "Compute it with nkimoe.weights.exact_rows.",
+    )  # fmt: skip
+    require(
+        rows is None or given is not None, "quantization_config.exact_rows", "is for activation_quantization",
+        f"{rows} without it", "Drop it.",
+    )  # fmt: skip
 
 
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -380,6 +420,6 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 _COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
-    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, *_COMMON_RULES),
+    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, _activations, *_COMMON_RULES),
     MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
 }

@@ -14,7 +14,7 @@ class Variant:
     Attributes:
         split: what the two cores divide, "blocks" or "intermediate".
         schedule: "static", "static-then-dynamic" or "dropping".
-        numerics: "dense" or "mx".
+        numerics: "dense" or "mx"; of a request that asks dense weights for it, "int8" (`plan`).
         targets: machines it runs on.
         status: "available", or why it refuses.
     """
@@ -42,7 +42,7 @@ class Variant:
 
 AVAILABLE = "available"
 BLOCKS, INTERMEDIATE = "blocks", "intermediate"
-DENSE, MX = "dense", "mx"
+DENSE, MX, INT8 = "dense", "mx", "int8"
 STATIC, HYBRID, DROPPING = "static", "static-then-dynamic", "dropping"
 _BOTH, _TRN3 = ("trn2", "trn3"), ("trn3",)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.ops.fp32_halves import halves
+from nkimoe.kernels.stages.fp32_halves import halves
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import AWAY, RNE, TRUNC

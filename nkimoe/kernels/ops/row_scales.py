@@ -1,32 +1,18 @@
-"""The scale of a row from its largest magnitude, and the factor that its codes are made with.
-
-The engines do not divide. amax / largest is rounded as a division rounds it: a first quotient by the reciprocal, and
-what is left of amax after it. `largest` is a difference of two powers of two (127 = 128 - 1, 240 = 256 - 16,
-448 = 512 - 64), so the rest is exact without a fused multiplication.
-"""
+"""The scale of a row from its largest magnitude, and the factor that its codes are made with."""
 
 from __future__ import annotations
-
-import struct
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.ops.exact_factor import exact_factor
 from nkimoe.kernels.ops.row_codes import Divisor
+from nkimoe.kernels.stages.exact_factor import exact_factor
+from nkimoe.kernels.stages.exact_scale import LEAST, MOST, exact_scale, fp32, largest_magnitude, limited
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.row_quantisation.plan import RowPlan
 from nkimoe.planning.row_quantisation.request import EPS, RNE, RowQuantisation
 
-LEAST = 1e-7  # of amax, with zero_row "eps"
 ADDED = 1e-12  # to every scale, with zero_row "plus"
-MOST = 2.0**127  # of amax: of more, the scale in between would be no number. A device checks no values
-
-
-def _fp32(value: float) -> float:
-    """The nearest number of fp32."""
-    rounded: float = struct.unpack("f", struct.pack("f", value))[0]
-    return rounded
 
 
 class RowScales:
@@ -39,7 +25,7 @@ class RowScales:
     def __init__(self, request: RowQuantisation, plan: RowPlan, n: int, valid: Tensor | None) -> None:
         self._k, self._largest, self._divides = plan.k, plan.largest, request.divides
         self._needs_scale = request.rounding != RNE
-        self._share = _fp32(1 / plan.largest)
+        self._share = fp32(1 / plan.largest)
         self._least = LEAST if request.zero_row == EPS else 0.0
         self._added = ADDED if request.zero_row != EPS else 0.0
         self._amax, self._valid = _column(n, plan.k), valid
@@ -47,14 +33,9 @@ class RowScales:
 
     def see(self, values: Tensor, j: int) -> None:
         """Keep the largest magnitude of values [tokens, columns] of choice j, and of those seen before."""
-        n, columns = values.shape
         amax = self._amax[:, j : j + 1]
-        found = _column(n, 1) if j in self._seen else amax
-        unused = nl.ndarray((n, 1), dtype=nl.bfloat16, buffer=nl.sbuf)
-        nisa.tensor_scalar_reduce(
-            dst=unused.ap(pattern=[[1, n], [0, columns]]), data=values, op0=nl.abs, operand0=None,
-            reduce_op=nl.maximum, reduce_res=found,
-        )  # fmt: skip
+        found = _column(values.shape[0], 1) if j in self._seen else amax
+        largest_magnitude(found, values)
         if j in self._seen:
             nisa.tensor_tensor(dst=amax, data1=amax, data2=found, op=nl.maximum)
         self._seen.add(j)
@@ -62,7 +43,7 @@ class RowScales:
     def divisor(self, j: int) -> Divisor:
         """What codes of choice j are made with; all of its values were seen."""
         amax = self._amax[:, j : j + 1]
-        factor = self._factor(amax, j) if self._divides else exact_factor(self._limited(amax), self._largest)
+        factor = self._factor(amax, j) if self._divides else exact_factor(limited(amax, self._least), self._largest)
         return Divisor(factor, self._scales(slice(j, j + 1)) if self._needs_scale else None)
 
     def scales(self) -> Tensor:
@@ -92,34 +73,12 @@ class RowScales:
         return factor
 
     def _scales(self, choices: slice) -> Tensor:
-        amax = self._limited(self._amax[:, choices])
-        n, k = amax.shape
-        first, rest, scale = (_column(n, k) for _ in range(3))
-        upper, lower = _powers(self._largest)
-        nisa.tensor_scalar(dst=first, data=amax, op0=nl.multiply, operand0=self._share)
-        nisa.scalar_tensor_tensor(  # amax - upper * first
-            dst=rest, data=first, op0=nl.multiply, operand0=upper, op1=nl.subtract, operand1=amax, reverse1=True
-        )
-        nisa.scalar_tensor_tensor(dst=rest, data=first, op0=nl.multiply, operand0=lower, op1=nl.add, operand1=rest)
-        nisa.scalar_tensor_tensor(
-            dst=scale, data=rest, op0=nl.multiply, operand0=self._share, op1=nl.add, operand1=first
-        )
+        scale = exact_scale(limited(self._amax[:, choices], self._least), self._largest)
         if self._added:
             nisa.tensor_scalar(dst=scale, data=scale, op0=nl.add, operand0=self._added)
         if self._valid is not None:
             nisa.tensor_tensor(dst=scale, data1=scale, data2=self._valid[:, choices], op=nl.multiply)
         return scale
-
-    def _limited(self, amax: Tensor) -> Tensor:
-        limited = _column(*amax.shape)
-        nisa.tensor_scalar(dst=limited, data=amax, op0=nl.maximum, operand0=self._least, op1=nl.minimum, operand1=MOST)
-        return limited
-
-
-def _powers(largest: float) -> tuple[float, float]:
-    """The two powers of two whose difference `largest` is."""
-    upper = 2.0 ** int(largest).bit_length()
-    return upper, upper - largest
 
 
 def _column(rows: int, columns: int) -> Tensor:

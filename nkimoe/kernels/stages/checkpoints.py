@@ -81,12 +81,11 @@ class Checkpoints(NoCheckpoints):
 
     def down(self, products: DownProducts, part: Part) -> DownProducts:
         for product in products:
-            tile, columns, result = product
             if self._down is not None:
-                first = tile * PARTITIONS
+                first = product.tile * PARTITIONS
                 slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
-                there = self._down_at(self._down, part.block.number, slots, columns)
-                _store(there, result[0 : slots.size, :], _out_of_bounds(part))
+                there = self._down_at(self._down, part.block.number, slots, product.columns)
+                _store(there, product.data[0 : slots.size, :], _out_of_bounds(part))
             yield product
 
     def _gate_up_at(self, block: int | IndexTile, which: int, rows: Span, slots: Span) -> Tensor:

@@ -61,22 +61,33 @@ class DownFinish:
 
     def _scaled(self, product: DownProduct, factor: Tensor, bias_factors: Tensor) -> DownProduct:
         columns, result = product.columns, product.data
-        scaled = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.sbuf)
-        if factor.shape[1] == 1:
-            nisa.activation(dst=scaled, op=nl.copy, data=result, scale=factor)
-        else:
+        scaled: Tensor = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.sbuf)
+        if factor.shape[1] > 1:
             factor = factor[:, columns.start - self._own.start : columns.stop - self._own.start]
-            nisa.tensor_tensor(dst=scaled, data1=result, data2=factor, op=nl.multiply)
+        _multiply(scaled, product, factor)
         if self._bias is not None:
             bias = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.psum)
             nisa.nc_matmul(dst=bias, stationary=bias_factors, moving=self._bias_of(columns), accumulate=False)
             nisa.tensor_tensor(dst=scaled, data1=scaled, data2=bias, op=nl.add)
-        return product._replace(data=scaled)
+        return product._replace(data=scaled, scale=None)
 
     def _bias_of(self, columns: Span) -> Tensor | None:
         if self._bias is None:
             return None
         return self._bias.tile[:, columns.start - self._own.start : columns.stop - self._own.start]
+
+
+def _multiply(dst: Tensor, product: DownProduct, factor: Tensor) -> None:
+    """dst = product * factor [128, 1 or columns], after the scale of its activations."""
+    data, scale = product.data, product.scale
+    if factor.shape[1] == 1 and scale is None:
+        nisa.activation(dst=dst, op=nl.copy, data=data, scale=factor)
+    elif factor.shape[1] == 1:
+        nisa.tensor_scalar(dst=dst, data=data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=factor)
+    elif scale is None:
+        nisa.tensor_tensor(dst=dst, data1=data, data2=factor, op=nl.multiply)
+    else:
+        nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=factor)
 
 
 class _Factor:

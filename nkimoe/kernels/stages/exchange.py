@@ -33,8 +33,8 @@ def add_across_cores(partials: DownProducts, written: Span, dtype: DType) -> Dow
     """
     received: dict[tuple[int, int], Tensor] = {}
     for product in partials:
-        tile, columns, partial = product
-        place = (tile, columns.start % written.size)
+        columns, partial = product.columns, product.data
+        place = (product.tile, columns.start % written.size)
         if written.start <= columns.start < written.stop:
             nisa.tensor_tensor(dst=partial, data1=partial, data2=received.pop(place), op=nl.add)
             yield product

@@ -31,17 +31,16 @@ MatmulOperand_co = TypeVar("MatmulOperand_co", covariant=True)
 class IntermediateRoom(Protocol[MatmulOperand_co]):
     """act(gate) * up on its way to the down projection, in the form one numerics multiplies with."""
 
-    @property
-    def operand(self) -> MatmulOperand_co:
-        """The operand of the down projection, once all values are there."""
-        ...
-
     def room_for(self, product: GateUpProduct) -> Tensor:
         """Where the values that come of an up product go."""
         ...
 
     def keep(self, product: GateUpProduct, values: Tensor) -> None:
         """They are there."""
+
+    def finish(self) -> MatmulOperand_co:
+        """The operand of the down projection: all values are there."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class GatedActivation:
             else:
                 _scale(values, self._activate(each, self.up_offset), factors, each)
             room.keep(each, values)
-        return room.operand
+        return room.finish()
 
     def _activate(self, product: GateUpProduct, more: Steps = ()) -> Tensor:
         """The activation of a product, fp32."""

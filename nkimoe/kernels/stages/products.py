@@ -48,11 +48,17 @@ class GateUpProduct:
 
 
 class DownProduct(NamedTuple):
-    """One token tile of the down projection, for some columns of H: fp32 [128, columns]."""
+    """One token tile of the down projection, for some columns of H.
+
+    Attributes:
+        data: fp32 [128, columns].
+        scale: fp32 [128, 1] of the activations of each token, which is still to multiply; None without one.
+    """
 
     tile: int
     columns: Span
     data: Tensor
+    scale: Tensor | None = None
 
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting
 from nkimoe.kernels.tensor import ElementOperand, OutOfBounds, Tensor
@@ -85,42 +86,21 @@ class _AcrossColumns(_WithAffinity):
 
     def __init__(self, request: Request) -> None:
         super().__init__(request)
-        self._identity = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
-
-    def _across(self, affinities: list[Tensor]) -> Tensor:
-        """A matmul with the identity moves affinities from partitions to columns, and repeats them on the way."""
-        columns: Tensor = nl.ndarray((PARTITIONS, len(affinities) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
-        for t, affinity in enumerate(affinities):
-            across = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.psum)
-            nisa.nc_matmul(
-                dst=across,
-                stationary=_repeated(affinity),
-                moving=self._identity,
-                is_moving_onezero=True,
-            )
-            nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=across)
-        return columns
-
-
-def _repeated(column: Tensor) -> Tensor:
-    """[128, 1] seen as [128, 128]."""
-    tile = nl.ndarray((PARTITIONS, 1), dtype=column.dtype, buffer=nl.sbuf)
-    nisa.tensor_copy(dst=tile, src=column)
-    return tile.ap(pattern=[[1, PARTITIONS], [0, PARTITIONS]])
+        self._across = AcrossColumns()
 
 
 class PreScaleDelayed(_AcrossColumns):
     """(x W) * affinity, before the gate and up biases: fp32 where PRE_SCALE rounds x * affinity."""
 
     def columns(self, affinities: list[Tensor]) -> Tensor:
-        return self._across(affinities)
+        return self._across.of(affinities)
 
 
 class OnIntermediate(_AcrossColumns):
     """(act(gate) * up) * affinity, and bias * affinity: equals scaling the output, on I columns instead of H."""
 
     def intermediate(self, affinities: list[Tensor]) -> Tensor:
-        return self._across(affinities)
+        return self._across.of(affinities)
 
     def bias(self, factors: Tensor | None, tiles: int) -> list[Tensor]:
         assert factors is not None, "what `intermediate` gave"

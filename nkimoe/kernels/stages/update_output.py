@@ -93,8 +93,8 @@ class Update:
 
 def drain(products: DownProducts, updates: list[Update]) -> None:
     """Ask for all down products and add them to the rows of their token tiles."""
-    for tile, columns, result in products:
-        updates[tile].add(columns, result)
+    for product in products:
+        updates[product.tile].add(product.columns, product.data)
 
 
 def _replace(new: Tensor, result: Tensor, scale: ElementOperand) -> None:

@@ -1,8 +1,6 @@
-"""Stages of the dense (bf16, fp16, fp8) numerics."""
+"""Stages of the dense numerics: bf16, fp16 and fp8, and int8 weights with activations that are not quantised."""
 
-from nkimoe.kernels.stages.dense.down_products import down_products
-from nkimoe.kernels.stages.dense.gate_up_products import gate_up_products
-from nkimoe.kernels.stages.dense.transpose_tokens import TokenColumns
+from nkimoe.kernels.stages.dense.token_columns import token_columns
 from nkimoe.kernels.stages.dense.weights import DenseWeights
 
-__all__ = ["DenseWeights", "TokenColumns", "down_products", "gate_up_products"]
+__all__ = ["DenseWeights", "token_columns"]

@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vectors
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
+from nkimoe.kernels.stages.token_columns import CopiedColumns
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.quantization import Matrix
 
 
-class Unquantised:
+class Unquantised(CopiedColumns):
     """Activations in the compute dtype.
 
     Attributes:
-        dtype: of the matmul operand.
         in_scale: of quantised activations.
         tiles_at_once: tiles of the contraction that one matmul takes.
     """
 
     in_scale: Tensor | None = None
     tiles_at_once = 1
-
-    def __init__(self, dtype: DType) -> None:
-        self.dtype = dtype
-
-    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
-        """dst = src, the n-th from PSUM; the Vector and the Scalar Engine take turns."""
-        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if n % 2 else nisa.engine.vector)
 
     def room_for(self, dst: Tensor) -> Tensor:
         """Where values that become `dst` are computed: `dst` itself."""

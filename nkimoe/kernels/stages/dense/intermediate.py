@@ -11,16 +11,12 @@ from nkimoe.planning.tiling import PARTITIONS, ceil_div
 
 
 class Intermediate:
-    """Columns of I on partitions.
-
-    Attributes:
-        operand: [128, I/128, tokens], column i on partition i % 128.
-    """
+    """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128."""
 
     def __init__(self, inputs: DenseInputs, inner: int, tokens: int) -> None:
         self._inputs = inputs
         shape = (PARTITIONS, ceil_div(inner, PARTITIONS), tokens)
-        self.operand: Tensor = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
+        self._operand: Tensor = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
 
     def room_for(self, product: GateUpProduct) -> Tensor:
         """Where the values that come of a product go."""
@@ -30,5 +26,9 @@ class Intermediate:
         """They are there."""
         self._inputs.keep(self._place(product), values)
 
+    def finish(self) -> Tensor:
+        """All of them."""
+        return self._operand
+
     def _place(self, product: GateUpProduct) -> Tensor:
-        return self.operand[0 : product.data.shape[0], product.tile, product.tokens.slice]
+        return self._operand[0 : product.data.shape[0], product.tile, product.tokens.slice]

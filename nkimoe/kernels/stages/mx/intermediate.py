@@ -6,6 +6,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.mx.inputs import MxInputs
+from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.mx.tiling import QUADRANT, QUARTERS, InnerTile
@@ -13,15 +14,11 @@ from nkimoe.planning.tiling import PARTITIONS
 
 
 class PackedIntermediate:
-    """Packed rows of I on partitions, quantised once their four columns are there.
-
-    Attributes:
-        operand: [128, tiles, tokens].
-    """
+    """Packed rows of I on partitions, [128, tiles, tokens], quantised once their four columns are there."""
 
     def __init__(self, inputs: MxInputs, inner: list[InnerTile], tokens: int) -> None:
         self._inputs, self._inner = inputs, inner
-        self.operand = inputs.room(len(inner), tokens)
+        self._operand = inputs.room(len(inner), tokens)
 
     def room_for(self, product: GateUpProduct) -> Tensor:
         """Where the values that come of a product go: one of four columns for each token."""
@@ -40,4 +37,8 @@ class PackedIntermediate:
         if quarter == QUARTERS - 1:
             rows = slice(0, self._inner[at].padded_rows)
             packed = self._values[rows].reshape((rows.stop, product.tokens.size * QUARTERS))
-            self._inputs.store(self.operand.part(rows, at, product.tokens.slice), packed)
+            self._inputs.store(self._operand.part(rows, at, product.tokens.slice), packed)
+
+    def finish(self) -> MxOperand:
+        """All of them."""
+        return self._operand

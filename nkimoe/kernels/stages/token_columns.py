@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Protocol
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.dense.weights import DenseWeights
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.tensor import Tensor
+from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 
@@ -24,6 +24,31 @@ def hidden_rows(tile: int, group: int) -> slice:
     return slice(start, start + (PARTITIONS - 1) * group + 1, group)
 
 
+class ColumnInputs(Protocol):
+    """The form that columns take on their way from PSUM."""
+
+    @property
+    def dtype(self) -> DType: ...
+
+    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
+        """dst = src, the n-th from PSUM."""
+
+
+class CopiedColumns:
+    """As they are.
+
+    Attributes:
+        dtype: of the matmul operand.
+    """
+
+    def __init__(self, dtype: DType) -> None:
+        self.dtype = dtype
+
+    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
+        """dst = src, the n-th from PSUM; the Vector and the Scalar Engine take turns."""
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar if n % 2 else nisa.engine.vector)
+
+
 class TokenColumns:
     """The tokens of one part as columns: [128, H/128, tokens]; partition and tile together name the row of H.
 
@@ -31,8 +56,8 @@ class TokenColumns:
     are transposed while the activation is computed.
     """
 
-    def __init__(self, H: int, tiling: Tiling, own: Span, weights: DenseWeights) -> None:
-        self._tiling, self._own, self._inputs = tiling, own, weights.gate_up_inputs
+    def __init__(self, H: int, tiling: Tiling, own: Span, inputs: ColumnInputs) -> None:
+        self._tiling, self._own, self._inputs = tiling, own, inputs
         shape = (PARTITIONS, H // PARTITIONS, tiling.token_tiles * PARTITIONS)
         self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.ops.fp32_halves import halves
+from nkimoe.kernels.stages.fp32_halves import halves
 from nkimoe.kernels.tensor import Operator, Tensor
 
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import nki.isa as nisa
-import nki.language as nl
 
-from nkimoe.kernels.stages.dense.weights import DenseWeights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import DownProduct, DownProducts
+from nkimoe.kernels.stages.tiled_weights import TiledWeights
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
 
 
 def down_products(
-    intermediate: Tensor, weights: DenseWeights, now: Part, following: Part | None, bias_factors: list[Tensor]
+    intermediate: Tensor, weights: TiledWeights, now: Part, following: Part | None, bias_factors: list[Tensor]
 ) -> DownProducts:
     """All columns of H of every token tile, in PSUM, this core's share of the contraction over I.
 
@@ -24,8 +23,9 @@ def down_products(
     for (rows, columns), down in weights.down.visit(now, following):
         for tile, tokens in enumerate(spans(intermediate.shape[2], PARTITIONS)):
             for piece in spans(columns.size, PSUM_COLUMNS):
-                result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
-                weights.contract_down(result, intermediate[:, :, tokens.slice], down[:, :, piece.slice], rows)
+                products = weights.down_sum(PARTITIONS, piece.size)
+                products.add(intermediate[:, :, tokens.slice], down[:, :, piece.slice], rows)
+                result = products.total()
                 here = Span(columns.start + piece.start, piece.size)
                 add_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 yield DownProduct(tile, here, result)

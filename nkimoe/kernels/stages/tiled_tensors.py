@@ -1,7 +1,7 @@
 """Transfers of one expert's weights to SBUF; an expert index of E transfers nothing.
 
 Gate/up weights lie as [128, H/128, projections, columns of I]; contraction tile k, partition p is the row of H that
-`transpose_tokens.hidden_rows` names. Down weights lie as [128, I/128, columns of H], row i on partition i % 128.
+`token_columns.hidden_rows` names. Down weights lie as [128, I/128, columns of H], row i on partition i % 128.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from nkimoe.planning.tiling import PARTITIONS
 
 
 @dataclass(frozen=True)
-class DenseTensors:
+class TiledTensors:
     """The weights of a request, as one core sees them: its columns of I, all of H.
 
     Attributes:
@@ -64,7 +64,10 @@ class DenseTensors:
     def down_tile(self, piece: MatrixPiece) -> Tensor:
         """Room for a piece of the down weights."""
         dtype = self.down.on_chip(self.request.compute_dtype)
-        return nl.ndarray((PARTITIONS, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
+        tile: Tensor = nl.ndarray((PARTITIONS, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
+        if self.down.is_int8 and piece.rows.size % PARTITIONS:
+            nisa.memset(dst=tile, value=0)  # rows beyond the last are converted with the others
+        return tile
 
     def load_down(self, tile: Tensor, expert: IndexTile, piece: MatrixPiece) -> None:
         """Whole tiles of 128 rows in one transfer, the rest in another."""

@@ -1,0 +1,75 @@
+"""int8 weights, which the PE does not take: codes stay in SBUF, and pieces of them become 16-bit numbers when used.
+
+Codes are converted for every part, also where the expert stays: a program cannot branch on that. A transfer could cast
+on its way, but software describes such transfers, a descriptor a row, on the engine that describes the gathers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
+from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.planning.tiling import CONVERTED_PIECES, Span
+
+# Of the columns of a piece those that the Scalar and the Vector Engine convert, and GpSimd the rest.
+SHARES = (0.6, 0.4)
+
+
+class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
+    """Pieces of int8 codes; who visits them gets each as numbers, the next one being converted meanwhile.
+
+    Args:
+        tiles: of codes; loading replaces a piece as soon as it was converted.
+        values: tiles of numbers that pieces take in turns, at least two.
+    """
+
+    def __init__(
+        self, pieces: Sequence[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece],
+        values: list[Tensor],
+    ) -> None:  # fmt: skip
+        super().__init__(pieces, tiles, load)
+        self._values = values
+
+    def visit(self, now: Part, following: Part | None) -> Iterator[tuple[MatrixPiece, Tensor]]:
+        ahead = self._converted(0, now, following)
+        for i, piece in enumerate(self.pieces):
+            values = ahead
+            if i + 1 < len(self.pieces):
+                ahead = self._converted(i + 1, now, following)
+            yield piece, values
+        self.vectors.replace(following)
+
+    def _converted(self, i: int, now: Part, following: Part | None) -> Tensor:
+        codes, values, piece = self._tiles[i % len(self._tiles)], self._values[i % len(self._values)], self.pieces[i]
+        convert(_used(values, piece), _used(codes, piece))
+        self._refill(i, codes, now, following)
+        return values
+
+
+def room_for_values(tiles: list[Tensor], dtype: DType) -> list[Tensor]:
+    """Tiles for the numbers of pieces that are as large as the first one."""
+    return [nl.ndarray(tuple(tiles[0].shape), dtype=dtype, buffer=nl.sbuf) for _ in range(CONVERTED_PIECES)]
+
+
+def convert(dst: Tensor, src: Tensor) -> None:
+    """dst = src, exact; engines take a share of the columns each."""
+    columns = src.shape[-1]
+    scalar, vector = (int(columns * share) for share in SHARES)
+    shares = (Span(0, scalar), Span(scalar, vector), Span(scalar + vector, columns - scalar - vector))
+    for engine, own in zip((nisa.engine.scalar, nisa.engine.vector, nisa.engine.gpsimd), shares, strict=True):
+        if own.size:
+            nisa.tensor_copy(dst=_columns(dst, own), src=_columns(src, own), engine=engine)
+
+
+def _used(tile: Tensor, piece: MatrixPiece) -> Tensor:
+    """The part of a tile [128, tiles, ..., columns] that a piece fills."""
+    return _columns(tile[:, 0 : piece.tiles], Span(0, piece.columns.size))
+
+
+def _columns(tile: Tensor, own: Span) -> Tensor:
+    return tile[(*(slice(0, n) for n in tile.shape[:-1]), own.slice)]

@@ -1,0 +1,83 @@
+"""An expert's weights as tiles of 128 rows: what the two projections need of them, whatever the numerics."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from nkimoe.kernels.stages.converted_pieces import ConvertedPieces, room_for_values
+from nkimoe.kernels.stages.dequantise import DownFinish, GateUpSteps
+from nkimoe.kernels.stages.down_pieces import down_pieces
+from nkimoe.kernels.stages.sums import Sum
+from nkimoe.kernels.stages.tiled_tensors import TiledTensors
+from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
+from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.quantization import Matrix, down_of, gate_up_of
+from nkimoe.planning.request import Request
+from nkimoe.planning.shares import Share
+from nkimoe.planning.tiling import spans
+
+TiledPieces = Pieces[MatrixPiece, Tensor]
+
+
+class TiledWeights(Protocol):
+    """The weights of the expert at hand."""
+
+    @property
+    def projections(self) -> tuple[int, ...]:
+        """GATE and UP, or UP alone."""
+        ...
+
+    @property
+    def gate_up(self) -> TiledPieces: ...
+
+    @property
+    def down(self) -> TiledPieces: ...
+
+    @property
+    def gate_up_steps(self) -> GateUpSteps: ...
+
+    @property
+    def down_finish(self) -> DownFinish: ...
+
+    def gate_up_sum(self, rows: int, columns: int) -> Sum:
+        """Of products [columns of I, tokens]."""
+        ...
+
+    def down_sum(self, rows: int, columns: int) -> Sum:
+        """Of products [tokens, columns of H]."""
+        ...
+
+
+def tiled_pieces(
+    request: Request, plan: Plan, share: Share, projections: tuple[int, ...]
+) -> tuple[TiledPieces, TiledPieces]:
+    """Gate/up and down weights in pieces, int8 ones converted as they are used."""
+    t, H = plan.tiling, plan.problem.H
+    gate_up, down = gate_up_of(request), down_of(request)
+    tensors = TiledTensors(request, plan, share, projections, gate_up, down)
+    pieces = gate_up_pieces(H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
+    tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
+    first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype)
+    pieces = down_pieces(H, share, t.down_columns, t.sent_ahead)
+    tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
+    return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype)
+
+
+def _pieces(
+    matrix: Matrix, pieces: list[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece], dtype: DType
+) -> TiledPieces:
+    if not matrix.is_int8:
+        return Pieces(pieces, tiles, load)
+    return ConvertedPieces(pieces, tiles, load, room_for_values(tiles, dtype))
+
+
+def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[MatrixPiece]:
+    """Pieces of the gate and up weights, all rows of some columns before the next columns.
+
+    >>> [(tuple(p.rows), tuple(p.columns)) for p in gate_up_pieces(384, 512, 256, 512)]
+    [((0, 256), (0, 512)), ((256, 128), (0, 512))]
+    """
+    return [
+        MatrixPiece(some_rows, some_columns) for some_columns in spans(inner, columns) for some_rows in spans(H, rows)
+    ]
