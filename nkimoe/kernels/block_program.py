@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.update_output import drain
+from nkimoe.kernels.stages.output_rows import drain
 
 
 def compute(now: Part, following: Part | None, after: Part | None, layer: ForwardLayer) -> None:

@@ -14,9 +14,10 @@ from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
+from nkimoe.kernels.stages.output_rows import Output, Update
 from nkimoe.kernels.stages.products import DownProducts
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
-from nkimoe.kernels.stages.update_output import Output, Update, make_output
+from nkimoe.kernels.stages.update_output import make_output
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.problem import Problem
@@ -91,8 +92,13 @@ class ForwardLayer:
         )
 
     def blocks(self, count: int) -> Iterator[BlockRouting]:
-        """The first `count` blocks of this core; a block's affinities start loading when it is handed out."""
+        """The first `count` blocks of this core; a block's affinities start loading when it is handed out, unless they
+        came with its ids.
+        """
         for block in self.routing.blocks(count):
+            if block.affinities is not None:
+                yield block
+                continue
             room = self.scaling.room(self.problem.tiles_per_block)
             self.scaling.gather(room, block, self.routing.out_of_bounds)
             yield replace(block, affinities=room)
@@ -120,9 +126,7 @@ class ForwardLayer:
 
     def updates(self, part: Part) -> list[Update]:
         """An update of the output for each tile of slots; the rows it adds to start loading now."""
-        scales = self.scaling.output(part.affinities, part.tiles.size)
-        room = self.output.fresh_rows if part.block.is_first else self.output.rows
-        return self.output.updates(part.ids, scales, room, name=part.block.name)
+        return self.output.updates(part, self.scaling.output(part.affinities, part.tiles.size))
 
     def finish(self) -> Tensor | tuple[Tensor, ...]:
         """The output; with checkpoints, (output, gate/up activations[, down activations])."""

@@ -22,9 +22,28 @@ Kind = TypeVar("Kind", bound="Request")
 
 
 @dataclass(frozen=True, eq=False)
+class Pairs:
+    """Slots that hold a token's choice, not a token alone: each pair of them has one slot, and a row of its own.
+
+    Attributes:
+        positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
+        weights: fp32 [N * B], of each slot.
+        choices: k, experts a token.
+        rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
+        has_gaps: some pairs have no slot.
+    """
+
+    positions: Any
+    weights: Any
+    choices: int
+    rounds_each: bool
+    has_gaps: bool
+
+
+@dataclass(frozen=True, eq=False)
 class Request:
     """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`, and NumPy's numbers and types plain
-    numbers and names of types.
+    numbers and names of types. With `pairs` slots hold pairs, and there are no other affinities.
     """
 
     hidden_states: Any
@@ -58,6 +77,7 @@ class Request:
     skip_gate_proj: bool = False
     up_offset: float = 0.0
     activation_quantization: str | None = None
+    pairs: Pairs | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:

@@ -29,6 +29,7 @@ STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large
 EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
 CONVERTED_PIECES = 2  # pieces of int8 weights as 16-bit numbers: one is multiplied, the next one is converted
+SUMMED_BYTES = 32768  # of a partition: choices of 128 tokens whose rows are added at a time
 SMALL_TILES = 4096  # bytes of a partition for what the sum leaves out: identity, ones, limits, index and mask tiles
 
 

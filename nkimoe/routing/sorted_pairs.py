@@ -58,7 +58,7 @@ def moe_align_block_size(topk_ids: npt.NDArray[Any], n_experts: int, block_size:
     >>> moe_align_block_size(np.array([[1, 0], [1, -1]]), n_experts=2, block_size=2).sorted_ids.tolist()
     [1, 4, 0, 2, 4, 4]
     """
-    mapping = _blocks_of_pairs(topk_ids, n_experts, block_size)
+    mapping = blocks_of_pairs(topk_ids, n_experts, block_size)
     pairs = mapping.token_position_to_id
     real = (pairs >= 0).reshape(-1, block_size).sum(axis=1)
     return AlignedIds(
@@ -96,7 +96,7 @@ def moe_sorting(
     n_tokens, top_k = topk_ids.shape
     local, n_blocks = rule.token_count(n_tokens), rule.block_count(n_tokens, top_k)
     ids = _places_of_experts(topk_ids[:local], rule)
-    mapping = _blocks_of_pairs(ids, len(rule.experts), block_size, n_blocks)
+    mapping = blocks_of_pairs(ids, len(rule.experts), block_size, n_blocks)
     pairs = mapping.token_position_to_id
     is_pad = pairs < 0
     rows = np.where(is_pad, rule.row_id(local, top_k), rule.row_id(pairs // top_k, pairs % top_k))
@@ -120,7 +120,7 @@ def _places_of_experts(topk_ids: npt.NDArray[Any], rule: SortingRule) -> npt.NDA
     return place_of[np.where(is_expert, topk_ids, rule.n_experts)]
 
 
-def _blocks_of_pairs(
+def blocks_of_pairs(
     topk_ids: npt.NDArray[Any], n_experts: int, block_size: int, n_blocks: int | None = None
 ) -> BlockMapping:
     """The mapping of T * K tokens with one choice each: slots hold token * K + choice, so an id may repeat."""

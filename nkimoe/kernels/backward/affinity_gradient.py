@@ -7,7 +7,7 @@ import nki.language as nl
 
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.zeros import Zeros, clear_rows
-from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
+from nkimoe.kernels.stages.output_rows import ZERO_COLUMNS
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.tiling import PARTITIONS

@@ -9,7 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
-from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_ids, unless_equal
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_slots, unless_equal
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
 from nkimoe.planning.backward.request import BackwardRequest
@@ -70,8 +70,8 @@ class BackwardRouting:
         self._request, self._plan, self._own, p = request, plan, own, plan.problem
         n, tiles, ids = own.count, p.tiles_per_block, request.token_position_to_id
         self._ids = _table(n * tiles)
-        load_ids(
-            self._ids.reshape((PARTITIONS, n, tiles)), p,
+        load_slots(
+            self._ids.reshape((PARTITIONS, n, tiles)), p.B, p.T,
             lambda pattern, offset: ids.ap(
                 pattern=[pattern[0], [p.B, n], pattern[1]], offset=own.first * p.B + offset
             ),

@@ -9,7 +9,7 @@ import nki.language as nl
 
 from nkimoe.kernels.backward.routing import experts_everywhere
 from nkimoe.kernels.stages.expert_vectors import row_tiles
-from nkimoe.kernels.stages.update_output import ZERO_COLUMNS
+from nkimoe.kernels.stages.output_rows import ZERO_COLUMNS
 from nkimoe.kernels.tensor import DType, OutOfBounds, Tensor
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans

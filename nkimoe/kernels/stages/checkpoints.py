@@ -7,6 +7,7 @@ from dataclasses import replace
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.dequantise import multiplied
 from nkimoe.kernels.stages.element_steps import apply_steps
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import DownProducts, GateUpProduct, GateUpProducts
@@ -85,6 +86,7 @@ class Checkpoints(NoCheckpoints):
                 first = product.tile * PARTITIONS
                 slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
                 there = self._down_at(self._down, part.block.number, slots, product.columns)
+                product = multiplied(product, product.factor)
                 _store(there, product.data[0 : slots.size, :], _out_of_bounds(part))
             yield product
 

@@ -17,7 +17,7 @@ from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import CONVERTED_PIECES, Span
 
 # Of the columns of a piece those that the Scalar and the Vector Engine convert, and GpSimd the rest.
-SHARES = (0.6, 0.4)
+SHARES = (0.34, 0.52)
 
 
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):

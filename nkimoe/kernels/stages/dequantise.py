@@ -54,22 +54,24 @@ class DownFinish:
         return self._bias_of(columns) if is_own and self._factor.tile is None else None
 
     def finished(self, products: DownProducts, bias_factors: list[Tensor]) -> DownProducts:
-        """The products, scaled and with their bias."""
+        """The products, with their bias. Without one, the scale of columns is left to who takes them."""
         for product in products:
             factor = self._factor.tile
-            yield product if factor is None else self._scaled(product, factor, bias_factors[product.tile])
-
-    def _scaled(self, product: DownProduct, factor: Tensor, bias_factors: Tensor) -> DownProduct:
-        columns, result = product.columns, product.data
-        scaled: Tensor = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.sbuf)
-        if factor.shape[1] > 1:
-            factor = factor[:, columns.start - self._own.start : columns.stop - self._own.start]
-        _multiply(scaled, product, factor)
-        if self._bias is not None:
-            bias = nl.ndarray(tuple(result.shape), dtype=nl.float32, buffer=nl.psum)
-            nisa.nc_matmul(dst=bias, stationary=bias_factors, moving=self._bias_of(columns), accumulate=False)
-            nisa.tensor_tensor(dst=scaled, data1=scaled, data2=bias, op=nl.add)
-        return product._replace(data=scaled, scale=None)
+            if factor is None:
+                yield product
+                continue
+            if factor.shape[1] > 1:
+                factor = factor[:, product.columns.start - self._own.start : product.columns.stop - self._own.start]
+                if self._bias is None:
+                    yield product._replace(factor=factor)
+                    continue
+            scaled = multiplied(product, factor)
+            if self._bias is not None:
+                bias = nl.ndarray(tuple(scaled.data.shape), dtype=nl.float32, buffer=nl.psum)
+                row, stationary = self._bias_of(product.columns), bias_factors[product.tile]
+                nisa.nc_matmul(dst=bias, stationary=stationary, moving=row, accumulate=False)
+                nisa.tensor_tensor(dst=scaled.data, data1=scaled.data, data2=bias, op=nl.add)
+            yield scaled
 
     def _bias_of(self, columns: Span) -> Tensor | None:
         if self._bias is None:
@@ -77,9 +79,12 @@ class DownFinish:
         return self._bias.tile[:, columns.start - self._own.start : columns.stop - self._own.start]
 
 
-def _multiply(dst: Tensor, product: DownProduct, factor: Tensor) -> None:
-    """dst = product * factor [128, 1 or columns], after the scale of its activations."""
+def multiplied(product: DownProduct, factor: Tensor | None) -> DownProduct:
+    """The product times a factor [128, 1 or columns], and the scale of its activations."""
     data, scale = product.data, product.scale
+    if factor is None:
+        return product
+    dst: Tensor = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
     if factor.shape[1] == 1 and scale is None:
         nisa.activation(dst=dst, op=nl.copy, data=data, scale=factor)
     elif factor.shape[1] == 1:
@@ -88,6 +93,7 @@ def _multiply(dst: Tensor, product: DownProduct, factor: Tensor) -> None:
         nisa.tensor_tensor(dst=dst, data1=data, data2=factor, op=nl.multiply)
     else:
         nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=factor)
+    return product._replace(data=dst, scale=None, factor=None)
 
 
 class _Factor:

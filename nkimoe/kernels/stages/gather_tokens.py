@@ -50,10 +50,14 @@ class TokenRows:
 
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
         self._source, self._columns, self._out_of_bounds = request.hidden_states, columns, out_of_bounds
-        shape, prepare = (PARTITIONS, columns.size), PREPARE[request.skip_dma.skip_token]
-        ring = TileRing(tiles, shape, request.compute_dtype, prepare)
-        self._tiles = [ring.take() for _ in range(tiles)]
+        self._tiles = self._room(request, tiles, columns.size, request.compute_dtype)
         self._part: Part | None = None
+
+    @staticmethod
+    def _room(request: Request, tiles: int, width: int, dtype: DType) -> list[Tensor]:
+        """Tiles [128, width] that rows are gathered into."""
+        ring = TileRing(tiles, (PARTITIONS, width), dtype, PREPARE[request.skip_dma.skip_token])
+        return [ring.take() for _ in range(tiles)]
 
     def gather(self, part: Part | None) -> None:
         """Start loading a part's rows, unless they are on their way."""

@@ -22,7 +22,7 @@ class BlockRouting:
     Attributes:
         number: which block, from 0; an int, or an int32 tile [1, 1] inside a device loop.
         ids: int32 [128, tiles], the token of each slot.
-        rows: int32 [128, tiles], row of the affinity column: id * E + expert.
+        rows: int32 [128, tiles], row of the affinity column: id * E + expert; where slots hold pairs, the row of each.
         expert: int32 [128, 1], equal on all partitions.
         expert_to_load: int32 [128, 1], the same, or E when the block before used this expert too.
         affinities: fp32 [128, tiles], or None when no stage reads them.
@@ -64,6 +64,11 @@ class Part:
         return _columns(self.block.ids, self.tiles)
 
     @property
+    def pairs(self) -> list[IndexTile]:
+        """Likewise, where slots hold pairs, their rows."""
+        return _columns(self.block.rows, self.tiles)
+
+    @property
     def affinities(self) -> list[Tensor]:
         """One fp32 [128, 1] tile for each tile of slots; empty when no stage reads them."""
         return [] if self.block.affinities is None else _columns(self.block.affinities, self.tiles)
@@ -80,6 +85,7 @@ class _Window:
     first: int
     ids: Tensor
     rows: Tensor
+    affinities: Tensor | None = None
 
 
 class Routing:
@@ -114,39 +120,50 @@ class Routing:
             number=self._blocks.block(j),
             ids=window.ids[:, start : start + tiles],
             rows=window.rows[:, start : start + tiles],
+            affinities=None if window.affinities is None else window.affinities[:, start : start + tiles],
             expert=self.experts[:, j : j + 1],
             expert_to_load=self._to_load[:, j : j + 1],
             is_first=j == 0,
         )
 
     def _load(self, first: int, n: int) -> _Window:
-        """The ids, and the affinity rows computed exactly, in int32."""
+        """The ids, and the affinity rows computed exactly, in int32; or what came with pairs."""
+        p, pairs, tiles = self._problem, self._request.pairs, self._problem.tiles_per_block
+        ids = self._table("token_ids", first, n, self._request.token_position_to_id, p.T)
+        if pairs is not None:
+            rows = self._table("pairs", first, n, pairs.positions, p.rows * pairs.choices)
+            return _Window(first, ids, rows, self._table("weights", first, n, pairs.weights, 0))
+        rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
+        return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], p.E))
+
+    def _table(self, name: str, first: int, n: int, source: Tensor, pad: int) -> Tensor:
+        """[128, n * tiles]: what slots of n blocks have in `source` [N * B]."""
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
-        ids = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf, name=f"token_ids_{first}")
-        source = self._request.token_position_to_id
-        load_ids(
-            ids.reshape((PARTITIONS, n, tiles)), p,
+        table: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf, name=f"{name}_{first}")
+        load_slots(
+            table.reshape((PARTITIONS, n, tiles)), p.B, pad,
             lambda pattern, offset: source.ap(
                 pattern=[pattern[0], [step * p.B, n], pattern[1]], offset=at * p.B + offset
             ),
         )  # fmt: skip
-        rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
-        return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], p.E))
+        return table
 
 
-def load_ids(ids: Tensor, problem: Problem, view: Callable[[Pattern, int], Tensor]) -> None:
-    """Fill ids [128, blocks, tiles]; slots beyond the end of a block that is not whole tiles long are pads.
+def load_slots(table: Tensor, B: int, pad: int, view: Callable[[Pattern, int], Tensor]) -> None:
+    """Fill a table [128, blocks, tiles]; slots beyond the end of a block that is not whole tiles long become `pad`.
 
     Args:
+        B: slots of a block.
         view: from a pattern [[step, partitions], [step, tiles]] and an offset within a block to its part of HBM.
     """
-    whole, rest = divmod(problem.B, PARTITIONS)
+    whole, rest = divmod(B, PARTITIONS)
     if whole:
-        nisa.dma_copy(dst=ids[:, :, 0:whole], src=view([[1, PARTITIONS], [PARTITIONS, whole]], 0))
+        nisa.dma_copy(dst=table[:, :, 0:whole], src=view([[1, PARTITIONS], [PARTITIONS, whole]], 0))
     if rest:
-        nisa.memset(dst=ids[:, :, whole : whole + 1], value=problem.T)
-        nisa.dma_copy(dst=ids[0:rest, :, whole : whole + 1], src=view([[1, rest], [PARTITIONS, 1]], whole * PARTITIONS))
+        last = table[:, :, whole : whole + 1]
+        nisa.memset(dst=last, value=pad)
+        nisa.dma_copy(dst=last[0:rest], src=view([[1, rest], [PARTITIONS, 1]], whole * PARTITIONS))
 
 
 def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, E: int) -> Tensor:

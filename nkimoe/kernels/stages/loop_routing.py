@@ -5,7 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_ids, unless_equal
+from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_slots, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
 from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
@@ -154,7 +154,7 @@ class LoopTables:
                 each = [pattern[0], [blocks.step * p.B, real], pattern[1]]
                 return blocks.view(self._request.token_position_to_id, p.B, each, first * blocks.step * p.B + offset)
 
-            load_ids(table[:, 0:real, :], p, view)
+            load_slots(table[:, 0:real, :], p.B, p.T, view)
         nobody = self._nobody.ap(pattern=[[self._positions, PARTITIONS], [1, n], [0, tiles]], offset=first)
         nisa.tensor_copy_predicated(dst=table, src=float(p.T), predicate=nobody)
         return ids

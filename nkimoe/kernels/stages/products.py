@@ -53,12 +53,14 @@ class DownProduct(NamedTuple):
     Attributes:
         data: fp32 [128, columns].
         scale: fp32 [128, 1] of the activations of each token, which is still to multiply; None without one.
+        factor: fp32 [128, columns] of the weights, likewise.
     """
 
     tile: int
     columns: Span
     data: Tensor
     scale: Tensor | None = None
+    factor: Tensor | None = None
 
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import nki.language as nl
 
-from nkimoe.kernels.stages.exact_factor import exact_factor
+from nkimoe.kernels.stages.exact_factor import short_factor
 from nkimoe.kernels.stages.exact_scale import exact_scale, limited
 from nkimoe.kernels.tensor import Tensor
 
@@ -26,9 +26,9 @@ class TokenScales(NamedTuple):
 
     @classmethod
     def of(cls, amax: Tensor) -> TokenScales:
-        """Both as divisions round them; below 1e-7, amax counts as that."""
+        """Both as divisions round them, of magnitudes of 16-bit numbers; below 1e-7, amax counts as that."""
         largest = limited(amax)
-        return cls(exact_scale(largest, LARGEST), exact_factor(largest, LARGEST))
+        return cls(exact_scale(largest, LARGEST), short_factor(largest, LARGEST))
 
 
 class Codes(NamedTuple):

@@ -1,0 +1,53 @@
+"""How down products go into rows of the output: the last pass over them, with all that is still to multiply."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.products import DownProduct
+from nkimoe.kernels.tensor import ElementOperand, Tensor
+
+Combine = Callable[[Tensor, DownProduct, ElementOperand], None]
+"""(rows, product, scale): results of some columns, times `scale`, go into rows."""
+
+
+def replace(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
+    """new = product * scale."""
+    if product.factor is None:
+        nisa.tensor_scalar(dst=new, data=product.data, op0=nl.multiply, operand0=scale)
+    else:
+        nisa.scalar_tensor_tensor(
+            dst=new, data=product.data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=product.factor
+        )
+
+
+def replace_in_turns(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
+    """Likewise; without a factor the Vector and the Scalar Engine take turns."""
+    if product.factor is None and product.columns.start // product.columns.size % 2:
+        nisa.activation(dst=new, op=nl.copy, data=product.data, scale=scale)
+    else:
+        replace(new, product, scale)
+
+
+def add(rows: Tensor, product: DownProduct, scale: ElementOperand) -> None:
+    """rows, which holds the old values, += product * scale."""
+    data = product.data
+    if product.factor is not None:
+        data = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=data, data1=product.data, data2=product.factor, op=nl.multiply)
+    nisa.scalar_tensor_tensor(dst=rows, data=data, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
+
+
+def both(scale: Tensor | None, affinity: ElementOperand) -> ElementOperand:
+    """The scale of a product's activations times what its results are multiplied by."""
+    if scale is None:
+        return affinity
+    if isinstance(affinity, float):
+        assert affinity == 1.0, "results are multiplied by affinities, or by nothing"
+        return scale
+    result: Tensor = nl.ndarray(tuple(scale.shape), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=result, data1=scale, data2=affinity, op=nl.multiply)
+    return result

@@ -1,0 +1,61 @@
+"""Tokens as int8 codes in HBM, quantised once, however many experts each has."""
+
+from __future__ import annotations
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.exact_scale import largest_magnitude
+from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
+from nkimoe.kernels.stages.int8.codes import TokenScales
+from nkimoe.kernels.tensor import OutOfBounds, Tensor
+from nkimoe.planning.request import Request
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
+
+SCALE_BYTES = 4
+
+
+class CodeRows(TokenRows):
+    """Rows [128, H + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that one gather
+    fetches both.
+    """
+
+    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
+        width = columns.size + SCALE_BYTES
+        self._source, self._columns, self._out_of_bounds = (
+            _quantised(request.hidden_states),
+            Span(0, width),
+            out_of_bounds,
+        )
+        self._tiles = self._room(request, tiles, width, nl.int8)
+        self._part = None
+
+
+def codes_of(rows: Tensor) -> Tensor:
+    """int8 [128, H]."""
+    return rows[:, 0 : rows.shape[1] - SCALE_BYTES]
+
+
+def scale_of(rows: Tensor) -> Tensor:
+    """fp32 [128, 1]."""
+    return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
+
+
+def _quantised(hidden_states: Tensor) -> Tensor:
+    """All rows; the cores take turns."""
+    (rows, H), cores = hidden_states.shape, nl.num_programs(0)
+    result: Tensor = nl.ndarray((rows, H + SCALE_BYTES), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
+    loaded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave)
+    coded = TileRing(2, (PARTITIONS, H + SCALE_BYTES), nl.int8, leave)
+    for own in spans(rows, PARTITIONS)[nl.program_id(0) :: cores]:
+        values, out = loaded.take()[0 : own.size, :], coded.take()[0 : own.size, :]
+        nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
+        amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
+        largest_magnitude(amax, values)
+        scales = TokenScales.of(amax)
+        nisa.activation(dst=codes_of(out), op=nl.copy, data=values, scale=scales.factor)
+        nisa.tensor_copy(dst=scale_of(out), src=scales.scale)
+        nisa.dma_copy(dst=result[own.slice, :], src=out)
+    if cores > 1:
+        nisa.core_barrier(data=result, cores=(0, 1))
+    return result
