@@ -7,7 +7,6 @@ from dataclasses import replace
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.block_program import compute
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.schedules.device_loops import run_static_then_dynamic
 from nkimoe.kernels.schedules.static import run_static
@@ -29,4 +28,4 @@ def run(request: Request, plan: Plan) -> Tensor | tuple[Tensor, ...]:
     compute_dtype, sum_dtype = (getattr(nl, str(name)) for name in names)
     request = replace(request, compute_dtype=compute_dtype, accumulation_dtype=sum_dtype)
     schedule = run_static_then_dynamic if plan.variant.schedule == HYBRID else run_static
-    return schedule(ForwardLayer.prepare(request, plan), compute)
+    return schedule(ForwardLayer.prepare(request, plan))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import nki.language as nl
 
+from nkimoe.kernels.block_program import begin, complete
 from nkimoe.kernels.layer import ForwardLayer
-from nkimoe.kernels.schedules.static import Program, run_blocks
+from nkimoe.kernels.schedules.static import run_blocks
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 from nkimoe.kernels.stages.loop_routing import AHEAD, LoopRouting, LoopTables
 from nkimoe.kernels.tensor import Register, Tensor
 
 
-def run_static_then_dynamic(layer: ForwardLayer, program: Program) -> Tensor | tuple[Tensor, ...]:
+def run_static_then_dynamic(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
     """Unroll the first blocks, whatever they hold; then loop over the others, as many as `conditions` says.
 
     The loop's first block starts loading during the last unrolled block, and each following one during the block
@@ -21,7 +22,7 @@ def run_static_then_dynamic(layer: ForwardLayer, program: Program) -> Tensor | t
     plan, core = layer.plan, nl.program_id(0)
     unrolled = plan.unrolled_of(core).count
     if plan.static_blocks == plan.problem.N:
-        run_blocks(layer.blocks(unrolled), None, layer, program)
+        run_blocks(layer.blocks(unrolled), None, layer)
         return layer.finish()
     layer.checkpoints.clear(plan.cleared_by(core))
     tables = LoopTables(layer.request, plan, core)
@@ -31,7 +32,7 @@ def run_static_then_dynamic(layer: ForwardLayer, program: Program) -> Tensor | t
     following.load(None, ahead=1)
     entry, second = [*_parts(now.blocks, layer), *_parts(following.blocks, layer)][:2]
     if unrolled:
-        run_blocks(layer.blocks(unrolled), entry, layer, program)
+        run_blocks(layer.blocks(unrolled), entry, layer)
     else:
         layer.start(entry)
     layer.token_rows.gather(second)
@@ -43,8 +44,10 @@ def run_static_then_dynamic(layer: ForwardLayer, program: Program) -> Tensor | t
         parts = _parts(now.copies(), layer)
         ahead = [*parts, *_parts(following.blocks, layer), *_parts(after.blocks, layer)]
         layer.token_rows.hold(ahead[1])
+        begun = None
         for part, next_part, part_after in zip(parts, ahead[1:], ahead[2:], strict=False):
-            program(part, next_part, part_after, layer)
+            begun = begin(part, next_part, part_after, begun, layer)
+        complete(begun, layer)
         now.take(following)
         following.take_tables(after)
 

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 
+from nkimoe.kernels.block_program import begin, complete
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 from nkimoe.kernels.tensor import Tensor
 
-Program = Callable[[Part, Part | None, Part | None, ForwardLayer], None]
-"""Processes a part of a block, and starts loads of the two parts that follow it, as far as they are known."""
 
-
-def run_static(layer: ForwardLayer, program: Program) -> Tensor | tuple[Tensor, ...]:
+def run_static(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
     """Process all blocks in order and return the output."""
-    run_blocks(layer.blocks(layer.share.blocks.count), None, layer, program)
+    run_blocks(layer.blocks(layer.share.blocks.count), None, layer)
     return layer.finish()
 
 
-def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: ForwardLayer, program: Program) -> None:
+def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: ForwardLayer) -> None:
     """Process blocks in order. `afterwards` follows the last part."""
     parts = (part for block in blocks for part in layer.parts_of(block))
     window = list(islice(parts, 1))
@@ -27,8 +25,10 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: F
     window += islice(parts, 1)
     for second in window[1:]:
         layer.token_rows.gather(second)
+    begun = None
     while window:
         window += islice(parts, 3 - len(window))
         now = window.pop(0)
         following, after = (*window, afterwards, None)[:2]
-        program(now, following, after, layer)
+        begun = begin(now, following, after, begun, layer)
+    complete(begun, layer)

@@ -18,17 +18,18 @@ class AcrossColumns:
         self._identity: Tensor = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
 
     def of(self, values: Sequence[Tensor]) -> Tensor:
-        """fp32 [128, n * 128] of n tiles [128, 1]: token t of tile i is column 128 i + t, its bits unchanged."""
+        """fp32 [128, n * 128] in SBUF of n tiles [128, 1]: token t of tile i is column 128 i + t, bits as they were."""
         columns: Tensor = nl.ndarray((PARTITIONS, len(values) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         for t, value in enumerate(values):
-            across = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.psum)
-            nisa.nc_matmul(dst=across, stationary=_repeated(value), moving=self._identity, is_moving_onezero=True)
-            nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=across)
+            nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=self.bank_of([value]))
         return columns
 
-
-def _repeated(column: Tensor) -> Tensor:
-    """[128, 1] seen as [128, 128]."""
-    tile = nl.ndarray((PARTITIONS, 1), dtype=column.dtype, buffer=nl.sbuf)
-    nisa.tensor_copy(dst=tile, src=column)
-    return tile.ap(pattern=[[1, PARTITIONS], [0, PARTITIONS]])
+    def bank_of(self, values: Sequence[Tensor]) -> Tensor:
+        """The same of up to four tiles, left in PSUM."""
+        columns: Tensor = nl.ndarray((PARTITIONS, len(values) * PARTITIONS), dtype=nl.float32, buffer=nl.psum)
+        for t, value in enumerate(values):
+            nisa.nc_matmul(
+                dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], stationary=value.broadcast(1, PARTITIONS),
+                moving=self._identity, is_moving_onezero=True,
+            )  # fmt: skip
+        return columns

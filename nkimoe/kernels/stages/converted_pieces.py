@@ -17,7 +17,7 @@ from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import CONVERTED_PIECES, Span
 
 # Of the columns of a piece those that the Scalar and the Vector Engine convert, and GpSimd the rest.
-SHARES = (0.34, 0.52)
+SHARES = (0.75, 0.25)
 
 
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
@@ -35,20 +35,39 @@ class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
         super().__init__(pieces, tiles, load)
         self._values = values
 
+    def fill(self, part: Part) -> None:
+        super().fill(part)
+        self._convert(0)
+
     def visit(self, now: Part, following: Part | None) -> Iterator[tuple[MatrixPiece, Tensor]]:
-        ahead = self._converted(0, now, following)
+        """The first piece was converted by the visit before, or by `fill`."""
+        last = len(self.pieces) - 1
+        waits = self._values_of(last) is self._values_of(0)  # the room of the first piece is in use
+        self._load_behind(0, now, following)
         for i, piece in enumerate(self.pieces):
-            values = ahead
-            if i + 1 < len(self.pieces):
-                ahead = self._converted(i + 1, now, following)
-            yield piece, values
+            if i < last:
+                self._convert(i + 1)
+                self._load_behind(i + 1, now, following)
+            elif following is not None and not waits:
+                self._convert(0)
+            yield piece, self._values_of(i)
+        if following is not None and waits:
+            self._convert(0)
         self.vectors.replace(following)
 
-    def _converted(self, i: int, now: Part, following: Part | None) -> Tensor:
-        codes, values, piece = self._tiles[i % len(self._tiles)], self._values[i % len(self._values)], self.pieces[i]
-        convert(_used(values, piece), _used(codes, piece))
-        self._refill(i, codes, now, following)
-        return values
+    def _convert(self, i: int) -> None:
+        piece = self.pieces[i]
+        convert(_used(self._values_of(i), piece), _used(self._codes_of(i), piece))
+
+    def _load_behind(self, i: int, now: Part, following: Part | None) -> None:
+        self._refill(i, self._codes_of(i), now, following)
+
+    def _codes_of(self, i: int) -> Tensor:
+        return self._tiles[i % len(self._tiles)]
+
+    def _values_of(self, i: int) -> Tensor:
+        """Of each piece always the same tile: a device loop finds its first piece there."""
+        return self._values[i % len(self._values)]
 
 
 def room_for_values(tiles: list[Tensor], dtype: DType) -> list[Tensor]:

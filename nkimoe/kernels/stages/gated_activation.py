@@ -38,8 +38,11 @@ class IntermediateRoom(Protocol[MatmulOperand_co]):
     def keep(self, product: GateUpProduct, values: Tensor) -> None:
         """They are there."""
 
-    def finish(self) -> MatmulOperand_co:
-        """The operand of the down projection: all values are there."""
+    def settle(self) -> None:
+        """All values are there: compute what does not wait for the down projection."""
+
+    def operand(self) -> MatmulOperand_co:
+        """The operand of the down projection. Said once, after `settle`."""
         ...
 
 
@@ -64,10 +67,8 @@ class GatedActivation:
         steps: Steps = ((nl.add, offset),) if offset else ()
         return cls(ACTIVATIONS[request.activation_function], steps, up_waits_in)
 
-    def drain(
-        self, products: GateUpProducts, room: IntermediateRoom[MatmulOperand_co], factors: Tensor | None
-    ) -> MatmulOperand_co:
-        """Ask for all gate and up products and return what the down projection multiplies.
+    def drain(self, products: GateUpProducts, room: IntermediateRoom[object], factors: Tensor | None) -> None:
+        """Ask for all gate and up products; what comes of them goes to `room`.
 
         Args:
             factors: fp32 [128, tokens] that multiplies all rows, or None.
@@ -88,7 +89,6 @@ class GatedActivation:
             else:
                 _scale(values, self._activate(each, self.up_offset), factors, each)
             room.keep(each, values)
-        return room.finish()
 
     def _activate(self, product: GateUpProduct, more: Steps = ()) -> Tensor:
         """The activation of a product, fp32."""

@@ -7,7 +7,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.combine import Combine, replace_in_turns
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.output_rows import Output, Slab, zero_rows, my_share
+from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request

@@ -14,7 +14,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.combine import Combine, add, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
-from nkimoe.kernels.stages.output_rows import Output, Slab, zero_rows, my_share
+from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
 from nkimoe.kernels.tensor import DType, IndexTile, Tensor
 from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan

@@ -26,7 +26,10 @@ class Intermediate:
         """They are there."""
         self._inputs.keep(self._place(product), values)
 
-    def finish(self) -> Tensor:
+    def settle(self) -> None:
+        """Nothing to compute."""
+
+    def operand(self) -> Tensor:
         """All of them."""
         return self._operand
 

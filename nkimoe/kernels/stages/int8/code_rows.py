@@ -7,7 +7,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
-from nkimoe.kernels.stages.int8.codes import TokenScales
+from nkimoe.kernels.stages.int8.codes import TokenScale
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
@@ -52,9 +52,9 @@ def _quantised(hidden_states: Tensor) -> Tensor:
         nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
         amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, values)
-        scales = TokenScales.of(amax)
-        nisa.activation(dst=codes_of(out), op=nl.copy, data=values, scale=scales.factor)
-        nisa.tensor_copy(dst=scale_of(out), src=scales.scale)
+        of_tokens = TokenScale(amax)
+        nisa.activation(dst=codes_of(out), op=nl.copy, data=values, scale=of_tokens.factor)
+        nisa.tensor_copy(dst=scale_of(out), src=of_tokens.scale())
         nisa.dma_copy(dst=result[own.slice, :], src=out)
     if cores > 1:
         nisa.core_barrier(data=result, cores=(0, 1))

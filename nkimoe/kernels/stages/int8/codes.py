@@ -13,42 +13,45 @@ from nkimoe.kernels.tensor import Tensor
 LARGEST = 127.0
 
 
-class TokenScales(NamedTuple):
-    """fp32 [128, n], of token t of tile i in row t of column i.
+class TokenScale:
+    """What one tile of tokens is quantised with, as divisions round it, of magnitudes of 16-bit numbers.
+
+    Args:
+        amax: fp32 [128, 1], the largest magnitude of each token; below 1e-7 it counts as that.
 
     Attributes:
-        scale: amax / 127, which products of codes are multiplied with.
         factor: 127 / amax, which gives the codes.
     """
 
-    scale: Tensor
-    factor: Tensor
+    def __init__(self, amax: Tensor) -> None:
+        self._amax = limited(amax)
+        self.factor = short_factor(self._amax, LARGEST)
 
-    @classmethod
-    def of(cls, amax: Tensor) -> TokenScales:
-        """Both as divisions round them, of magnitudes of 16-bit numbers; below 1e-7, amax counts as that."""
-        largest = limited(amax)
-        return cls(exact_scale(largest, LARGEST), short_factor(largest, LARGEST))
+    def scale(self) -> Tensor:
+        """amax / 127, which products of codes are multiplied with. Computed when it is asked for: codes do not wait."""
+        return exact_scale(self._amax, LARGEST)
 
 
-class Codes(NamedTuple):
+class CodedColumns(NamedTuple):
     """A matmul operand of integers, and the scales of its tokens.
 
     Attributes:
         data: [128, tiles, tokens], integers in a 16-bit type.
-        scales: fp32; as columns [128, tokens], or as tiles [128, n].
+        columns: their scales beside the tokens, fp32 [128, tokens].
     """
 
     data: Tensor
-    scales: Tensor
+    columns: Tensor
+
+
+class CodedRows(NamedTuple):
+    """The same, with the scales of each tile of 128 tokens on its partitions, fp32 [128, 1]."""
+
+    data: Tensor
+    scales: list[Tensor]
 
 
 def int8_like(tile: Tensor) -> Tensor:
     """Room for the codes of a tile. An engine rounds and saturates when it writes there."""
     codes: Tensor = nl.ndarray(tuple(tile.shape), dtype=nl.int8, buffer=nl.sbuf)
     return codes
-
-
-def columns_of(values: Tensor) -> list[Tensor]:
-    """The columns [128, 1] of [128, n]."""
-    return [values[:, i : i + 1] for i in range(values.shape[1])]

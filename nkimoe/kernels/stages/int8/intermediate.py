@@ -7,19 +7,19 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.converted_pieces import convert
-from nkimoe.kernels.stages.int8.codes import Codes, TokenScales, columns_of, int8_like
+from nkimoe.kernels.stages.exact_scale import largest_magnitude
+from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
 
 
 class CodedIntermediate:
     """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128."""
 
-    def __init__(self, dtype: DType, inner: int, tokens: int) -> None:
-        self._values: Tensor = nl.ndarray(
-            (PARTITIONS, ceil_div(inner, PARTITIONS), tokens), dtype=dtype, buffer=nl.sbuf
-        )
+    def __init__(self, dtype: DType, inner: int, token_tiles: int, across: AcrossColumns) -> None:
+        self._across, shape = across, (PARTITIONS, ceil_div(inner, PARTITIONS), token_tiles * PARTITIONS)
+        self._values: Tensor = nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf)
         if inner % PARTITIONS:
             nisa.memset(dst=self._values[:, inner // PARTITIONS :, :], value=0)  # partitions start at multiples of 32
 
@@ -30,33 +30,40 @@ class CodedIntermediate:
     def keep(self, product: GateUpProduct, values: Tensor) -> None:
         """They are in their place already."""
 
-    def finish(self) -> Codes:
-        """The codes; scales are tiles of 128 tokens."""
-        scales = TokenScales.of(self._largest())
-        factors = AcrossColumns().of(columns_of(scales.factor))
-        codes = int8_like(self._values)
-        everywhere = factors.expand_dim(1).broadcast(1, codes.shape[1])
-        nisa.tensor_tensor(dst=codes, data1=self._values, data2=everywhere, op=nl.multiply)
-        data = nl.ndarray(tuple(codes.shape), dtype=self._values.dtype, buffer=nl.sbuf)
-        convert(data, codes)
-        return Codes(data, scales.scale)
+    def settle(self) -> None:
+        """What each token is quantised with."""
+        self._of_tokens = [TokenScale(amax) for amax in self._largest()]
 
-    def _largest(self) -> Tensor:
-        """fp32 [128, token tiles]: the largest magnitude of each token, over tiles first, then over partitions."""
-        tokens = self._values.shape[2]
-        high, low = (nl.ndarray((PARTITIONS, tokens), dtype=self._values.dtype, buffer=nl.sbuf) for _ in range(2))
+    def operand(self) -> CodedRows:
+        """The codes."""
+        of_tokens = self._of_tokens
+        data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._values.dtype, buffer=nl.sbuf)
+        for own in spans(len(of_tokens), PSUM_COLUMNS // PARTITIONS):
+            columns = slice(own.start * PARTITIONS, own.stop * PARTITIONS)
+            values = self._values[:, :, columns]
+            factors = self._across.bank_of([tokens.factor for tokens in of_tokens[own.slice]])
+            codes = int8_like(values)
+            everywhere = factors.expand_dim(1).broadcast(1, values.shape[1])
+            nisa.tensor_tensor(dst=codes, data1=values, data2=everywhere, op=nl.multiply)
+            convert(data[:, :, columns], codes)
+        return CodedRows(data, [tokens.scale() for tokens in of_tokens])
+
+    def _largest(self) -> list[Tensor]:
+        """The largest magnitude of each token, over tiles first, then over partitions: fp32 [128, 1] for 128 tokens."""
+        tokens, dtype = self._values.shape[2], self._values.dtype
+        ends: Tensor = nl.ndarray((PARTITIONS, 2, tokens), dtype=dtype, buffer=nl.sbuf)
         by_token = self._values.permute((0, 2, 1))
-        nisa.tensor_reduce(dst=high, op=nl.maximum, data=by_token, axis=2)
-        nisa.tensor_reduce(dst=low, op=nl.minimum, data=by_token, axis=2, negate=True)
-        nisa.tensor_tensor(dst=high, data1=high, data2=low, op=nl.maximum)
-        amax: Tensor = nl.ndarray((PARTITIONS, tokens // PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
-        for tile, own in zip(columns_of(amax), spans(tokens, PARTITIONS), strict=True):
-            _largest_of_partitions(tile, high, own)
-        return amax
+        for n, op in enumerate((nl.maximum, nl.minimum)):
+            nisa.tensor_reduce(dst=ends[:, n, :], op=op, data=by_token, axis=2)
+        return [_of_partitions(ends[:, :, own.slice]) for own in spans(tokens, PARTITIONS)]
 
 
-def _largest_of_partitions(dst: Tensor, values: Tensor, own: Span) -> None:
-    """dst [128, 1] = max over partitions of columns `own` of values."""
-    turned = nl.ndarray((PARTITIONS, PARTITIONS), dtype=values.dtype, buffer=nl.psum)
-    nisa.nc_transpose(dst=turned, data=values[:, own.slice], engine=nisa.engine.tensor)
-    nisa.tensor_reduce(dst=dst, op=nl.maximum, data=turned, axis=1)
+def _of_partitions(ends: Tensor) -> Tensor:
+    """fp32 [128, 1], the largest magnitude over partitions of ends [128, 2, 128 tokens]."""
+    turned = nl.ndarray((PARTITIONS, 2 * PARTITIONS), dtype=ends.dtype, buffer=nl.psum)
+    for n in range(2):
+        dst = turned[:, n * PARTITIONS : (n + 1) * PARTITIONS]
+        nisa.nc_transpose(dst=dst, data=ends[:, n, :], engine=nisa.engine.tensor)
+    amax: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+    largest_magnitude(amax, turned)
+    return amax

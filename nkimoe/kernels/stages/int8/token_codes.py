@@ -6,10 +6,9 @@ from collections.abc import Iterable, Iterator
 
 import nki.language as nl
 
-from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.converted_pieces import convert
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
-from nkimoe.kernels.stages.int8.codes import Codes
+from nkimoe.kernels.stages.int8.codes import CodedColumns
 from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
@@ -22,7 +21,7 @@ class CodeColumns:
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
         self._columns = TokenColumns(H, tiling, own, CopiedColumns(weights.dtype))
-        self._dtype, self._across = weights.dtype, AcrossColumns()
+        self._dtype, self._across = weights.dtype, weights.across
         self._scales: Tensor | None = None
 
     def turn(self, rows: Iterable[Tensor]) -> None:
@@ -31,10 +30,10 @@ class CodeColumns:
         self._columns.turn(self._values(rows))
         self._scales = self._across.of([scale_of(row) for row in rows])
 
-    def of(self, part: Part) -> Codes:
+    def of(self, part: Part) -> CodedColumns:
         """Those of the part that was turned last; scales are columns."""
         assert self._scales is not None, "made by `turn`"
-        return Codes(self._columns.of(part), self._scales)
+        return CodedColumns(self._columns.of(part), self._scales)
 
     def _values(self, rows: list[Tensor]) -> Iterator[Tensor]:
         for row in rows:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
@@ -17,7 +18,6 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import down_of, exact_rows, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS
 
 
 class Int8Weights:
@@ -25,6 +25,7 @@ class Int8Weights:
 
     Attributes:
         dtype: of codes as the PE takes them, and of act(gate) * up before it is quantised.
+        across: moves scales of tokens beside them.
         projections: GATE and UP, or UP alone.
         gate_up, down: the weights in pieces, converted as they are used.
         gate_up_steps, down_finish: what follows the matmuls.
@@ -33,6 +34,7 @@ class Int8Weights:
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self.dtype: DType = request.compute_dtype
         self._H, self._inner, self._exact_rows = plan.problem.H, share.inner.size, exact_rows(request)
+        self.across = AcrossColumns()
         self.projections = projections_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
         small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner))
@@ -43,7 +45,7 @@ class Int8Weights:
 
     def room(self, part: Part) -> CodedIntermediate:
         """Room for act(gate) * up of a part."""
-        return CodedIntermediate(self.dtype, self._inner, part.tiles.size * PARTITIONS)
+        return CodedIntermediate(self.dtype, self._inner, part.tiles.size, self.across)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""

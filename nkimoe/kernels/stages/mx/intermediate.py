@@ -39,6 +39,9 @@ class PackedIntermediate:
             packed = self._values[rows].reshape((rows.stop, product.tokens.size * QUARTERS))
             self._inputs.store(self._operand.part(rows, at, product.tokens.slice), packed)
 
-    def finish(self) -> MxOperand:
+    def settle(self) -> None:
+        """Nothing to compute."""
+
+    def operand(self) -> MxOperand:
         """All of them."""
         return self._operand
