@@ -35,7 +35,5 @@ def smoothquant(
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.
         InputError: before a simulated launch, for NaN or infinite values, or products beyond 2**127.
     """
-    request = RowQuantisation(
-        "smoothquant", x, smooth_scale, None, out, rounding, zero_row, out_stride=out_stride
-    )
+    request = RowQuantisation("smoothquant", x, smooth_scale, None, out, rounding, zero_row, out_stride=out_stride)
     return quantise_rows.run(request, make_row_plan(request, nl.num_programs(0), kernels.target()))
