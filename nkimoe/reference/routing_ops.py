@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from nkimoe.arrays import Array, Floats
 
+WEIGHT_TOLERANCE = 2e-6  # relative, of weights of a softmax in fp32
+
 
 def topk_softmax_reference(
     logits: Array, top_k: int, renormalize: bool = False

@@ -3,8 +3,9 @@
 import ml_dtypes
 import numpy as np
 
+from nkimoe.reference.row_tolerance import MOST_CODES_APART, MOST_UNEQUAL_CODES, code_distance
+
 DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
-MOST_UNEQUAL = 1e-5  # of the codes: products with a reciprocal, not quotients
 
 
 def layer(T, H, E=32, k=5, dtype="bfloat16", seed=11937):
@@ -22,17 +23,5 @@ def assert_equal_codes(found, expected):
     assert (q.dtype, scale.dtype, q.shape) == (expected_q.dtype, np.float32, expected_q.shape)
     np.testing.assert_array_equal(scale, expected_scale)
     apart = code_distance(q, expected_q)
-    assert apart.max(initial=0) <= 1
-    assert np.count_nonzero(apart) <= max(1, MOST_UNEQUAL * q.size)
-
-
-def code_distance(a, b):
-    """How many codes lie between two arrays of codes; of fp8, in the order of its numbers."""
-    return np.abs(_ordered(a) - _ordered(b))
-
-
-def _ordered(codes):
-    if codes.dtype == np.int8:
-        return codes.astype(np.int32)
-    bits = codes.view(np.uint8).astype(np.int32)
-    return np.where(bits < 128, bits, 128 - bits)
+    assert apart.max(initial=0) <= MOST_CODES_APART
+    assert np.count_nonzero(apart) <= max(1, MOST_UNEQUAL_CODES * q.size)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from nkimoe import InputError, RequestError
 from nkimoe.ops import topk_softmax
-from nkimoe.reference.routing_ops import topk_softmax_reference
+from nkimoe.reference.routing_ops import WEIGHT_TOLERANCE, topk_softmax_reference
 from nkimoe.routing import RoutingRule, on_device
 
 # T, E, K, stride of logits, stride of results: the matrix that Composable Kernel tests its own with.
@@ -31,7 +31,7 @@ def distinct_logits(n_tokens, n_experts, dtype):
     return (steps * (10 / max(1, n_experts)) - 5).astype(dtype)
 
 
-def check(logits, top_k, renormalize=False, tolerance=2e-6, cores=1, **options):
+def check(logits, top_k, renormalize=False, tolerance=WEIGHT_TOLERANCE, cores=1, **options):
     weights, ids = topk_softmax[cores](logits, top_k, renormalize=renormalize, **options)
     expected_weights, expected_ids = topk_softmax_reference(logits, top_k, renormalize)
     assert (weights.dtype, ids.dtype) == (np.float32, np.int32)
