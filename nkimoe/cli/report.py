@@ -55,7 +55,8 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         (
             "predicted",
             f"{describe_latency(profile)}, {100 * predicted.fraction_of_roofline:.0f}% of the roofline; "
-            f"{predicted.tflops:.1f} useful TFLOP/s, {100 * predicted.mfu:.0f}% of the peak. A model's word, not measured",
+            f"{predicted.tflops:.1f} useful TFLOP/s, {100 * predicted.mfu:.0f}% of the peak. "
+            "A model's word, not measured",
         ),
         ("orders", describe_orders(profile)),
         ("busy", f"{busy} (predicted, mean of the cores)"),

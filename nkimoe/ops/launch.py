@@ -15,7 +15,7 @@ Launch = Callable[..., Any]
 
 
 class OnCores:
-    """A function of `launch` and its own arguments as an operation: `operation[2](...)`; `operation(...)` on one core."""
+    """A function of `launch` and its own arguments as an operation: `operation[2](...)`, or `operation(...)`."""
 
     def __init__(self, function: Callable[..., Any], launch: Launch | None = None) -> None:
         functools.update_wrapper(self, function)

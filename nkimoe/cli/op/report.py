@@ -44,7 +44,10 @@ def as_json(result: OpResult) -> dict[str, Any]:
         "target": setup.target,
         "lnc": setup.lnc,
         "options": asdict(request),
-        "correct": {each.of: {"found": each.found, "allowed": each.allowed} for each in result.agreements or []},
+        "correct": {
+            each.of.replace(" ", "_"): {"found": each.found, "allowed": each.allowed}
+            for each in result.agreements or []
+        },
         "predicted": result.predicted.as_json(),
         "nbytes": request.peer_bytes,
         "gb_per_sec": rate,

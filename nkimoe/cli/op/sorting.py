@@ -71,7 +71,7 @@ class MoeSorting(OpRequest):
             equal("sorted ids", outputs[0], filled(expected.token_ids, self._rows, pad)),
             equal("sorted weights", outputs[1], filled(expected.weights, self._rows, 0)),
             equal("experts of blocks", outputs[2], filled(expected.expert_ids, self._blocks, -1)),
-            Agreement("rows in use, too many or too few", abs(outputs[3] - len(expected.token_ids)), 0),
+            Agreement("difference of rows in use", abs(outputs[3] - len(expected.token_ids)), 0),
         ]
 
     @property
@@ -134,7 +134,7 @@ class MoeAlignBlockSize(OpRequest):
         return [
             equal("sorted ids", outputs[0], filled(rows, self._blocks * self.block_size, ids.size)),
             equal("experts of blocks", outputs[1], filled(experts, self._blocks, -1)),
-            Agreement("rows in use, too many or too few", abs(outputs[2] - len(rows)), 0),
+            Agreement("difference of rows in use", abs(outputs[2] - len(rows)), 0),
         ]
 
     @property
