@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from typing import Any, ClassVar
 
 import click
@@ -32,9 +32,18 @@ class OpOption:
     key: str | None
 
 
-def option(default: Any, help: str, *, key: str | None = None, type: Any = None, flag: str | None = None) -> Any:
+def option(
+    default: Any, help: str, *, key: str | None = None, type: click.ParamType | None = None, flag: str = ""
+) -> Any:
     """A field of an `OpRequest`. Its flag is by default the field's name."""
-    return field(default=default, metadata={"written": (flag, type, help, key)})
+    return field(default=default, metadata={"written": OpOption(flag, type, default, help, key)})
+
+
+def _of_field(each: Field[Any]) -> OpOption:
+    written: OpOption = each.metadata["written"]
+    dashed = each.name.replace("_", "-")
+    pair = f"--{dashed}/--no-{dashed}" if isinstance(each.default, bool) else f"--{dashed}"
+    return replace(written, flag=written.flag or pair)
 
 
 def count(default: int, help: str, key: str | None = None) -> Any:
@@ -42,14 +51,14 @@ def count(default: int, help: str, key: str | None = None) -> Any:
     return option(default, help, key=key, type=click.IntRange(1))
 
 
-def choice(default: str, values: Sequence[str], help: str, key: str | None = None, flag: str | None = None) -> Any:
+def choice(default: str, values: Sequence[str], help: str, key: str | None = None, flag: str = "") -> Any:
     """A field that holds one of some words."""
     return option(default, help, key=key, type=click.Choice(list(values)), flag=flag)
 
 
 def stride(help: str, key: str | None = None) -> Any:
     """A field of elements from row to row, -1 for rows without a gap."""
-    return option(-1, f"{help}; -1: no gap.", key=key, type=int)
+    return option(-1, f"{help}; -1: no gap.", key=key, type=click.INT)
 
 
 @dataclass(frozen=True)
@@ -71,13 +80,7 @@ class OpRequest(ABC):
     @classmethod
     def options(cls) -> dict[str, OpOption]:
         """By field."""
-        found = {}
-        for each in fields(cls):
-            flag, type_, help_, key = each.metadata["written"]
-            dashed = each.name.replace("_", "-")
-            pair = f"--{dashed}/--no-{dashed}" if isinstance(each.default, bool) else f"--{dashed}"
-            found[each.name] = OpOption(flag or pair, type_, each.default, help_, key)
-        return found
+        return {each.name: _of_field(each) for each in fields(cls)}
 
     @abstractmethod
     def arguments(self, rng: np.random.Generator) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class MoeSorting(OpRequest):
     experts: int = count(8, "E.", "e")
     topk: int = count(4, "Experts of a token.", "k")
     block_size: int = count(32, "Rows of a block.", "unit")
-    local_tokens: int = option(-1, "How many of the first tokens are real; -1: all.", key="local_t", type=int)
+    local_tokens: int = option(-1, "How many of the first tokens are real; -1: all.", key="local_t", type=click.INT)
     local_experts: tuple[int, ...] | None = option(
         None, "Ids of this rank's experts, ascending: 4,5,6; -1: all.", key="local_eid", type=IdList()
     )
