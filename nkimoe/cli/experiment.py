@@ -12,6 +12,7 @@ import numpy as np
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
 from nkimoe.cli.packed_data import BF16, PackedWeights, RepeatedPackedWeights
+from nkimoe.cli.prediction_report import BesideRoofline
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
 from nkimoe.planning.plan import Plan, make_plan
@@ -101,19 +102,8 @@ class Result:
         return all(d.within(self.tolerance) for d in distances) if distances else None
 
     @property
-    def fraction_of_roofline(self) -> float:
-        """The least time the layer can take, over the predicted one."""
-        return self.roofline.latency_us / self.run.profile.latency_us
-
-    @property
-    def tflops(self) -> float:
-        """Useful 1e12 operations a second, predicted."""
-        return self.roofline.work.flops / self.run.profile.latency_us / 1e6
-
-    @property
-    def mfu(self) -> float:
-        """That over the peak of the cores."""
-        return self.tflops / self.roofline.peaks.tflops
+    def predicted(self) -> BesideRoofline:
+        return BesideRoofline(self.run.profile, self.roofline)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
     Args:
         changes: predicted latency by what-if.
     """
-    setup, p, profile = result.setup, result.plan.problem, result.run.profile
+    setup, p = result.setup, result.plan.problem
     error, theirs = result.distance, result.distance_to_theirs
     return {
         "schema_version": SCHEMA_VERSION,
@@ -42,20 +41,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
             "passed": result.passed,
             **({"transformers_rel_l2": theirs.rel_l2} if theirs else {}),
         },
-        "predicted": {
-            "latency_us": profile.latency_us,
-            **profile.bounds_json(),
-            "roofline_us": result.roofline.latency_us,
-            "fraction_of_roofline": result.fraction_of_roofline,
-            "bound_by": profile.bound_by,
-            "tflops": result.tflops,
-            "mfu": result.mfu,
-            "hbm_bytes": {"read": profile.hbm_read, "written": profile.hbm_written},
-            "engines": {name: asdict(use) for name, use in sorted(profile.engines.items())},
-            "sbuf_peak_bytes_per_partition": profile.sbuf_peak_bytes,
-            "psum_peak_banks": profile.psum_peak_banks,
-            "provenance": profile.provenance,
-        },
+        "predicted": result.predicted.as_json(),
         "what_if_us": dict(changes),
         "findings": [str(finding) for finding in result.run.findings],
         "wall_s": result.wall_s,

@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain, pack."""
+"""Commands: run, demo, variants, explain, pack, op."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from rich.table import Table
 from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import matrix
+from nkimoe.cli.op.command import op
 from nkimoe.cli.options import layer_options, make_setup
 from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
+from nkimoe.cli.refusals import WRONG, refusals
 from nkimoe.cli.report import show
-from nkimoe.errors import RequestError
 from nkimoe.planning.variants import VARIANTS
 from nkisim.machine import load_machine
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes
 
-REFUSED = 2
 FILE = click.Path(path_type=Path)
 
 
@@ -39,6 +39,7 @@ def main() -> None:
 
 
 main.add_command(pack)
+main.add_command(op)
 
 
 @main.command()
@@ -96,7 +97,7 @@ def variants(as_text: bool, as_matrix: bool) -> None:
 @layer_options
 def explain(**options: Any) -> None:
     """Print the plan for a request without running it."""
-    with _refusals():
+    with refusals():
         click.echo(plan_only(make_setup(options)).explain())
 
 
@@ -106,7 +107,7 @@ def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
 
 def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
     console = _console()
-    with _refusals():
+    with refusals():
         with _progress() as progress:
             result = run_experiment(setup, progress)
         show(result, console)
@@ -120,22 +121,12 @@ def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
 
 def _judge(result: Result) -> None:
     if result.passed is False:
-        sys.exit(1)
+        sys.exit(WRONG)
 
 
 def _console() -> Console:
     """The terminal; 120 columns where there is none."""
     return Console(width=None if sys.stdout.isatty() else 120)
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    """Requests that cannot be honoured end in one clear line and exit status 2."""
-    try:
-        yield
-    except (RequestError, ValueError, OSError, MemoryError) as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(REFUSED)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ def show(result: Result, console: Console) -> None:
 
 def _rows(result: Result) -> list[tuple[str, str]]:
     setup, p, profile = result.setup, result.plan.problem, result.run.profile
-    bound = result.roofline
+    bound, predicted = result.roofline, result.predicted
     engines = ", ".join(f"{name} {count:,}" for name, count in sorted(profile.instructions.items()))
     busy = ", ".join(f"{name} {100 * use.utilization:.0f}%" for name, use in profile.engines.items())
     return [
@@ -54,8 +54,9 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "predicted",
-            f"{describe_latency(profile)}, {100 * result.fraction_of_roofline:.0f}% of the roofline; "
-            f"{result.tflops:.1f} useful TFLOP/s, {100 * result.mfu:.0f}% of the peak. A model's word, not measured",
+            f"{describe_latency(profile)}, {100 * predicted.fraction_of_roofline:.0f}% of the roofline; "
+            f"{predicted.tflops:.1f} useful TFLOP/s, {100 * predicted.mfu:.0f}% of the peak. "
+            "A model's word, not measured",
         ),
         ("orders", describe_orders(profile)),
         ("busy", f"{busy} (predicted, mean of the cores)"),

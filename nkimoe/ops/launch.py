@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.routing.sorting_rule import is_count
 
+Launch = Callable[..., Any]
+"""launch(kernel, *arguments): what the kernel returns."""
+
 
 class OnCores:
-    """A function of `cores` and its own arguments as an operation: `operation[2](...)`, or `operation(...)` for one."""
+    """A function of `launch` and its own arguments as an operation: `operation[2](...)`, or `operation(...)`."""
 
-    def __init__(self, function: Callable[..., Any], cores: int = 1) -> None:
+    def __init__(self, function: Callable[..., Any], launch: Launch | None = None) -> None:
         functools.update_wrapper(self, function)
-        self._function, self._cores = function, cores
+        self._function, self._launch = function, launch or partial(_on, 1)
 
     def __getitem__(self, cores: int) -> OnCores:
         """On so many cores, 1 or 2. Raises RequestError for another number."""
         require(is_count(cores) and cores in (1, 2), "cores", "is 1 or 2", cores, "Pass how many cores share the work.")
-        return OnCores(self._function, cores)
+        return self.launched_by(partial(_on, cores))
+
+    def launched_by(self, launch: Launch) -> OnCores:
+        """The same operation, its kernel started by `launch`, such as a simulator's that keeps the profile."""
+        return OnCores(self._function, launch)
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
-        return self._function(self._cores, *arguments, **options)
+        return self._function(self._launch, *arguments, **options)
+
+
+def _on(cores: int, kernel: Any, *arguments: Any) -> Any:
+    return kernel[cores](*arguments)

@@ -19,7 +19,7 @@ from nkimoe.planning.row_quantisation.request import EPS, INT8, RNE, TOPK_MAJOR,
 @checked_before_launch(check_row_inputs)
 def moe_smoothquant(
     x: Any, smooth_scale: Any, topk_ids: Any, *, out: str = INT8, rounding: str = RNE, zero_row: str = EPS,
-    order: str = TOPK_MAJOR,
+    order: str = TOPK_MAJOR, out_stride: int | None = None,
 ) -> tuple[Any, Any]:  # fmt: skip
     """Quantise each token once for each of its experts (Composable Kernel's example 14).
 
@@ -39,6 +39,7 @@ def moe_smoothquant(
         zero_row: "eps", max |y| is at least 1e-7, so that smaller rows have coarser codes; "plus", 1e-12 is added to
             every scale. A row of zeros has codes 0.
         order: "topk_major", row j * T + t; "token_major", row t * k + j.
+        out_stride: elements from one row of q to the next, H or more; what lies between is not written. None: H.
 
     Returns:
         (q [k * T, H], scale float32 [k * T]). T may be 0.
@@ -47,5 +48,5 @@ def moe_smoothquant(
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.
         InputError: before a simulated launch, for NaN or infinite values, or products beyond 2**127.
     """
-    request = RowQuantisation("moe_smoothquant", x, smooth_scale, topk_ids, out, rounding, zero_row, order)
+    request = RowQuantisation("moe_smoothquant", x, smooth_scale, topk_ids, out, rounding, zero_row, order, out_stride)
     return quantise_rows.run(request, make_row_plan(request, nl.num_programs(0), kernels.target()))

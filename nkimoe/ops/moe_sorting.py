@@ -9,19 +9,17 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import require
-from nkimoe.ops.launch import OnCores
-from nkimoe.ops.routing_tensors import dtype_of, like, shape_of, values_of
+from nkimoe.ops.launch import Launch, OnCores
+from nkimoe.ops.routing_tensors import as_int32, check_integers, dtype_of, like, shape_of, values_of
 from nkimoe.routing import SortedTokens, SortingRule, on_device
 from nkimoe.routing import moe_sorting as moe_sorting_on_host
 from nkimoe.routing.sorting_rule import is_count
 from nkimoe.weights.host_array import is_torch
 
-INTEGERS = ("int32", "int64")
-
 
 @OnCores
 def moe_sorting(
-    cores: int,
+    launch: Launch,
     topk_ids: Any,
     topk_weights: Any,
     n_experts: int,
@@ -64,10 +62,9 @@ def moe_sorting(
         empty = np.zeros(shape, np.int32)
         tokens_of, weights, experts, _ = moe_sorting_on_host(empty, empty, *options, packed=packed)
         return SortedTokens(like(tokens_of, topk_ids), like(weights, topk_ids), like(experts, topk_ids), 0)
-    ids = _as_int32(topk_ids, n_experts)
-    kernel = on_device.moe_sorting[cores]
-    tokens_of, weights, experts, rows = kernel(
-        ids, topk_weights, *options, rule.local_experts, tokens.to_launch, packed
+    ids = as_int32(topk_ids, n_experts)
+    tokens_of, weights, experts, rows = launch(
+        on_device.moe_sorting, ids, topk_weights, *options, rule.local_experts, tokens.to_launch, packed
     )
     return SortedTokens(tokens_of, weights, experts, int(rows[0]))
 
@@ -112,16 +109,8 @@ def _experts(local_experts: Any, n_experts: int) -> tuple[int, ...] | None:
 
 def _check(topk_ids: Any, topk_weights: Any) -> None:
     shape = shape_of("topk_ids", topk_ids)
-    require(dtype_of(topk_ids) in INTEGERS, "topk_ids", "is int32 or int64", dtype_of(topk_ids), "Cast it.")
+    check_integers("topk_ids", topk_ids)
     given = (shape_of("topk_weights", topk_weights), dtype_of(topk_weights))
     require(given == (shape, "float32"), "topk_weights", f"is float32 {shape}", given, "Cast or fix it.")
     one_kind = is_torch(topk_ids) == is_torch(topk_weights)
     require(one_kind, "topk_weights", "is NumPy or torch as topk_ids", type(topk_weights).__name__, "Convert one.")
-
-
-def _as_int32(topk_ids: Any, n_experts: int) -> Any:
-    """Ids of no expert stay such, however large."""
-    if dtype_of(topk_ids) == "int32":
-        return topk_ids
-    near = topk_ids.clip(-1, n_experts)
-    return near.int() if is_torch(near) else near.astype(np.int32)

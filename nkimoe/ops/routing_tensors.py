@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.errors import RequestError
+from nkimoe.errors import RequestError, require
 from nkimoe.weights.host_array import host_array, is_torch
 
 
@@ -21,6 +21,19 @@ def shape_of(name: str, value: Any) -> tuple[int, ...]:
 def dtype_of(value: Any) -> str:
     """The name of its data type, such as "bfloat16"."""
     return str(value.dtype).removeprefix("torch.")
+
+
+def check_integers(name: str, ids: Any) -> None:
+    """Raises RequestError unless they are int32 or int64."""
+    require(dtype_of(ids) in ("int32", "int64"), name, "is int32 or int64", dtype_of(ids), "Cast it.")
+
+
+def as_int32(topk_ids: Any, n_experts: int) -> Any:
+    """Ids of no expert stay such, however large."""
+    if dtype_of(topk_ids) == "int32":
+        return topk_ids
+    near = topk_ids.clip(-1, n_experts)
+    return near.int() if is_torch(near) else near.astype(np.int32)
 
 
 def values_of(name: str, value: Any) -> Array | None:

@@ -18,14 +18,15 @@ from nkimoe.planning.row_quantisation.request import EPS, INT8, RNE, RowQuantisa
 @nki.jit
 @checked_before_launch(check_row_inputs)
 def smoothquant(
-    x: Any, smooth_scale: Any, *, out: str = INT8, rounding: str = RNE, zero_row: str = EPS
-) -> tuple[Any, Any]:
+    x: Any, smooth_scale: Any, *, out: str = INT8, rounding: str = RNE, zero_row: str = EPS,
+    out_stride: int | None = None,
+) -> tuple[Any, Any]:  # fmt: skip
     """Quantise x * smooth_scale row by row (Composable Kernel's example 12).
 
     Args:
         x: [T, H] bfloat16, float16 or float32.
         smooth_scale: [H] float32.
-        out, rounding, zero_row: as of `moe_smoothquant`.
+        out, rounding, zero_row, out_stride: as of `moe_smoothquant`.
 
     Returns:
         (q [T, H], scale float32 [T]), with the formulas of `moe_smoothquant`.
@@ -34,5 +35,5 @@ def smoothquant(
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.
         InputError: before a simulated launch, for NaN or infinite values, or products beyond 2**127.
     """
-    request = RowQuantisation("smoothquant", x, smooth_scale, None, out, rounding, zero_row)
+    request = RowQuantisation("smoothquant", x, smooth_scale, None, out, rounding, zero_row, out_stride=out_stride)
     return quantise_rows.run(request, make_row_plan(request, nl.num_programs(0), kernels.target()))

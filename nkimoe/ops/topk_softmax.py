@@ -8,7 +8,7 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, require
-from nkimoe.ops.launch import OnCores
+from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of, values_of, with_stride
 from nkimoe.routing import RoutingRule, on_device
 from nkimoe.routing.on_device.largest import MASKED
@@ -18,7 +18,7 @@ from nkimoe.routing.sorting_rule import is_count
 
 @OnCores
 def topk_softmax(
-    cores: int, logits: Any, top_k: int, *, renormalize: bool = False, out_stride: int | None = None
+    launch: Launch, logits: Any, top_k: int, *, renormalize: bool = False, out_stride: int | None = None
 ) -> tuple[Any, Any]:
     """Softmax over all experts in fp32, then each token's `top_k` largest, descending; equal ones by ascending id.
 
@@ -44,7 +44,7 @@ def topk_softmax(
     if values is not None:
         _check_rows(values)
     if n_tokens:
-        weights, ids = on_device.route[cores](logits, RoutingRule(top_k, renormalize=renormalize))
+        weights, ids = launch(on_device.route, logits, RoutingRule(top_k, renormalize=renormalize))
     else:  # a tensor on chip has a row or more
         weights, ids = (like(np.zeros((0, top_k), dtype), logits) for dtype in (np.float32, np.int32))
     if out_stride is None:

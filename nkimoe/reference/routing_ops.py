@@ -14,6 +14,8 @@ import numpy.typing as npt
 
 from nkimoe.arrays import Array, Floats
 
+WEIGHT_TOLERANCE = 2e-6  # relative, of weights of a softmax in fp32
+
 
 def topk_softmax_reference(
     logits: Array, top_k: int, renormalize: bool = False
@@ -34,6 +36,19 @@ def topk_softmax_reference(
         ids[token] = chosen
         weights[token] = [probabilities[expert] / divisor for expert in chosen]
     return weights, ids
+
+
+def moe_align_block_size_reference(topk_ids: Array, n_experts: int, block_size: int) -> tuple[list[int], list[int]]:
+    """The rows in use and the experts of the blocks in use; see `nkimoe.ops.moe_align_block_size`."""
+    pads, listed = topk_ids.size, topk_ids.reshape(-1).tolist()
+    rows: list[int] = []
+    experts: list[int] = []
+    for expert in range(n_experts):
+        pairs = [number for number, given in enumerate(listed) if given == expert]
+        n_blocks = math.ceil(len(pairs) / block_size)
+        rows.extend(pairs + [pads] * (n_blocks * block_size - len(pairs)))
+        experts.extend([expert] * n_blocks)
+    return rows, experts
 
 
 class SortedRows(NamedTuple):

@@ -22,7 +22,7 @@ class AlignedIds(NamedTuple):
     """What `moe_align_block_size` of SGLang and aiter gives.
 
     sorted_ids: int32 [rows], token * K + choice of each row, T * K in pads.
-    expert_ids: int32 [rows / B], the expert of each block; surplus blocks have E - 1.
+    expert_ids: int32 [rows / B], the expert of each block; surplus blocks have -1: nobody loads weights.
     num_tokens_post_pad: rows in use, pads of used blocks included.
     offsets: int32 [rows / B + 1], real rows before each block.
     """
@@ -63,7 +63,7 @@ def moe_align_block_size(topk_ids: npt.NDArray[Any], n_experts: int, block_size:
     real = (pairs >= 0).reshape(-1, block_size).sum(axis=1)
     return AlignedIds(
         np.where(pairs < 0, topk_ids.size, pairs).astype(np.int32),
-        mapping.block_to_expert,
+        _experts_of_blocks(mapping),
         mapping.n_real_blocks * block_size,
         np.concatenate([[0], np.cumsum(real)]).astype(np.int32),
     )
@@ -101,11 +101,10 @@ def moe_sorting(
     is_pad = pairs < 0
     rows = np.where(is_pad, rule.row_id(local, top_k), rule.row_id(pairs // top_k, pairs % top_k))
     weights = np.where(is_pad, 0, np.append(topk_weights[:local].reshape(-1), 0)[pairs])
-    is_used = np.arange(n_blocks) < mapping.n_real_blocks
     return SortedTokens(
         rows.astype(np.int32),
         weights.astype(np.float32),
-        np.where(is_used, mapping.block_to_expert, -1).astype(np.int32),
+        _experts_of_blocks(mapping),
         mapping.n_real_blocks * block_size,
     )
 
@@ -118,6 +117,11 @@ def _places_of_experts(topk_ids: npt.NDArray[Any], rule: SortingRule) -> npt.NDA
     place_of[list(rule.local_experts)] = np.arange(len(rule.local_experts))
     is_expert = (topk_ids >= 0) & (topk_ids < rule.n_experts)
     return place_of[np.where(is_expert, topk_ids, rule.n_experts)]
+
+
+def _experts_of_blocks(mapping: BlockMapping) -> Ints:
+    """-1 for surplus blocks."""
+    return np.where(mapping.conditions[:-1] > 0, mapping.block_to_expert, -1).astype(np.int32)
 
 
 def blocks_of_pairs(

@@ -20,15 +20,23 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("ids, dtype, nl.add)", "ids, dtype, nl.maximum)", "an expert listed twice counts once"),
         ("offset=rows.start, channel_multiplier=1", "offset=0, channel_multiplier=1", "every tile is the first"),
     ),
-    "routing/on_device/sorted_pairs.py": (
+    "routing/on_device/pair_order.py": (
         ("op0=nl.equal, operand0=own, op1=nl.add, operand1=after", 
          "op0=nl.equal, operand0=own, op1=nl.maximum, operand1=after", "choices of one expert overwrite each other"),
         ("add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
-        ("fill(weights, filler_of(weights, 0))", "fill(weights, filler_of(weights, 1))", "pads have a weight"),
         ("operand0=-float(E + 1)", "operand0=0.0", "surplus blocks have an expert that is none"),
+    ),
+    "routing/on_device/aligned_pairs.py": (
+        ("offset=tokens.start * top_k, channel_multiplier=top_k", "offset=tokens.start, channel_multiplier=1",
+         "tokens numbered, not pairs"),
+        ("nisa.core_barrier(data=sorted_ids, cores=(0, 1))", "pass", "pads may come after pairs"),
+        ("filler_of(by_block, n_tokens * top_k)", "filler_of(by_block, n_tokens)", "pads are a real pair"),
+    ),
+    "routing/on_device/sorted_pairs.py": (
+        ("fill(weights, filler_of(weights, 0))", "fill(weights, filler_of(weights, 1))", "pads have a weight"),
         ("data2=limit, op=nl.less)", "data2=limit, op=nl.less_equal)", "one token too many is real"),
         ("own[:, k : k + 1], places", "own[:, 0:1], places", "all choices have the first weight"),
-        ("ids_of(rule.experts)", "ids_of(tuple(range(len(rule.experts))))", "local experts are the first ones"),
+        ("PairOrder(rule.experts", "PairOrder(tuple(range(len(rule.experts)))", "local experts are the first ones"),
         ("op0=nl.bitwise_or", "op0=nl.bitwise_and", "pads of a limit on the device without the limit"),
     ),
     "routing/on_device/largest.py": (

@@ -4,6 +4,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "kernels/ops/quantise_rows.py": (
         ("(tokens.start, j % each, columns.start)", "(tokens.start, 0, 0)", "columns of a row served from others"),
         ("(1, self._plan.T) if", "(1, self._plan.k) if", "rows of choices laid over each other"),
+        ("j * next_choice) * stride", "j * next_choice) * self._plan.H", "rows begin as if they had no pitch"),
         ("if len(waiting) > plan.ahead:", "if len(waiting) > plan.ahead + 9:", "values in tiles that others took"),
     ),
     "kernels/ops/row_scales.py": (

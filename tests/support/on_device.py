@@ -10,6 +10,7 @@ from nkimoe.routing import (
     RoutingRule,
     Score,
     build_block_mapping,
+    moe_align_block_size,
     moe_sorting,
     on_device,
     route,
@@ -67,4 +68,7 @@ def check_sorting(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: i
         )
         actual = on_device.moe_sorting[cores](ids, weights, n_experts, block_size, local_experts, limit, packed)
         for table, wanted in zip(actual, expected, strict=True):
+            np.testing.assert_array_equal(table, np.atleast_1d(wanted))
+        aligned = on_device.moe_align_block_size[cores](ids, n_experts, block_size)
+        for table, wanted in zip(aligned, moe_align_block_size(ids, n_experts, block_size)[:3], strict=True):
             np.testing.assert_array_equal(table, np.atleast_1d(wanted))

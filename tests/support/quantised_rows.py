@@ -10,12 +10,12 @@ from nkimoe import ops
 from nkimoe.reference import row_quantisation as definitions
 from support.row_cases import assert_equal_codes, layer
 
-SMOOTH: tuple[tuple[dict[str, Any], int, dict[str, str]], ...] = (  # of the layer, cores, options
+SMOOTH: tuple[tuple[dict[str, Any], int, dict[str, Any]], ...] = (  # of the layer, cores, options
     ({"T": 300, "H": 1700, "E": 50}, 2, {}),
     ({"T": 50, "H": 64, "E": 150, "k": 4}, 1, {}),
     ({"T": 40, "H": 96, "E": 300, "k": 3}, 1, {"order": "token_major"}),  # more experts than are selected by the PE
     ({"T": 130, "H": 2500, "E": 4, "k": 2}, 1, {"rounding": "trunc"}),
-    ({"T": 20, "H": 64, "E": 4, "k": 2}, 2, {"rounding": "away", "zero_row": "plus"}),
+    ({"T": 20, "H": 64, "E": 4, "k": 2}, 2, {"rounding": "away", "zero_row": "plus", "out_stride": 70}),
     ({"T": 3, "H": 30000, "E": 3, "k": 2, "dtype": "float32"}, 1, {}),  # rows that do not fit
 )
 
@@ -26,6 +26,7 @@ def check_quantised_rows() -> None:
         x, smooth, ids = layer(**sizes)
         x[1], ids[::7, 0], ids[2, 1] = 0, -1, sizes["E"]
         found = ops.moe_smoothquant[cores](x, smooth, ids, **options)
+        assert found[0].strides[0] == options.pop("out_stride", sizes["H"])
         assert_equal_codes(found, definitions.moe_smoothquant_reference(x, smooth, ids, **options))
     x = np.random.default_rng(1).integers(-40, 41, (200, 130)).astype(np.float32) / 8
     for found, expected in zip(ops.quantize_per_token_int8[2](x), definitions.quantize_int8_reference(x), strict=True):

@@ -3,17 +3,16 @@
 import ml_dtypes
 import numpy as np
 
+from nkimoe.cli.op.inputs import SEED, distinct_ids, smooth_scales, uniform_rows
+from nkimoe.reference.row_tolerance import MOST_CODES_APART, MOST_UNEQUAL_CODES, code_distance
+
 DTYPES = {"bfloat16": ml_dtypes.bfloat16, "float16": np.float16, "float32": np.float32}
-MOST_UNEQUAL = 1e-5  # of the codes: products with a reciprocal, not quotients
 
 
-def layer(T, H, E=32, k=5, dtype="bfloat16", seed=11937):
+def layer(T, H, E=32, k=5, dtype="bfloat16", seed=SEED):
     """x in -0.5..0.5, smooth scales in 0.001..0.5, distinct ids of each row in any order."""
     rng = np.random.default_rng(seed)
-    x = rng.uniform(-0.5, 0.5, (T, H)).astype(DTYPES[dtype])
-    smooth = rng.uniform(1e-3, 0.5, (E, H)).astype(np.float32)
-    ids = np.argsort(rng.random((T, E)), axis=1)[:, :k].astype(np.int32)
-    return x, smooth, ids
+    return uniform_rows(rng, (T, H), DTYPES[dtype]), smooth_scales(rng, (E, H)), distinct_ids(rng, T, E, k)
 
 
 def assert_equal_codes(found, expected):
@@ -22,17 +21,5 @@ def assert_equal_codes(found, expected):
     assert (q.dtype, scale.dtype, q.shape) == (expected_q.dtype, np.float32, expected_q.shape)
     np.testing.assert_array_equal(scale, expected_scale)
     apart = code_distance(q, expected_q)
-    assert apart.max(initial=0) <= 1
-    assert np.count_nonzero(apart) <= max(1, MOST_UNEQUAL * q.size)
-
-
-def code_distance(a, b):
-    """How many codes lie between two arrays of codes; of fp8, in the order of its numbers."""
-    return np.abs(_ordered(a) - _ordered(b))
-
-
-def _ordered(codes):
-    if codes.dtype == np.int8:
-        return codes.astype(np.int32)
-    bits = codes.view(np.uint8).astype(np.int32)
-    return np.where(bits < 128, bits, 128 - bits)
+    assert apart.max(initial=0) <= MOST_CODES_APART
+    assert np.count_nonzero(apart) <= max(1, MOST_UNEQUAL_CODES * q.size)

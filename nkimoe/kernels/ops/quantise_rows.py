@@ -23,13 +23,16 @@ SOURCES: dict[SmoothSource, Source] = {**UNSELECTED, SmoothSource.SELECTED: Sele
 
 
 def run(request: RowQuantisation, plan: RowPlan) -> tuple[Tensor, Tensor]:
-    """Emit the kernel `plan` describes and return codes [k * T, H] and scales [k * T]."""
+    """Emit the kernel `plan` describes and return codes [k * T, H] and scales [k * T].
+
+    Where rows of codes have a pitch, what lies between them is not written, and no part of what is returned.
+    """
     rows = max(plan.k * plan.T, 1)
     dtype: DType = getattr(nl, plan.codes)
-    codes = nl.ndarray((rows, plan.H), dtype=dtype, buffer=nl.shared_hbm)
+    codes = nl.ndarray((rows, plan.stride), dtype=dtype, buffer=nl.shared_hbm)
     scales = nl.ndarray((rows,), dtype=nl.float32, buffer=nl.shared_hbm)
     if plan.T == 0:
-        return codes[0:0], scales[0:0]
+        return codes[0:0, : plan.H], scales[0:0]
     own = plan.tokens_of(nl.program_id(0))
     if own:
         program = _Program(request, plan, codes, scales)
@@ -40,7 +43,7 @@ def run(request: RowQuantisation, plan: RowPlan) -> tuple[Tensor, Tensor]:
                 program.finish(waiting.pop(0))
         for started in waiting:
             program.finish(started)
-    return codes, scales
+    return codes if plan.stride == plan.H else codes[:, : plan.H], scales
 
 
 class _Rows(NamedTuple):
@@ -115,10 +118,10 @@ class _Program:
 
     def _codes_of(self, tokens: Span, j: int, columns: Span) -> Tensor:
         """Columns of the rows of choice j, in the order asked for."""
-        (step, next_choice), H = self._steps(), self._plan.H
+        (step, next_choice), stride = self._steps(), self._plan.stride
         return self._codes.ap(
-            pattern=[[step * H, tokens.size], [1, columns.size]],
-            offset=(tokens.start * step + j * next_choice) * H + columns.start,
+            pattern=[[step * stride, tokens.size], [1, columns.size]],
+            offset=(tokens.start * step + j * next_choice) * stride + columns.start,
         )
 
     def _scales_of(self, tokens: Span) -> Tensor:

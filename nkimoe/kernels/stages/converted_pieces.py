@@ -16,8 +16,8 @@ from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import CONVERTED_PIECES, Span
 
-# Of the columns of a piece those that the Scalar and the Vector Engine convert, and GpSimd the rest.
-SHARES = (0.75, 0.25)
+# Which engines convert the tiles of a piece, in turns.
+TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
 
 
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
@@ -76,13 +76,9 @@ def room_for_values(tiles: list[Tensor], dtype: DType) -> list[Tensor]:
 
 
 def convert(dst: Tensor, src: Tensor) -> None:
-    """dst = src, exact; engines take a share of the columns each."""
-    columns = src.shape[-1]
-    scalar, vector = (int(columns * share) for share in SHARES)
-    shares = (Span(0, scalar), Span(scalar, vector), Span(scalar + vector, columns - scalar - vector))
-    for engine, own in zip((nisa.engine.scalar, nisa.engine.vector, nisa.engine.gpsimd), shares, strict=True):
-        if own.size:
-            nisa.tensor_copy(dst=_columns(dst, own), src=_columns(src, own), engine=engine)
+    """dst = src, exact; engines take turns, a tile [128, ...] of [128, tiles, ...] each."""
+    for n in range(src.shape[1]):
+        nisa.tensor_copy(dst=dst[:, n], src=src[:, n], engine=TURNS[n % len(TURNS)])
 
 
 def _used(tile: Tensor, piece: MatrixPiece) -> Tensor:

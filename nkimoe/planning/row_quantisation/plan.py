@@ -21,6 +21,7 @@ class RowPlan:
 
     Attributes:
         T, k, H, E: tokens, rows a token, columns, experts.
+        stride: elements from row to row of the codes.
         expanded: x has a row for each choice.
         codes, largest: type of the codes, and what amax becomes.
         cores: of the launch.
@@ -30,6 +31,7 @@ class RowPlan:
     k: int
     H: int
     E: int
+    stride: int
     expanded: bool
     codes: str
     largest: float
@@ -70,4 +72,5 @@ def make_row_plan(request: RowQuantisation, cores: int, target: Target) -> RowPl
     codes = code_type(request, target)
     largest = 127.0 if codes == INT8 else LARGEST_FP8[codes]
     tiling = choose_row_tiling(request, E, target.sbuf_bytes)
-    return RowPlan(shape[0], k, shape[-1], E, len(shape) == 3, codes, largest, tiling, cores)
+    stride = shape[-1] if request.out_stride is None else int(request.out_stride)
+    return RowPlan(shape[0], k, shape[-1], E, stride, len(shape) == 3, codes, largest, tiling, cores)

@@ -25,6 +25,7 @@ class RowQuantisation:
         topk_ids: int32 [T, k], or None: every token has one row.
         out: "int8", "fp8" (the target's e4m3) or the name of an e4m3 type.
         rounding, zero_row, order: one of ROUNDINGS, ZERO_ROWS, ORDERS.
+        out_stride: elements from row to row of q; None: H.
         divides: codes are those of y / scale. False: of y * (largest / amax), the factor rounded first, as SGLang does.
     """
 
@@ -36,4 +37,5 @@ class RowQuantisation:
     rounding: str = RNE
     zero_row: str = EPS
     order: str = TOPK_MAJOR
+    out_stride: int | None = None
     divides: bool = True

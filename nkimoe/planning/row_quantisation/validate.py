@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from numbers import Integral
 from typing import Any
 
 from nkimoe.errors import require
@@ -31,6 +32,7 @@ def validate_rows(request: RowQuantisation, target: Target) -> None:
         _choices(request)
     if request.smooth_scale is not None:
         _smooth(request)
+    _out_stride(request)
 
 
 def _options(request: RowQuantisation, target: Target) -> None:
@@ -67,6 +69,12 @@ def _choices(request: RowQuantisation) -> None:
         len(shape) == 2 or shape[1] == ids[1], "x", f"has a row for each of the {ids[1]} choices", shape,
         "Pass [T, H] to use a token's row for all of them.",
     )  # fmt: skip
+
+
+def _out_stride(request: RowQuantisation) -> None:
+    stride, H = request.out_stride, sizes(request.x)[-1]
+    is_right = stride is None or (isinstance(stride, Integral) and not isinstance(stride, bool) and stride >= H)
+    require(is_right, "out_stride", f"is an integer, H = {H} or more", stride, f"None is {H}: rows without a gap.")
 
 
 def _smooth(request: RowQuantisation) -> None:

@@ -6,8 +6,9 @@ that another kernel may call; between one that writes a tensor and one that read
 """
 
 from nkimoe.routing.on_device.affinities import scatter_affinities
+from nkimoe.routing.on_device.aligned_pairs import moe_align_block_size
 from nkimoe.routing.on_device.mapping import build_block_mapping
 from nkimoe.routing.on_device.router import route
 from nkimoe.routing.on_device.sorted_pairs import moe_sorting
 
-__all__ = ["build_block_mapping", "moe_sorting", "route", "scatter_affinities"]
+__all__ = ["build_block_mapping", "moe_align_block_size", "moe_sorting", "route", "scatter_affinities"]

@@ -1,8 +1,4 @@
-"""`moe_sorting` as a kernel: pairs (token, choice) by expert, in blocks, without the host.
-
-The passes are those of `build_block_mapping`. As an expert may stand in a row more than once, a choice's slot also
-counts the choices before it in its row.
-"""
+"""`moe_sorting` as a kernel: pairs (token, choice) by expert, in blocks, without the host."""
 
 from __future__ import annotations
 
@@ -14,24 +10,11 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
-from nkimoe.planning.tiling import PARTITIONS, Span, spans
-from nkimoe.routing.on_device.counts import (
-    LARGEST_SLOT,
-    Ones,
-    add_sums,
-    bounds,
-    count,
-    experts_of,
-    fill,
-    filler_of,
-    shares_of,
-)
-from nkimoe.routing.on_device.listed import at_ids, ids_of, load_ids, own_numbers, times_listed
+from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.routing.on_device.counts import fill, filler_of
+from nkimoe.routing.on_device.listed import load_ids, own_numbers
+from nkimoe.routing.on_device.pair_order import PairOrder, check_countable, describe, scatter
 from nkimoe.routing.sorting_rule import SortingRule
-
-MOST_PAIRS = 2_500_000  # pairs / B takes three roundings of 2**-24 of it, together below 1 / (2 B) up to 2**24 / 6
-MOST_EXPERTS = 4096  # a tile of 128 tokens takes some ten rows of fp32 of each partition
-MOST_CHOICES = 256  # a token's choices of one expert are counted in bf16
 
 
 class _Sorted(NamedTuple):
@@ -79,36 +62,25 @@ def moe_sorting(
     tables = _tables(topk_ids, rule)
     _fill(tables, _pad(tables, topk_ids, rule, last_token), block_size)
 
-    ones, shares = Ones(ids_of(rule.experts)), shares_of(rule.token_count(int(topk_ids.shape[0])))
-    load = _loader(topk_ids, last_token)
-    before, total = count(ones, lambda tokens: times_listed(ones.experts, load(tokens), nl.bfloat16), shares)
-    next_slot, last_block = bounds(before, total, block_size)
-    for tokens in shares[nl.program_id(0)]:
+    order = PairOrder(rule.experts, _loader(topk_ids, last_token), rule.token_count(int(topk_ids.shape[0])), block_size)
+    for tokens in order.own:
         own = nl.ndarray((tokens.size, topk_ids.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
         nisa.dma_copy(dst=own, src=topk_weights[tokens.slice])
-        places = _places(ones, load(tokens), next_slot)
+        places = order.places(tokens)
         for k in range(topk_ids.shape[1]):
             pair = Span(rule.row_id(tokens.start, k), tokens.size)
-            _scatter(tables.token_ids, own_numbers(pair, nl.int32), places[:, k : k + 1])
-            _scatter(tables.weights, own[:, k : k + 1], places[:, k : k + 1])
-    _describe(tables, last_block, block_size)
+            scatter(tables.token_ids, own_numbers(pair, nl.int32), places[:, k : k + 1])
+            scatter(tables.weights, own[:, k : k + 1], places[:, k : k + 1])
+    describe(tables.expert_ids, tables.num_tokens_post_pad, order.last_block, block_size)
     return tuple(tables)
 
 
 def _check(topk_ids: Any, topk_weights: Any, rule: SortingRule) -> None:
     shape = tuple(int(n) for n in topk_ids.shape)
     rule.check(shape)
-    require(str(topk_ids.dtype) == "int32", "topk_ids", "is int32", topk_ids.dtype, "Cast it.")
+    check_countable(topk_ids, rule.n_experts, rule.block_count(*shape), rule.block_size)
     given = (tuple(int(n) for n in topk_weights.shape), str(topk_weights.dtype))
     require(given == (shape, "float32"), "topk_weights", f"is float32 {shape}", given, "Cast or fix it.")
-    n_tokens, top_k = shape
-    fix = "Sort on the host with nkimoe.routing, or split the batch."
-    require(n_tokens > 0, "topk_ids", "has a token or more", shape, "Without tokens there is nothing to sort.")
-    require(top_k <= MOST_CHOICES, "topk_ids", f"has up to {MOST_CHOICES} choices", shape, fix)
-    require(n_tokens * top_k <= MOST_PAIRS, "topk_ids", f"has up to {MOST_PAIRS} pairs", n_tokens * top_k, fix)
-    require(rule.n_experts <= MOST_EXPERTS, "n_experts", f"is up to {MOST_EXPERTS}", rule.n_experts, fix)
-    rows = rule.block_count(n_tokens, top_k) * rule.block_size
-    require(rows < LARGEST_SLOT, "block_size", "gives fewer than 2**24 rows", rows, "Use smaller blocks, or: " + fix)
 
 
 def _on_all_partitions(local_tokens: Any) -> Any:
@@ -170,45 +142,3 @@ def _loader(topk_ids: Any, last_token: Any) -> Callable[[Span], Any]:
         return ids
 
     return load
-
-
-def _places(ones: Ones, ids: Any, next_slot: Any) -> Any:
-    """int32 [tokens, K]: the slot of each choice, -1 for those of no expert; and move `next_slot` on."""
-    rows, top_k = ids.shape
-    chosen = times_listed(ones.experts, ids, nl.bfloat16)
-    after = nl.ndarray((rows, chosen.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
-    add_sums(after, ones.earlier[:rows, :rows], chosen, next_slot[:rows])
-    nisa.tensor_scalar(dst=after, data=after, op0=nl.add, operand0=1.0)  # so that 0 is no slot
-    places = nl.ndarray((rows, top_k), dtype=nl.int32, buffer=nl.sbuf)
-    for k in range(top_k):
-        own = ids[:, k : k + 1]
-        place = at_ids(ones.experts, after, own)
-        nisa.tensor_scalar(dst=places[:, k : k + 1], data=place, op0=nl.add, operand0=-1.0)
-        nisa.scalar_tensor_tensor(
-            dst=after, data=ones.experts[:rows], op0=nl.equal, operand0=own, op1=nl.add, operand1=after
-        )
-    add_sums(next_slot, ones.all[:rows], chosen, next_slot)
-    return places
-
-
-def _scatter(table: Any, values: Any, places: Any) -> None:
-    """table [places] = values, a row a partition; -1 is no place."""
-    dst = table.ap(pattern=[[1, values.shape[0]], [1, 1]], vector_offset=places, indirect_dim=0)
-    nisa.dma_copy(dst=dst, src=values, oob_mode=nisa.oob_mode.skip)
-
-
-def _describe(tables: _Sorted, last_block: Any, block_size: int) -> None:
-    """Experts of blocks, -1 for surplus ones; and rows in use."""
-    N, E = tables.expert_ids.shape[0], last_block.shape[1]
-    for turn, blocks in enumerate(spans(N, PARTITIONS)):
-        if turn % nl.num_programs(0) == nl.program_id(0):
-            place, is_surplus = experts_of(blocks, last_block)
-            expert = nl.ndarray((blocks.size, 1), dtype=nl.int32, buffer=nl.sbuf)
-            nisa.scalar_tensor_tensor(
-                dst=expert, data=is_surplus, op0=nl.multiply, operand0=-float(E + 1), op1=nl.add, operand1=place
-            )
-            nisa.dma_copy(dst=tables.expert_ids.reshape((N, 1))[blocks.slice], src=expert)
-    if nl.program_id(0) == 0:
-        in_use = nl.ndarray((1, 1), dtype=nl.int32, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=in_use, data=last_block[0:1, E - 1 : E], op0=nl.multiply, operand0=float(block_size))
-        nisa.dma_copy(dst=tables.num_tokens_post_pad.reshape((1, 1)), src=in_use)

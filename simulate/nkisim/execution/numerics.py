@@ -12,7 +12,7 @@ import numpy as np
 
 from nkisim.dtypes import Array, DType
 from nkisim.errors import NotSimulated
-from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, add, first_unwritten, is_computed, mark, read, write
+from nkisim.memory import NOT_COMPUTED, WRITTEN, Region, add, copied, first_unwritten, is_computed, mark, read, write
 
 _UNKNOWN_BYTE = 0xFF
 
@@ -54,9 +54,9 @@ class Numerics:
                 write(region, value, what.leaves)
 
     def values(self, region: Region) -> Array:
-        """A copy of what a region holds, for people: unwritten bytes as their poison."""
+        """A copy of what a region holds, for people: unwritten bytes as their poison. Rows keep their pitch."""
         first_unwritten(region)
-        return read(region).copy()
+        return copied(region)
 
 
 class ShapesOnly(Numerics):

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -263,6 +264,18 @@ def peek(tensor: StorageView) -> Array:
     region = resolve(tensor)
     first_unwritten(region)
     return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
+
+
+def copied(region: Region) -> Array:
+    """A copy of the values. Of rows with a pitch, it is a view of what lies between them, too: poison if unwritten."""
+    values, access = read(region), region.access
+    pitch, *within = access.strides
+    dense = values.itemsize * math.prod(access.shape[1:])
+    if values is not region.values or len(within) != 1 or within[0] != values.itemsize or pitch <= dense:
+        return values.copy()
+    region.block.poison()
+    held = region.block.data[access.start : access.start + (access.shape[0] - 1) * pitch + dense].copy()
+    return np.ndarray(access.shape, values.dtype, held.data, strides=access.strides)
 
 
 def write(region: Region, values: Array, state: int = WRITTEN) -> None:

@@ -27,15 +27,40 @@ def pitched(x, stride):
     return wide[:, : x.shape[1]]
 
 
+def between_rows(q, stride):
+    """What lies behind all rows of a view but the last, up to the next."""
+    return np.lib.stride_tricks.as_strided(q, (len(q) - 1, stride), (stride, 1))[:, q.shape[1] :].ravel()
+
+
 @pytest.mark.parametrize("out", ["int8", "fp8"])
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 @pytest.mark.parametrize("shape", SMOKE, ids=str)
 def test_the_peers_shapes_give_the_codes_of_the_definition(shape, dtype, out):
     T, H, stride = (*shape, shape[1])[:3]
     x, smooth, ids = layer(T, H, dtype=dtype)
-    found = Simulator("trn2").run(moe_smoothquant, pitched(x, stride), smooth, ids, out=out).outputs
+    run = Simulator("trn2").run(moe_smoothquant, pitched(x, stride), smooth, ids, out=out, out_stride=stride)
     expected = moe_smoothquant_reference(x, smooth, ids, out=FP8["trn2"] if out == "fp8" else out)
-    assert_equal_codes(found, expected)
+    assert_equal_codes(run.outputs, expected)
+    assert run.outputs[0].strides == (stride, 1)
+    assert run.profile.hbm_written == ids.size * (H + 4)
+
+
+PITCHED = [shape for shape in SMOKE if len(shape) == 3]
+
+
+@pytest.mark.parametrize("order", ["topk_major", "token_major"])
+@pytest.mark.parametrize(("T", "H", "stride"), PITCHED, ids=str)
+def test_what_lies_between_rows_of_codes_is_not_written(T, H, stride, order, monkeypatch):
+    monkeypatch.setenv("NKISIM_UNWRITTEN_BYTE", "0x5A")
+    x, smooth, ids = layer(T, H)
+    q, scale = moe_smoothquant[2](x, smooth, ids, order=order, out_stride=stride)
+    assert_equal_codes((q, scale), moe_smoothquant_reference(x, smooth, ids, order=order))
+    assert set(between_rows(q, stride).tolist()) == {0x5A}
+
+
+def test_without_tokens_there_are_no_rows_to_lie_apart():
+    q, _ = moe_smoothquant(*layer(0, 24), out_stride=32)
+    assert q.shape == (0, 24)
 
 
 @pytest.mark.parametrize("H", [80, 168, 344, 924, 1078, 1996])

@@ -13,7 +13,7 @@ from nkimoe.ops import moe_sorting
 from nkimoe.reference.routing_ops import moe_sorting_reference
 from nkimoe.routing import moe_sorting as moe_sorting_in_numpy
 from nkimoe.routing import on_device
-from nkimoe.routing.on_device.sorted_pairs import MOST_PAIRS
+from nkimoe.routing.on_device.pair_order import MOST_PAIRS
 
 # T, E, K and options: the matrix that Composable Kernel tests its own with.
 PUBLISHED = [

@@ -34,6 +34,10 @@ IDS = np.zeros((4, 2), np.int32)
         ({"rounding": "trunc", "out": "fp8"}, "rounding", "is rne for fp8 codes; got trunc"),
         ({"zero_row": "nan"}, "zero_row", "is one of eps, plus; got 'nan'"),
         ({"order": "expert_major"}, "order", "is one of topk_major, token_major"),
+        ({"out_stride": 5}, "out_stride", "is an integer, H = 6 or more; got 5"),
+        ({"out_stride": -1}, "out_stride", "is an integer, H = 6 or more; got -1"),
+        ({"out_stride": 8.0}, "out_stride", "is an integer, H = 6 or more; got 8.0"),
+        ({"out_stride": True}, "out_stride", "got True"),
     ],
 )
 def test_a_bad_request_is_named(changed, argument, rule):

@@ -91,6 +91,13 @@ def test_rows_with_a_pitch_are_read_without_what_lies_between():
     assert np.isnan(wide[:, 30:]).all()
 
 
+def test_smoothquant_writes_its_rows_as_far_apart_as_asked_for():
+    x, smooth, _ = layer(140, 30, E=1, k=1)
+    q, scale = smoothquant[2](x, smooth[0], out_stride=np.int64(64))
+    assert q.strides == (64, 1)
+    assert_same_bits((q, scale), smoothquant(x, smooth[0]))
+
+
 def test_without_tokens_there_are_no_codes():
     for q, scale in (
         quantize_per_token_int8(np.zeros((0, 7), np.float16)),
@@ -123,6 +130,8 @@ def test_torch_tensors_give_torch_tensors():
     expected = quantize_int8_reference(x.float().numpy())
     np.testing.assert_array_equal(q.numpy(), expected[0])
     np.testing.assert_array_equal(scale.numpy(), expected[1])
+    apart, _ = smoothquant(x, torch.ones(30), out_stride=48)
+    assert (apart.shape, apart.stride()) == ((20, 30), (48, 1))
     empty, none = moe_smoothquant(x[:0], torch.ones(3, 30), torch.zeros(0, 2, dtype=torch.int32))
     assert (empty.shape, empty.dtype, none.shape) == ((0, 30), torch.int8, (0,))
 

@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nkimoe import InputError, RequestError
+from nkimoe.cli.op.inputs import SEED, distinct_logits
 from nkimoe.ops import topk_softmax
-from nkimoe.reference.routing_ops import topk_softmax_reference
+from nkimoe.reference.routing_ops import WEIGHT_TOLERANCE, topk_softmax_reference
 from nkimoe.routing import RoutingRule, on_device
 
 # T, E, K, stride of logits, stride of results: the matrix that Composable Kernel tests its own with.
@@ -24,14 +25,11 @@ PUBLISHED = [
 TOLERANCE = {np.float16: 1e-3, ml_dtypes.bfloat16: 1e-2, np.float32: 1e-5}
 
 
-def distinct_logits(n_tokens, n_experts, dtype):
-    """In -5..5, none twice in a row, in any order."""
-    rng = np.random.default_rng(11937)
-    steps = np.argsort(rng.random((n_tokens, n_experts)), axis=1)
-    return (steps * (10 / max(1, n_experts)) - 5).astype(dtype)
+def distinct(n_tokens, n_experts, dtype):
+    return distinct_logits(np.random.default_rng(SEED), n_tokens, n_experts, dtype)
 
 
-def check(logits, top_k, renormalize=False, tolerance=2e-6, cores=1, **options):
+def check(logits, top_k, renormalize=False, tolerance=WEIGHT_TOLERANCE, cores=1, **options):
     weights, ids = topk_softmax[cores](logits, top_k, renormalize=renormalize, **options)
     expected_weights, expected_ids = topk_softmax_reference(logits, top_k, renormalize)
     assert (weights.dtype, ids.dtype) == (np.float32, np.int32)
@@ -46,7 +44,7 @@ def test_the_published_matrix_of_shapes_and_strides(shape, dtype):
     n_tokens, n_experts, top_k, *strides = shape
     stride_in, stride_out = strides or (n_experts, None)
     buffer = np.full((n_tokens, stride_in), np.nan, dtype)  # what lies between rows is not read
-    buffer[:, :n_experts] = distinct_logits(n_tokens, n_experts, dtype)
+    buffer[:, :n_experts] = distinct(n_tokens, n_experts, dtype)
     weights, ids = check(buffer[:, :n_experts], top_k, tolerance=TOLERANCE[dtype], out_stride=stride_out)
     for result in (weights, ids):
         assert result.shape == (n_tokens, top_k)
@@ -178,7 +176,7 @@ def test_a_finite_logit_that_the_kernel_would_take_for_masked_is_refused():
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_on_the_device_a_row_that_means_nothing_leaves_the_others_right(value):
-    logits = distinct_logits(140, 9, np.float32)
+    logits = distinct(140, 9, np.float32)
     expected = topk_softmax(logits, 3)
     logits[[1, 130]] = value
     others = ~np.isin(np.arange(140), [1, 130])

@@ -37,6 +37,30 @@ def test_every_data_type_comes_back_bit_for_bit(trn2, dtype):
     assert out.tobytes() == data.tobytes()
 
 
+def rows_apart(array):
+    """The array as rows of a wider tensor, whose other columns are never written."""
+    wide = nl.ndarray((array.shape[0], array.shape[1] + 3), dtype=array.dtype, buffer=nl.shared_hbm)
+    rows = wide[:, 1 : 1 + array.shape[1]]
+    nisa.dma_copy(rows, array)
+    return rows
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int8, ml_dtypes.bfloat16])
+def test_a_returned_view_of_rows_that_lie_apart_keeps_its_pitch(trn2, dtype):
+    data = np.arange(20).reshape(4, 5).astype(dtype)
+    out = trn2.outputs(rows_apart, data)
+    np.testing.assert_array_equal(out, data)
+    size = np.dtype(dtype).itemsize
+    assert out.strides == (8 * size, size)
+    between = np.lib.stride_tricks.as_strided(out, (3, 8), out.strides)[:, 5:]
+    assert set(between.tobytes()) == {0xFF}
+    out[0] = 0  # is the caller's own
+
+
+def test_a_single_row_of_a_wider_tensor_is_an_array_of_its_own(trn2):
+    assert trn2.outputs(rows_apart, np.ones((1, 5), np.float32)).shape == (1, 5)
+
+
 @pytest.mark.parametrize("dtype", [np.float64, np.int64, np.complex64])
 def test_refuses_a_data_type_nki_does_not_have(refuses, dtype):
     with refuses(LaunchError, "NKI303", str(np.dtype(dtype))):

@@ -13,7 +13,7 @@ from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.tiling import Span, Tiling
+from nkimoe.planning.tiling import PARTITIONS, Span, Tiling
 
 
 class CodeColumns:
@@ -39,5 +39,8 @@ class CodeColumns:
         for row in rows:
             codes = codes_of(row)
             values = nl.ndarray(tuple(codes.shape), dtype=self._dtype, buffer=nl.sbuf)
-            convert(values, codes)
+
+            tiles = next(n for n in (4, 3, 2, 1) if codes.shape[1] % n == 0)
+            shape = (PARTITIONS, tiles, codes.shape[1] // tiles)
+            convert(values.reshape(shape), codes.reshape(shape))
             yield values

@@ -1,0 +1,1 @@
+"""`nkimoe op NAME`: every operation of `nkimoe.ops` from the command line, as Composable Kernel's examples run."""

@@ -1,0 +1,67 @@
+"""How close a result is to what its definition gives, in numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from nkimoe.arrays import Array, Floats
+from nkimoe.reference.row_tolerance import (
+    MOST_CODES_APART,
+    MOST_SCALE_ULPS,
+    MOST_UNEQUAL_CODES,
+    code_distance,
+    ulps_apart,
+)
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """One comparison.
+
+    Attributes:
+        of: what was compared, and by which measure.
+        found, allowed: the measure, and its largest value that is right.
+    """
+
+    of: str
+    found: float
+    allowed: float
+
+    @property
+    def holds(self) -> bool:
+        """False of NaN, too."""
+        return self.found <= self.allowed
+
+    def __str__(self) -> str:
+        return f"{self.of}: {self.found:g} (at most {self.allowed:g})"
+
+
+def rows_agree(
+    found: tuple[Array, Floats], expected: tuple[Array, Floats], most_unequal: float = MOST_UNEQUAL_CODES
+) -> list[Agreement]:
+    """Of codes and scales.
+
+    Args:
+        most_unequal: share of the codes that may differ; of one that is not 0, one code always may.
+    """
+    (q, scale), (expected_q, expected_scale) = found, expected
+    apart = code_distance(q, expected_q)
+    allowed = max(1.0, most_unequal * q.size) if most_unequal else 0.0
+    return [
+        Agreement("codes that differ", float(np.count_nonzero(apart)), allowed),
+        Agreement("largest difference of codes", float(apart.max(initial=0)), MOST_CODES_APART),
+        Agreement("ulps of scales", float(ulps_apart(scale, expected_scale).max(initial=0)), MOST_SCALE_ULPS),
+    ]
+
+
+def equal(of: str, found: Array, expected: Array) -> Agreement:
+    """Of integers or moved values, which have one right answer."""
+    return Agreement(f"{of} that differ", float(np.count_nonzero(found != expected)), 0.0)
+
+
+def close(of: str, found: Floats, expected: Floats, rtol: float) -> Agreement:
+    """Of positive numbers."""
+    relative = np.abs(found.astype(np.float64) - expected) / np.maximum(expected, np.finfo(np.float32).tiny)
+    return Agreement(f"relative error of {of}", float(relative.max(initial=0)), rtol)

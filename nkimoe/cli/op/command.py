@@ -1,0 +1,84 @@
+"""nkimoe op: a command an operation, made from the table."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkimoe.cli.json_report import write_json
+from nkimoe.cli.op.experiment import OpSetup, run_operation
+from nkimoe.cli.op.inputs import SEED
+from nkimoe.cli.op.peer_keys import translated
+from nkimoe.cli.op.report import as_json, as_lines
+from nkimoe.cli.op.request import OpRequest
+from nkimoe.cli.op.table import OPERATIONS
+from nkimoe.cli.outputs import Outputs
+from nkimoe.cli.refusals import WRONG, refusals
+from nkimoe.planning.targets import TARGETS
+
+
+@click.group()
+def op() -> None:
+    """Run one operation of nkimoe.ops, check it against its definition, predict its time.
+
+    Options are ours, or those of Composable Kernel's example programs as they are written there: -t=3328 -k=5.
+    """
+
+
+class OpCommand(click.Command):
+    """The command of one operation."""
+
+    def __init__(self, request: type[OpRequest]) -> None:
+        keys = " ".join(f"-{written.key}=" for written in request.options().values() if written.key)
+        super().__init__(
+            request.name,
+            help=request.__doc__,
+            epilog=f"Keys of the peers' programs: {keys} -v= -seed= -json= -jsonfile=",
+            params=[*_own_options(request), *_launch_options()],
+            callback=self._run,
+        )
+        self._request = request
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Keys of the peers' programs first, so that -h=4096 is not -h."""
+        translation = translated(self._request, args)
+        if translation.without_effect:
+            click.echo(f"without effect here: {', '.join(translation.without_effect)}", err=True)
+        return super().parse_args(ctx, translation.arguments)
+
+    def _run(self, target: str, lnc: str, seed: int, json: Path | None, no_numerics: bool, **options: Any) -> None:
+        Outputs.checked(json=json)
+        with refusals():
+            result = run_operation(self._request(**options), OpSetup(target, int(lnc), seed, not no_numerics))
+            click.echo("\n".join(as_lines(result)))
+            if json is not None:
+                write_json(json, as_json(result))
+                click.echo(f"wrote {json}")
+        if result.passed is False:
+            sys.exit(WRONG)
+
+
+def _own_options(request: type[OpRequest]) -> list[click.Option]:
+    return [
+        click.Option(
+            [written.flag, name], type=written.type, default=written.default, show_default=True, help=written.help
+        )
+        for name, written in request.options().items()
+    ]
+
+
+def _launch_options() -> list[click.Option]:
+    return [
+        click.Option(["--target"], type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
+        click.Option(["--lnc"], type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
+        click.Option(["--seed"], type=click.IntRange(0), default=SEED, show_default=True, help="Of the inputs."),
+        click.Option(["--json"], type=click.Path(path_type=Path), help="Write the result for scripts."),
+        click.Option(["--no-numerics"], is_flag=True, help="Shapes, integers and time only; nothing is compared."),
+    ]
+
+
+for _request in OPERATIONS.values():
+    op.add_command(OpCommand(_request))

@@ -1,0 +1,22 @@
+"""Every operation of the command, by name. A row is a class; there is no other list."""
+
+from __future__ import annotations
+
+from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
+from nkimoe.cli.op.request import OpRequest
+from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
+from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
+from nkimoe.cli.op.topk_softmax import TopkSoftmax
+
+OPERATIONS: dict[str, type[OpRequest]] = {
+    row.name: row
+    for row in (
+        MoeSmoothquant,
+        Smoothquant,
+        PerTokenInt8,
+        PerChannelInt8,
+        TopkSoftmax,
+        MoeSorting,
+        MoeAlignBlockSize,
+    )
+}
