@@ -235,7 +235,7 @@ def _demand(request: Request, share: Share) -> Demand:
         gate_up_item=gate_up.item_on_chip(item),
         down_item=down.item_on_chip(item),
         per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
-        scaled_row=share.gathered.size * (item + 1 if is_coded else item if scales_rows else 0),
+        scaled_row=share.gathered.size * (item if scales_rows else 0),
         gate_up_converted=item if gate_up.is_int8 else 0,
         down_converted=item if down.is_int8 else 0,
         coded=item + 1 if is_coded else 0,

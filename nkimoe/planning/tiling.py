@@ -74,7 +74,7 @@ class Demand:
         item: bytes of the compute dtype.
         gate_up_item, down_item: bytes of a weight on chip.
         per_column: bytes of bias and scales for each column of H that is written.
-        scaled_row: bytes of token rows that are scaled or quantised before they are transposed.
+        scaled_row: bytes of token rows that are scaled before they are transposed.
         gate_up_converted, down_converted: bytes of a weight that is converted on chip, in its second form; else 0.
         coded: bytes of act(gate) * up in the forms it takes before the one that is multiplied.
     """

@@ -1,4 +1,4 @@
-"""Tokens as int8 codes in HBM, quantised once, however many experts each has."""
+"""Tokens as codes in HBM, quantised once, however many experts each has."""
 
 from __future__ import annotations
 
@@ -8,54 +8,53 @@ import nki.language as nl
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
 from nkimoe.kernels.stages.int8.codes import TokenScale
-from nkimoe.kernels.tensor import OutOfBounds, Tensor
+from nkimoe.kernels.tensor import DType, OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
-SCALE_BYTES = 4
+SCALE_ELEMENTS = 2  # 16-bit numbers that hold the bytes of an fp32 scale
 
 
 class CodeRows(TokenRows):
-    """Rows [128, H + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that one gather
-    fetches both.
+    """Rows [128, H + 2] of one part: the codes of a token as 16-bit numbers, which the PE takes, and behind them the
+    bytes of its scale, so that one gather fetches both.
     """
 
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
-        width = columns.size + SCALE_BYTES
-        self._source, self._columns, self._out_of_bounds = (
-            _quantised(request.hidden_states),
-            Span(0, width),
-            out_of_bounds,
-        )
-        self._tiles = self._room(request, tiles, width, nl.int8)
+        dtype: DType = request.compute_dtype
+        width = columns.size + SCALE_ELEMENTS
+        self._source, self._columns = _quantised(request.hidden_states, dtype), Span(0, width)
+        self._tiles, self._out_of_bounds = self._room(request, tiles, width, dtype), out_of_bounds
         self._part = None
 
 
 def codes_of(rows: Tensor) -> Tensor:
-    """int8 [128, H]."""
-    return rows[:, 0 : rows.shape[1] - SCALE_BYTES]
+    """[tokens, H]."""
+    return rows[:, 0 : rows.shape[1] - SCALE_ELEMENTS]
 
 
 def scale_of(rows: Tensor) -> Tensor:
-    """fp32 [128, 1]."""
-    return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
+    """fp32 [tokens, 1]."""
+    return rows[:, rows.shape[1] - SCALE_ELEMENTS : rows.shape[1]].view(nl.float32)
 
 
-def _quantised(hidden_states: Tensor) -> Tensor:
+def _quantised(hidden_states: Tensor, dtype: DType) -> Tensor:
     """All rows; the cores take turns."""
     (rows, H), cores = hidden_states.shape, nl.num_programs(0)
-    result: Tensor = nl.ndarray((rows, H + SCALE_BYTES), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
+    shape = (PARTITIONS, H + SCALE_ELEMENTS)
+    result: Tensor = nl.ndarray((rows, shape[1]), dtype=dtype, buffer=nl.shared_hbm, name="token_codes")
     loaded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave)
-    coded = TileRing(2, (PARTITIONS, H + SCALE_BYTES), nl.int8, leave)
+    coded, out = TileRing(2, (PARTITIONS, H), nl.int8, leave), TileRing(2, shape, dtype, leave)
     for own in spans(rows, PARTITIONS)[nl.program_id(0) :: cores]:
-        values, out = loaded.take()[0 : own.size, :], coded.take()[0 : own.size, :]
+        values, codes, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded, out))
         nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
         amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, values)
         of_tokens = TokenScale(amax)
-        nisa.activation(dst=codes_of(out), op=nl.copy, data=values, scale=of_tokens.factor)
-        nisa.tensor_copy(dst=scale_of(out), src=of_tokens.scale())
-        nisa.dma_copy(dst=result[own.slice, :], src=out)
+        nisa.activation(dst=codes, op=nl.copy, data=values, scale=of_tokens.factor)
+        nisa.tensor_copy(dst=codes_of(row), src=codes)
+        nisa.tensor_copy(dst=scale_of(row), src=of_tokens.scale())
+        nisa.dma_copy(dst=result[own.slice, :], src=row)
     if cores > 1:
         nisa.core_barrier(data=result, cores=(0, 1))
     return result

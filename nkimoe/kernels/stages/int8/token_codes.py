@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
-import nki.language as nl
-
-from nkimoe.kernels.stages.converted_pieces import convert
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
 from nkimoe.kernels.stages.int8.codes import CodedColumns
 from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.tiling import PARTITIONS, Span, Tiling
+from nkimoe.planning.tiling import Span, Tiling
 
 
 class CodeColumns:
@@ -21,26 +18,16 @@ class CodeColumns:
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
         self._columns = TokenColumns(H, tiling, own, CopiedColumns(weights.dtype))
-        self._dtype, self._across = weights.dtype, weights.across
+        self._across = weights.across
         self._scales: Tensor | None = None
 
     def turn(self, rows: Iterable[Tensor]) -> None:
         """Transpose the codes of `CodeRows`."""
         rows = list(rows)
-        self._columns.turn(self._values(rows))
+        self._columns.turn(codes_of(row) for row in rows)
         self._scales = self._across.of([scale_of(row) for row in rows])
 
     def of(self, part: Part) -> CodedColumns:
         """Those of the part that was turned last; scales are columns."""
         assert self._scales is not None, "made by `turn`"
         return CodedColumns(self._columns.of(part), self._scales)
-
-    def _values(self, rows: list[Tensor]) -> Iterator[Tensor]:
-        for row in rows:
-            codes = codes_of(row)
-            values = nl.ndarray(tuple(codes.shape), dtype=self._dtype, buffer=nl.sbuf)
-
-            tiles = next(n for n in (4, 3, 2, 1) if codes.shape[1] % n == 0)
-            shape = (PARTITIONS, tiles, codes.shape[1] // tiles)
-            convert(values.reshape(shape), codes.reshape(shape))
-            yield values
