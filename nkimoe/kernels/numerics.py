@@ -93,7 +93,7 @@ STAGES: dict[str, AnyStages] = {
         make_slabs=slabs_in_rows,
     ),
     INT8: StageSet(
-        rows=int8.CodeRows,
+        rows=int8.token_rows,
         tokens=int8.CodeColumns,
         weights=int8.Int8Weights,
         gate_up_products=int8.gate_up_products,

@@ -5,19 +5,25 @@ does the work: simulated, or on a Neuron device. Launch as `operation[2](...)` f
 or as `operation(...)` for one.
 """
 
+from nkimoe.ops.fused_experts import fused_experts
+from nkimoe.ops.fused_moe_smoothquant import fused_moe_smoothquant
 from nkimoe.ops.moe_align_block_size import moe_align_block_size
 from nkimoe.ops.moe_smoothquant import moe_smoothquant
 from nkimoe.ops.moe_sorting import moe_sorting
 from nkimoe.ops.quantize_int8 import quantize_per_channel_int8, quantize_per_token_int8
+from nkimoe.ops.shared_expert import shared_expert
 from nkimoe.ops.smoothquant import smoothquant
 from nkimoe.ops.topk_softmax import topk_softmax
 
 __all__ = [
+    "fused_experts",
+    "fused_moe_smoothquant",
     "moe_align_block_size",
     "moe_smoothquant",
     "moe_sorting",
     "quantize_per_channel_int8",
     "quantize_per_token_int8",
+    "shared_expert",
     "smoothquant",
     "topk_softmax",
 ]

@@ -29,9 +29,9 @@ from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 # half as many turns are paid. Chosen, not measured.
 LONG_LOOP = 16
 RESIDENT, STREAMED = "resident", "streamed"
-OVERWRITTEN, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
-    "overwritten", "a row a choice, added at the end", "accumulated", "accumulated by both cores",
-    "a slab a core, added at the end", "a slab a core, added at the end, all returned",
+OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
+    "overwritten", "added to given rows", "a row a choice, added at the end", "accumulated",
+    "accumulated by both cores", "a slab a core, added at the end", "a slab a core, added at the end, all returned",
 )  # fmt: skip
 
 
@@ -261,6 +261,8 @@ def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
 
 
 def _output(request: Request, cores: int) -> str:
+    if request.added is not None:
+        return ADDED
     if not request.is_tensor_update_accumulating:
         return OVERWRITTEN
     if request.pairs is not None:

@@ -41,6 +41,27 @@ class Pairs:
 
 
 @dataclass(frozen=True, eq=False)
+class Added:
+    """What results are added to: rows [T', H] * factor, in fp32, rounded with the sum. Every token has one slot."""
+
+    rows: Any
+    factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """What activations of an expert are multiplied with, column by column, before they are quantised.
+
+    Attributes:
+        hidden: fp32 [E, H], of hidden states.
+        intermediate: fp32 [E, I], of act(gate) * up, which then is quantised in fp32, not rounded first.
+    """
+
+    hidden: Any
+    intermediate: Any
+
+
+@dataclass(frozen=True, eq=False)
 class Request:
     """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`, and NumPy's numbers and types plain
     numbers and names of types. With `pairs` slots hold pairs, and there are no other affinities.
@@ -78,6 +99,8 @@ class Request:
     up_offset: float = 0.0
     activation_quantization: str | None = None
     pairs: Pairs | None = None
+    added: Added | None = None
+    smooth: Smooth | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:

@@ -34,11 +34,16 @@ def replace_in_turns(new: Tensor, product: DownProduct, scale: ElementOperand) -
 
 def add(rows: Tensor, product: DownProduct, scale: ElementOperand) -> None:
     """rows, which holds the old values, += product * scale."""
+    add_to(rows, product, scale, rows)
+
+
+def add_to(new: Tensor, product: DownProduct, scale: ElementOperand, rows: Tensor) -> None:
+    """new = rows + product * scale."""
     data = product.data
     if product.factor is not None:
         data = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_tensor(dst=data, data1=product.data, data2=product.factor, op=nl.multiply)
-    nisa.scalar_tensor_tensor(dst=rows, data=data, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
+    nisa.scalar_tensor_tensor(dst=new, data=data, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 
 
 def both(scale: Tensor | None, affinity: ElementOperand) -> ElementOperand:

@@ -109,6 +109,11 @@ class ExpertVectors:
         own = self._share.written if scale.layout == ROW else Span(0, 1)
         return _everywhere(scale.tensor, own, (PARTITIONS, own.size))
 
+    def smooth_hidden(self, tensor: Tensor) -> Vector:
+        """fp32 [128, H], the same on all partitions."""
+        H = int(tensor.shape[1])
+        return _everywhere(tensor, Span(0, H), (PARTITIONS, H))
+
     def in_scale(self, tensor: Tensor) -> Vector:
         """fp32 [128, 1], the same on all partitions."""
         return _everywhere(tensor, Span(0, 1), (PARTITIONS, 1))

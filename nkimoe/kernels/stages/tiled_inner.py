@@ -29,17 +29,21 @@ class TiledAlongInner:
         """Likewise."""
         return self._vector(tensor)
 
-    def _vector(self, tensor: Tensor) -> Vector:
+    def factors(self, tensor: Tensor) -> Vector:
+        """Of rows [E, I], what multiplies act(gate) * up: fp32 [128, 1, I/128]."""
+        return self._vector(tensor, 1)
+
+    def _vector(self, tensor: Tensor, halves: int = 2) -> Vector:
         I, start = self._I, self._inner.start
 
         def load(tile: Tensor, expert: IndexTile) -> None:
             for first, rows, count in row_tiles(self._inner.size):
-                pattern = [[1, rows], [I, 2], [PARTITIONS, count]]
+                pattern = [[1, rows], [I, halves], [PARTITIONS, count]]
                 source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
                 dst = tile[0:rows, :, first : first + count]
                 nisa.dma_copy(dst=dst, src=source, oob_mode=nisa.oob_mode.skip)
 
-        shape = (PARTITIONS, 2, ceil_div(self._inner.size, PARTITIONS))
+        shape = (PARTITIONS, halves, ceil_div(self._inner.size, PARTITIONS))
         tile = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
         nisa.memset(dst=tile, value=0)  # beyond the last row of I
         return Vector(tile, load)

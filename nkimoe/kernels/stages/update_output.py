@@ -12,12 +12,13 @@ from collections.abc import Callable
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.combine import Combine, add, replace
+from nkimoe.kernels.stages.combine import Combine, add, add_to, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
+from nkimoe.kernels.stages.products import DownProduct
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
-from nkimoe.kernels.tensor import DType, IndexTile, Tensor
-from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.kernels.tensor import DType, ElementOperand, IndexTile, Tensor
+from nkimoe.planning.plan import ACCUMULATED, ADDED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
@@ -41,6 +42,33 @@ class OverwriteColumns(Output):
 
     def begin(self) -> None:
         zero_rows(self.slab, spans(self.slab.rows, PARTITIONS))
+
+
+class AddedToRows(Output):
+    """Every row has one writer, who adds it to a row that is given, times a factor."""
+
+    def __init__(self, tensor: Tensor, slab: Slab, tokens: int, dtype: DType, request: Request) -> None:
+        super().__init__(tensor, slab, tokens, dtype)
+        assert request.added is not None, "the plan says so"
+        self._factor = float(request.added.factor)
+        self._given = Slab(request.added.rows, slab.rows, slab.columns, request.added.rows.shape[1])
+
+    def begin(self) -> None:
+        """Every row is written."""
+
+    def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
+        rows, _ = super().fresh_rows(ids)
+        given: Tensor = nl.ndarray(tuple(rows.shape), dtype=self._given.tensor.dtype, buffer=nl.sbuf)
+        clear(given)
+        nisa.dma_copy(dst=given, src=self._given.at(ids, self.tokens), oob_mode=nisa.oob_mode.skip)
+        scaled: Tensor = nl.ndarray(tuple(rows.shape), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.activation(dst=scaled, op=nl.copy, data=given, scale=self._factor)
+
+        def combine(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
+            first = product.columns.start - self.slab.columns.start
+            add_to(new, product, scale, scaled[:, first : first + product.columns.size])
+
+        return rows, combine
 
 
 class Accumulate(Output):
@@ -161,6 +189,8 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
     if plan.output == OVERWRITTEN:
         kind = OverwriteColumns if plan.halves_intermediate else Overwrite
         return kind(tensor, slab, p.T, dtype)
+    if plan.output == ADDED:
+        return AddedToRows(tensor, slab, p.T, dtype, request)
     if plan.output == BY_CHOICE:
         return SumOfChoices(tensor, request, p)
     if plan.output == ACCUMULATED:

@@ -28,6 +28,12 @@ class CodeRows(TokenRows):
         self._part = None
 
 
+def token_rows(request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> TokenRows:
+    """Rows that were quantised once, or as they are, for experts that smooth them first."""
+    kind = CodeRows if request.smooth is None else TokenRows
+    return kind(request, columns, tiles, out_of_bounds)
+
+
 def codes_of(rows: Tensor) -> Tensor:
     """[tokens, H]."""
     return rows[:, 0 : rows.shape[1] - SCALE_ELEMENTS]

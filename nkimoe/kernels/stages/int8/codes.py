@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import nki.language as nl
@@ -14,18 +15,19 @@ LARGEST = 127.0
 
 
 class TokenScale:
-    """What one tile of tokens is quantised with, as divisions round it, of magnitudes of 16-bit numbers.
+    """What one tile of tokens is quantised with, as divisions round it.
 
     Args:
         amax: fp32 [128, 1], the largest magnitude of each token; below 1e-7 it counts as that.
+        divide: how 127 / amax is computed; the shorter way is for magnitudes of 16-bit numbers.
 
     Attributes:
         factor: 127 / amax, which gives the codes.
     """
 
-    def __init__(self, amax: Tensor) -> None:
+    def __init__(self, amax: Tensor, divide: Callable[[Tensor, float], Tensor] = short_factor) -> None:
         self._amax = limited(amax)
-        self.factor = short_factor(self._amax, LARGEST)
+        self.factor = divide(self._amax, LARGEST)
 
     def scale(self) -> Tensor:
         """amax / 127, which products of codes are multiplied with. Computed when it is asked for: codes do not wait."""

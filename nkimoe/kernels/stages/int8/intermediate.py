@@ -7,6 +7,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.converted_pieces import convert
+from nkimoe.kernels.stages.exact_factor import exact_factor, short_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like
 from nkimoe.kernels.stages.products import GateUpProduct
@@ -17,11 +18,21 @@ from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
 class CodedIntermediate:
     """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128."""
 
+    _divide = staticmethod(short_factor)
+
     def __init__(self, dtype: DType, inner: int, token_tiles: int, across: AcrossColumns) -> None:
-        self._across, shape = across, (PARTITIONS, ceil_div(inner, PARTITIONS), token_tiles * PARTITIONS)
-        self._values: Tensor = nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf)
+        self._across, self._dtype, shape = (
+            across,
+            dtype,
+            (PARTITIONS, ceil_div(inner, PARTITIONS), token_tiles * PARTITIONS),
+        )
+        self._values: Tensor = nl.ndarray(shape, dtype=self._kept(), buffer=nl.sbuf)
         if inner % PARTITIONS:
             nisa.memset(dst=self._values[:, inner // PARTITIONS :, :], value=0)  # partitions start at multiples of 32
+
+    def _kept(self) -> DType:
+        """The type that values are rounded to before they are quantised."""
+        return self._dtype
 
     def room_for(self, product: GateUpProduct) -> Tensor:
         """Where the values that come of a product go, and are rounded."""
@@ -32,12 +43,12 @@ class CodedIntermediate:
 
     def settle(self) -> None:
         """What each token is quantised with."""
-        self._of_tokens = [TokenScale(amax) for amax in self._largest()]
+        self._of_tokens = [TokenScale(amax, self._divide) for amax in self._largest()]
 
     def operand(self) -> CodedRows:
         """The codes."""
         of_tokens = self._of_tokens
-        data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._values.dtype, buffer=nl.sbuf)
+        data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._dtype, buffer=nl.sbuf)
         for own in spans(len(of_tokens), PSUM_COLUMNS // PARTITIONS):
             columns = slice(own.start * PARTITIONS, own.stop * PARTITIONS)
             values = self._values[:, :, columns]
@@ -56,6 +67,28 @@ class CodedIntermediate:
         for n, op in enumerate((nl.maximum, nl.minimum)):
             nisa.tensor_reduce(dst=ends[:, n, :], op=op, data=by_token, axis=2)
         return [_of_partitions(ends[:, :, own.slice]) for own in spans(tokens, PARTITIONS)]
+
+
+class SmoothedIntermediate(CodedIntermediate):
+    """The same in fp32, times a factor of each column of I.
+
+    Args:
+        smooth: fp32 [128, 1, I/128].
+    """
+
+    _divide = staticmethod(exact_factor)
+
+    def __init__(self, dtype: DType, inner: int, token_tiles: int, across: AcrossColumns, smooth: Tensor) -> None:
+        super().__init__(dtype, inner, token_tiles, across)
+        self._smooth = smooth
+
+    def _kept(self) -> DType:
+        kept: DType = nl.float32
+        return kept
+
+    def keep(self, product: GateUpProduct, values: Tensor) -> None:
+        factor = self._smooth[0 : values.shape[0], 0, product.tile : product.tile + 1]
+        nisa.tensor_scalar(dst=values, data=values, op0=nl.multiply, operand0=factor)
 
 
 def _of_partitions(ends: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
 from nkimoe.kernels.stages.int8.codes import CodedColumns
+from nkimoe.kernels.stages.int8.smooth_rows import smoothed_codes
 from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
@@ -18,12 +19,17 @@ class CodeColumns:
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
         self._columns = TokenColumns(H, tiling, own, CopiedColumns(weights.dtype))
-        self._across = weights.across
+        self._across, self._smooth, self._dtype = weights.across, weights.smooth, weights.dtype
         self._scales: Tensor | None = None
 
     def turn(self, rows: Iterable[Tensor]) -> None:
-        """Transpose the codes of `CodeRows`."""
+        """Transpose the codes of `CodeRows`, or of rows that are smoothed and quantised here."""
         rows = list(rows)
+        if self._smooth is not None:
+            codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._dtype)
+            self._columns.turn(codes)
+            self._scales = self._across.of(scales)
+            return
         self._columns.turn(codes_of(row) for row in rows)
         self._scales = self._across.of([scale_of(row) for row in rows])
 

@@ -6,7 +6,8 @@ from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
-from nkimoe.kernels.stages.int8.intermediate import CodedIntermediate
+from nkimoe.kernels.stages.int8.intermediate import CodedIntermediate, SmoothedIntermediate
+from nkimoe.kernels.stages.int8.smooth import SmoothVectors
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import projections_of
 from nkimoe.kernels.stages.sums import Sum
@@ -25,6 +26,7 @@ class Int8Weights:
 
     Attributes:
         dtype: of codes as the PE takes them, and of act(gate) * up before it is quantised.
+        smooth: what activations are multiplied with before they are quantised, or None.
         across: moves scales of tokens beside them.
         projections: GATE and UP, or UP alone.
         gate_up, down: the weights in pieces, converted as they are used.
@@ -37,7 +39,11 @@ class Int8Weights:
         self.across = AcrossColumns()
         self.projections = projections_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
-        small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner))
+        along = TiledAlongInner(plan.problem.I, share.inner)
+        small = ExpertVectors(request, share, along)
+        self.smooth = (
+            None if request.smooth is None else SmoothVectors(request.smooth, small, along, self.gate_up.vectors)
+        )
         self.gate_up_steps = make_gate_up_steps(request, gate_up_of(request).scale, None, small, self.gate_up.vectors)
         self.down_finish = make_down_finish(
             request, share.written, down_of(request).scale, None, small, self.down.vectors
@@ -45,7 +51,10 @@ class Int8Weights:
 
     def room(self, part: Part) -> CodedIntermediate:
         """Room for act(gate) * up of a part."""
-        return CodedIntermediate(self.dtype, self._inner, part.tiles.size, self.across)
+        size = self._inner, part.tiles.size
+        if self.smooth is not None:
+            return SmoothedIntermediate(self.dtype, *size, self.across, self.smooth.intermediate.tile)
+        return CodedIntermediate(self.dtype, *size, self.across)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""

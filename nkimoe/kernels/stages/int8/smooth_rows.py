@@ -1,0 +1,41 @@
+"""Rows that each expert quantises for itself: smoothed by its row first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.stages.converted_pieces import convert
+from nkimoe.kernels.stages.exact_factor import exact_factor
+from nkimoe.kernels.stages.exact_scale import largest_magnitude
+from nkimoe.kernels.stages.int8.codes import TokenScale, int8_like
+from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.planning.tiling import PARTITIONS
+
+
+def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[Iterator[Tensor], list[Tensor]]:
+    """Codes of rows [128, H] * smooth [128, H], in a 16-bit type, and their scales fp32 [128, 1].
+
+    Codes are computed when they are asked for.
+    """
+    values, of_tokens = [], []
+    for row in rows:
+        product = nl.ndarray(tuple(row.shape), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=product, data1=row, data2=smooth, op=nl.multiply)
+        amax = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+        largest_magnitude(amax, product)
+        values.append(product)
+        of_tokens.append(TokenScale(amax, exact_factor))
+    coded = (_coded(value, tokens, dtype) for value, tokens in zip(values, of_tokens, strict=True))
+    return coded, [tokens.scale() for tokens in of_tokens]
+
+
+def _coded(value: Tensor, tokens: TokenScale, dtype: DType) -> Tensor:
+    codes = int8_like(value)
+    nisa.activation(dst=codes, op=nl.copy, data=value, scale=tokens.factor)
+    result: Tensor = nl.ndarray(tuple(value.shape), dtype=dtype, buffer=nl.sbuf)
+    tiles = (PARTITIONS, value.shape[1] // PARTITIONS, PARTITIONS)
+    convert(result.reshape(tiles), codes.reshape(tiles))
+    return result

@@ -1,0 +1,44 @@
+"""A launch of the kernel of pairs: the mapping is made on the host."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkimoe.arrays import Array
+from nkimoe.errors import require
+from nkimoe.ops.expert_arguments import Experts, block_size_for, padded, zeros_like_rows
+from nkimoe.ops.launch import Launch
+from nkimoe.ops.pair_experts import pair_experts
+from nkimoe.ops.routing_tensors import dtype_of, like
+from nkimoe.planning.expert_options import ExpertOptions
+from nkimoe.routing.pair_blocks import pair_blocks
+from nkimoe.routing.sorting_rule import is_count
+from nkimoe.spec import ActFnType
+
+
+def run_routed(
+    launch: Launch, x: Any, experts: Experts, ids: Array, weights: Array, *, round_each: bool,
+    block_size: int | None = None, smooth: tuple[Any, Any] = (None, None),
+    activation: ActFnType = ActFnType.SiLU, gated: bool = True,
+) -> Any:  # fmt: skip
+    """out [T, K] of checked arguments.
+
+    Args:
+        ids, weights: [T, k], on the host.
+        smooth: fp32 [E, H] and [E, I] as the kernel takes them, or None twice.
+    """
+    require(isinstance(round_each, bool), "round_each", "is True or False", repr(round_each), "Pass a bool.")
+    is_size = block_size is None or (is_count(block_size) and block_size > 0)
+    require(is_size, "block_size", "is a positive int or None", repr(block_size), "Use 128, 256, 512.")
+    E, K = int(experts.gate_up.shape[0]), int(x.shape[1])
+    B = block_size_for(ids.size, E) if block_size is None else int(block_size)
+    blocks = pair_blocks(ids, weights, E, B)
+    if not blocks.block_to_expert.size:
+        return zeros_like_rows(x)
+    options = ExpertOptions(
+        B, dtype_of(x), ids.shape[1], round_each, blocks.has_gaps, activation, gated,
+        experts.activation_quantization, experts.exact_rows,
+    )  # fmt: skip
+    tables = (like(t, x) for t in (blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert))
+    rows = padded(x, int(experts.down.shape[2]))
+    return launch(pair_experts, rows, *experts.tensors, *smooth, *tables, options)[:, :K]
