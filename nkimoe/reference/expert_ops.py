@@ -1,4 +1,4 @@
-"""The definition of the operations with int8 experts in NumPy: sums of int64, each rounding where its formula has it."""
+"""The definition of the operations with int8 experts in NumPy: sums of int64, roundings where formulas have them."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import nki.language as nl
 
-from nkimoe.kernels.block_program import begin, complete
+from nkimoe.kernels.block_program import PROGRAMS, complete
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.schedules.static import run_blocks
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
@@ -44,9 +44,9 @@ def run_static_then_dynamic(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
         parts = _parts(now.copies(), layer)
         ahead = [*parts, *_parts(following.blocks, layer), *_parts(after.blocks, layer)]
         layer.token_rows.hold(ahead[1])
-        begun = None
+        program, begun = PROGRAMS[plan.numerics], None
         for part, next_part, part_after in zip(parts, ahead[1:], ahead[2:], strict=False):
-            begun = begin(part, next_part, part_after, begun, layer)
+            begun = program(part, next_part, part_after, begun, layer)
         complete(begun, layer)
         now.take(following)
         following.take_tables(after)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
-from nkimoe.kernels.block_program import begin, complete
+from nkimoe.kernels.block_program import PROGRAMS, complete
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 from nkimoe.kernels.tensor import Tensor
@@ -25,10 +25,10 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: F
     window += islice(parts, 1)
     for second in window[1:]:
         layer.token_rows.gather(second)
-    begun = None
+    program, begun = PROGRAMS[layer.plan.numerics], None
     while window:
         window += islice(parts, 3 - len(window))
         now = window.pop(0)
         following, after = (*window, afterwards, None)[:2]
-        begun = begin(now, following, after, begun, layer)
+        begun = program(now, following, after, begun, layer)
     complete(begun, layer)
