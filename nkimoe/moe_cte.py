@@ -59,13 +59,11 @@ def moe_cte(
         compute_dtype: dtype of the matmul operands on chip.
         is_tensor_update_accumulating: add the results of a token's blocks (top-k > 1), or let each overwrite.
         expert_affinities_scaling_mode: where the affinity multiplies.
-        gate_clamp_upper_limit, gate_clamp_lower_limit, up_clamp_upper_limit, up_clamp_lower_limit: each optional;
-            0.0 is a limit.
+        gate_clamp_upper_limit, gate_clamp_lower_limit, up_clamp_upper_limit, up_clamp_lower_limit: 0.0 is a limit.
         accumulation_dtype: dtype of sums across cores.
         skip_gate_proj: up-only MLP, act(u) @ Wd.
         up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
-        activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8, with a scale a token
-            (W8A8), and sums exact as of integers; None leaves them in compute_dtype (W8A16).
+        activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
 
     Returns:
         [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up

@@ -14,6 +14,7 @@ from nkimoe.errors import InputError, require
 from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
 from nkimoe.planning.quantization import INT8_PER_TOKEN
 from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.spec import ActFnType
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import exact_rows
 
@@ -34,6 +35,9 @@ class Experts:
         gate_up, down: [E, H, 2, I] and [E, I, H], H a multiple of 128.
         gate_up_scale, down_scale: fp32 [E, 1, 2I] and [E, 1, H], or None.
         exact_rows: of int8 weights, as `QuantizationConfig` has it.
+        smooth: fp32 [E, H] and [E, I], what both activations are multiplied with; or None twice.
+        activation: of the gate.
+        is_gated: False: the activation is that of up, and the gate half is not used.
     """
 
     gate_up: Any
@@ -41,6 +45,9 @@ class Experts:
     gate_up_scale: Any
     down_scale: Any
     exact_rows: int | None
+    smooth: tuple[Any, Any] = (None, None)
+    activation: ActFnType = ActFnType.SiLU
+    is_gated: bool = True
 
     @property
     def tensors(self) -> tuple[Any, Any, Any, Any]:

@@ -64,7 +64,7 @@ def fused_experts(
     ids, weights = check_routing(topk_ids, topk_weights, T, E)
     scales = int8_scales(quantization, w1_scale, w2_scale, (E, 2 * N), (E, K))
     experts = int8_experts(w1, w2, *scales) if is_int8 else Experts(*arranged(w1, w2), None, None, None)
-    return run_routed(launch, x, experts, ids, weights, round_each=round_each, block_size=block_size)
+    return run_routed(launch, x, experts, ids, weights, round_each, block_size)
 
 
 def int8_scales(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from nkimoe.errors import require
@@ -66,10 +67,11 @@ def fused_moe_smoothquant(
     smooth = check_scale("smooth_scale1", smooth_scale1, (E, H)), check_scale("smooth_scale2", smooth_scale2, (E, I))
     experts = int8_experts(w1, w2, *scales, halves)
     rows, columns = int(experts.down.shape[2]), int(experts.down.shape[1])
-    return run_routed(
-        launch, x, experts, ids, weights, round_each=False, block_size=block_size,
-        smooth=(padded(smooth[0], rows), padded(smooth[1], columns)), activation=ACTIVATIONS[activation], gated=gated,
+    experts = replace(
+        experts, smooth=(padded(smooth[0], rows), padded(smooth[1], columns)), activation=ACTIVATIONS[activation],
+        is_gated=gated,
     )  # fmt: skip
+    return run_routed(launch, x, experts, ids, weights, False, block_size)
 
 
 def _is_gated(w1: Any, w2: Any) -> bool:

@@ -10,8 +10,9 @@ import nki.language as nl
 
 from nkimoe import kernels
 from nkimoe.planning.expert_options import ExpertOptions
+from nkimoe.planning.operation_needs import Added, Pairs, Smooth
 from nkimoe.planning.plan import make_plan
-from nkimoe.planning.request import Added, Pairs, Request, Smooth
+from nkimoe.planning.request import OperationRequest
 from nkimoe.spec import (
     ExpertAffinityScaleMode,
     MoECTEImplementation,
@@ -81,8 +82,8 @@ def single_expert(
 def _request(
     hidden_states: Any, gate_up: Any, down: Any, scales: QuantizationConfig, tokens: Any, experts: Any,
     options: ExpertOptions,
-) -> Request:  # fmt: skip
-    return Request(
+) -> OperationRequest:  # fmt: skip
+    return OperationRequest(
         hidden_states, None, gate_up, down, tokens, experts, options.block_size,
         MoECTESpec(MoECTEImplementation.shard_on_block), options.compute_dtype, quantization_config=scales,
         activation_function=options.activation, skip_dma=SkipMode(skip_token=True), skip_gate_proj=not options.gated,
@@ -90,5 +91,5 @@ def _request(
     )  # fmt: skip
 
 
-def _run(request: Request) -> Any:
+def _run(request: OperationRequest) -> Any:
     return kernels.run(request, make_plan(request, nl.num_programs(0), kernels.target()))

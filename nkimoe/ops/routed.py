@@ -13,19 +13,15 @@ from nkimoe.ops.routing_tensors import dtype_of, like
 from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.routing.pair_blocks import pair_blocks
 from nkimoe.routing.sorting_rule import is_count
-from nkimoe.spec import ActFnType
 
 
 def run_routed(
-    launch: Launch, x: Any, experts: Experts, ids: Array, weights: Array, *, round_each: bool,
-    block_size: int | None = None, smooth: tuple[Any, Any] = (None, None),
-    activation: ActFnType = ActFnType.SiLU, gated: bool = True,
-) -> Any:  # fmt: skip
+    launch: Launch, x: Any, experts: Experts, ids: Array, weights: Array, round_each: bool, block_size: int | None
+) -> Any:
     """out [T, K] of checked arguments.
 
     Args:
         ids, weights: [T, k], on the host.
-        smooth: fp32 [E, H] and [E, I] as the kernel takes them, or None twice.
     """
     require(isinstance(round_each, bool), "round_each", "is True or False", repr(round_each), "Pass a bool.")
     is_size = block_size is None or (is_count(block_size) and block_size > 0)
@@ -36,9 +32,9 @@ def run_routed(
     if not blocks.block_to_expert.size:
         return zeros_like_rows(x)
     options = ExpertOptions(
-        B, dtype_of(x), ids.shape[1], round_each, blocks.has_gaps, activation, gated,
+        B, dtype_of(x), ids.shape[1], round_each, blocks.has_gaps, experts.activation, experts.is_gated,
         experts.activation_quantization, experts.exact_rows,
     )  # fmt: skip
     tables = (like(t, x) for t in (blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert))
     rows = padded(x, int(experts.down.shape[2]))
-    return launch(pair_experts, rows, *experts.tensors, *smooth, *tables, options)[:, :K]
+    return launch(pair_experts, rows, *experts.tensors, *experts.smooth, *tables, options)[:, :K]

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nkimoe.planning.operation_needs import Added, Pairs, Smooth
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import (
     ActFnType,
@@ -22,49 +23,9 @@ Kind = TypeVar("Kind", bound="Request")
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Slots that hold a token's choice, not a token alone: each pair of them has one slot, and a row of its own.
-
-    Attributes:
-        positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
-        weights: fp32 [N * B], of each slot.
-        choices: k, experts a token.
-        rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
-        has_gaps: some pairs have no slot.
-    """
-
-    positions: Any
-    weights: Any
-    choices: int
-    rounds_each: bool
-    has_gaps: bool
-
-
-@dataclass(frozen=True, eq=False)
-class Added:
-    """What results are added to: rows [T', H] * factor, in fp32, rounded with the sum. Every token has one slot."""
-
-    rows: Any
-    factor: float
-
-
-@dataclass(frozen=True, eq=False)
-class Smooth:
-    """What activations of an expert are multiplied with, column by column, before they are quantised.
-
-    Attributes:
-        hidden: fp32 [E, H], of hidden states.
-        intermediate: fp32 [E, I], of act(gate) * up, which then is quantised in fp32, not rounded first.
-    """
-
-    hidden: Any
-    intermediate: Any
-
-
-@dataclass(frozen=True, eq=False)
 class Request:
     """The arguments of `moe_cte`, by name; `skip_dma=None` has become `SkipMode()`, and NumPy's numbers and types plain
-    numbers and names of types. With `pairs` slots hold pairs, and there are no other affinities.
+    numbers and names of types.
     """
 
     hidden_states: Any
@@ -98,9 +59,6 @@ class Request:
     skip_gate_proj: bool = False
     up_offset: float = 0.0
     activation_quantization: str | None = None
-    pairs: Pairs | None = None
-    added: Added | None = None
-    smooth: Smooth | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:
@@ -157,9 +115,31 @@ class Request:
         )
 
     @property
+    def pairs(self) -> Pairs | None:
+        """Slots that hold pairs; of operations only (`OperationRequest`), as the next two."""
+        return None
+
+    @property
+    def added(self) -> Added | None:
+        return None
+
+    @property
+    def smooth(self) -> Smooth | None:
+        return None
+
+    @property
     def sum_dtype(self) -> Any:
         """Of partial sums on their way between cores."""
         return self.accumulation_dtype or "float32"
+
+
+@dataclass(frozen=True, eq=False)
+class OperationRequest(Request):
+    """What an operation asks of the kernels of `moe_cte`; with `pairs`, affinities come with the slots."""
+
+    pairs: Pairs | None = None
+    added: Added | None = None
+    smooth: Smooth | None = None
 
 
 def _plain(value: Any) -> Any:

@@ -12,11 +12,10 @@ from typing import Any
 
 from nkimoe.errors import RequestError, require
 from nkimoe.planning.features import FEATURES, WEIGHT_FORMS, Feature
+from nkimoe.planning.int8_rules import int8_activations
 from nkimoe.planning.mx.validate import mx_options, mx_quantisation, mx_shapes, mx_sizes
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.quantization import (
-    EXACT_ROWS,
-    INT8_PER_TOKEN,
     LARGEST_FP8,
     Matrix,
     check_scale,
@@ -251,31 +250,6 @@ def _quantised(
         check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
 
 
-def _activations(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """int8 activations meet int8 weights."""
-    given, config = request.activation_quantization, request.quantization_config
-    rows = None if config is None else config.exact_rows
-    require(
-        given in (None, INT8_PER_TOKEN), "activation_quantization", f"is None or {INT8_PER_TOKEN!r}", repr(given),
-        "None leaves activations as they are; input scales quantise them to fp8.",
-    )  # fmt: skip
-    if given is not None:
-        for matrix in (gate_up_of(request), down_of(request)):
-            require(
-                matrix.is_int8, matrix.argument, f"is int8 with activation_quantization={given!r}",
-                str(matrix.weight.dtype), "Pack the weights with nkimoe.weights.Int8, or drop it.",
-            )  # fmt: skip
-    is_whole = isinstance(rows, int) and not isinstance(rows, bool) and rows > 0 and rows % EXACT_ROWS == 0
-    require(
-        rows is None or is_whole, "quantization_config.exact_rows", f"is a multiple of {EXACT_ROWS}, or None",
-        repr(rows), "Compute it with nkimoe.weights.exact_rows.",
-    )  # fmt: skip
-    require(
-        rows is None or given is not None, "quantization_config.exact_rows", "is for activation_quantization",
-        f"{rows} without it", "Drop it.",
-    )  # fmt: skip
-
-
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     for which, (upper, lower) in (("gate", request.gate_clamp), ("up", request.up_clamp)):
         for side, limit in (("upper", upper), ("lower", lower)):
@@ -420,6 +394,6 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 _COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
-    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, _activations, *_COMMON_RULES),
+    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, int8_activations, *_COMMON_RULES),
     MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
 }

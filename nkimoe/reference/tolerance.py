@@ -25,6 +25,7 @@ from nkimoe.arrays import Array
 
 SIGNIFICANT_BITS = {"bfloat16": 8, "float16": 11}
 SPREAD = 0.68
+INT8_STEP = 1 / 127  # distance of two codes, over the largest value of a row
 E4M3_STEP = 1 / 8  # largest distance of two neighbours, over the smaller one
 WORST_TO_TYPICAL = math.sqrt(12) / (2 * SPREAD)
 
@@ -42,7 +43,7 @@ ROUNDINGS: dict[
 
 # Factors by weight format. All are 1: the reference multiplies the values as they are stored, and their scales in fp32,
 # and activations are quantised as the kernel does; what quantising costs against unquantised weights is not an error.
-WEIGHT_FORMATS = {"plain": 1.0, "fp8-row": 1.0, "fp8-static": 1.0}
+WEIGHT_FORMATS = {"plain": 1.0, "fp8-row": 1.0, "fp8-static": 1.0, "int8": 1.0}
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,18 @@ def mx_tolerance(output_dtype: str, blocks: int, I: int) -> Tolerance:
     rel_l2 = math.sqrt(blocks + 1) * typical
     worst = rel_l2 * WORST_TO_TYPICAL + 4 * E4M3_STEP / math.sqrt(I)
     return Tolerance(rel_l2, worst, f"output rounded {blocks + 1} times; a row with an activation at a border")
+
+
+def int8_tolerance(output_dtype: str, blocks: int, I: int) -> Tolerance:
+    """The bounds against the reference that makes int8 of activations, likewise.
+
+    An element of act * u at the border of two numbers of the compute dtype may get the code beside its own, a step of
+    the largest value of its row, which is five times the typical one. Two such elements are allowed for in a row.
+    """
+    typical = SPREAD * 2 ** (1 - SIGNIFICANT_BITS[output_dtype]) / math.sqrt(12)
+    rel_l2 = math.sqrt(blocks + 1) * typical
+    worst = rel_l2 * WORST_TO_TYPICAL + math.sqrt(2) * 5 * INT8_STEP / math.sqrt(I)
+    return Tolerance(rel_l2, worst, f"output rounded {blocks + 1} times; a row with two activations at borders")
 
 
 @dataclass(frozen=True)

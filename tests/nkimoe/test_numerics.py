@@ -4,12 +4,13 @@ import inspect
 
 import pytest
 
+from nkimoe.kernels.block_program import PROGRAMS
 from nkimoe.kernels.numerics import STAGES, AnyStages
-from nkimoe.planning.variants import VARIANTS
+from nkimoe.planning.variants import INT8, VARIANTS
 
 
 def test_every_numerics_of_the_variants_has_its_stages() -> None:
-    assert {variant.numerics for variant in VARIANTS.values()} == STAGES.keys()
+    assert {*(variant.numerics for variant in VARIANTS.values()), INT8} == STAGES.keys() == PROGRAMS.keys()
 
 
 @pytest.mark.parametrize("stages", STAGES.values(), ids=STAGES.keys())

@@ -34,7 +34,8 @@ class Case:
         biases: "both", "gate_up", "down" or "none".
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
-        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static"; or "mxfp4", "mxfp8", "mxfp8-e5m2".
+        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static"; or "int8"; or "mxfp4", "mxfp8",
+            "mxfp8-e5m2".
         mx_scales: how MX weights are scaled; packed_scales: block scales as `use_packed_scales` takes them; carrier:
             packed weights as integers.
         shared_scales: one set of scales for all experts.
@@ -43,6 +44,7 @@ class Case:
         static_blocks: num_static_block of a hybrid, n_static_blocks where blocks are split; dynamic_blocks: its
             n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all; -1: as the variant
             needs them (one more, or none).
+        int8_inputs: activations become int8, a scale a token.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
 
@@ -79,6 +81,7 @@ class Case:
     fp8: str = "float8_e4m3"
     shared_scales: bool = False
     fp8_inputs: str = "none"
+    int8_inputs: bool = False
     checkpoints: bool = False
     shuffled: bool = False
     mx_scales: QuantizationType = QuantizationType.MX
@@ -157,6 +160,7 @@ class Case:
             "up_clamp_lower_limit": self.up_lower,
             "up_offset": self.up_offset,
             "skip_gate_proj": self.skip_gate,
+            "activation_quantization": "int8_per_token" if self.int8_inputs else None,
         }
 
 

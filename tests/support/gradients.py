@@ -26,7 +26,7 @@ NAMES = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
     "down_proj_bias",
 )  # fmt: skip
-NOT_BACKWARD = ("spec", "is_tensor_update_accumulating", "block_size")
+NOT_BACKWARD = ("spec", "is_tensor_update_accumulating", "block_size", "activation_quantization")
 
 
 @dataclass(frozen=True, eq=False)

@@ -49,15 +49,20 @@ def build_inputs(case: Case) -> dict[str, Any]:
 
 
 def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
-    """The weights as fp8 with scales that use the whole range, and scales of the activations that saturate some."""
+    """Weights as fp8 or int8, with scales that use the whole range, and scales of activations that saturate some."""
     result: dict[str, Any] = {}
     for which, matrices in (("gate_up", 2), ("down", 1)):
         weight = tensors[f"{which}_proj_weight"].astype(np.float32)
         rows = weight.reshape(case.E, weight.shape[1], matrices, -1)
         axes = (1, 3) if case.weights == "fp8-static" else (1,)
         scale = np.abs(rows).max(axis=(0, *axes) if case.shared_scales else axes, keepdims=True)
-        scale = (scale / float(ml_dtypes.finfo(FP8[case.fp8]).max)).astype(np.float32)
-        result[f"{which}_proj_weight"] = (rows / scale).astype(FP8[case.fp8]).reshape(weight.shape)
+        scale = (scale / (127 if case.weights == "int8" else float(ml_dtypes.finfo(FP8[case.fp8]).max))).astype(
+            np.float32
+        )
+        codes = (
+            np.rint(rows / scale).astype(np.int8) if case.weights == "int8" else (rows / scale).astype(FP8[case.fp8])
+        )
+        result[f"{which}_proj_weight"] = codes.reshape(weight.shape)
         shape = (-1, matrices, 1) if which == "gate_up" else (-1, 1)
         result[f"{which}_proj_scale"] = scale.reshape(shape if case.weights == "fp8-static" else (len(scale), 1, -1))
         if case.fp8_inputs in (which, "both"):

@@ -15,15 +15,16 @@ from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
+from nkimoe.reference.int8 import moe_cte_int8_reference
 from nkimoe.reference.mx import moe_cte_mx_reference
-from nkimoe.reference.tolerance import mx_tolerance, tolerance
+from nkimoe.reference.tolerance import int8_tolerance, mx_tolerance, tolerance
 from nkisim.observe import Observer
 from support.case import Case
 from support.inputs import build_inputs
 from support.tolerance import assert_close
 
 Array = npt.NDArray[Any]
-NOT_OF_THE_REFERENCE = ("spec", "skip_dma", "compute_dtype")
+NOT_OF_THE_REFERENCE = ("spec", "skip_dma", "compute_dtype", "activation_quantization")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +73,8 @@ def reference(case: Case, inputs: dict[str, Any]) -> npt.NDArray[np.float32]:
     if case.is_mx:
         options = {**_reference_options(case), "spec": case.spec(), "compute_dtype": case.computes_in}
         return moe_cte_mx_reference(**inputs, **options)
+    if case.int8_inputs:
+        return moe_cte_int8_reference(**inputs, **_reference_options(case), compute_dtype=case.computes_in)
     return moe_cte_reference(**inputs, **_reference_options(case))
 
 
@@ -96,11 +99,9 @@ def assert_matches(outcome: Outcome, expected: npt.NDArray[np.float32]) -> None:
     """Within the table's bounds of what the definition gives."""
     case = outcome.case
     blocks = min(case.K, case.E)
-    bounds = (
-        mx_tolerance(case.dtype, blocks, case.I)
-        if case.is_mx
-        else tolerance(case.computes_in, case.dtype, blocks, case.weights)
-    )
+    bounds = tolerance(case.computes_in, case.dtype, blocks, case.weights) if not case.is_mx else None
+    if bounds is None or case.int8_inputs:
+        bounds = (mx_tolerance if case.is_mx else int8_tolerance)(case.dtype, blocks, case.I)
     assert_close(outcome.output.astype(np.float32), expected, bounds)
 
 

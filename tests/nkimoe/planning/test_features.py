@@ -46,6 +46,8 @@ CASES: dict[str, dict[str, Any]] = {
     "affinity on I": {"multiply_on_i": True},
     "fp8 weights, row scales": {"weights": "fp8-row"},
     "fp8 weights, static scales": {"weights": "fp8-static"},
+    "int8 weights": {"weights": "int8"},
+    "int8 activations, a scale a token": {"weights": "int8", "int8_inputs": True},
     "fp8 gate/up activations": {"weights": "fp8-row", "fp8_inputs": "gate_up"},
     "fp8 down activations": {"weights": "fp8-row", "fp8_inputs": "down"},
     "checkpoints returned": {"checkpoints": True},
@@ -105,7 +107,9 @@ def example_of(variant: MoECTEImplementation) -> Case:
 def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str, Any]]:
     """A call that asks `variant` for `feature`: a case, and arguments that replace its own."""
     base, choices = (MX_CASE, {**CASES, **MX_CASES}) if variant in ON_MX else (CASE, CASES)
-    refused_weights = variant in ON_MX and feature.name.startswith("fp8 weights")
+    if variant in ON_MX and feature.name.startswith("int8 activations"):
+        return replace(base, variant=variant.name), {feature.argument: "int8_per_token"}
+    refused_weights = variant in ON_MX and feature.name.startswith(("fp8 weights", "int8 weights"))
     case = replace(base, variant=variant.name, **({} if refused_weights else choices.get(feature.name, {})))
     changes = dict(ARGUMENTS.get(feature.name, {}))
     if refused_weights or (variant in ON_DENSE and feature.name == "MX weights"):

@@ -26,7 +26,7 @@ def gate_up_products(
     if affinity_columns is not None:
         factors = nl.ndarray(tuple(tokens.columns.shape), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_tensor(dst=factors, data1=tokens.columns, data2=affinity_columns, op=nl.multiply)
-    return tiled_gate_up.gate_up_products(tokens.data, weights, now, following, factors)
+    yield from tiled_gate_up.gate_up_products(tokens.data, weights, now, following, factors)
 
 
 def down_products(

@@ -1,0 +1,46 @@
+"""What operations ask of the kernels beside the arguments of `moe_cte`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Slots that hold a token's choice, not a token alone: each pair of them has one slot, and a row of its own.
+
+    Attributes:
+        positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
+        weights: fp32 [N * B], of each slot.
+        choices: k, experts a token.
+        rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
+        has_gaps: some pairs have no slot.
+    """
+
+    positions: Any
+    weights: Any
+    choices: int
+    rounds_each: bool
+    has_gaps: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Added:
+    """What results are added to: rows [T', H] * factor, in fp32, rounded with the sum. Every token has one slot."""
+
+    rows: Any
+    factor: float
+
+
+@dataclass(frozen=True, eq=False)
+class Smooth:
+    """What activations of an expert are multiplied with, column by column, before they are quantised.
+
+    Attributes:
+        hidden: fp32 [E, H], of hidden states.
+        intermediate: fp32 [E, I], of act(gate) * up, which then is quantised in fp32, not rounded first.
+    """
+
+    hidden: Any
+    intermediate: Any
