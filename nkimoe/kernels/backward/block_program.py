@@ -58,7 +58,7 @@ class FirstHalf:
         yield from self._turn()
 
     def _pass_gate(self, tile: int, gate: GateGradient, d_rows_turned: Tensor) -> None:
-        layer, affinity = self._layer, self._step.part.affinities[tile]
+        layer, affinity = self._layer, self._step.affinities[tile]
         d_m = nl.ndarray((PARTITIONS, self._rows), dtype=nl.float32, buffer=nl.psum)
         contract(d_m, d_rows_turned, layer.weights.down(self._step), Span(0, layer.plan.problem.H), 1)
         gate.weighted(self.m[:, tile, :], affinity)

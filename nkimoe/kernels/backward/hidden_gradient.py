@@ -52,7 +52,7 @@ class HiddenGradient:
         if step is None:
             return
         self._so_far = [self._ring.take() for _ in range(step.tiles)]
-        for tile, ids in zip(self._so_far, step.part.ids, strict=True):
+        for tile, ids in zip(self._so_far, step.ids, strict=True):
             nisa.dma_copy(dst=tile, src=self._own.at(ids, self._tokens), oob_mode=nisa.oob_mode.skip)
 
     def add(self, step: BackwardStep, d_first: Tensor, gate_up: Tensor, width: int) -> Emission:
@@ -62,7 +62,7 @@ class HiddenGradient:
             d_first, gate_up: [128, tiles, tokens] and [128, tiles, H], columns of gate and up on partitions.
             width: how many columns.
         """
-        for t, (total, ids) in enumerate(zip(self._so_far, step.part.ids, strict=True)):
+        for t, (total, ids) in enumerate(zip(self._so_far, step.ids, strict=True)):
             slots = Span(t * PARTITIONS, PARTITIONS)
             for columns in spans(self._H, PSUM_COLUMNS):
                 product = nl.ndarray((PARTITIONS, columns.size), dtype=nl.float32, buffer=nl.psum)

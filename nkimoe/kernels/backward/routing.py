@@ -9,7 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.gather_tokens import clear, gather_affinities
-from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, load_slots, unless_equal
+from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows, columns_of, load_slots, unless_equal
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
 from nkimoe.planning.backward.request import BackwardRequest
@@ -57,6 +57,16 @@ class BackwardStep:
     def tiles(self) -> int:
         """Tiles of 128 slots."""
         return self.part.tiles.size
+
+    @property
+    def ids(self) -> list[IndexTile]:
+        """One [128, 1] index tile for each of them."""
+        return columns_of(self.part.block.ids, self.part.tiles)
+
+    @property
+    def affinities(self) -> list[Tensor]:
+        """One fp32 [128, 1] tile for each of them."""
+        return columns_of(self.block.affinities, self.part.tiles)
 
     @property
     def closes_block(self) -> bool:

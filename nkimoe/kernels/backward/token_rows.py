@@ -35,7 +35,7 @@ class GatheredRows:
         if step is None or step in self._gathered:
             return
         tiles = self._gathered[step] = [self._ring.take() for _ in range(step.tiles)]
-        for tile, ids in zip(tiles, step.part.ids, strict=True):
+        for tile, ids in zip(tiles, step.ids, strict=True):
             rows = self._source.ap(
                 pattern=[[self._H, PARTITIONS], [1, self._H]], vector_offset=ids, indirect_dim=0
             )  # fmt: skip

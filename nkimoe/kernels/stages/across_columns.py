@@ -18,18 +18,25 @@ class AcrossColumns:
         self._identity: Tensor = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
 
     def of(self, values: Sequence[Tensor]) -> Tensor:
-        """fp32 [128, n * 128] in SBUF of n tiles [128, 1]: token t of tile i is column 128 i + t, bits as they were."""
-        columns: Tensor = nl.ndarray((PARTITIONS, len(values) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
-        for t, value in enumerate(values):
-            nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=self.bank_of([value]))
+        """fp32 [128, tokens] in SBUF of tiles [tokens, 1], one after the other, bits as they were."""
+        total = sum(value.shape[0] for value in values)
+        columns: Tensor = nl.ndarray((PARTITIONS, total), dtype=nl.float32, buffer=nl.sbuf)
+        first = 0
+        for value in values:
+            nisa.tensor_copy(dst=columns[:, first : first + value.shape[0]], src=self.bank_of([value]))
+            first += value.shape[0]
         return columns
 
     def bank_of(self, values: Sequence[Tensor]) -> Tensor:
-        """The same of up to four tiles, left in PSUM."""
-        columns: Tensor = nl.ndarray((PARTITIONS, len(values) * PARTITIONS), dtype=nl.float32, buffer=nl.psum)
-        for t, value in enumerate(values):
+        """The same of up to 512 tokens, left in PSUM."""
+        total = sum(value.shape[0] for value in values)
+        columns: Tensor = nl.ndarray((PARTITIONS, total), dtype=nl.float32, buffer=nl.psum)
+        first = 0
+        for value in values:
+            n = value.shape[0]
             nisa.nc_matmul(
-                dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], stationary=value.broadcast(1, PARTITIONS),
-                moving=self._identity, is_moving_onezero=True,
+                dst=columns[:, first : first + n], stationary=value.broadcast(1, PARTITIONS),
+                moving=self._identity[0:n, 0:n], is_moving_onezero=True,
             )  # fmt: skip
+            first += n
         return columns

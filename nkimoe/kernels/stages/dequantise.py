@@ -60,15 +60,18 @@ class DownFinish:
             if factor is None:
                 yield product
                 continue
-            if factor.shape[1] > 1:
-                factor = factor[:, product.columns.start - self._own.start : product.columns.stop - self._own.start]
+            rows = slice(0, product.data.shape[0])
+            if factor.shape[1] == 1:
+                factor = factor[rows, :]
+            else:
+                factor = factor[rows, product.columns.start - self._own.start : product.columns.stop - self._own.start]
                 if self._bias is None:
                     yield product._replace(factor=factor)
                     continue
             scaled = multiplied(product, factor)
             if self._bias is not None:
                 bias = nl.ndarray(tuple(scaled.data.shape), dtype=nl.float32, buffer=nl.psum)
-                row, stationary = self._bias_of(product.columns), bias_factors[product.tile]
+                row, stationary = self._bias_of(product.columns), bias_factors[product.tile][:, rows]
                 nisa.nc_matmul(dst=bias, stationary=stationary, moving=row, accumulate=False)
                 nisa.tensor_tensor(dst=scaled.data, data1=scaled.data, data2=bias, op=nl.add)
             yield scaled

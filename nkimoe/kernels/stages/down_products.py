@@ -23,7 +23,7 @@ def down_products(
     for (rows, columns), down in weights.down.visit(now, following):
         for tile, tokens in enumerate(spans(intermediate.shape[2], PARTITIONS)):
             for piece in spans(columns.size, PSUM_COLUMNS):
-                products = weights.down_sum(PARTITIONS, piece.size)
+                products = weights.down_sum(tokens.size, piece.size)
                 products.add(intermediate[:, :, tokens.slice], down[:, :, piece.slice], rows)
                 result = products.total()
                 here = Span(columns.start + piece.start, piece.size)
@@ -34,4 +34,4 @@ def down_products(
 def add_bias(result: Tensor, bias: Tensor | None, factors: Tensor) -> None:
     """result += factors x bias: the bias as one more row of the contraction, so that no engine makes a pass for it."""
     if bias is not None:
-        nisa.nc_matmul(dst=result, stationary=factors, moving=bias, accumulate=True)
+        nisa.nc_matmul(dst=result, stationary=factors[:, 0 : result.shape[0]], moving=bias, accumulate=True)

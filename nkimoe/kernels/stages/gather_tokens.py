@@ -10,7 +10,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
 from nkimoe.kernels.tensor import DType, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 def clear(tile: Tensor) -> None:
@@ -43,7 +43,7 @@ class TileRing:
 
 
 class TokenRows:
-    """Columns `columns` of the hidden rows of one part, a tile [128, columns] for each 128 slots.
+    """Columns `columns` of the hidden rows of one part, a tile [slots, columns] for each 128 slots.
 
     There is one set of tiles: the next part's rows arrive as soon as this part's have been transposed.
     """
@@ -65,25 +65,26 @@ class TokenRows:
             self._part = part
             H, size = self._source.shape[1], self._columns.size
             for tile, ids in zip(self._tiles, part.ids, strict=False):
+                slots = ids.shape[0]
                 rows = self._source.ap(
-                    pattern=self.pattern(H, size),
+                    pattern=self.pattern(H, slots, size),
                     offset=self._columns.start,
                     vector_offset=ids,
                     indirect_dim=0,
                 )
-                nisa.dma_copy(dst=tile, src=rows, oob_mode=self._out_of_bounds)
+                nisa.dma_copy(dst=tile[0:slots, :], src=rows, oob_mode=self._out_of_bounds)
 
     def hold(self, part: Part) -> None:
         """The rows gathered last are those of this part, which a device loop knew by another name."""
         self._part = part
 
-    def pattern(self, H: int, size: int) -> Pattern:
-        """The columns of 128 rows, as steps and counts."""
-        return [[H, PARTITIONS], [1, size]]
+    def pattern(self, H: int, rows: int, size: int) -> Pattern:
+        """The columns of so many rows, as steps and counts."""
+        return [[H, rows], [1, size]]
 
     def of(self, part: Part) -> list[Tensor]:
         """The tiles of the part gathered last."""
-        return self._tiles[: part.tiles.size]
+        return [tile[0 : own.size, :] for tile, own in zip(self._tiles, spans(part.slots, PARTITIONS), strict=False)]
 
 
 def gather_affinities(dst: Tensor, affinities: Tensor, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:

@@ -12,7 +12,7 @@ from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import BlockRange
-from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span
+from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span, spans
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Part:
 
     Attributes:
         tiles: which tiles of 128 slots.
-        slots: slots of the block in those tiles; the rest of the last tile is padding.
+        slots: slots of the block in those tiles: the last tile of a block may have fewer than 128.
         opens_block: the first part of its block.
     """
 
@@ -60,21 +60,26 @@ class Part:
 
     @property
     def ids(self) -> list[IndexTile]:
-        """One [128, 1] index tile for each tile of slots."""
-        return _columns(self.block.ids, self.tiles)
+        """One index tile [slots, 1] for each tile of at most 128 slots."""
+        return self._columns(self.block.ids)
 
     @property
     def pairs(self) -> list[IndexTile]:
         """Likewise, where slots hold pairs, their rows."""
-        return _columns(self.block.rows, self.tiles)
+        return self._columns(self.block.rows)
 
     @property
     def affinities(self) -> list[Tensor]:
-        """One fp32 [128, 1] tile for each tile of slots; empty when no stage reads them."""
-        return [] if self.block.affinities is None else _columns(self.block.affinities, self.tiles)
+        """One fp32 [slots, 1] tile for each tile of slots; empty when no stage reads them."""
+        return [] if self.block.affinities is None else self._columns(self.block.affinities)
+
+    def _columns(self, table: Tensor) -> list[Tensor]:
+        whole = columns_of(table, self.tiles)
+        return [column[0 : own.size] for column, own in zip(whole, spans(self.slots, PARTITIONS), strict=True)]
 
 
-def _columns(table: Tensor, tiles: Span) -> list[Tensor]:
+def columns_of(table: Tensor, tiles: Span) -> list[Tensor]:
+    """[128, 1] of each tile."""
     return [table[:, c : c + 1] for c in range(tiles.start, tiles.stop)]
 
 

@@ -45,14 +45,14 @@ class Slab:
         )
 
     def at(self, ids: IndexTile, limit: int) -> Tensor:
-        """Rows `ids` [128, 1]; ids of `limit` and more, and negative ones, are out of bounds.
+        """Rows `ids` [slots, 1]; ids of `limit` and more, and negative ones, are out of bounds.
 
         A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
         content means nothing.
         """
         bounded = self.tensor.reshape((self.rows, self._pitch))[0:limit, :]
         return bounded.ap(
-            pattern=[[self._pitch, PARTITIONS], [1, self.columns.size]],
+            pattern=[[self._pitch, ids.shape[0]], [1, self.columns.size]],
             offset=self._offset,
             vector_offset=ids,
             indirect_dim=0,
@@ -105,12 +105,12 @@ class Output:
         raise NotImplementedError
 
     def rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
-        """A tile [128, columns] for rows `ids`, and how results go into it."""
+        """A tile [slots, columns] for rows `ids`, and how results go into it."""
         return self.fresh_rows(ids)
 
     def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
         """The same for rows that hold nothing yet."""
-        tile = nl.ndarray((PARTITIONS, self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
+        tile = nl.ndarray((ids.shape[0], self.slab.columns.size), dtype=self.dtype, buffer=nl.sbuf)
         return tile, replace
 
     def rewind(self) -> None:

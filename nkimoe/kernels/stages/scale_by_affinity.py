@@ -15,7 +15,7 @@ from nkimoe.kernels.stages.gather_tokens import gather_affinities
 from nkimoe.kernels.stages.load_routing import BlockRouting
 from nkimoe.kernels.tensor import ElementOperand, OutOfBounds, Tensor
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.spec import ExpertAffinityScaleMode
 
 
@@ -104,9 +104,9 @@ class OnIntermediate(_AcrossColumns):
 
     def bias(self, factors: Tensor | None, tiles: int) -> list[Tensor]:
         assert factors is not None, "what `intermediate` gave"
-        row = nl.ndarray((1, tiles * PARTITIONS), dtype=self._ones.dtype, buffer=nl.sbuf)
+        row = nl.ndarray((1, factors.shape[1]), dtype=self._ones.dtype, buffer=nl.sbuf)
         nisa.tensor_copy(dst=row, src=factors[0:1, :], engine=nisa.engine.gpsimd)
-        return [row[:, t * PARTITIONS : (t + 1) * PARTITIONS] for t in range(tiles)]
+        return [row[:, own.slice] for own in spans(factors.shape[1], PARTITIONS)]
 
 
 MODES: dict[ExpertAffinityScaleMode, type[Scaling]] = {

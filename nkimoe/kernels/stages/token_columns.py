@@ -62,21 +62,21 @@ class TokenColumns:
         self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)
 
     def turn(self, rows: Iterable[Tensor]) -> None:
-        """Transpose tiles [128 tokens, own columns of H]; what only the other core gathered comes from there."""
+        """Transpose tiles [tokens, own columns of H]; what only the other core gathered comes from there."""
         count = 0
-        for t, row in enumerate(rows):
-            self._transpose(row, self._tile[:, :, t * PARTITIONS : (t + 1) * PARTITIONS])
-            count = t + 1
-        share_tokens(self._tile[:, :, 0 : count * PARTITIONS], self._own)
+        for row in rows:
+            self._transpose(row, self._tile[:, :, count : count + row.shape[0]])
+            count += row.shape[0]
+        share_tokens(self._tile[:, :, 0:count], self._own)
 
     def of(self, part: Part) -> Tensor:
         """The columns of the part that was transposed last."""
-        return self._tile[:, :, 0 : part.tiles.size * PARTITIONS]
+        return self._tile[:, :, 0 : part.slots]
 
     def _transpose(self, row: Tensor, columns: Tensor) -> None:
         first = self._own.start // PARTITIONS
         for n, bank in enumerate(spans(self._own.size // PARTITIONS, self._tiling.transposes_per_bank)):
-            turned = nl.ndarray((PARTITIONS, bank.size, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
+            turned = nl.ndarray((PARTITIONS, bank.size, row.shape[0]), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 source = row[:, hidden_rows(bank.start + k, self._tiling.row_group)]
                 nisa.nc_transpose(dst=turned[:, k, :], data=source, engine=nisa.engine.tensor)

@@ -82,15 +82,18 @@ class Accumulate(Output):
         zero_rows(self.slab, spans(self.slab.rows, PARTITIONS))
 
     def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
-        return self._ring.take(), replace
+        return self._take(ids), replace
 
     def rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
-        old = self._ring.take()
+        old = self._take(ids)
         nisa.dma_copy(dst=old, src=self.slab.at(ids, self.tokens), oob_mode=nisa.oob_mode.skip)
         return old, add
 
     def rewind(self) -> None:
         self._ring.rewind()
+
+    def _take(self, ids: IndexTile) -> Tensor:
+        return self._ring.take()[0 : ids.shape[0], :]
 
 
 class AccumulateDisjoint(Accumulate):

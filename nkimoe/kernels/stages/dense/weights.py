@@ -16,7 +16,6 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS
 
 
 class DenseWeights:
@@ -46,7 +45,7 @@ class DenseWeights:
 
     def room(self, part: Part) -> Intermediate:
         """Room for act(gate) * up of a part."""
-        return Intermediate(self.down_inputs, self._inner, part.tiles.size * PARTITIONS)
+        return Intermediate(self.down_inputs, self._inner, part.slots)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""

@@ -20,11 +20,11 @@ class CodedIntermediate:
 
     _divide = staticmethod(short_factor)
 
-    def __init__(self, dtype: DType, inner: int, token_tiles: int, across: AcrossColumns) -> None:
+    def __init__(self, dtype: DType, inner: int, tokens: int, across: AcrossColumns) -> None:
         self._across, self._dtype, shape = (
             across,
             dtype,
-            (PARTITIONS, ceil_div(inner, PARTITIONS), token_tiles * PARTITIONS),
+            (PARTITIONS, ceil_div(inner, PARTITIONS), tokens),
         )
         self._values: Tensor = nl.ndarray(shape, dtype=self._kept(), buffer=nl.sbuf)
         if inner % PARTITIONS:
@@ -47,20 +47,20 @@ class CodedIntermediate:
 
     def operand(self) -> CodedRows:
         """The codes."""
-        of_tokens = self._of_tokens
         data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._dtype, buffer=nl.sbuf)
-        for own in spans(len(of_tokens), PSUM_COLUMNS // PARTITIONS):
-            columns = slice(own.start * PARTITIONS, own.stop * PARTITIONS)
-            values = self._values[:, :, columns]
-            factors = self._across.bank_of([tokens.factor for tokens in of_tokens[own.slice]])
+        at_once = PSUM_COLUMNS // PARTITIONS
+        for n, own in enumerate(spans(self._values.shape[2], PSUM_COLUMNS)):
+            of_tokens = self._of_tokens[n * at_once : (n + 1) * at_once]
+            values = self._values[:, :, own.slice]
+            factors = self._across.bank_of([tokens.factor for tokens in of_tokens])
             codes = int8_like(values)
             everywhere = factors.expand_dim(1).broadcast(1, values.shape[1])
             nisa.tensor_tensor(dst=codes, data1=values, data2=everywhere, op=nl.multiply)
-            convert(data[:, :, columns], codes)
-        return CodedRows(data, [tokens.scale() for tokens in of_tokens])
+            convert(data[:, :, own.slice], codes)
+        return CodedRows(data, [tokens.scale() for tokens in self._of_tokens])
 
     def _largest(self) -> list[Tensor]:
-        """The largest magnitude of each token, over tiles first, then over partitions: fp32 [128, 1] for 128 tokens."""
+        """The largest magnitude of each token, over tiles first, then over partitions: fp32 [tokens, 1] a tile."""
         tokens, dtype = self._values.shape[2], self._values.dtype
         ends: Tensor = nl.ndarray((PARTITIONS, 2, tokens), dtype=dtype, buffer=nl.sbuf)
         by_token = self._values.permute((0, 2, 1))
@@ -78,8 +78,8 @@ class SmoothedIntermediate(CodedIntermediate):
 
     _divide = staticmethod(exact_factor)
 
-    def __init__(self, dtype: DType, inner: int, token_tiles: int, across: AcrossColumns, smooth: Tensor) -> None:
-        super().__init__(dtype, inner, token_tiles, across)
+    def __init__(self, dtype: DType, inner: int, tokens: int, across: AcrossColumns, smooth: Tensor) -> None:
+        super().__init__(dtype, inner, tokens, across)
         self._smooth = smooth
 
     def _kept(self) -> DType:
@@ -92,11 +92,12 @@ class SmoothedIntermediate(CodedIntermediate):
 
 
 def _of_partitions(ends: Tensor) -> Tensor:
-    """fp32 [128, 1], the largest magnitude over partitions of ends [128, 2, 128 tokens]."""
-    turned = nl.ndarray((PARTITIONS, 2 * PARTITIONS), dtype=ends.dtype, buffer=nl.psum)
+    """fp32 [tokens, 1], the largest magnitude over partitions of ends [128, 2, tokens], of up to 128 tokens."""
+    tokens = ends.shape[2]
+    turned = nl.ndarray((tokens, 2 * PARTITIONS), dtype=ends.dtype, buffer=nl.psum)
     for n in range(2):
         dst = turned[:, n * PARTITIONS : (n + 1) * PARTITIONS]
         nisa.nc_transpose(dst=dst, data=ends[:, n, :], engine=nisa.engine.tensor)
-    amax: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+    amax: Tensor = nl.ndarray((tokens, 1), dtype=nl.float32, buffer=nl.sbuf)
     largest_magnitude(amax, turned)
     return amax

@@ -23,8 +23,8 @@ def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[It
     values, of_tokens = [], []
     for row in rows:
         product = nl.ndarray(tuple(row.shape), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_tensor(dst=product, data1=row, data2=smooth, op=nl.multiply)
-        amax = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=product, data1=row, data2=smooth[0 : row.shape[0], :], op=nl.multiply)
+        amax = nl.ndarray((row.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, product)
         values.append(product)
         of_tokens.append(TokenScale(amax, exact_factor))
@@ -36,6 +36,6 @@ def _coded(value: Tensor, tokens: TokenScale, dtype: DType) -> Tensor:
     codes = int8_like(value)
     nisa.activation(dst=codes, op=nl.copy, data=value, scale=tokens.factor)
     result: Tensor = nl.ndarray(tuple(value.shape), dtype=dtype, buffer=nl.sbuf)
-    tiles = (PARTITIONS, value.shape[1] // PARTITIONS, PARTITIONS)
+    tiles = (value.shape[0], value.shape[1] // PARTITIONS, PARTITIONS)
     convert(result.reshape(tiles), codes.reshape(tiles))
     return result

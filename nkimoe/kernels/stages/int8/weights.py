@@ -51,7 +51,7 @@ class Int8Weights:
 
     def room(self, part: Part) -> CodedIntermediate:
         """Room for act(gate) * up of a part."""
-        size = self._inner, part.tiles.size
+        size = self._inner, part.slots
         if self.smooth is not None:
             return SmoothedIntermediate(self.dtype, *size, self.across, self.smooth.intermediate.tile)
         return CodedIntermediate(self.dtype, *size, self.across)

@@ -25,7 +25,7 @@ def down_products(
     for (_, columns), down in weights.down.visit(now, following):
         for tile, tokens in enumerate(spans(intermediate.data.shape[2], PARTITIONS)):
             for piece in spans(columns.size, DOWN_COLUMNS):
-                result = nl.ndarray((PARTITIONS, piece.size), dtype=nl.float32, buffer=nl.psum)
+                result = nl.ndarray((tokens.size, piece.size), dtype=nl.float32, buffer=nl.psum)
                 here = Span(columns.start + piece.start, piece.size)
                 started = _start_with_bias(result, weights.down_finish.bias_row(here), bias_factors[tile])
                 for at, inner in enumerate(weights.inner):
@@ -43,5 +43,5 @@ def _start_with_bias(result: Tensor, bias: Tensor | None, factors: Tensor) -> in
     """result = factors x bias, while the last activations are quantised; how many products it holds now."""
     if bias is None:
         return 0
-    nisa.nc_matmul(dst=result, stationary=factors, moving=bias, accumulate=False)
+    nisa.nc_matmul(dst=result, stationary=factors[:, 0 : result.shape[0]], moving=bias, accumulate=False)
     return 1

@@ -6,7 +6,7 @@ from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.tensor import OutOfBounds, Pattern
 from nkimoe.planning.mx.tiling import QUARTERS
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import Span
 
 
 class QuarterRows(TokenRows):
@@ -15,5 +15,5 @@ class QuarterRows(TokenRows):
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
         super().__init__(request, Span(columns.start, QUARTERS * columns.size), tiles, out_of_bounds)
 
-    def pattern(self, H: int, size: int) -> Pattern:
-        return [[H, PARTITIONS], [H // QUARTERS, QUARTERS], [1, size // QUARTERS]]
+    def pattern(self, H: int, rows: int, size: int) -> Pattern:
+        return [[H, rows], [H // QUARTERS, QUARTERS], [1, size // QUARTERS]]

@@ -32,26 +32,26 @@ class PackedTokenColumns:
     def turn(self, rows: Iterable[Tensor]) -> None:
         """Transpose and quantise tiles [128 tokens, own columns of each quarter of H]."""
         count = 0
-        for t, row in enumerate(rows):
-            self._transpose(row, slice(t * PARTITIONS, (t + 1) * PARTITIONS))
-            count = t + 1
+        for row in rows:
+            self._transpose(row, slice(count, count + row.shape[0]))
+            count += row.shape[0]
         for tile in self._tile:
-            share_tokens(tile[:, :, 0 : count * PARTITIONS], self._own)
+            share_tokens(tile[:, :, 0:count], self._own)
 
     def of(self, part: Part) -> MxOperand:
         """The columns of the part that was transposed last."""
-        return self._tile.part(slice(None), slice(None), slice(0, part.tiles.size * PARTITIONS))
+        return self._tile.part(slice(None), slice(None), slice(0, part.slots))
 
     def _transpose(self, row: Tensor, tokens: slice) -> None:
-        first, quarter = self._own.start // PARTITIONS, self._own.size
+        count, first, quarter = row.shape[0], self._own.start // PARTITIONS, self._own.size
         for bank in spans(quarter // PARTITIONS, self._at_once):
-            turned: Tensor = nl.ndarray((PARTITIONS, bank.size, QUARTERS, PARTITIONS), dtype=row.dtype, buffer=nl.psum)
+            turned: Tensor = nl.ndarray((PARTITIONS, bank.size, QUARTERS, count), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 for q in range(QUARTERS):
                     start = q * quarter + (bank.start + k) * PARTITIONS
                     source = row[:, start : start + PARTITIONS]
                     nisa.nc_transpose(dst=turned[:, k, q, :], data=source, engine=nisa.engine.tensor)
-            packed: Tensor = nl.ndarray((PARTITIONS, bank.size, PARTITIONS, QUARTERS), dtype=row.dtype, buffer=nl.sbuf)
+            packed: Tensor = nl.ndarray((PARTITIONS, bank.size, count, QUARTERS), dtype=row.dtype, buffer=nl.sbuf)
             nisa.tensor_copy(dst=packed, src=turned.permute((0, 1, 3, 2)), engine=nisa.engine.scalar)
             place = self._tile.part(slice(None), Span(first + bank.start, bank.size).slice, tokens)
-            self._inputs.store(place, packed.reshape((PARTITIONS, bank.size, QUARTERS * PARTITIONS)))
+            self._inputs.store(place, packed.reshape((PARTITIONS, bank.size, QUARTERS * count)))

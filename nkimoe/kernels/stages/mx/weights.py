@@ -17,7 +17,7 @@ from nkimoe.planning.mx.tiling import TILE, inner_tiles
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS, spans
+from nkimoe.planning.tiling import spans
 
 
 class MxWeights:
@@ -57,7 +57,7 @@ class MxWeights:
 
     def room(self, part: Part) -> PackedIntermediate:
         """Room for act(gate) * up of a part."""
-        return PackedIntermediate(self.down_inputs, self.inner, part.tiles.size * PARTITIONS)
+        return PackedIntermediate(self.down_inputs, self.inner, part.slots)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
