@@ -16,7 +16,7 @@ from nkimoe.routing import RoutingRule
 
 TINY = Model(H=256, I=192, E=8, routing=RoutingRule(2), source="made up")
 KEYS = {
-    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "problem", "weights", "correct", "predicted",
+    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "problem", "weights", "activations", "correct", "predicted",
     "what_if_us", "findings", "wall_s",
 }  # fmt: skip
 PREDICTED = {
