@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+INT8_PER_TOKEN = "int8_per_token"  # a value of `activation_quantization`
+EXACT_ROWS = 1024  # products of two int8 numbers have at most 2**14: so many of any add up to at most 2**24
+
 
 class MoECTEImplementation(Enum):
     """The implementations: what the two cores split, which loop, dense (Trn2) or MX (Trn3) numerics."""

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.cli.layer_data import LayerData
-from nkimoe.cli.packed_data import kind, multiples_of, padded
+from nkimoe.cli.packed_data import INT8, kind, multiples_of, padded
 from nkimoe.errors import RequestError
 from nkimoe.models import Model
 from nkimoe.routing import RoutingRule, build_block_mapping, scatter_affinities
@@ -20,9 +20,11 @@ from nkimoe.weights import (
     MXFP4,
     Checkpoint,
     Expert,
+    Int8Expert,
     KeepMxfp4Blocks,
     Packing,
     Shard,
+    int8_arguments,
     pack,
     packing_named,
 )
@@ -64,6 +66,12 @@ class CheckpointLayer:
         return f"{self.folder.resolve().name}, layer {self.layer}"
 
     @property
+    def int8(self) -> Int8Expert | None:
+        """An expert of the layer, if the checkpoint stores them in int8."""
+        expert = Checkpoint(self.folder).experts(self.layer)[0]
+        return expert if isinstance(expert, Int8Expert) else None
+
+    @property
     def model(self) -> Model:
         """Sizes of the layer; its activation and biases are in the arguments of `data`, its router has run already."""
         call = self.call
@@ -73,7 +81,8 @@ class CheckpointLayer:
     def data(self, tp: int, block_size: int, weights: str, target: str) -> LayerData:
         """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers.
 
-        MXFP4 blocks of the checkpoint stay as they are if `weights` is mxfp4; all else is converted.
+        MXFP4 blocks of the checkpoint stay as they are if `weights` is mxfp4, and int8 if it is int8; all else is
+        converted.
         """
         call, model = self.call, self.model
         H, I = model.padded_sizes(tp, multiples_of(weights))
@@ -86,13 +95,15 @@ class CheckpointLayer:
             hidden = packing.layout(experts[0]).arrange_hidden(call.hidden_states)
         elif weights in MX_FORMATS:
             experts = [padded(expert.dequantize(), H, I) for expert in experts]
+        packed = _in_kernel_types(pack(experts, packing))
         tensors: dict[str, Any] = {
             "hidden_states": hidden.astype(ml_dtypes.bfloat16),
             "expert_affinities_masked": scatter_affinities(call.weights, call.ids, model.E, dtype=ml_dtypes.bfloat16),
             "token_position_to_id": mapping.token_position_to_id,
             "block_to_expert": mapping.block_to_expert,
             "block_size": block_size,
-            **_in_kernel_types(pack(experts, packing)),
+            **packed,
+            **(int8_arguments(experts, packed) if weights == INT8 else {}),
             **call.gate.arguments(),
         }
         theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if tp == 1 else None

@@ -5,13 +5,15 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
-from nkimoe.cli.packed_data import BF16, PackedWeights, RepeatedPackedWeights
+from nkimoe.cli.packed_data import BF16, INT8, PackedWeights, RepeatedPackedWeights
 from nkimoe.cli.prediction_report import BesideRoofline
 from nkimoe.models import MODELS, Model
 from nkimoe.moe_cte import moe_cte
@@ -20,11 +22,13 @@ from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.reference import moe_cte_reference
+from nkimoe.reference.int8 import moe_cte_int8_reference
 from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
 from nkimoe.reference.roofline import Roofline, layer_work, roofline
-from nkimoe.reference.tolerance import Distance, Tolerance, distance, mx_tolerance, tolerance
-from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.reference.tolerance import Distance, Tolerance, distance, int8_tolerance, mx_tolerance, tolerance
+from nkimoe.spec import INT8_PER_TOKEN, MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
+from nkimoe.weights.formats import MXFP8
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 
@@ -60,8 +64,23 @@ class Setup:
 
     @property
     def is_mx(self) -> bool:
-        """Whether activations are quantised."""
+        """Whether it computes with MX weights, and activations made MXFP8."""
         return VARIANTS[self.implementation].is_mx
+
+    @property
+    def activation_quantization(self) -> str | None:
+        """With int8 weights, of `moe_cte`: int8 activations, unless a checkpoint's int8 weights are for others."""
+        if self.weights != INT8:
+            return None
+        stored = None if self.checkpoint is None else self.checkpoint.int8
+        return INT8_PER_TOKEN if stored is None else stored.activation_quantization
+
+    @property
+    def activations(self) -> str:
+        """What activations are when they are multiplied."""
+        if self.is_mx:
+            return MXFP8.name
+        return BF16 if self.activation_quantization is None else INT8
 
     @property
     def layer_model(self) -> Model:
@@ -73,9 +92,9 @@ class Result:
     """What came out.
 
     Attributes:
-        distance: of the simulated output from the fp32 reference; None without numerics. With MX, from the one that
-            quantises activations as the hardware does.
-        unquantised: with MX, the distance from the result for activations that are not quantised.
+        distance: of the simulated output from the fp32 reference; None without numerics. With MX and int8
+            activations, from the one that quantises them likewise.
+        unquantised: there, the distance from the result for activations that are not quantised.
         distance_to_theirs: from what transformers computes for a layer of a checkpoint; None for other layers.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
@@ -148,7 +167,10 @@ def is_hybrid(setup: Setup) -> bool:
 def options_of(setup: Setup) -> dict[str, object]:
     """Arguments of `moe_cte` beside the tensors."""
     spec = MoECTESpec(MoECTEImplementation[setup.variant])
-    return {"spec": spec, "skip_dma": SkipMode(skip_token=True), "is_tensor_update_accumulating": True}
+    return {
+        "spec": spec, "skip_dma": SkipMode(skip_token=True), "is_tensor_update_accumulating": True,
+        "activation_quantization": setup.activation_quantization,
+    }  # fmt: skip
 
 
 def run_experiment(setup: Setup, progress: Progress) -> Result:
@@ -186,8 +208,8 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
 
 
 def _tolerance(setup: Setup, blocks: int, I: int) -> Tolerance:
-    if setup.is_mx:
-        return mx_tolerance("bfloat16", blocks, I)
+    if setup.activations != BF16:
+        return (mx_tolerance if setup.is_mx else int8_tolerance)("bfloat16", blocks, I)
     is_plain = setup.dequantise or setup.weights == BF16
     return tolerance("bfloat16", "bfloat16", blocks, "plain" if is_plain else setup.weights)
 
@@ -213,19 +235,26 @@ def _weights(setup: Setup) -> Weights:
 
 
 def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tuple[Distance, Distance | None]:
-    """Compute the reference, and how far the simulated output is from it; with MX, also without quantising."""
-    if not setup.is_mx:
-        progress.start("reference", 1)
-        ignored = ("spec", "skip_dma", "conditions")
-        tensors: Any = {name: value for name, value in arguments_of(setup, data).items() if name not in ignored}
-        expected = moe_cte_reference(**tensors, skip_token=True)
-        progress.step()
-        return distance(run.outputs, expected), None
-    progress.start("references", 2)
+    """Compute the reference, and how far the simulated output is from it; also the one without quantising, if its
+    activations are quantised.
+    """
+    references = _references(setup, data)
+    progress.start("references", len(references))
     distances = []
-    spec = MoECTESpec(MoECTEImplementation[setup.variant])
-    for rule in (DEVICE_RULE, None):
-        expected = moe_cte_mx_reference(**data.tensors, spec=spec, skip_token=True, rule=rule)
-        distances.append(distance(run.outputs, expected))
+    for reference in references:
+        distances.append(distance(run.outputs, reference()))
         progress.step()
-    return distances[0], distances[1]
+    return distances[0], distances[1] if len(distances) > 1 else None
+
+
+def _references(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
+    if setup.is_mx:
+        spec = MoECTESpec(MoECTEImplementation[setup.variant])
+        mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec, skip_token=True)
+        return [partial(mx, rule=DEVICE_RULE), partial(mx, rule=None)]
+    ignored = ("spec", "skip_dma", "conditions", "activation_quantization", "quantization_config")
+    tensors: Any = {name: value for name, value in arguments_of(setup, data).items() if name not in ignored}
+    plain = partial(moe_cte_reference, **tensors, skip_token=True)
+    if setup.activations == BF16:
+        return [plain]
+    return [partial(moe_cte_int8_reference, **tensors, skip_token=True), plain]

@@ -33,6 +33,7 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
         "variant": setup.variant,
         "problem": {"T": p.T, "H": p.H, "E": p.E, "I": p.I, "K": setup.layer_model.K, "B": p.B, "N": p.N},
         "weights": setup.weights,
+        "activations": setup.activations,
         "correct": {
             "rel_l2": error.rel_l2 if error else None,
             "max_abs": error.max_abs if error else None,

@@ -20,7 +20,7 @@ from nkimoe.weights.fp8 import FP8_OF_TARGET
 from nkimoe.weights.packing import packing_named
 
 Shapes = dict[str, tuple[int, ...]]
-BF16 = "bf16"
+BF16, INT8 = "bf16", "int8"
 RUN = MX_BLOCK // QUARTERS
 
 
@@ -79,11 +79,8 @@ def weight_types(weights: str, target: str) -> dict[str, np.dtype[Any]]:
     bf16 = np.dtype(ml_dtypes.bfloat16)
     if weights in MX_FORMATS:
         return {"weight": MX_FORMATS[weights].packed, "scale": np.dtype(np.uint8), "bias": bf16}
-    return {
-        "weight": bf16 if weights == BF16 else FP8_OF_TARGET[target],
-        "scale": np.dtype(np.float32),
-        "bias": bf16,
-    }
+    dense = {BF16: bf16, INT8: np.dtype(np.int8)}
+    return {"weight": dense.get(weights, FP8_OF_TARGET[target]), "scale": np.dtype(np.float32), "bias": bf16}
 
 
 def weight_shapes(weights: str, model: Model, H: int, I: int) -> Shapes:
@@ -91,9 +88,11 @@ def weight_shapes(weights: str, model: Model, H: int, I: int) -> Shapes:
     E, shapes = model.E, dense_weight_shapes(model, H, I)
     if weights in MX_FORMATS:
         return _mx_shapes(model, H, I)
+    a_column: Shapes = {"gate_up_proj_scale": (E, 1, 2 * I), "down_proj_scale": (E, 1, H)}
     scales: dict[str, Shapes] = {
         BF16: {},
-        "fp8-row": {"gate_up_proj_scale": (E, 1, 2 * I), "down_proj_scale": (E, 1, H)},
+        INT8: a_column,
+        "fp8-row": a_column,
         "fp8-static": {"gate_up_proj_scale": (E, 2, 1), "down_proj_scale": (E, 1)},
     }
     return shapes | scales[weights]

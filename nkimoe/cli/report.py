@@ -6,8 +6,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from nkimoe.cli.experiment import Result
-from nkimoe.cli.packed_data import BF16
+from nkimoe.cli.experiment import Result, Setup
+from nkimoe.cli.packed_data import BF16, INT8
 from nkisim.report.text import describe_constants, describe_latency, describe_orders, describe_path
 
 
@@ -32,7 +32,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         (
             "kernel",
             f"moe_cte {setup.implementation.name} on {setup.lnc} simulated {setup.target} core(s), "
-            f"weights {setup.weights}",
+            f"weights {setup.weights}, activations {setup.activations}{_as_stored(setup)}",
         ),
         ("blocks", _blocks(result)),
         ("error", _error(result)),
@@ -91,6 +91,15 @@ def _reference(result: Result) -> str:
     if result.unquantised is None:
         return "the fp32 reference"
     return f"fp32 with activations quantised likewise; relative L2 {result.unquantised.rel_l2:.2e} against unquantised"
+
+
+def _as_stored(setup: Setup) -> str:
+    """What a checkpoint in int8 has that the run has not."""
+    stored = None if setup.checkpoint is None else setup.checkpoint.int8
+    if stored is None or setup.weights == INT8:
+        return ""
+    activations = "not quantised" if stored.activation_quantization is None else INT8
+    return f"; dequantised: the checkpoint's weights are int8, its activations {activations} (--weights int8)"
 
 
 def _cores(result: Result) -> str:

@@ -12,9 +12,8 @@ import numpy as np
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, require
 from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
-from nkimoe.planning.quantization import INT8_PER_TOKEN
 from nkimoe.planning.tiling import PARTITIONS
-from nkimoe.spec import ActFnType
+from nkimoe.spec import INT8_PER_TOKEN, ActFnType
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import exact_rows
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from nkimoe.errors import require
 from nkimoe.planning.problem import Problem
-from nkimoe.planning.quantization import EXACT_ROWS, INT8_PER_TOKEN, down_of, gate_up_of
+from nkimoe.planning.quantization import down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import Variant
+from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN
 
 
 def int8_activations(request: Request, problem: Problem, variant: Variant, target: Target) -> None:

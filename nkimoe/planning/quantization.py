@@ -8,6 +8,7 @@ from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.planning.request import Request
+from nkimoe.spec import EXACT_ROWS
 from nkimoe.weights.formats import MX_FORMATS
 
 LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
@@ -15,8 +16,6 @@ LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 5734
 CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
 CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
 ROW, STATIC = "row", "static"
-INT8_PER_TOKEN = "int8_per_token"  # a value of `activation_quantization`
-EXACT_ROWS = 1024  # products of two int8 numbers have at most 2**14: so many of any add up to at most 2**24
 
 
 def type_name(tensor: Any) -> str:

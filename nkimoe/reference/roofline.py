@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from nkisim.machine import Peaks, UsefulWork, load_machine, machine_peaks
 
 # A weight of MX has a 32nd of a scale byte.
-WEIGHT_BYTES = {"bf16": 2.0, "fp8-row": 1.0, "fp8-static": 1.0, "mxfp8": 1 + 1 / 32, "mxfp4": 0.5 + 1 / 32}
+WEIGHT_BYTES = {"bf16": 2.0, "fp8-row": 1.0, "fp8-static": 1.0, "int8": 1.0, "mxfp8": 1 + 1 / 32, "mxfp4": 0.5 + 1 / 32}
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ def layer_work(
 
 
 def roofline(work: UsefulWork, target: str, cores: int, weights: str = "bf16") -> Roofline:
-    """Bounds of `work` on `cores` cores. FP8 weights meet bf16 activations at the rate of bf16."""
+    """Bounds of `work` on `cores` cores. FP8 weights meet bf16 activations, and int8
+    codes each other, at the rate of bf16."""
     operands = "mx" if weights.startswith("mx") else "bf16"
     return Roofline(work, machine_peaks(load_machine(target), cores, operands))

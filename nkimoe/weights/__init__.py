@@ -8,6 +8,8 @@ from nkimoe.weights.dense_arguments import dense_arguments
 from nkimoe.weights.expert import Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8, MXFP8_E5M2, MxFormat, as_carrier
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
+from nkimoe.weights.int8 import Int8, exact_rows, int8_arguments, quantize_int8
+from nkimoe.weights.int8_expert import Int8Expert
 from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
 from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
@@ -28,6 +30,8 @@ __all__ = [
     "Expert",
     "Fp8Row",
     "Fp8Static",
+    "Int8",
+    "Int8Expert",
     "KeepMxfp4Blocks",
     "Mx",
     "MxFormat",
@@ -41,13 +45,16 @@ __all__ = [
     "as_carrier",
     "block_layout",
     "dense_arguments",
+    "exact_rows",
     "experts_of",
+    "int8_arguments",
     "legacy_fp8",
     "natural_layout",
     "pack",
     "pack_checkpoint",
     "pack_scales",
     "packing_named",
+    "quantize_int8",
     "read_layer",
     "to_legacy_e4m3",
     "unpack",

@@ -1,7 +1,8 @@
 """A Hugging Face checkpoint: a folder of safetensors files, of which the experts and routers are read.
 
 Known names: Qwen2-, Qwen3-MoE, OLMoE, DeepSeek-V2/V3, GLM-4.5, Kimi-K2 and others with `mlp.experts.N`; Mixtral with
-`block_sparse_moe.experts.N`; gpt-oss in bf16 and in MXFP4; layers saved with fused experts.
+`block_sparse_moe.experts.N`; gpt-oss in bf16 and in MXFP4; layers saved with fused experts; int8 experts as
+compressed-tensors, SGLang and Ascend write them.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import numpy as np
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.checkpoint_experts import FusedExperts, LayerExperts, Mxfp4Experts, SeparateExperts
+from nkimoe.weights.checkpoint_int8 import holds_integers, int8_experts
 from nkimoe.weights.expert import WHOLE, Shard
+from nkimoe.weights.int8_scheme import Int8Scheme
 from nkimoe.weights.safetensors_file import open_tensors, read_header
 
 INDEX = "model.safetensors.index.json"
@@ -74,6 +77,11 @@ class Checkpoint:
         """Numbers of the layers that have experts."""
         return sorted(self._names)
 
+    @property
+    def names(self) -> list[str]:
+        """Full names of all tensors, of experts or not."""
+        return list(self._file_of)
+
     def tensor(self, name: str) -> Array:
         """One tensor by its full name, a view of the file.
 
@@ -99,6 +107,8 @@ class Checkpoint:
         """
         names = self._names[self._known(layer)]
         tensors = {rest: self.tensor(name) for rest, name in names.items()}
+        if holds_integers(tensors):
+            return int8_experts(tensors, share, f"{self._blocks[layer]}.experts", Int8Scheme(self.folder))
         for kind, required in (
             (FusedExperts, {"gate_up_proj", "down_proj"} if set(tensors) <= _FUSED else None),
             (Mxfp4Experts, _MXFP4 - {"gate_up_proj_bias", "down_proj_bias"} if set(tensors) <= _MXFP4 else None),

@@ -61,20 +61,14 @@ class SeparateExperts(LayerExperts):
         return 1 + max(int(name.split(".")[0]) for name in self.tensors)
 
     def read(self, e: int) -> Expert:
-        names = ("w1", "w3", "w2") if f"{e}.w1.weight" in self.tensors else ("gate_proj", "up_proj", "down_proj")
-        gate, up, down = (self._matrix(f"{e}.{name}.weight") for name in names)
-        if gate.shape != up.shape or down.shape != gate.shape[::-1]:
-            actual = f"{gate.shape}, {up.shape}, {down.shape}"
-            raise InputError(f"experts.{e}", "has gate, up [I, H] and down [H, I]", actual, "Check the files.")
+        gate, up, down = (self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e))
+        check_shapes(e, gate, up, down)
         return Expert(np.stack([gate.T, up.T], axis=1), down.T)
 
     def _matrix(self, name: str) -> Array:
         if name not in self.tensors:
             raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
         weight = self.tensors[name]
-        if np.issubdtype(weight.dtype, np.integer):  # its activations would be int8, too: not the weights alone
-            rule, fix = "is a floating point matrix", "Integer checkpoints are not supported: dequantise it."
-            raise InputError(f"experts.{name}", rule, f"{weight.dtype} codes", fix)
         if weight.dtype.itemsize > 1:
             return weight
         blocks, channels = self.tensors.get(f"{name}_scale_inv"), self.tensors.get(f"{name}_scale")
@@ -84,6 +78,18 @@ class SeparateExperts(LayerExperts):
             raise InputError(f"experts.{name}", "has a scale, as it is fp8", "neither _scale_inv nor _scale", fix)
         scale = scale.astype(np.float32)
         return weight.astype(np.float32) * (scale[:, None] if scale.ndim == 1 and scale.size > 1 else scale)
+
+
+def projections(tensors: Mapping[str, Array], e: int) -> tuple[str, str, str]:
+    """The names of gate, up and down of expert e."""
+    return ("w1", "w3", "w2") if f"{e}.w1.weight" in tensors else ("gate_proj", "up_proj", "down_proj")
+
+
+def check_shapes(e: int, gate: Array, up: Array, down: Array) -> None:
+    """Raises InputError unless the matrices of expert e, as stored, belong together."""
+    if gate.shape != up.shape or down.shape != gate.shape[::-1]:
+        actual = f"{gate.shape}, {up.shape}, {down.shape}"
+        raise InputError(f"experts.{e}", "has gate, up [I, H] and down [H, I]", actual, "Check the files.")
 
 
 def _spread(name: str, blocks: Array, shape: tuple[int, ...]) -> Array:

@@ -7,17 +7,19 @@ An all-zero column has zeros and a finite scale.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError
-from nkimoe.planning.quantization import EXACT_ROWS
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
+from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN, QuantizationConfig
 from nkimoe.weights.expert import Expert, crop, pad_to_tiles
 from nkimoe.weights.fp8 import SMALLEST_AMAX
+from nkimoe.weights.int8_expert import Int8Expert
 
 LARGEST = np.float32(127)
 MOST = 1 << 24  # integers up to here are exact in fp32
@@ -66,19 +68,19 @@ def _exact_rows(codes: Array) -> int:
 
 @dataclass(frozen=True)
 class Int8:
-    """One scale an output column: gate and up [1, 2I], down [1, H]."""
+    """One scale an output column: gate and up [1, 2I], down [1, H]. Experts that are in int8 stay as they are."""
 
     def pack_expert(self, expert: Expert) -> dict[str, Array]:
         """Arguments of `moe_cte` for one expert, without the E axis; H and I padded to multiples of 128 and 16."""
-        expert = pad_to_tiles(expert)
-        gate_up, gate_up_scale = quantize_int8(expert.gate_up, 0, "gate_up_proj_weight")
-        down, down_scale = quantize_int8(expert.down, 0, "down_proj_weight")
+        coded = expert if isinstance(expert, Int8Expert) else _quantised(expert.dequantize())
+        padded = pad_to_tiles(Expert(coded.gate_up, coded.down, coded.gate_up_bias, coded.down_bias))
+        H, I = padded.H - coded.H, padded.I - coded.I
         return {
-            "gate_up_proj_weight": gate_up,
-            "down_proj_weight": down,
-            "gate_up_proj_scale": gate_up_scale.reshape(1, -1),
-            "down_proj_scale": down_scale,
-            **expert.biases(),
+            "gate_up_proj_weight": padded.gate_up,
+            "down_proj_weight": padded.down,
+            "gate_up_proj_scale": np.pad(coded.gate_up_scale, ((0, 0), (0, I))).reshape(1, -1),
+            "down_proj_scale": np.pad(coded.down_scale, (0, H)).reshape(1, -1),
+            **padded.biases(),
         }
 
     def unpack_expert(self, tensors: Mapping[str, Array], H: int, I: int) -> Expert:
@@ -89,3 +91,30 @@ class Int8:
             tensors.get("gate_and_up_proj_bias"), tensors.get("down_proj_bias"),
         )  # fmt: skip
         return crop(expert, H, I)
+
+
+def _quantised(expert: Expert) -> Int8Expert:
+    gate_up, gate_up_scale = quantize_int8(expert.gate_up, 0, "gate_up_proj_weight")
+    down, down_scale = quantize_int8(expert.down, 0, "down_proj_weight")
+    return Int8Expert(
+        gate_up, down, expert.gate_up_bias, expert.down_bias, gate_up_scale=gate_up_scale[0], down_scale=down_scale[0]
+    )
+
+
+def quantises_activations(expert: Expert) -> bool:
+    """Whether activations become int8 where the expert is packed by `Int8`: if no checkpoint says otherwise."""
+    return not isinstance(expert, Int8Expert) or expert.activation_quantization == INT8_PER_TOKEN
+
+
+def int8_arguments(experts: Sequence[Expert], packed: Mapping[str, Array]) -> dict[str, Any]:
+    """Arguments of `moe_cte` beside the tensors `packed` of `pack(experts, Int8())`: none for W8A16."""
+    if not quantises_activations(experts[0]):
+        return {}
+    return activation_arguments(exact_rows(packed["gate_up_proj_weight"], packed["down_proj_weight"]))
+
+
+def activation_arguments(rows: int | None) -> dict[str, Any]:
+    """Arguments of `moe_cte` for int8 activations, with the `exact_rows` of the weights; none if that is None."""
+    if rows is None:
+        return {}
+    return {"activation_quantization": INT8_PER_TOKEN, "quantization_config": QuantizationConfig(exact_rows=rows)}

@@ -22,9 +22,11 @@ from nkimoe.errors import InputError, RequestError
 from nkimoe.weights.checkpoint import Checkpoint
 from nkimoe.weights.expert import WHOLE, Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS
+from nkimoe.weights.int8 import Int8, activation_arguments, exact_rows, quantises_activations
 from nkimoe.weights.packing import Packing, Progress
 from nkimoe.weights.safetensors_file import create_file, open_tensors, read_header
 
+EXACT_ROWS = "exact_rows"  # a tensor beside int8 weights: of each expert, 0 where its activations stay as they are
 RECORD = "run.json"  # in an unfinished folder: what is being packed, and how
 # Types the file format has no name for are stored as unsigned integers, and named in the file's metadata.
 _CARRIERS: dict[np.dtype[Any], np.dtype[Any]] = {
@@ -106,6 +108,8 @@ def write_layer(path: Path, experts: Sequence[Expert], packing: Packing, progres
     tensors: dict[str, Array] = {}
     for e, expert in enumerate(experts):
         packed = packing.pack_expert(expert)
+        if isinstance(packing, Int8):
+            packed[EXACT_ROWS] = _exact_rows(expert, packed)
         if not tensors:
             tensors = _create(path, packed, len(experts), {"packing": repr(packing), "H": expert.H, "I": expert.I})
         for name, part in packed.items():
@@ -116,6 +120,11 @@ def write_layer(path: Path, experts: Sequence[Expert], packing: Packing, progres
         os.fsync(file.fileno())  # of what was written through the map, too
 
 
+def _exact_rows(expert: Expert, packed: dict[str, Array]) -> Array:
+    rows = exact_rows(packed["gate_up_proj_weight"][None], packed["down_proj_weight"][None])
+    return np.array(rows if quantises_activations(expert) else 0, np.int32)
+
+
 def _create(path: Path, packed: dict[str, Array], E: int, facts: dict[str, Any]) -> dict[str, Array]:
     stored = {name: (_CARRIERS.get(part.dtype, part.dtype), (E, *part.shape)) for name, part in packed.items()}
     named = {name: _NAMES[part.dtype] for name, part in packed.items() if part.dtype in _NAMES}
@@ -123,8 +132,8 @@ def _create(path: Path, packed: dict[str, Array], E: int, facts: dict[str, Any])
     return create_file(path, stored, {**metadata, "dtypes": json.dumps(named)})
 
 
-def read_layer(path: Path | str) -> dict[str, Array]:
-    """The arguments of `moe_cte` in a file of `write_layer`, as views of it.
+def read_layer(path: Path | str) -> dict[str, Any]:
+    """The arguments of `moe_cte` in a file of `write_layer`, tensors as views of it.
 
     Raises:
         InputError: the file is not one of those.
@@ -135,4 +144,6 @@ def read_layer(path: Path | str) -> dict[str, Array]:
         raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
     named = json.loads(metadata["dtypes"])
     tensors = open_tensors(path)
-    return {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}
+    rows = int(tensors.pop(EXACT_ROWS).min()) if EXACT_ROWS in tensors else 0
+    views = {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}
+    return {**views, **activation_arguments(rows or None)}

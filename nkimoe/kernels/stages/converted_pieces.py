@@ -14,7 +14,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import CONVERTED_PIECES, Span
+from nkimoe.planning.tiling import CONVERTED_PIECES, Span, spans
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
@@ -80,6 +80,15 @@ def convert(dst: Tensor, src: Tensor) -> None:
     """dst = src, exact; engines take turns, a tile [128, ...] of [128, tiles, ...] each."""
     for n in range(src.shape[1]):
         nisa.tensor_copy(dst=dst[:, n], src=src[:, n], engine=TURNS[n % len(TURNS)])
+
+
+def converted(rows: Tensor, dtype: DType) -> Tensor:
+    """Rows [tokens, H] as numbers of another type, a quarter at a time: H is a multiple of 128."""
+    (tokens, H), quarters = rows.shape, 4
+    result: Tensor = nl.ndarray((tokens, H), dtype=dtype, buffer=nl.sbuf)
+    for n, own in enumerate(spans(H, H // quarters)):
+        nisa.tensor_copy(dst=result[:, own.slice], src=rows[:, own.slice], engine=TURNS[n % len(TURNS)])
+    return result
 
 
 def _used(tile: Tensor, piece: MatrixPiece) -> Tensor:

@@ -8,23 +8,22 @@ import nki.language as nl
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
 from nkimoe.kernels.stages.int8.codes import TokenScale
-from nkimoe.kernels.tensor import DType, OutOfBounds, Tensor
+from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
-SCALE_ELEMENTS = 2  # 16-bit numbers that hold the bytes of an fp32 scale
+SCALE_BYTES = 4
 
 
 class CodeRows(TokenRows):
-    """Rows [128, H + 2] of one part: the codes of a token as 16-bit numbers, which the PE takes, and behind them the
-    bytes of its scale, so that one gather fetches both.
+    """int8 rows [slots, H + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that one
+    gather fetches both.
     """
 
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
-        dtype: DType = request.compute_dtype
-        width = columns.size + SCALE_ELEMENTS
-        self._source, self._columns = _quantised(request.hidden_states, dtype), Span(0, width)
-        self._tiles, self._out_of_bounds = self._room(request, tiles, width, dtype), out_of_bounds
+        width = columns.size + SCALE_BYTES
+        self._source, self._columns = _quantised(request.hidden_states), Span(0, width)
+        self._tiles, self._out_of_bounds = self._room(request, tiles, width, nl.int8), out_of_bounds
         self._part = None
 
 
@@ -36,29 +35,28 @@ def token_rows(request: Request, columns: Span, tiles: int, out_of_bounds: OutOf
 
 def codes_of(rows: Tensor) -> Tensor:
     """[tokens, H]."""
-    return rows[:, 0 : rows.shape[1] - SCALE_ELEMENTS]
+    return rows[:, 0 : rows.shape[1] - SCALE_BYTES]
 
 
 def scale_of(rows: Tensor) -> Tensor:
     """fp32 [tokens, 1]."""
-    return rows[:, rows.shape[1] - SCALE_ELEMENTS : rows.shape[1]].view(nl.float32)
+    return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
 
 
-def _quantised(hidden_states: Tensor, dtype: DType) -> Tensor:
+def _quantised(hidden_states: Tensor) -> Tensor:
     """All rows; the cores take turns."""
     (rows, H), cores = hidden_states.shape, nl.num_programs(0)
-    shape = (PARTITIONS, H + SCALE_ELEMENTS)
-    result: Tensor = nl.ndarray((rows, shape[1]), dtype=dtype, buffer=nl.shared_hbm, name="token_codes")
+    width = H + SCALE_BYTES
+    result: Tensor = nl.ndarray((rows, width), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
     loaded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave)
-    coded, out = TileRing(2, (PARTITIONS, H), nl.int8, leave), TileRing(2, shape, dtype, leave)
+    coded = TileRing(2, (PARTITIONS, width), nl.int8, leave)
     for own in spans(rows, PARTITIONS)[nl.program_id(0) :: cores]:
-        values, codes, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded, out))
+        values, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded))
         nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
         amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, values)
         of_tokens = TokenScale(amax)
-        nisa.activation(dst=codes, op=nl.copy, data=values, scale=of_tokens.factor)
-        nisa.tensor_copy(dst=codes_of(row), src=codes)
+        nisa.activation(dst=codes_of(row), op=nl.copy, data=values, scale=of_tokens.factor)
         nisa.tensor_copy(dst=scale_of(row), src=of_tokens.scale())
         nisa.dma_copy(dst=result[own.slice, :], src=row)
     if cores > 1:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.converted_pieces import convert
+from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.exact_factor import exact_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.int8.codes import TokenScale, int8_like
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import PARTITIONS
 
 
 def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[Iterator[Tensor], list[Tensor]]:
@@ -35,7 +34,4 @@ def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[It
 def _coded(value: Tensor, tokens: TokenScale, dtype: DType) -> Tensor:
     codes = int8_like(value)
     nisa.activation(dst=codes, op=nl.copy, data=value, scale=tokens.factor)
-    result: Tensor = nl.ndarray(tuple(value.shape), dtype=dtype, buffer=nl.sbuf)
-    tiles = (value.shape[0], value.shape[1] // PARTITIONS, PARTITIONS)
-    convert(result.reshape(tiles), codes.reshape(tiles))
-    return result
+    return converted(codes, dtype)

@@ -1,0 +1,137 @@
+"""Experts that checkpoints store in int8. Codes and scales are taken as they are.
+
+SeparateInt8Experts   N.gate_proj, N.up_proj int8 [I, H] and N.down_proj [H, I], or Mixtral's N.w1, N.w3 and N.w2, each
+                      with a weight_scale [out, 1], and from Ascend a weight_offset of zeros
+FusedInt8Experts      w13_weight int8 [E, 2I, H], gate first, and w2_weight [E, H, I], with w13_weight_scale [E, 2I, 1]
+                      and w2_weight_scale [E, H, 1]
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from nkimoe.arrays import Array
+from nkimoe.errors import InputError
+from nkimoe.weights.checkpoint_experts import LayerExperts, check_shapes, projections
+from nkimoe.weights.expert import Shard
+from nkimoe.weights.int8_expert import Int8Expert
+from nkimoe.weights.int8_scheme import Int8Scheme
+
+_WEIGHT = re.compile(r"(?P<matrix>\d+\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_packed)?")
+_PART = re.compile(r"(?:\d+\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset)?")
+_REASONS = {
+    "input_scale": "has activations that are quantised as they come: static scales are not read",
+    "zero_point": "has symmetric codes: zero points are not read",
+    "weight_packed": "has one code a byte: packed codes are not read",
+}
+_FIX = "Dequantise the checkpoint, or quantise it anew from bf16."
+
+
+@dataclass(frozen=True, eq=False)
+class Int8Experts(LayerExperts):
+    """The int8 experts of one layer.
+
+    Attributes:
+        activation_quantization: of all of them, as `moe_cte` takes it.
+    """
+
+    activation_quantization: str | None = None
+
+    def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> Int8Expert:
+        """Of codes [H, 2, I] and scales [2, I], and codes [I, H] and scales [H]."""
+        return Int8Expert(
+            gate_up[0], down[0], gate_up_scale=gate_up[1], down_scale=down[1],
+            activation_quantization=self.activation_quantization,
+        )  # fmt: skip
+
+
+class SeparateInt8Experts(Int8Experts):
+    """Three matrices an expert."""
+
+    def __len__(self) -> int:
+        return 1 + max(int(name.split(".")[0]) for name in self.tensors)
+
+    def read(self, e: int) -> Int8Expert:
+        (gate, gate_scale), (up, up_scale), (down, down_scale) = (
+            self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e)
+        )
+        check_shapes(e, gate, up, down)
+        return self._expert((np.stack([gate.T, up.T], axis=1), np.stack([gate_scale, up_scale])), (down.T, down_scale))
+
+    def _matrix(self, name: str) -> tuple[Array, Array]:
+        """Codes [out, in] and scales [out]."""
+        codes, scale, offset = (self.tensors.get(f"{name}{part}") for part in ("", "_scale", "_offset"))
+        if codes is None:
+            raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
+        if offset is not None and np.any(offset):
+            raise InputError(f"experts.{name}_offset", "is zero: codes are symmetric", "others", _FIX)
+        return _checked(name, codes), _scales(f"{name}_scale", scale, codes.shape[:1])
+
+
+class FusedInt8Experts(Int8Experts):
+    """One tensor for all experts."""
+
+    def __len__(self) -> int:
+        return len(self.tensors["w2_weight"])
+
+    def read(self, e: int) -> Int8Expert:
+        missing = {"w13_weight", "w2_weight"} - set(self.tensors)
+        if missing:
+            raise InputError(f"experts.{min(missing)}", "is in the checkpoint", "no such tensor", "Download all files.")
+        gate_up, down = self.tensors["w13_weight"], self.tensors["w2_weight"]
+        (E, H, I), rule = down.shape, "is [E, 2I, H] with w2_weight [E, H, I]"
+        if gate_up.shape != (E, 2 * I, H):
+            raise InputError("experts.w13_weight", rule, f"{gate_up.shape} with {down.shape}", "Check the files.")
+        gate_up_scale, down_scale = (
+            _scales(f"{name}_scale", self.tensors.get(f"{name}_scale"), codes.shape[:2])
+            for name, codes in (("w13_weight", gate_up), ("w2_weight", down))
+        )
+        columns = _checked("w13_weight", gate_up)[e].reshape(2, I, H).transpose(2, 0, 1)
+        rows = _checked("w2_weight", down)[e].T
+        return self._expert((columns, gate_up_scale[e].reshape(2, I)), (rows, down_scale[e]))
+
+
+def holds_integers(tensors: Mapping[str, Array]) -> bool:
+    """Whether the weights of a layer, by what follows `experts.`, are integers."""
+    return any(_WEIGHT.fullmatch(name) and np.issubdtype(t.dtype, np.integer) for name, t in tensors.items())
+
+
+def int8_experts(tensors: Mapping[str, Array], share: Shard, prefix: str, scheme: Int8Scheme) -> Int8Experts:
+    """The experts of a layer whose tensors' names start with `prefix`.
+
+    Raises:
+        InputError: they are described in a way that is not read, or hold what is not.
+    """
+    matrices = [found["matrix"] for found in map(_WEIGHT.fullmatch, tensors) if found]
+    uses = {scheme.activation_quantization(f"{prefix}.{name}") for name in matrices}
+    if len(uses) > 1:
+        raise InputError(prefix, "quantises the activations of all its experts, or none", "some", _FIX)
+    for name in tensors:
+        if not _PART.fullmatch(name):
+            rules = [rule for part, rule in _REASONS.items() if part in name]
+            raise InputError(f"experts.{name}", (rules or ["is a weight or its scale"])[0], "this tensor", _FIX)
+    kind = FusedInt8Experts if any(name.startswith("w") for name in tensors) else SeparateInt8Experts
+    return kind(tensors, share, uses.pop())
+
+
+def _checked(name: str, codes: Array) -> Array:
+    if codes.dtype != np.int8:
+        raise InputError(f"experts.{name}", "is int8 codes, as all weights of the layer", f"{codes.dtype} codes", _FIX)
+    return codes
+
+
+def _scales(name: str, scale: Array | None, shape: tuple[int, ...]) -> Array:
+    """A scale a channel, float32, from `shape` or that with a 1 behind it."""
+    if scale is None:
+        raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
+    if scale.shape not in (shape, (*shape, 1)):
+        rule = f"has a scale for every output channel, {(*shape, 1)}"
+        raise InputError(f"experts.{name}", rule, scale.shape, f"Other groups are not read. {_FIX}")
+    scale = scale.astype(np.float32).reshape(shape)
+    if not np.isfinite(scale).all():
+        raise InputError(f"experts.{name}", "is finite", "NaN or infinity", "Repair the checkpoint.")
+    return scale

@@ -1,0 +1,87 @@
+"""What a checkpoint says about its int8 weights: how they were made, and whether activations are int8, too.
+
+compressed-tensors   config.json: groups of modules, each with a scheme of weights and one of activations
+w8a8_int8            config.json: a scale an output channel, and a token
+Ascend               quant_model_description.json: a word a tensor, such as W8A8_DYNAMIC
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nkimoe.errors import InputError
+from nkimoe.spec import INT8_PER_TOKEN
+
+CONFIG, ASCEND = "config.json", "quant_model_description.json"
+COMPRESSED_TENSORS, SGLANG = "compressed-tensors", "w8a8_int8"
+# What is read, as compressed-tensors names it.
+_WEIGHTS = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False}
+_ACTIVATIONS = {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": True, "dynamic": True}
+_ASCEND = {"W8A8_DYNAMIC": INT8_PER_TOKEN, "W8A16": None}
+_FIX = "Dequantise the checkpoint, or quantise it anew from bf16."
+
+
+@dataclass(frozen=True)
+class Int8Scheme:
+    """The description in a checkpoint's folder, read when a layer with integers is opened.
+
+    Attributes:
+        folder: of the checkpoint.
+    """
+
+    folder: Path
+
+    def activation_quantization(self, tensor: str) -> str | None:
+        """Of the activations that a weight, by its full name, multiplies: as `moe_cte` takes it.
+
+        Raises:
+            InputError: nothing says how the weight was quantised, or it was so in a way that is not read.
+        """
+        words = self._json(ASCEND)
+        if tensor in words:
+            if words[tensor] not in _ASCEND:
+                raise InputError(tensor, f"is {' or '.join(_ASCEND)} in {ASCEND}", repr(words[tensor]), _FIX)
+            return _ASCEND[words[tensor]]
+        config = self._json(CONFIG).get("quantization_config", {})
+        method = config.get("quant_method")
+        if method == SGLANG:
+            return INT8_PER_TOKEN
+        if method != COMPRESSED_TENSORS:
+            rule = f"has integer weights that {CONFIG} describes as {COMPRESSED_TENSORS} or {SGLANG}, or {ASCEND} does"
+            raise InputError(tensor, rule, f"quant_method {method!r}", _FIX)
+        group = _group_of(config.get("config_groups", {}), tensor.removesuffix(".weight"))
+        _check(f"{tensor}: weights", group.get("weights"), _WEIGHTS)
+        if group.get("input_activations") is None:
+            return None
+        _check(f"{tensor}: input_activations", group["input_activations"], _ACTIVATIONS)
+        return INT8_PER_TOKEN
+
+    def _json(self, name: str) -> dict[str, Any]:
+        file = self.folder / name
+        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+
+
+def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, Any]:
+    """The group of a linear layer: one that targets it by name or pattern, before one that targets its class."""
+    targets = [(target, group) for group in groups.values() for target in group.get("targets", ())]
+    for target, group in targets:
+        pattern = target.removeprefix("re:")
+        if target == module or (pattern != target and re.match(pattern, module)):
+            return group
+    for target, group in targets:
+        if target == "Linear":
+            return group
+    actual = ", ".join(target for target, _ in targets) or "no target"
+    raise InputError(module, f"is in a group of config_groups in {CONFIG}", actual, _FIX)
+
+
+def _check(what: str, given: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+    """Every word of a scheme is the one that is read."""
+    for name, value in wanted.items():
+        if (given or {}).get(name) != value:
+            raise InputError(f"{what}.{name}", f"is {value!r}", repr((given or {}).get(name)), _FIX)
