@@ -21,9 +21,9 @@ FLOATS = ("bfloat16", "float16")
 INTEGERS = ("int32", "int64")
 INT8_W8A8, UNQUANT = "int8_w8a8", "unquant"
 LEAST_COLUMNS = 2  # of I: each of two cores may have one
-# Pairs an expert has on average from which on blocks of 256 are taken. Predicted on layers of Qwen3-30B-A3B and
-# Mixtral: larger blocks meet an expert's weights less often, smaller ones hold fewer pads.
-LARGE_BLOCKS_FROM = 160
+# Slots of a block. Predicted on layers of Qwen3-30B-A3B and Mixtral: an expert whose tokens fit in one block meets its
+# weights once, a block costs what its slots cost, and from three tiles of 128 on the weights have less room.
+HEADROOM, MULTIPLE, MOST_AT_ONCE, LARGE_BLOCK = 1.2, 32, 384, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -178,5 +178,10 @@ def zeros_like_rows(x: Any) -> Any:
 
 
 def block_size_for(pairs: int, experts: int) -> int:
-    """Slots of a block, 128 or 256."""
-    return 256 if pairs >= LARGE_BLOCKS_FROM * experts else 128
+    """Slots of a block for so many pairs of so many experts: room for an expert of somewhat more than the average.
+
+    >>> block_size_for(640 * 8, 128), block_size_for(640 * 2, 8), block_size_for(4096 * 2, 8), block_size_for(3, 64)
+    (64, 192, 256, 32)
+    """
+    wanted = MULTIPLE * math.ceil(HEADROOM * pairs / (experts * MULTIPLE))
+    return LARGE_BLOCK if wanted > MOST_AT_ONCE else wanted

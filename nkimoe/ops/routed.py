@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nkimoe.arrays import Array
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import Experts, block_size_for, padded, zeros_like_rows
@@ -27,7 +29,8 @@ def run_routed(
     is_size = block_size is None or (is_count(block_size) and block_size > 0)
     require(is_size, "block_size", "is a positive int or None", repr(block_size), "Use 128, 256, 512.")
     E, K = int(experts.gate_up.shape[0]), int(x.shape[1])
-    B = block_size_for(ids.size, E) if block_size is None else int(block_size)
+    used = np.unique(ids[(ids >= 0) & (ids < E)]).size
+    B = block_size_for(ids.size, max(used, 1)) if block_size is None else int(block_size)
     blocks = pair_blocks(ids, weights, E, B)
     if not blocks.block_to_expert.size:
         return zeros_like_rows(x)

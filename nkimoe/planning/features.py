@@ -85,13 +85,6 @@ _MX_WEIGHTS = _only(
     *ON_MX, why="its weights are not MX",
     fix="Use shard_on_block_mx on trn3, or dequantise them on the host with nkimoe.weights.dense_arguments.",
 )  # fmt: skip
-_INT8_ACTIVATIONS = {
-    variant: Refusal(
-        "its weights are MX" if variant in ON_MX else "a token's largest magnitude lies on both cores",
-        "Use shard_on_block.",
-    )
-    for variant in VARIANTS if variant not in ON_BLOCKS or variant in ON_MX
-}  # fmt: skip
 _PLAIN = _only(*ON_DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
 _DISJOINT = {
     **_BLOCK_ONLY,
@@ -160,7 +153,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("affinity on I", "spec.expert_affinity_multiply_on_I", lambda r: r.affinity_multiplies_on_i),
     Feature(
         "int8 activations, a scale a token", "activation_quantization", _tensor("activation_quantization"),
-        _INT8_ACTIVATIONS,
+        _PLAIN,
     ),
     Feature("fp8 gate/up activations", "gate_up_in_scale", _tensor("gate_up_in_scale")),
     Feature("fp8 down activations", "down_in_scale", _tensor("down_in_scale")),

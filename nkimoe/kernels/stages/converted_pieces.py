@@ -18,7 +18,7 @@ from nkimoe.planning.tiling import CONVERTED_PIECES, Span, spans
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
-TURNS = (nisa.engine.scalar, nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
+TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
 
 
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):

@@ -1,4 +1,4 @@
-"""What the two cores tell each other when they share a block: transposed tokens, and partial sums."""
+"""What the two cores tell each other when they share a block: transposed tokens, partial sums, largest values."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def add_across_cores(partials: DownProducts, written: Span, dtype: DType) -> Dow
             yield product
         else:
             received[place] = _send(partial, dtype)
+
+
+def largest_across_cores(values: Tensor) -> Tensor:
+    """The larger of what both cores have, [tokens, 1]."""
+    incoming: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)
+    _swap(values, incoming)
+    largest: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=largest, data1=values, data2=incoming, op=nl.maximum)
+    return largest
 
 
 def _send(partial: Tensor, dtype: DType) -> Tensor:

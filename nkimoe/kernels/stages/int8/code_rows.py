@@ -16,15 +16,23 @@ SCALE_BYTES = 4
 
 
 class CodeRows(TokenRows):
-    """int8 rows [slots, H + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that one
-    gather fetches both.
+    """int8 rows [slots, columns + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that
+    one gather fetches both. Cores that share a block each gather a part of H, which has a scale of its own behind it.
     """
 
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
-        width = columns.size + SCALE_BYTES
-        self._source, self._columns = _quantised(request.hidden_states), Span(0, width)
+        parts, width = _parts_of(request.hidden_states.shape[1], columns), columns.size + SCALE_BYTES
+        self._source = _quantised(request.hidden_states, parts)
+        self._columns = Span(parts.index(columns) * width, width)
         self._tiles, self._out_of_bounds = self._room(request, tiles, width, nl.int8), out_of_bounds
         self._part = None
+
+
+def _parts_of(H: int, own: Span) -> list[Span]:
+    """The columns that each core gathers, in order: all of them, or those of two cores, which may share a tile."""
+    if own.size == H:
+        return [own]
+    return sorted((own, Span(H - own.stop, own.size)))
 
 
 def token_rows(request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> TokenRows:
@@ -43,21 +51,24 @@ def scale_of(rows: Tensor) -> Tensor:
     return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
 
 
-def _quantised(hidden_states: Tensor) -> Tensor:
-    """All rows; the cores take turns."""
+def _quantised(hidden_states: Tensor, parts: list[Span]) -> Tensor:
+    """All rows, part by part; the cores take turns."""
     (rows, H), cores = hidden_states.shape, nl.num_programs(0)
-    width = H + SCALE_BYTES
-    result: Tensor = nl.ndarray((rows, width), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
-    loaded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave)
-    coded = TileRing(2, (PARTITIONS, width), nl.int8, leave)
+    each = parts[0].size + SCALE_BYTES
+    shape = (PARTITIONS, len(parts) * each)
+    result: Tensor = nl.ndarray((rows, shape[1]), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
+    loaded, coded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave), TileRing(2, shape, nl.int8, leave)
     for own in spans(rows, PARTITIONS)[nl.program_id(0) :: cores]:
         values, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded))
         nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
         amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, values)
         of_tokens = TokenScale(amax)
-        nisa.activation(dst=codes_of(row), op=nl.copy, data=values, scale=of_tokens.factor)
-        nisa.tensor_copy(dst=scale_of(row), src=of_tokens.scale())
+        scale = of_tokens.scale()
+        for n, part in enumerate(parts):
+            there = row[:, n * each : (n + 1) * each]
+            nisa.activation(dst=codes_of(there), op=nl.copy, data=values[:, part.slice], scale=of_tokens.factor)
+            nisa.tensor_copy(dst=scale_of(there), src=scale)
         nisa.dma_copy(dst=result[own.slice, :], src=row)
     if cores > 1:
         nisa.core_barrier(data=result, cores=(0, 1))

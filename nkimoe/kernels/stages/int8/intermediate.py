@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nki.isa as nisa
 import nki.language as nl
 
@@ -16,16 +18,22 @@ from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
 
 
 class CodedIntermediate:
-    """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128."""
+    """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128.
+
+    Args:
+        dtype: of the operand, and of what is quantised.
+        inner: columns of I of this core.
+        across: moves what tokens are quantised with beside them.
+        over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, 1].
+    """
 
     _divide = staticmethod(short_factor)
 
-    def __init__(self, dtype: DType, inner: int, tokens: int, across: AcrossColumns) -> None:
-        self._across, self._dtype, shape = (
-            across,
-            dtype,
-            (PARTITIONS, ceil_div(inner, PARTITIONS), tokens),
-        )
+    def __init__(
+        self, dtype: DType, inner: int, tokens: int, across: AcrossColumns, over_cores: Callable[[Tensor], Tensor]
+    ) -> None:
+        self._across, self._dtype, self._over_cores = across, dtype, over_cores
+        shape = (PARTITIONS, ceil_div(inner, PARTITIONS), tokens)
         self._values: Tensor = nl.ndarray(shape, dtype=self._kept(), buffer=nl.sbuf)
         if inner % PARTITIONS:
             nisa.memset(dst=self._values[:, inner // PARTITIONS :, :], value=0)  # partitions start at multiples of 32
@@ -43,7 +51,7 @@ class CodedIntermediate:
 
     def settle(self) -> None:
         """What each token is quantised with."""
-        self._of_tokens = [TokenScale(amax, self._divide) for amax in self._largest()]
+        self._of_tokens = [TokenScale(self._over_cores(amax), self._divide) for amax in self._largest()]
 
     def operand(self) -> CodedRows:
         """The codes."""
@@ -69,6 +77,11 @@ class CodedIntermediate:
         return [_of_partitions(ends[:, :, own.slice]) for own in spans(tokens, PARTITIONS)]
 
 
+def of_one_core(amax: Tensor) -> Tensor:
+    """Nobody else has columns of I."""
+    return amax
+
+
 class SmoothedIntermediate(CodedIntermediate):
     """The same in fp32, times a factor of each column of I.
 
@@ -79,7 +92,7 @@ class SmoothedIntermediate(CodedIntermediate):
     _divide = staticmethod(exact_factor)
 
     def __init__(self, dtype: DType, inner: int, tokens: int, across: AcrossColumns, smooth: Tensor) -> None:
-        super().__init__(dtype, inner, tokens, across)
+        super().__init__(dtype, inner, tokens, across, of_one_core)
         self._smooth = smooth
 
     def _kept(self) -> DType:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
+from nkimoe.kernels.stages.exchange import largest_across_cores
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
-from nkimoe.kernels.stages.int8.intermediate import CodedIntermediate, SmoothedIntermediate
+from nkimoe.kernels.stages.int8.intermediate import CodedIntermediate, SmoothedIntermediate, of_one_core
 from nkimoe.kernels.stages.int8.smooth import SmoothVectors
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import projections_of
@@ -36,6 +37,7 @@ class Int8Weights:
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self.dtype: DType = request.compute_dtype
         self._H, self._inner, self._exact_rows = plan.problem.H, share.inner.size, exact_rows(request)
+        self._over_cores = largest_across_cores if plan.halves_intermediate else of_one_core
         self.across = AcrossColumns()
         self.projections = projections_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
@@ -54,7 +56,7 @@ class Int8Weights:
         size = self._inner, part.slots
         if self.smooth is not None:
             return SmoothedIntermediate(self.dtype, *size, self.across, self.smooth.intermediate.tile)
-        return CodedIntermediate(self.dtype, *size, self.across)
+        return CodedIntermediate(self.dtype, *size, self.across, self._over_cores)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
