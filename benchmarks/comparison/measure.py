@@ -27,7 +27,7 @@ class Cell:
     Attributes:
         latency_us, bound_by: in the compiler's order; None where the kernel did not run.
         scenarios_us: latencies in both orders and at the corners of the machine, by name; the fastest kernel's only.
-        block_size: slots of a block it was given.
+        block_size: slots of a block it was given; 0 where that is no argument of its own.
         critical_path_us: latency by resource.
         busy: share of the latency each engine works, mean of the cores.
         hbm_mb: megabytes read from and written to HBM, all cores.
@@ -101,13 +101,13 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
             run = simulator.run(kernel, **arguments)
     except Exception as error:
         wall_s = time.perf_counter() - started
-        return Prepared(Cell(refused=reason(error), block_size=arguments["block_size"], wall_s=wall_s))
+        return Prepared(Cell(refused=reason(error), block_size=arguments.get("block_size", 0), wall_s=wall_s))
     program = timer.program
     prediction = Prediction(timeline(program, simulator.machine))
     cell = Cell(
         latency_us=prediction.latency_us,
         bound_by=prediction.bound_by,
-        block_size=arguments["block_size"],
+        block_size=arguments.get("block_size", 0),
         critical_path_us=prediction.critical_path_us,
         busy={name: summary.utilization for name, summary in prediction.engines.items()},
         hbm_mb=sum(use.hbm_bytes for use in prediction.dma) / 1e6,
