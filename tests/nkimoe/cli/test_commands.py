@@ -16,8 +16,8 @@ from nkimoe.routing import RoutingRule
 
 TINY = Model(H=256, I=192, E=8, routing=RoutingRule(2), source="made up")
 KEYS = {
-    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "problem", "weights", "activations", "correct",
-    "predicted", "what_if_us", "findings", "wall_s",
+    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "problem", "weights", "activations",
+    "correct", "predicted", "what_if_us", "findings", "wall_s",
 }  # fmt: skip
 PREDICTED = {
     "latency_us", "roofline_us", "fraction_of_roofline", "bound_by", "tflops", "mfu", "hbm_bytes", "engines",
