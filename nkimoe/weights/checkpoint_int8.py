@@ -41,6 +41,10 @@ class Int8Experts(LayerExperts):
 
     activation_quantization: str | None = None
 
+    def read(self, e: int) -> Int8Expert:
+        """Expert e, whole."""
+        raise NotImplementedError
+
     def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> Int8Expert:
         """Of codes [H, 2, I] and scales [2, I], and codes [I, H] and scales [H]."""
         return Int8Expert(
