@@ -66,7 +66,7 @@ def _dequantised(checkpoint: Checkpoint, n_layers: int) -> dict[str, Tensor]:
     coded = {n for n in names if n.endswith(".weight") and checkpoint.tensor(n).dtype == np.int8}
     beside = {n for n in names if (found := _OF_A_WEIGHT.fullmatch(n)) and found[1] in coded}
     for name in beside:
-        is_zero = name.endswith("_offset") and not np.any(checkpoint.tensor(name))
+        is_zero = name.endswith(("_offset", "_zero_point")) and not np.any(checkpoint.tensor(name))
         if not (name.endswith("_scale") or is_zero):
             raise InputError(name, "is the scale of a weight: int8 codes are symmetric", "another", "Dequantise it.")
     return {name: _float(checkpoint, name, name in coded) for name in names if name not in beside}

@@ -22,6 +22,7 @@ COMPRESSED_TENSORS, SGLANG = "compressed-tensors", "w8a8_int8"
 # What is read, as compressed-tensors names it.
 _WEIGHTS = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False}
 _ACTIVATIONS = {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": True, "dynamic": True}
+_DEFAULTS = {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": True, "dynamic": False}
 _ASCEND = {"W8A8_DYNAMIC": INT8_PER_TOKEN, "W8A16": None}
 _FIX = "Dequantise the checkpoint, or quantise it anew from bf16."
 
@@ -83,5 +84,6 @@ def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, An
 def _check(what: str, given: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
     """Every word of a scheme is the one that is read."""
     for name, value in wanted.items():
-        if (given or {}).get(name) != value:
-            raise InputError(f"{what}.{name}", f"is {value!r}", repr((given or {}).get(name)), _FIX)
+        found = (given or {}).get(name, _DEFAULTS[name])
+        if found != value:
+            raise InputError(f"{what}.{name}", f"is {value!r}", repr(found), _FIX)
