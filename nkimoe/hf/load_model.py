@@ -48,7 +48,7 @@ def _loaded(folder: Path, n_layers: int | None) -> Any:
     }  # fmt: skip
     checkpoint = Checkpoint(folder)
     if _is_int8(checkpoint):  # of which transformers needs a library for one form, and does not know the others
-        del config.quantization_config
+        vars(config).pop("quantization_config", None)
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         return kind.from_pretrained(None, state_dict=_dequantised(checkpoint, text_config.num_hidden_layers), **options)
     if isinstance(quantization := getattr(config, "quantization_config", None), dict):
