@@ -118,9 +118,8 @@ def test_an_int8_checkpoint_runs_with_int8_activations_and_says_so(saved, tmp_pa
 
 
 def test_weights_alone_in_int8_run_with_plain_activations_and_say_so(saved, tmp_path):
-    result = run(
-        saved("Qwen3Moe with int8 weights"), "--layer", "1", "--weights", "int8", "--json", str(tmp_path / "o")
-    )
+    folder, out = saved("Qwen3Moe with int8 weights"), tmp_path / "out.json"
+    result = run(folder, "--layer", "1", "--weights", "int8", "--json", str(out))
     assert result.exit_code == 0, result.output
     assert "weights int8, activations bf16" in " ".join(result.output.split())
     found = json.loads(out.read_text())["correct"]
