@@ -18,7 +18,7 @@ from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.weights.checkpoint_experts import LayerExperts, check_shapes, projections
 from nkimoe.weights.expert import Shard
-from nkimoe.weights.int8_expert import Int8Expert
+from nkimoe.weights.int8_expert import CodedExpert
 from nkimoe.weights.int8_scheme import Int8Scheme
 
 _WEIGHT = re.compile(r"(?P<matrix>\d+\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_packed)?")
@@ -41,13 +41,13 @@ class Int8Experts(LayerExperts):
 
     activation_quantization: str | None = None
 
-    def read(self, e: int) -> Int8Expert:
+    def read(self, e: int) -> CodedExpert:
         """Expert e, whole."""
         raise NotImplementedError
 
-    def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> Int8Expert:
+    def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> CodedExpert:
         """Of codes [H, 2, I] and scales [2, I], and codes [I, H] and scales [H]."""
-        return Int8Expert(
+        return CodedExpert(
             gate_up[0], down[0], gate_up_scale=gate_up[1], down_scale=down[1],
             activation_quantization=self.activation_quantization,
         )  # fmt: skip
@@ -59,7 +59,7 @@ class SeparateInt8Experts(Int8Experts):
     def __len__(self) -> int:
         return 1 + max(int(name.split(".")[0]) for name in self.tensors)
 
-    def read(self, e: int) -> Int8Expert:
+    def read(self, e: int) -> CodedExpert:
         (gate, gate_scale), (up, up_scale), (down, down_scale) = (
             self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e)
         )
@@ -78,7 +78,7 @@ class FusedInt8Experts(Int8Experts):
     def __len__(self) -> int:
         return len(self.tensors["w2_weight"])
 
-    def read(self, e: int) -> Int8Expert:
+    def read(self, e: int) -> CodedExpert:
         gate_up, down = (_checked(name, self.tensors) for name in ("w13_weight", "w2_weight"))
         (E, H, I), rule = down.shape, "is [E, 2I, H] with w2_weight [E, H, I]"
         if gate_up.shape != (E, 2 * I, H):

@@ -239,8 +239,13 @@ def test_descriptions_that_are_not_read_are_refused_by_the_word(tmp_path, descri
         opened(tmp_path / "bad", QWEN, described)
 
 
-def renamed(tensors, old, new):
-    return {name.replace(old, new): tensor for name, tensor in tensors.items()}
+@pytest.mark.parametrize("text", ["{", "[1]", "3"])
+@pytest.mark.parametrize("name", [CONFIG, ASCEND])
+def test_a_damaged_description_is_refused_by_its_name(tmp_path, name, text):
+    save(tmp_path, QWEN, {})
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=f"{name}: is a JSON object"):
+        Checkpoint(tmp_path).experts(LAYER)
 
 
 ONE = f"{MLP}.0.gate_proj"

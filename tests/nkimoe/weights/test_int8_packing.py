@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nkimoe import InputError
-from nkimoe.weights import Int8, Int8Expert, exact_rows, experts_of, int8_arguments, pack, packing_named, quantize_int8
+from nkimoe.weights import CodedExpert, Int8, exact_rows, experts_of, int8_arguments, pack, packing_named, quantize_int8
 from nkimoe.weights import unpack as unpacked
 
 MOST = 2**24  # integers up to here are exact in fp32
@@ -68,7 +68,7 @@ def test_experts_in_int8_are_not_quantised_anew():
     rng = np.random.default_rng(0)
     codes = [rng.integers(-128, 128, shape).astype(np.int8) for shape in ((130, 2, 20), (20, 130))]
     scales = [rng.uniform(1, 2, shape).astype(np.float32) for shape in ((2, 20), (130,))]
-    expert = Int8Expert(*codes, gate_up_scale=scales[0], down_scale=scales[1])
+    expert = CodedExpert(*codes, gate_up_scale=scales[0], down_scale=scales[1])
     packed = Int8().pack_expert(expert)
     np.testing.assert_array_equal(packed["gate_up_proj_weight"][:130, :, :20], codes[0])
     np.testing.assert_array_equal(packed["down_proj_weight"][:20, :130], codes[1])
