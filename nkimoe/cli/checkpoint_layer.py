@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,8 @@ from nkimoe.weights import (
     MX_FORMATS,
     MXFP4,
     Checkpoint,
+    CodedExpert,
     Expert,
-    Int8Expert,
     KeepMxfp4Blocks,
     Packing,
     Shard,
@@ -65,11 +66,11 @@ class CheckpointLayer:
     def name(self) -> str:
         return f"{self.folder.resolve().name}, layer {self.layer}"
 
-    @property
-    def int8(self) -> Int8Expert | None:
+    @cached_property
+    def int8(self) -> CodedExpert | None:
         """An expert of the layer, if the checkpoint stores them in int8."""
         expert = Checkpoint(self.folder).experts(self.layer)[0]
-        return expert if isinstance(expert, Int8Expert) else None
+        return expert if isinstance(expert, CodedExpert) else None
 
     @property
     def model(self) -> Model:

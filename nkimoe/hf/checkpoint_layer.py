@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ from torch import Tensor
 
 from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
+from nkimoe.hf.load_model import experts_module, load_model, loading
 from nkimoe.hf.recognise import recognise_gate
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.pytorch.gate import Gate
@@ -52,16 +51,10 @@ def experts_call(folder: Path, layer: int, text: str, n_tokens: int) -> ExpertsC
         RequestError: transformers cannot load the folder; or the layer has no experts, or none that transformers'
             experts interface knows; or the text does not fit the model's vocabulary.
     """
-    try:
-        with _quiet():
-            model = _model(folder, layer)
-            ids = _token_ids(folder, text, n_tokens, model.config.get_text_config().vocab_size)
-    except RequestError:
-        raise
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = f"{type(error).__name__}: {error}"
-        raise RequestError("checkpoint", "is one that transformers loads", reason, "Download all its files.") from error
-    module = _experts_of(model, layer)
+    model = load_model(folder, layer + 1)
+    with loading():
+        ids = _token_ids(folder, text, n_tokens, model.config.get_text_config().vocab_size)
+    module = experts_module(model, layer)
     noted: list[tuple[Tensor, ...]] = []
     handle = module.register_forward_hook(lambda _, inputs, output: noted.append(inputs))
     with torch.no_grad():
@@ -74,51 +67,6 @@ def experts_call(folder: Path, layer: int, text: str, n_tokens: int) -> ExpertsC
         hidden.numpy(), chosen.int().numpy(), weights.numpy(), output.numpy(), recognise_gate(module),
         *_sizes(module), len(ids.unique()),
     )  # fmt: skip
-
-
-def _model(folder: Path, layer: int) -> Any:
-    """The model without the layers above, in float32."""
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    text_config = config.get_text_config()
-    text_config.num_hidden_layers = min(layer + 1, text_config.num_hidden_layers)
-    if isinstance(quantization := getattr(config, "quantization_config", None), dict):
-        quantization["dequantize"] = True  # otherwise a matter of which kernels are installed
-    loaded: Any = AutoModelForCausalLM.from_pretrained(
-        folder, config=config, dtype=torch.float32, local_files_only=True, experts_implementation="eager",
-        output_loading_info=True,
-    )  # fmt: skip
-    model, info = loaded
-    if missing := sorted(info["missing_keys"]):  # would be random
-        rule = f"has all tensors of the layers up to {layer}"
-        raise RequestError("checkpoint", rule, f"no {', '.join(missing[:3])}", "Download all its files.")
-    return model.float().eval()  # what was quantised comes as bf16, whatever dtype says
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Transformers reports every tensor that the layers above left unused, and draws its own progress bars."""
-    from transformers.utils import logging
-
-    verbosity = logging.get_verbosity()
-    had_bars = logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if had_bars:
-            logging.enable_progress_bar()
-
-
-def _experts_of(model: Any, layer: int) -> Any:
-    for name, module in model.named_modules():
-        if re.search(rf"layers\.{layer}\.", name) and hasattr(module, "has_post_expert_norm"):
-            return module
-    fix = "Models without `use_experts_implementation` cannot be compared."
-    raise RequestError("layer", "has experts of transformers' interface", layer, fix)
 
 
 def _sizes(module: Any) -> tuple[int, int]:

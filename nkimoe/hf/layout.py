@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from nkimoe.errors import RequestError
+from nkimoe.errors import RequestError, require
 from nkimoe.pytorch.weights import ExpertWeights
+from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+ACTIVATIONS = "activation_quantization"  # an attribute of modules in int8, as of `moe_cte`
 
 
 def parameters_of(module: Any) -> list[Tensor]:
-    """Its expert weights and biases, whose change makes packed weights stale."""
+    """Its expert weights, biases and, in int8, scales, whose change makes packed weights stale."""
     first = "gate_up_proj" if module.has_gate else "up_proj"
     names = [first, "down_proj", *([f"{first}_bias", "down_proj_bias"] if module.has_bias else [])]
+    if is_int8(module):
+        names += [f"{first}_scale", "down_proj_scale"]
     return [getattr(module, name) for name in names]
+
+
+def is_int8(module: Any) -> bool:
+    """Whether its experts are codes, with a scale an output column."""
+    return module.down_proj.dtype == torch.int8
 
 
 def weights_of(module: Any) -> ExpertWeights:
     """The experts of `module`, not padded, in its dtype; differentiable.
 
     The module's flags say how its weights lie: is_transposed [E, H, 2I] or else [E, 2I, H], is_concatenated halves or
-    else alternating columns, has_gate, has_bias.
+    else alternating columns, has_gate, has_bias. Beside int8 weights lie gate_up_proj_scale [E, 2I], in the order of
+    the columns, and down_proj_scale [E, H], and activation_quantization says what `moe_cte` does to activations.
 
     Raises:
-        RequestError: the weights are quantised.
+        RequestError: the weights are quantised in another way, or nothing says whether activations are.
     """
+    if is_int8(module):
+        return _int8_weights_of(module)
     tensors = parameters_of(module)
     for tensor in tensors:
         if tensor.dtype not in FLOATS:
@@ -36,6 +49,37 @@ def weights_of(module: Any) -> ExpertWeights:
                 type(module).__name__, "has weights in a float type", str(tensor.dtype),
                 "Load the model dequantised; nkimoe quantises with options(weights='fp8-row').",
             )  # fmt: skip
+    return _arranged(module, tensors)
+
+
+def _int8_weights_of(module: Any) -> ExpertWeights:
+    given = getattr(module, ACTIVATIONS, "nothing")
+    require(
+        given in (None, INT8_PER_TOKEN), f"{type(module).__name__}.{ACTIVATIONS}", f"is {INT8_PER_TOKEN!r} or None",
+        repr(given), "Say whether activations of its int8 weights are int8, too; nkimoe.hf.load_int8 does.",
+    )  # fmt: skip
+    *tensors, scale, down_scale = parameters_of(module)
+    scale, down_scale = (s.reshape(len(s), -1).float() for s in (scale, down_scale))
+    experts = _arranged(module, tensors)
+    E, H, _, I = experts.gate_up.shape
+    wanted = (E, 2 * I if module.has_gate else I), (E, H)
+    found = tuple(scale.shape), tuple(down_scale.shape)
+    require(found == wanted, "scales", f"are a number an output column, {wanted}", found, "Reshape them.")
+    exact = EXACT_ROWS if given == INT8_PER_TOKEN else None
+    return replace(experts, scales=[_split(module, scale), down_scale], exact_rows=exact)
+
+
+def join(module: Any, gate_up: Tensor, down: Tensor, gate_up_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights [E, H, 2, I], [E, I, H] and scales [E, 2, I] of gated experts as the module has them."""
+    if not module.is_concatenated:
+        gate_up, gate_up_scale = gate_up.transpose(-1, -2), gate_up_scale.transpose(-1, -2)
+    gate_up = gate_up.flatten(-2)
+    if not module.is_transposed:
+        gate_up, down = gate_up.transpose(1, 2), down.transpose(1, 2)
+    return gate_up.contiguous(), down.contiguous(), gate_up_scale.flatten(-2)
+
+
+def _arranged(module: Any, tensors: list[Tensor]) -> ExpertWeights:
     first, down, *biases = tensors
     if not module.is_transposed:
         first, down = first.transpose(1, 2), down.transpose(1, 2)

@@ -9,7 +9,7 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import Tensor
 
-from nkimoe.hf.layout import parameters_of, weights_of
+from nkimoe.hf.layout import ACTIVATIONS, parameters_of, weights_of
 from nkimoe.pytorch.experts import compute_dtype
 from nkimoe.pytorch.options import Options
 from nkimoe.pytorch.weights import ExpertWeights
@@ -33,7 +33,8 @@ def packed_weights(module: Any, hidden_states: Tensor, options: Options) -> Expe
     dtype = compute_dtype(hidden_states, options)
     if torch.compiler.is_compiling() or (torch.is_grad_enabled() and any(p.requires_grad for p in parameters)):
         return weights_of(module).prepare(dtype, options.weights, options.target)
-    key = (dtype, options.weights, options.target, *(_identity(p) for p in parameters))
+    activations = getattr(module, ACTIVATIONS, None)
+    key = (dtype, options.weights, options.target, activations, *(_identity(p) for p in parameters))
     entry = _KEPT.get(module)
     if entry is None or entry.key != key:
         with torch.no_grad():

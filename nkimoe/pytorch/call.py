@@ -7,6 +7,7 @@ from typing import Any
 
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import Options
+from nkimoe.weights.int8 import activation_arguments
 
 
 @dataclass(frozen=True)
@@ -18,30 +19,33 @@ class Call:
         gate: activation, limits, offset.
         accumulate: whether a token has several experts.
         keeps: return the activations that the backward pass needs.
+        exact_rows: of int8 weights whose activations become int8, too; None: activations stay as they are.
     """
 
     options: Options
     gate: Gate
     accumulate: bool
     keeps: bool = False
+    exact_rows: int | None = None
 
     def to_text(self) -> str:
         """Words in a fixed order, written so that torch.compile can trace it."""
         o, g = self.options, self.gate
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
         launch = (o.variant, o.target, o.cores, o.block_size, o.weights)
-        words = (*launch, self.accumulate, self.keeps, g.activation, g.has_gate, g.up_offset, *limits)
+        words = (*launch, self.accumulate, self.keeps, self.exact_rows, g.activation, g.has_gate, g.up_offset, *limits)
         return " ".join([str(word) for word in words])
 
     @classmethod
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
         variant, target, cores, block_size, weights, *words = text.split()
-        accumulate, keeps, activation, has_gate, offset, *limits = words
+        accumulate, keeps, rows, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
         options = Options(variant, target, int(cores), int(block_size), weights)
-        return cls(options, gate, accumulate == "True", keeps == "True")
+        exact_rows = None if rows == "None" else int(rows)
+        return cls(options, gate, accumulate == "True", keeps == "True", exact_rows)
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""
@@ -49,6 +53,7 @@ class Call:
             "block_size": self.options.block_size,
             "is_tensor_update_accumulating": self.accumulate,
             **self.gate.arguments(),
+            **activation_arguments(self.exact_rows),
         }
 
 

@@ -64,7 +64,8 @@ def _call(
     blocks = build_blocks(ids, E, options.block_size)
     rows = pad(hidden_states, (0, experts.down.shape[-1] - H)).to(dtype)
     tensors = [rows, scatter_weights(ids, weights, E).to(dtype), experts.gate_up, experts.down]
-    output = call_moe_cte(tensors, experts.biases, experts.scales, [*blocks], Call(options, gate, accumulate))
+    call = Call(options, gate, accumulate, exact_rows=experts.exact_rows)
+    output = call_moe_cte(tensors, experts.biases, experts.scales, [*blocks], call)
     return output[:, :H].to(hidden_states.dtype)
 
 

@@ -16,7 +16,7 @@ from nkimoe.moe_cte import moe_cte
 from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch.call import Call
-from nkimoe.pytorch.options import PLAIN, Options
+from nkimoe.pytorch.options import INT8, PLAIN, Options
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
@@ -29,14 +29,15 @@ Formats = dict[str, np.dtype[Any]]
 def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """The output [T, H] of one launch, and gate and up activations [N, 2, I, B], if the call keeps them, else [0].
 
-    Pads have id -1. Quantised weights come as integers of the same size, since torch has no types for Trn2's fp8 and
-    for four MX values. With activations the affinity multiplies on I, so that none of the down projection are kept.
+    Pads have id -1. Quantised weights come as integers of the same size, int8 as itself, since torch has no types for
+    Trn2's fp8 and for four MX values. With activations the affinity multiplies on I, so that none of the down
+    projection are kept.
 
     Raises:
         RequestError, InputError: what `moe_cte` refuses; or tensors of a device that nothing here can launch on.
     """
     options = call.options
-    formats = {name: _number_type(options) for name in WEIGHTS} if options.weights != PLAIN else {}
+    formats = {name: _number_type(options) for name in WEIGHTS} if options.weights not in (PLAIN, INT8) else {}
     spec = MoECTESpec(MoECTEImplementation[options.variant])
     if VARIANTS[spec.implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
@@ -78,7 +79,7 @@ def _launch(kernel: Any, options: Options, formats: Formats) -> Any:
 
 
 def _number_type(options: Options) -> np.dtype[Any]:
-    """Of quantised weights."""
+    """Of quantised weights that torch has no type for."""
     mx = MX_FORMATS.get(options.weights)
     return FP8_OF_TARGET[options.target] if mx is None else mx.packed
 

@@ -9,7 +9,7 @@ from nkimoe.weights.expert import Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8, MXFP8_E5M2, MxFormat, as_carrier
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
 from nkimoe.weights.int8 import Int8, exact_rows, int8_arguments, quantize_int8
-from nkimoe.weights.int8_expert import Int8Expert
+from nkimoe.weights.int8_expert import CodedExpert
 from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
 from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
@@ -27,11 +27,11 @@ __all__ = [
     "PACKING_NAMES",
     "SCALE_RULES",
     "Checkpoint",
+    "CodedExpert",
     "Expert",
     "Fp8Row",
     "Fp8Static",
     "Int8",
-    "Int8Expert",
     "KeepMxfp4Blocks",
     "Mx",
     "MxFormat",

@@ -60,6 +60,7 @@ class Checkpoint:
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
         self._file_of = _files(self.folder)
+        self._int8 = Int8Scheme(self.folder)
         self._open: dict[str, dict[str, Array]] = {}
         self._names: dict[int, dict[str, str]] = defaultdict(dict)
         self._blocks: dict[int, str] = {}
@@ -108,7 +109,7 @@ class Checkpoint:
         names = self._names[self._known(layer)]
         tensors = {rest: self.tensor(name) for rest, name in names.items()}
         if holds_integers(tensors):
-            return int8_experts(tensors, share, f"{self._blocks[layer]}.experts", Int8Scheme(self.folder))
+            return int8_experts(tensors, share, f"{self._blocks[layer]}.experts", self._int8)
         for kind, required in (
             (FusedExperts, {"gate_up_proj", "down_proj"} if set(tensors) <= _FUSED else None),
             (Mxfp4Experts, _MXFP4 - {"gate_up_proj_bias", "down_proj_bias"} if set(tensors) <= _MXFP4 else None),

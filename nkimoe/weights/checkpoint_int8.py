@@ -1,7 +1,7 @@
 """Experts that checkpoints store in int8. Codes and scales are taken as they are.
 
 SeparateInt8Experts   N.gate_proj, N.up_proj int8 [I, H] and N.down_proj [H, I], or Mixtral's N.w1, N.w3 and N.w2, each
-                      with a weight_scale [out, 1], and from Ascend a weight_offset of zeros
+                      with a weight_scale [out, 1]; a weight_offset or weight_zero_point beside it is zero
 FusedInt8Experts      w13_weight int8 [E, 2I, H], gate first, and w2_weight [E, H, I], with w13_weight_scale [E, 2I, 1]
                       and w2_weight_scale [E, H, 1]
 """
@@ -18,14 +18,14 @@ from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.weights.checkpoint_experts import LayerExperts, check_shapes, projections
 from nkimoe.weights.expert import Shard
-from nkimoe.weights.int8_expert import Int8Expert
+from nkimoe.weights.int8_expert import CodedExpert
 from nkimoe.weights.int8_scheme import Int8Scheme
 
 _WEIGHT = re.compile(r"(?P<matrix>\d+\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_packed)?")
-_PART = re.compile(r"(?:\d+\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset)?")
+_PART = re.compile(r"(?:\d+\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset|_zero_point)?")
 _REASONS = {
     "input_scale": "has activations that are quantised as they come: static scales are not read",
-    "zero_point": "has symmetric codes: zero points are not read",
+    "input_zero_point": "has symmetric codes of activations",
     "weight_packed": "has one code a byte: packed codes are not read",
 }
 _FIX = "Dequantise the checkpoint, or quantise it anew from bf16."
@@ -41,9 +41,13 @@ class Int8Experts(LayerExperts):
 
     activation_quantization: str | None = None
 
-    def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> Int8Expert:
+    def read(self, e: int) -> CodedExpert:
+        """Expert e, whole."""
+        raise NotImplementedError
+
+    def _expert(self, gate_up: tuple[Array, Array], down: tuple[Array, Array]) -> CodedExpert:
         """Of codes [H, 2, I] and scales [2, I], and codes [I, H] and scales [H]."""
-        return Int8Expert(
+        return CodedExpert(
             gate_up[0], down[0], gate_up_scale=gate_up[1], down_scale=down[1],
             activation_quantization=self.activation_quantization,
         )  # fmt: skip
@@ -55,7 +59,7 @@ class SeparateInt8Experts(Int8Experts):
     def __len__(self) -> int:
         return 1 + max(int(name.split(".")[0]) for name in self.tensors)
 
-    def read(self, e: int) -> Int8Expert:
+    def read(self, e: int) -> CodedExpert:
         (gate, gate_scale), (up, up_scale), (down, down_scale) = (
             self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e)
         )
@@ -64,12 +68,8 @@ class SeparateInt8Experts(Int8Experts):
 
     def _matrix(self, name: str) -> tuple[Array, Array]:
         """Codes [out, in] and scales [out]."""
-        codes, scale, offset = (self.tensors.get(f"{name}{part}") for part in ("", "_scale", "_offset"))
-        if codes is None:
-            raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
-        if offset is not None and np.any(offset):
-            raise InputError(f"experts.{name}_offset", "is zero: codes are symmetric", "others", _FIX)
-        return _checked(name, codes), _scales(f"{name}_scale", scale, codes.shape[:1])
+        codes = _checked(name, self.tensors)
+        return codes, _scales(f"{name}_scale", self.tensors, codes.shape[:1])
 
 
 class FusedInt8Experts(Int8Experts):
@@ -78,21 +78,15 @@ class FusedInt8Experts(Int8Experts):
     def __len__(self) -> int:
         return len(self.tensors["w2_weight"])
 
-    def read(self, e: int) -> Int8Expert:
-        missing = {"w13_weight", "w2_weight"} - set(self.tensors)
-        if missing:
-            raise InputError(f"experts.{min(missing)}", "is in the checkpoint", "no such tensor", "Download all files.")
-        gate_up, down = self.tensors["w13_weight"], self.tensors["w2_weight"]
+    def read(self, e: int) -> CodedExpert:
+        gate_up, down = (_checked(name, self.tensors) for name in ("w13_weight", "w2_weight"))
         (E, H, I), rule = down.shape, "is [E, 2I, H] with w2_weight [E, H, I]"
         if gate_up.shape != (E, 2 * I, H):
             raise InputError("experts.w13_weight", rule, f"{gate_up.shape} with {down.shape}", "Check the files.")
-        gate_up_scale, down_scale = (
-            _scales(f"{name}_scale", self.tensors.get(f"{name}_scale"), codes.shape[:2])
-            for name, codes in (("w13_weight", gate_up), ("w2_weight", down))
-        )
-        columns = _checked("w13_weight", gate_up)[e].reshape(2, I, H).transpose(2, 0, 1)
-        rows = _checked("w2_weight", down)[e].T
-        return self._expert((columns, gate_up_scale[e].reshape(2, I)), (rows, down_scale[e]))
+        gate_up_scale = _scales("w13_weight_scale", self.tensors, (E, 2 * I))[e]
+        down_scale = _scales("w2_weight_scale", self.tensors, (E, H))[e]
+        columns = gate_up[e].reshape(2, I, H).transpose(2, 0, 1)
+        return self._expert((columns, gate_up_scale.reshape(2, I)), (down[e].T, down_scale))
 
 
 def holds_integers(tensors: Mapping[str, Array]) -> bool:
@@ -114,20 +108,33 @@ def int8_experts(tensors: Mapping[str, Array], share: Shard, prefix: str, scheme
         if not _PART.fullmatch(name):
             rules = [rule for part, rule in _REASONS.items() if part in name]
             raise InputError(f"experts.{name}", (rules or ["is a weight or its scale"])[0], "this tensor", _FIX)
-    kind = FusedInt8Experts if any(name.startswith("w") for name in tensors) else SeparateInt8Experts
-    return kind(tensors, share, uses.pop())
+    if all(name[0].isdigit() for name in tensors):
+        return SeparateInt8Experts(tensors, share, uses.pop())
+    for name in ("w13_weight", "w2_weight"):
+        _present(tensors, name)
+    return FusedInt8Experts(tensors, share, uses.pop())
 
 
-def _checked(name: str, codes: Array) -> Array:
+def _present(tensors: Mapping[str, Array], name: str) -> Array:
+    if name not in tensors:
+        raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
+    return tensors[name]
+
+
+def _checked(name: str, tensors: Mapping[str, Array]) -> Array:
+    """The codes of that name, int8 and symmetric."""
+    codes = _present(tensors, name)
+    for part in ("_offset", "_zero_point"):
+        if np.any(tensors.get(f"{name}{part}", 0)):
+            raise InputError(f"experts.{name}{part}", "is zero: codes are symmetric", "others", _FIX)
     if codes.dtype != np.int8:
         raise InputError(f"experts.{name}", "is int8 codes, as all weights of the layer", f"{codes.dtype} codes", _FIX)
     return codes
 
 
-def _scales(name: str, scale: Array | None, shape: tuple[int, ...]) -> Array:
+def _scales(name: str, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     """A scale a channel, float32, from `shape` or that with a 1 behind it."""
-    if scale is None:
-        raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
+    scale = _present(tensors, name)
     if scale.shape not in (shape, (*shape, 1)):
         rule = f"has a scale for every output channel, {(*shape, 1)}"
         raise InputError(f"experts.{name}", rule, scale.shape, f"Other groups are not read. {_FIX}")

@@ -19,7 +19,7 @@ from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN, QuantizationConfig
 from nkimoe.weights.expert import Expert, crop, pad_to_tiles
 from nkimoe.weights.fp8 import SMALLEST_AMAX
-from nkimoe.weights.int8_expert import Int8Expert
+from nkimoe.weights.int8_expert import CodedExpert
 
 LARGEST = np.float32(127)
 MOST = 1 << 24  # integers up to here are exact in fp32
@@ -72,7 +72,7 @@ class Int8:
 
     def pack_expert(self, expert: Expert) -> dict[str, Array]:
         """Arguments of `moe_cte` for one expert, without the E axis; H and I padded to multiples of 128 and 16."""
-        coded = expert if isinstance(expert, Int8Expert) else _quantised(expert.dequantize())
+        coded = expert if isinstance(expert, CodedExpert) else _quantised(expert.dequantize())
         padded = pad_to_tiles(Expert(coded.gate_up, coded.down, coded.gate_up_bias, coded.down_bias))
         H, I = padded.H - coded.H, padded.I - coded.I
         return {
@@ -93,17 +93,17 @@ class Int8:
         return crop(expert, H, I)
 
 
-def _quantised(expert: Expert) -> Int8Expert:
+def _quantised(expert: Expert) -> CodedExpert:
     gate_up, gate_up_scale = quantize_int8(expert.gate_up, 0, "gate_up_proj_weight")
     down, down_scale = quantize_int8(expert.down, 0, "down_proj_weight")
-    return Int8Expert(
+    return CodedExpert(
         gate_up, down, expert.gate_up_bias, expert.down_bias, gate_up_scale=gate_up_scale[0], down_scale=down_scale[0]
     )
 
 
 def quantises_activations(expert: Expert) -> bool:
     """Whether activations become int8 where the expert is packed by `Int8`: if no checkpoint says otherwise."""
-    return not isinstance(expert, Int8Expert) or expert.activation_quantization == INT8_PER_TOKEN
+    return not isinstance(expert, CodedExpert) or expert.activation_quantization == INT8_PER_TOKEN
 
 
 def int8_arguments(experts: Sequence[Expert], packed: Mapping[str, Array]) -> dict[str, Any]:

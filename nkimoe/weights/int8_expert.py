@@ -12,7 +12,7 @@ from nkimoe.weights.expert import Expert, Shard
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Int8Expert(Expert):
+class CodedExpert(Expert):
     """`gate_up` and `down` hold int8 codes.
 
     Attributes:
@@ -25,10 +25,10 @@ class Int8Expert(Expert):
     down_scale: Array
     activation_quantization: str | None = INT8_PER_TOKEN
 
-    def shard(self, share: Shard) -> Int8Expert:
+    def shard(self, share: Shard) -> CodedExpert:
         """A rank's part: columns of I with their scales; the rows of down share the scales of the whole."""
         part = super().shard(share)
-        return Int8Expert(
+        return CodedExpert(
             part.gate_up, part.down, part.gate_up_bias, part.down_bias,
             gate_up_scale=share.cut(self.gate_up_scale, 1), down_scale=self.down_scale,
             activation_quantization=self.activation_quantization,

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ COMPRESSED_TENSORS, SGLANG = "compressed-tensors", "w8a8_int8"
 # What is read, as compressed-tensors names it.
 _WEIGHTS = {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False}
 _ACTIVATIONS = {"num_bits": 8, "type": "int", "strategy": "token", "symmetric": True, "dynamic": True}
+_DEFAULTS = {"num_bits": 8, "type": "int", "strategy": "tensor", "symmetric": True, "dynamic": False}
 _ASCEND = {"W8A8_DYNAMIC": INT8_PER_TOKEN, "W8A16": None}
 _FIX = "Dequantise the checkpoint, or quantise it anew from bf16."
 
@@ -42,28 +44,40 @@ class Int8Scheme:
         Raises:
             InputError: nothing says how the weight was quantised, or it was so in a way that is not read.
         """
-        words = self._json(ASCEND)
-        if tensor in words:
-            if words[tensor] not in _ASCEND:
-                raise InputError(tensor, f"is {' or '.join(_ASCEND)} in {ASCEND}", repr(words[tensor]), _FIX)
-            return _ASCEND[words[tensor]]
-        config = self._json(CONFIG).get("quantization_config", {})
-        method = config.get("quant_method")
+        word = self._words.get(tensor)
+        if word is not None:
+            if word not in _ASCEND:
+                raise InputError(tensor, f"is {' or '.join(_ASCEND)} in {ASCEND}", repr(word), _FIX)
+            return _ASCEND[word]
+        method = self._config.get("quant_method")
         if method == SGLANG:
             return INT8_PER_TOKEN
         if method != COMPRESSED_TENSORS:
             rule = f"has integer weights that {CONFIG} describes as {COMPRESSED_TENSORS} or {SGLANG}, or {ASCEND} does"
             raise InputError(tensor, rule, f"quant_method {method!r}", _FIX)
-        group = _group_of(config.get("config_groups", {}), tensor.removesuffix(".weight"))
+        group = _group_of(self._config.get("config_groups", {}), tensor.removesuffix(".weight"))
         _check(f"{tensor}: weights", group.get("weights"), _WEIGHTS)
         if group.get("input_activations") is None:
             return None
         _check(f"{tensor}: input_activations", group["input_activations"], _ACTIVATIONS)
         return INT8_PER_TOKEN
 
+    @cached_property
+    def _words(self) -> dict[str, Any]:
+        return self._json(ASCEND)
+
+    @cached_property
+    def _config(self) -> dict[str, Any]:
+        return self._json(CONFIG).get("quantization_config") or {}
+
     def _json(self, name: str) -> dict[str, Any]:
         file = self.folder / name
-        return json.loads(file.read_text("utf-8")) if file.is_file() else {}
+        if not file.is_file():
+            return {}
+        try:
+            return dict(json.loads(file.read_text("utf-8")))
+        except (ValueError, TypeError) as problem:
+            raise InputError(name, "is a JSON object", problem, "Download it again.") from None
 
 
 def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, Any]:
@@ -83,5 +97,6 @@ def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, An
 def _check(what: str, given: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
     """Every word of a scheme is the one that is read."""
     for name, value in wanted.items():
-        if (given or {}).get(name) != value:
-            raise InputError(f"{what}.{name}", f"is {value!r}", repr((given or {}).get(name)), _FIX)
+        found = (given or {}).get(name, _DEFAULTS[name])
+        if found != value:
+            raise InputError(f"{what}.{name}", f"is {value!r}", repr(found), _FIX)

@@ -79,6 +79,49 @@ def quantise_to_fp8(folder):
     _replace(folder, scaled, {"quant_method": "fp8", "activation_scheme": "dynamic", "weight_block_size": [128, 128]})
 
 
+W8A8 = {
+    "weights": {"num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": "channel",
+                "dynamic": False},
+    "input_activations": {"num_bits": 8, "type": "int", "symmetric": True, "group_size": None, "strategy": "token",
+                          "dynamic": True},
+}  # fmt: skip
+
+
+def compressed_tensors(**scheme):
+    """A quantization_config as that library writes it, of one group."""
+    group = {"targets": ["Linear"], **W8A8, "output_activations": None, "format": None, **scheme}
+    return {
+        "quant_method": "compressed-tensors", "format": "int-quantized", "quantization_status": "compressed",
+        "config_groups": {"group_0": group}, "ignore": ["lm_head", "re:.*gate$"], "kv_cache_scheme": None,
+    }  # fmt: skip
+
+
+def quantise_to_int8(folder, quantisation=None, offsets=False):
+    """Make the linear layers of a saved model int8 with a scale an output channel, but for routers and the head."""
+    import torch
+
+    described = {}
+
+    def coded(name, weight):
+        described[name] = "FLOAT"
+        if weight.ndim != 2 or "embed_tokens" in name or "lm_head" in name or name.endswith(".gate.weight"):
+            return {name: weight.bfloat16()}
+        scale = (weight.float().abs().amax(dim=1, keepdim=True) / 127).bfloat16()
+        codes = (weight.float() / scale.float()).round().clamp(-128, 127).to(torch.int8)
+        beside = {f"{name}_offset": torch.zeros_like(scale)} if offsets else {}
+        made = {name: codes, f"{name}_scale": scale, **beside}
+        described.update(dict.fromkeys(made, "W8A8_DYNAMIC"))
+        return made
+
+    _replace(folder, coded, quantisation or compressed_tensors())
+    if offsets:
+        config = json.loads((folder / "config.json").read_text())
+        del config["quantization_config"]
+        (folder / "config.json").write_text(json.dumps(config))
+        (folder / "quant_model_description.json").write_text(json.dumps(described))
+    return folder
+
+
 def _replace(folder, change, quantisation):
     from safetensors.torch import load_file, save_file
 

@@ -6,24 +6,40 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from support.saved_models import FAMILIES, quantise_to_fp8, quantise_to_mxfp4, save_model, save_tokenizer
+from support.saved_models import (
+    FAMILIES,
+    compressed_tensors,
+    quantise_to_fp8,
+    quantise_to_int8,
+    quantise_to_mxfp4,
+    save_model,
+    save_tokenizer,
+)
 
 from nkimoe.cli.main import main
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
+IN_INT8 = {
+    "Qwen3Moe in int8": {},
+    "Mixtral in int8 of SGLang": {"quantisation": {"quant_method": "w8a8_int8"}},
+    "Qwen3Moe in int8 of Ascend": {"offsets": True},
+    "Qwen3Moe with int8 weights": {"quantisation": compressed_tensors(input_activations=None)},
+}
 WORDS = [f"word{i}" for i in range(63)]
 
 
 def make(folder, kind):
-    """A checkpoint of a family, or of one of the two quantised forms that are published."""
+    """A checkpoint of a family, or of one of the quantised forms that are published."""
     if kind == "GptOss in MXFP4":
         pytest.importorskip("accelerate")
         quantise_to_mxfp4(save_model(folder, "GptOss", dtype=torch.bfloat16))
     elif kind == "DeepseekV3 in FP8":
         pytest.importorskip("accelerate")
         quantise_to_fp8(save_model(folder, "DeepseekV3"))
+    elif kind in IN_INT8:
+        quantise_to_int8(save_model(folder, kind.split()[0]), **IN_INT8[kind])
     else:
         save_model(folder, kind, shard_size="100KB", dtype=torch.bfloat16)
         assert (folder / "model.safetensors.index.json").is_file()
@@ -60,7 +76,7 @@ def correct(folder, out, *arguments):
     return document["correct"]
 
 
-@pytest.mark.parametrize("kind", [*FAMILIES, "GptOss in MXFP4", "DeepseekV3 in FP8"])
+@pytest.mark.parametrize("kind", [*FAMILIES, "GptOss in MXFP4", "DeepseekV3 in FP8", "Mixtral in int8 of SGLang"])
 def test_a_layer_of_a_checkpoint_agrees_with_transformers(saved, tmp_path, kind):
     found = correct(saved(kind), tmp_path / "out.json", "--layer", "1")
     assert 0 < found["transformers_rel_l2"] <= found["tolerance"]
@@ -80,12 +96,65 @@ def test_sizes_are_the_models(saved, tmp_path):
         ("GptOss in MXFP4", ("--weights", "mxfp4", "--dequantise"), 4e-3),  # its own blocks, plain activations
         ("Mixtral", ("--weights", "mxfp8", "--target", "trn3"), 0.08),
         ("DeepseekV3", ("--weights", "fp8-row"), 0.05),
+        ("Mixtral", ("--weights", "int8"), 0.05),
         ("Olmoe", ("--weights", "fp8-static", "--target", "trn3", "--variant", "shard_on_i"), 0.08),
     ],
 )
 def test_weights_in_other_formats_come_close_to_transformers(saved, tmp_path, kind, weights, distance):
     found = correct(saved(kind), tmp_path / "out.json", "--layer", "1", *weights)
     assert 0 < found["transformers_rel_l2"] < distance
+
+
+@pytest.mark.parametrize("kind", list(IN_INT8)[:3])
+def test_an_int8_checkpoint_runs_with_int8_activations_and_says_so(saved, tmp_path, kind):
+    result = run(saved(kind), "--layer", "1", "--weights", "int8", "--json", str(tmp_path / "out.json"))
+    assert result.exit_code == 0, result.output
+    assert "weights int8, activations int8" in " ".join(result.output.split())
+    document = json.loads((tmp_path / "out.json").read_text())
+    assert (document["weights"], document["activations"]) == ("int8", "int8")
+    found = document["correct"]
+    assert found["passed"]
+    assert found["rel_l2"] < found["tolerance"] < found["rel_l2_unquantised"] < 0.05
+    assert found["tolerance"] < found["transformers_rel_l2"] < 0.05
+
+
+def test_weights_alone_in_int8_run_with_plain_activations_and_say_so(saved, tmp_path):
+    folder, out = saved("Qwen3Moe with int8 weights"), tmp_path / "out.json"
+    result = run(folder, "--layer", "1", "--weights", "int8", "--json", str(out))
+    assert result.exit_code == 0, result.output
+    assert "weights int8, activations bf16" in " ".join(result.output.split())
+    found = json.loads(out.read_text())["correct"]
+    assert found["passed"]
+    assert found["rel_l2_unquantised"] is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "activations"), [("Qwen3Moe in int8", "int8"), ("Qwen3Moe with int8 weights", "not quantised")]
+)
+def test_an_int8_checkpoint_with_other_weights_is_dequantised_and_says_so(saved, tmp_path, kind, activations):
+    result = run(saved(kind), "--layer", "1", "--json", str(tmp_path / "out.json"))
+    assert result.exit_code == 0, result.output
+    said = f"dequantised: the checkpoint's weights are int8, its activations {activations} (--weights int8)"
+    assert said in " ".join(result.output.split())
+    assert json.loads((tmp_path / "out.json").read_text())["activations"] == "bf16"
+
+
+def test_a_rank_of_an_int8_layer_and_shapes_alone_are_run(saved, tmp_path):
+    assert run(saved("Qwen3Moe in int8"), "--layer", "0", "--weights", "int8", "--tp", "3").exit_code == 0
+    predicted = {}
+    for name, more in (("full", ()), ("shapes", ("--no-numerics",))):
+        arguments = ("--layer", "0", "--weights", "int8", "--json", str(tmp_path / name), *more)
+        assert run(saved("Qwen3Moe in int8"), *arguments).exit_code == 0
+        predicted[name] = json.loads((tmp_path / name).read_text())["predicted"]
+    assert predicted["full"] == predicted["shapes"]
+
+
+def test_int8_that_is_not_read_ends_with_its_name(tmp_path):
+    four = {"weights": {"num_bits": 4, "type": "int", "strategy": "group", "group_size": 32, "symmetric": True}}
+    folder = quantise_to_int8(save_model(tmp_path, "Qwen3Moe"), compressed_tensors(**four))
+    result = run(folder, "--layer", "1", "--weights", "int8")
+    assert result.exit_code == 2
+    assert "_proj.weight: weights.num_bits: is 8; got 4" in " ".join(result.output.split())
 
 
 def test_layers_differ_and_text_counts(saved, tmp_path):

@@ -203,6 +203,36 @@ def test_explain_plans_mx(extra: tuple[str, ...]) -> None:
     assert "H=3072 I=384" in result.output
 
 
+def test_int8_runs_with_int8_activations_and_says_how_far_unquantised_ones_are(tmp_path: Path) -> None:
+    result = run_tiny("--weights", "int8", "--json", str(tmp_path / "r.json"))
+    assert result.exit_code == 0, result.output
+    assert "weights int8, activations int8" in " ".join(result.output.split())
+    document = json.loads((tmp_path / "r.json").read_text())
+    assert (document["weights"], document["activations"]) == ("int8", "int8")
+    correct = document["correct"]
+    assert correct["passed"]
+    assert correct["rel_l2"] < 1e-2 < correct["rel_l2_unquantised"] < 0.05
+
+
+def test_int8_predicts_the_same_time_without_numerics_and_is_explained(tmp_path: Path) -> None:
+    documents = {}
+    for name, options in (("full", ()), ("shapes", ("--no-numerics",))):
+        assert run_tiny("--weights", "int8", "--json", str(tmp_path / name), *options).exit_code == 0
+        documents[name] = json.loads((tmp_path / name).read_text())["predicted"]
+    assert documents["full"] == documents["shapes"]
+    assert "static-then-dynamic schedule, int8" in nkimoe("explain", "--weights", "int8").output
+
+
+@pytest.mark.parametrize("variant", ["shard_on_i", "shard_on_i_hybrid", "shard_on_i_mx"])
+@pytest.mark.parametrize("command", ["run", "explain"])
+def test_variants_that_do_not_take_int8_say_so(variant: str, command: str) -> None:
+    model = ("--model", "olmoe-1b-7b", "--tp", "2", "--tokens", "100")
+    result = nkimoe(command, *model, "--weights", "int8", "--variant", variant, "--target", "trn3")
+    assert result.exit_code == 2
+    said = " ".join(result.output.split())
+    assert "does not take these weights" in said or f"activation_quantization: is not for {variant}" in said
+
+
 def test_run_writes_a_trace_and_pictures(tmp_path: Path) -> None:
     files = {name: tmp_path / f"{name}.{suffix}" for name, suffix in (
         ("trace", "json"), ("timeline", "png"), ("roofline", "svg"),

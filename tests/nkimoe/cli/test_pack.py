@@ -8,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nkimoe.cli.main import main
-from nkimoe.weights import Checkpoint, Shard, pack, packing_named, read_layer
+from nkimoe.weights import Checkpoint, Shard, int8_arguments, pack, packing_named, read_layer
 from nkimoe.weights.safetensors_file import create_file
 
 E, H, I = 2, 64, 96
@@ -42,6 +42,17 @@ def test_a_rank_of_one_layer_is_packed(checkpoint: Path, tmp_path: Path) -> None
     expected = pack(Checkpoint(checkpoint).experts(2, Shard(2, 1)), packing_named("mxfp4"))
     for name, tensor in read_layer(file).items():
         np.testing.assert_array_equal(tensor.view(np.uint8), expected[name].view(np.uint8))
+
+
+def test_int8_is_packed_with_what_its_activations_are(checkpoint: Path, tmp_path: Path) -> None:
+    done = nkimoe_pack(checkpoint, tmp_path / "out", "--weights", "int8", "--layer", 0)
+    assert done.exit_code == 0, done.output
+    (file,) = (tmp_path / "out").iterdir()
+    read, experts = read_layer(file), Checkpoint(checkpoint).experts(0)
+    assert read["gate_up_proj_weight"].dtype == np.int8
+    assert read["activation_quantization"] == "int8_per_token"
+    expected = int8_arguments(experts, pack(experts, packing_named("int8")))
+    assert read["quantization_config"].exact_rows == expected["quantization_config"].exact_rows > 1024
 
 
 @pytest.mark.parametrize(

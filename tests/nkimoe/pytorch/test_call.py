@@ -14,8 +14,9 @@ from nkimoe.pytorch.call import Call
 )
 @pytest.mark.parametrize("accumulate", [True, False])
 @pytest.mark.parametrize("keeps", [True, False])
-def test_a_call_survives_as_text(gate, accumulate, keeps):
-    call = Call(Options(variant="shard_on_i", target="trn3", cores=1, block_size=256), gate, accumulate, keeps)
+@pytest.mark.parametrize("rows", [None, 1024, 1 << 30])
+def test_a_call_survives_as_text(gate, accumulate, keeps, rows):
+    call = Call(Options(variant="shard_on_i", target="trn3", cores=1, block_size=256), gate, accumulate, keeps, rows)
     assert Call.from_text(call.to_text()) == call
 
 
