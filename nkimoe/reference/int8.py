@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
-from nkimoe.reference.forward import moe_cte_reference
+from nkimoe.reference.forward import Rounding, moe_cte_reference
 from nkimoe.reference.row_quantisation import quantize_int8_reference
 
 
@@ -24,9 +24,13 @@ def moe_cte_int8_reference(
     """Return the output, float32 [T', H]; arguments as of `moe_cte`, `options` as of the reference."""
     return moe_cte_reference(
         hidden_states, expert_affinities_masked, gate_up_proj_weight, down_proj_weight, token_position_to_id,
-        block_to_expert, block_size, gate_up_rounding=quantised,
-        down_rounding=partial(_rounded_and_quantised, dtype=compute_dtype), **options,
+        block_to_expert, block_size, **roundings(compute_dtype), **options,
     )  # fmt: skip
+
+
+def roundings(compute_dtype: str) -> dict[str, Rounding]:
+    """What becomes of x and m, as options of the references."""
+    return {"gate_up_rounding": quantised, "down_rounding": partial(_rounded_and_quantised, dtype=compute_dtype)}
 
 
 def quantised(x: Floats) -> Any:

@@ -15,7 +15,7 @@ from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
-from nkimoe.reference.int8 import moe_cte_int8_reference
+from nkimoe.reference.int8 import moe_cte_int8_reference, roundings
 from nkimoe.reference.mx import moe_cte_mx_reference
 from nkimoe.reference.tolerance import int8_tolerance, mx_tolerance, tolerance
 from nkisim.observe import Observer
@@ -82,6 +82,8 @@ def reference_checkpoints(case: Case, inputs: dict[str, Any]) -> tuple[npt.NDArr
     """Gate/up and down activations, by the definition."""
     options = _reference_options(case)
     del options["is_tensor_update_accumulating"]
+    if case.int8_inputs:
+        options |= roundings(case.computes_in)
     return moe_cte_checkpoints_reference(**inputs, **options)
 
 
