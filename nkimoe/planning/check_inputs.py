@@ -224,7 +224,7 @@ def _check_positive(arguments: dict[str, Any]) -> None:
 def _check_exact_rows(arguments: dict[str, Any]) -> None:
     """Sums of int8 products would be rounded if weights had fewer."""
     claimed = getattr(arguments.get("quantization_config"), "exact_rows", None)
-    weights = [arguments.get(name) for name in ("gate_up_proj_weight", "down_proj_weight")]
+    weights: list[Any] = [arguments.get(name) for name in ("gate_up_proj_weight", "down_proj_weight")]
     if not isinstance(claimed, int) or not all(_is_int8_matrices(weight) for weight in weights):
         return
     allowed = exact_rows(*weights)

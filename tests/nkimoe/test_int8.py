@@ -139,6 +139,19 @@ def test_scales_of_tokens_are_their_own() -> None:
     assert_same_bits(found[others], expected[others])
 
 
+@pytest.mark.parametrize("biases", ["both", "none"])
+@pytest.mark.parametrize("case", EACH, ids=str)
+def test_a_scale_for_a_matrix_is_one_for_each_of_its_columns(case: Case, biases: str) -> None:
+    inputs = build_inputs(replace(case, biases=biases))
+    of_gate_up, of_down = (np.linspace(0.01, 0.02, case.E * n, dtype=np.float32).reshape(-1, n, 1) for n in (2, 1))
+    matrices = {"gate_up_proj_scale": of_gate_up, "down_proj_scale": of_down[:, 0]}
+    columns = {
+        "gate_up_proj_scale": np.repeat(of_gate_up, case.I, axis=2).reshape(case.E, 1, -1),
+        "down_proj_scale": np.repeat(of_down, case.H, axis=2),
+    }
+    assert_same_bits(run(case, inputs | matrices).output, run(case, inputs | columns).output)
+
+
 def test_tokens_are_quantised_once_whatever_the_number_of_experts() -> None:
     counts = []
     for E in (2, 6):
