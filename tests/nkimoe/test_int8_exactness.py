@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -11,7 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.case import Case
 from support.inputs import build_inputs
-from support.int8_stages import EXACT, check_quotients, exact_layer, exact_sums
+from support.int8_stages import (
+    LONG_H,
+    LONG_I,
+    NO_LIMIT,
+    as_int32_gives,
+    check_certificate,
+    check_exact_sums,
+    check_quotients,
+    exact_layer,
+    exact_sums,
+)
 from support.launch import run
 
 from nkimoe import InputError, QuantizationConfig, check_inputs
@@ -19,13 +27,7 @@ from nkimoe.weights.int8 import exact_rows
 
 Ints = npt.NDArray[np.int8]
 MOST = 2**24  # integers up to here are exact in fp32
-NO_LIMIT = 1 << 30
-LONG_H, LONG_I = replace(EXACT, H=7168, I=32), replace(EXACT, H=128, I=16384)
 CLAIMED = Case(T=20, H=2048, I=64, E=2, K=1, weights="int8", int8_inputs=True)
-
-
-def as_int32_gives(stationary: Ints, moving: Ints) -> npt.NDArray[np.float32]:
-    return (stationary.astype(np.int64).T @ moving.astype(np.int64)).astype(np.float32)
 
 
 @pytest.mark.parametrize("piece", [128, 640, 1024, 2304, 16384])
@@ -36,6 +38,10 @@ def test_sums_of_the_largest_codes_are_those_of_integers(codes: str, rows: int, 
     low, high = {"all 127": (127, 128), "all -128": (-128, -127), "any": (-128, 128)}[codes]
     operands = [rng.integers(low, high, (rows, columns)).astype(np.int8) for columns in (32, 80)]
     np.testing.assert_array_equal(exact_sums(*operands, 1024, piece), as_int32_gives(*operands))
+
+
+def test_sums_that_are_large_and_odd_are_those_of_integers() -> None:
+    check_exact_sums()
 
 
 @pytest.mark.parametrize("rows", [2048, 3072, NO_LIMIT])
@@ -102,6 +108,10 @@ def test_the_certificate_gives_away_less_than_a_sum_and_a_tile(both: tuple[Ints,
     rows = exact_rows(*both)
     if rows < NO_LIMIT:
         assert any(largest_sum(codes, rows + 1024 + 128) > MOST for codes in both)
+
+
+def test_a_sum_may_start_within_a_tile() -> None:
+    check_certificate()
 
 
 def test_a_contraction_that_any_codes_can_fill_has_no_limit() -> None:

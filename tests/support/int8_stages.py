@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import nki
@@ -15,13 +16,21 @@ from nkimoe.kernels.stages.exact_factor import exact_factor, short_factor
 from nkimoe.kernels.stages.exact_scale import exact_scale
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.planning.tiling import PARTITIONS, ceil_div, spans
+from nkimoe.weights.int8 import exact_rows
 from nkisim import Simulator
 from support.case import Case
-from support.inputs import DTYPES
+from support.inputs import DTYPES, build_inputs
+from support.launch import run
 
 Ints = npt.NDArray[np.int8]
 Floats = npt.NDArray[np.float32]
 LARGEST = 127
+NO_LIMIT = 1 << 30
+EXACT = Case(
+    T=40, E=1, K=1, biases="none", dtype="float16", weights="int8", int8_inputs=True, skip_gate=True,
+    activation=ActFnType.ReLU, padding_blocks=0,
+)  # fmt: skip
+LONG_H, LONG_I = replace(EXACT, H=7168, I=32), replace(EXACT, H=128, I=16384)
 
 
 @nki.jit
@@ -84,6 +93,37 @@ def check_quotients() -> None:
         np.testing.assert_array_equal(found, expected)
 
 
+def check_exact_sums() -> None:
+    """Codes whose sums are large and odd, added in pieces that are cut by a limit, and that end with it."""
+    rng = np.random.default_rng(0)
+    for rows, limit, piece in ((1000, 1024, 1024), (2048, 1024, 640), (3000, 1024, 3072), (7168, 2048, 640)):
+        largest = 127 if limit == 1024 else 63
+        stationary = rng.integers(100, 128, (rows, 32)).astype(np.int8)
+        moving = rng.integers(largest - 20, largest + 1, (rows, 40)).astype(np.int8)
+        found = exact_sums(stationary, moving, limit, piece)
+        np.testing.assert_array_equal(found, as_int32_gives(stationary, moving))
+
+
+def as_int32_gives(stationary: Ints, moving: Ints) -> Floats:
+    """stationary.T @ moving, rounded once."""
+    result: Floats = (stationary.astype(np.int64).T @ moving.astype(np.int64)).astype(np.float32)
+    return result
+
+
+def check_exact_layers() -> None:
+    """The long contraction is that over H, then that over I."""
+    for case, long_hidden in ((LONG_H, True), (LONG_I, False)):
+        changes, expected = exact_layer(case, long_hidden)
+        np.testing.assert_array_equal(run(case, build_inputs(case) | changes).output.astype(np.float32), expected)
+
+
+def check_certificate() -> None:
+    """`exact_rows` of weights whose codes are all the same; 2048 rows hold 64, and wherever they start 60."""
+    for gate_up, down, expected in ((60, 1, 2048), (1, -60, 2048), (62, 1, 1024), (-128, 1, 1024), (1, 1, NO_LIMIT)):
+        found = exact_rows(np.full((1, 4224, 2, 1), gate_up, np.int8), np.full((1, 4224, 1), down, np.int8))
+        assert found == expected, (found, expected)
+
+
 def exact_layer(case: Case, long_hidden: bool, exact_rows: int | None = None) -> tuple[dict[str, Any], Floats]:
     """Changes of a case's arguments and its result [T, H], which is exact in fp16.
 
@@ -120,12 +160,6 @@ def exact_layer(case: Case, long_hidden: bool, exact_rows: int | None = None) ->
         changes["quantization_config"] = QuantizationConfig(*scales, exact_rows)
     expected: Floats = result.astype(np.float32) / 32
     return changes, expected
-
-
-EXACT = Case(
-    T=40, E=1, K=1, biases="none", dtype="float16", weights="int8", int8_inputs=True, skip_gate=True,
-    activation=ActFnType.ReLU, padding_blocks=0,
-)  # fmt: skip
 
 
 def _long_rows(rng: np.random.Generator, shape: tuple[int, int]) -> npt.NDArray[np.int64]:
