@@ -62,20 +62,21 @@ def check_int8_experts() -> None:
     ):
         found = ops.fused_experts[cores](**arguments, **options)
         options.pop("block_size", None)
-        _assert_as_defined(found, definitions.fused_experts_reference, arguments | options)
+        assert_as_defined(found, definitions.fused_experts_reference, arguments | options)
     for arguments, cores, activation in (
         (smoothed(200, 200, 300, 5, 3), 2, "silu"),
         (smoothed(90, 96, 256, 3, 2, halves=1), 1, "gelu"),
     ):
         arguments |= {"activation": activation}
         found = ops.fused_moe_smoothquant[cores](**arguments)
-        _assert_as_defined(found, definitions.fused_moe_smoothquant_reference, arguments)
+        assert_as_defined(found, definitions.fused_moe_smoothquant_reference, arguments)
     for arguments, cores in ((shared(300, 200, 300), 2), (shared(70, 64, 1280, "float16"), 1)):
         found = ops.shared_expert[cores](**arguments)
-        _assert_as_defined(found, definitions.shared_expert_reference, arguments)
+        assert_as_defined(found, definitions.shared_expert_reference, arguments)
 
 
-def _assert_as_defined(found: Any, definition: Callable[..., Any], arguments: Arguments) -> None:
+def assert_as_defined(found: Any, definition: Callable[..., Any], arguments: Arguments) -> None:
+    """Within bounds that count roundings, and nearly everywhere bit for bit."""
     expected = definition(**arguments)
     assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
     choices = arguments["topk_ids"].shape[1] if "topk_ids" in arguments else 1

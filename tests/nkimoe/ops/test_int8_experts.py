@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from support.int8_experts import check_int8_experts, routed, shared, smoothed
+from support.int8_experts import assert_as_defined, check_int8_experts, routed, shared, smoothed
 
 from nkimoe import ops
+from nkimoe.reference import expert_ops as definitions
 from nkisim import Simulator
 
 OF_ONE_EXPERT = "NKI408"  # a note: scales that all experts share are loaded under the same condition as others
@@ -17,6 +18,17 @@ SMALL = (150, 64, 256, 3, 2)
 
 def test_the_layers_that_planted_mistakes_are_sought_with_pass() -> None:
     check_int8_experts()
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_a_single_column_between_the_projections(cores: int) -> None:
+    """Two cores need two: another one of zeros, and zero scales, are added."""
+    for operation, definition, arguments in (
+        (ops.fused_experts, definitions.fused_experts_reference, routed(60, 1, 300, 3, 2)),
+        (ops.fused_moe_smoothquant, definitions.fused_moe_smoothquant_reference, smoothed(60, 1, 128, 2, 1)),
+        (ops.shared_expert, definitions.shared_expert_reference, shared(60, 1, 300)),
+    ):
+        assert_as_defined(operation[cores](**arguments), definition, arguments)
 
 
 @pytest.mark.parametrize(
