@@ -14,6 +14,7 @@ from nkimoe.errors import InputError
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.spec import ShardOnBlockConfig, SkipMode
+from nkimoe.weights.int8 import exact_rows
 
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
@@ -40,7 +41,8 @@ def check_inputs(**arguments: Any) -> None:
 
     Raises:
         InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
-            pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise.
+            pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise; more
+            `exact_rows` than int8 weights have.
     """
     _check_int32(arguments)
     if not _is_well_formed(arguments):
@@ -58,6 +60,7 @@ def check_inputs(**arguments: Any) -> None:
     _check_one_writer(arguments, ids, tokens)
     _check_own_blocks(arguments, block_to_expert)
     _check_positive(arguments)
+    _check_exact_rows(arguments)
     if arguments.get("conditions") is not None:
         _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
     if not skip_token:
@@ -216,6 +219,24 @@ def _check_positive(arguments: dict[str, Any]) -> None:
         scale = arguments.get(name)
         if hasattr(scale, "dtype") and not np.all(np.asarray(scale) > 0):
             raise InputError(name, "is positive", f"{float(np.asarray(scale).min()):g}", "Calibrate the activations.")
+
+
+def _check_exact_rows(arguments: dict[str, Any]) -> None:
+    """Sums of int8 products would be rounded if weights had fewer."""
+    claimed = getattr(arguments.get("quantization_config"), "exact_rows", None)
+    weights: list[Any] = [arguments.get(name) for name in ("gate_up_proj_weight", "down_proj_weight")]
+    if not isinstance(claimed, int) or not all(_is_int8_matrices(weight) for weight in weights):
+        return
+    allowed = exact_rows(*weights)
+    if claimed > allowed:
+        raise InputError(
+            "quantization_config.exact_rows", f"is at most {allowed} for these weights", str(claimed),
+            "Compute it with nkimoe.weights.exact_rows.",
+        )  # fmt: skip
+
+
+def _is_int8_matrices(weight: Any) -> bool:
+    return isinstance(weight, np.ndarray) and weight.dtype == np.int8 and weight.ndim >= 3
 
 
 def _check_conditions(conditions: Any) -> None:

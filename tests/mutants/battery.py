@@ -13,6 +13,8 @@ from support.case import Case
 from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
 from support.inputs import build_inputs
+from support.int8_experts import check_int8_experts
+from support.int8_stages import check_certificate, check_exact_layers, check_exact_sums, check_quotients
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
 from support.quantised_rows import check_quantised_rows
@@ -62,6 +64,15 @@ CASES = (
     Case(variant="shard_on_i_hybrid", T=1500, E=2, K=1, static_blocks=2, H=128, shuffled=True),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
+INT8 = (
+    Case(weights="int8", T=150, H=384, I=208, gate_upper=0.4, up_lower=-0.3),
+    Case(weights="int8", T=300, H=128, I=1100, E=2, K=1, B=256, biases="none", variant="shard_on_i"),
+    Case(weights="int8", int8_inputs=True, T=300, E=3, B=256, scaling=Mode.PRE_SCALE_DELAYED, checkpoints=True),
+    Case(weights="int8", int8_inputs=True, T=500, H=640, I=1100, E=3, B=256, skip_weight=True),  # three pieces
+    Case(weights="int8", int8_inputs=True, T=130, H=2048, I=1456, E=2, K=1, biases="none"),  # streamed
+    Case(weights="int8", int8_inputs=True, T=700, H=128, I=80, E=1, K=1, B=640, padding_blocks=0),
+    Case(weights="int8", int8_inputs=True, T=400, E=3, multiply_on_i=True, conditions=1, static_blocks=1),
+)
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
     Case(T=300, H=128, I=48, E=3, B=640, padding_blocks=1, skip_token=False, activation=ActFnType.ReLU),
@@ -77,7 +88,12 @@ def first_problem() -> str | None:
     for check_one in (
         check_routing,
         check_quantised_rows,
-        *(partial(check_forward, case) for case in CASES),
+        check_certificate,
+        check_exact_sums,
+        check_quotients,
+        check_exact_layers,
+        check_int8_experts,
+        *(partial(check_forward, case) for case in (*CASES, *INT8)),
         *(partial(check_backward, case) for case in BACKWARD),
     ):
         try:

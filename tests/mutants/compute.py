@@ -1,7 +1,7 @@
 """Mistakes in projections, dequantisation and activation."""
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "kernels/stages/dense/gate_up_products.py": (
+    "kernels/stages/gate_up_products.py": (
         (
             "(columns.start + piece.start) // PARTITIONS",
             "piece.start // PARTITIONS",
@@ -46,7 +46,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "quantised activations never written",
         ),
     ),
-    "kernels/stages/dense/down_products.py": (
+    "kernels/stages/down_products.py": (
         (
             "Span(columns.start + piece.start, piece.size)",
             "Span(piece.start, piece.size)",
@@ -115,10 +115,10 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "is_own = True",
             "the down bias counted by both cores",
         ),
-        ("op=nl.copy, data=result, scale=factor", "op=nl.copy, data=result", "static down scale forgotten"),
+        ("op=nl.copy, data=data, scale=factor", "op=nl.copy, data=data", "static down scale forgotten"),
         (
-            "data1=scaled, data2=bias, op=nl.add",
-            "data1=scaled, data2=bias, op=nl.subtract",
+            "data1=scaled.data, data2=bias, op=nl.add",
+            "data1=scaled.data, data2=bias, op=nl.subtract",
             "bias behind a scale subtracted",
         ),
         (

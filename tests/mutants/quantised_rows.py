@@ -8,7 +8,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("if len(waiting) > plan.ahead:", "if len(waiting) > plan.ahead + 9:", "values in tiles that others took"),
     ),
     "kernels/ops/row_scales.py": (
-        ("op0=nl.abs, operand0=None", "op0=nl.multiply, operand0=1.0", "the largest value, not magnitude"),
         (
             "data1=amax, data2=found, op=nl.maximum",
             "data1=found, data2=found, op=nl.maximum",
@@ -30,7 +29,10 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("op1=nl.greater_equal, operand1=nearest", "op1=nl.greater, operand1=nearest", "ties go down"),
         ("for s in halves(divisor.scale)", "for s in halves(divisor.scale)[:1]", "half of the rest of a division"),
     ),
-    "kernels/ops/exact_factor.py": (
+    "kernels/stages/exact_scale.py": (
+        ("op0=nl.abs, operand0=None", "op0=nl.multiply, operand0=1.0", "the largest value, not magnitude"),
+    ),
+    "kernels/stages/exact_factor.py": (
         (
             "_combined(rest, reciprocal, nl.multiply), nl.add)",
             "_combined(rest, reciprocal, nl.multiply), nl.subtract)",

@@ -4,23 +4,53 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "kernels/stages/scale_by_affinity.py": (
         ("return affinities\n", "return [1.0] * tiles\n", "POST_SCALE forgotten"),
         ("op0=nl.multiply, operand0=affinity", "op0=nl.add, operand0=affinity", "affinity added to the rows"),
-        (
-            "pattern=[[1, PARTITIONS], [0, PARTITIONS]]",
-            "pattern=[[1, PARTITIONS], [1, PARTITIONS]]",
-            "broadcast with a stride",
-        ),
         ("PRE_SCALE_DELAYED: PreScaleDelayed", "PRE_SCALE_DELAYED: PostScale", "delayed scaling as post"),
-        (
-            "dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=across",
-            "dst=columns[:, 0:PARTITIONS], src=across",
-            "all tiles' affinities on the first",
-        ),
         ("return OnIntermediate(request)", "return Scaling(request)", "affinity on I ignored"),
         ("self._ones, value=1.0", "self._ones, value=0.5", "half the down bias"),
     ),
-    "kernels/stages/update_output.py": (
+    "kernels/stages/across_columns.py": (
+        (
+            "value.broadcast(1, PARTITIONS)",
+            "value.ap(pattern=[[1, PARTITIONS], [1, PARTITIONS]])",
+            "broadcast with a stride",
+        ),
+        (
+            "dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=self",
+            "dst=columns[:, 0:PARTITIONS], src=self",
+            "all tiles' affinities on the first",
+        ),
+    ),
+    "kernels/stages/output_rows.py": (
         ("reshape((self.rows, self._pitch))[0:limit, :]", "reshape((self.rows, self._pitch))", "pad rows are written"),
-        ("_clear(self.slab, _my_share(self.slab.rows))\n        if", "if", "output never cleared: unrouted rows"),
+        (
+            "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
+            "spans(rows, PARTITIONS)[:: nl.num_programs(0)]",
+            "both cores take the same half",
+        ),
+        (
+            "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
+            "spans(rows, PARTITIONS)",
+            "every row added by both cores",
+        ),
+        ("self._offset + span.start * self._pitch", "span.start * self._pitch", "slab offset forgotten"),
+        (
+            "columns.start - own.start : columns.stop - own.start",
+            "columns.start : columns.stop",
+            "own columns counted from the first of H",
+        ),
+        ("if columns.stop == own.stop:", "if columns.start == own.start:", "rows written before they are full"),
+        (
+            "src=self._rows, oob_mode=nisa.oob_mode.skip",
+            "src=self._rows, oob_mode=nisa.oob_mode.error",
+            "pad slots are an error when written",
+        ),
+        ("offset + columns.start", "offset", "both cores write the first columns"),
+    ),
+    "kernels/stages/combine.py": (
+        ("op1=nl.add, operand1=rows)", "op1=nl.maximum, operand1=rows)", "the larger of old and new"),
+    ),
+    "kernels/stages/update_output.py": (
+        ("zero_rows(self.slab, my_share(self.slab.rows))\n        if", "if", "output never cleared: unrouted rows"),
         (
             "            nisa.core_barrier(data=tensor, cores=(0, 1))\n",
             "            pass\n",
@@ -36,27 +66,9 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "nisa.dma_copy(dst=tile, src=self.slabs[0].part(span))",
             "slab 0 added to itself",
         ),
-        (
-            "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
-            "spans(rows, PARTITIONS)[:: nl.num_programs(0)]",
-            "both cores take the same half",
-        ),
-        (
-            "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
-            "spans(rows, PARTITIONS)",
-            "every row added by both cores",
-        ),
         ("slabs[nl.program_id(0)], tokens", "slabs[0], tokens", "both cores accumulate in one slab"),
-        ("self._offset + span.start * self._pitch", "span.start * self._pitch", "slab offset forgotten"),
-        ("op1=nl.add, operand1=rows)", "op1=nl.max, operand1=rows)", "the larger of old and new"),
         (
-            "columns.start - own.start : columns.stop - own.start",
-            "columns.start : columns.stop",
-            "own columns counted from the first of H",
-        ),
-        ("if columns.stop == own.stop:", "if columns.start == own.start:", "rows written before they are full"),
-        (
-            "dtype, clear)\n\n    def begin(self) -> None:\n        _clear(self",
+            "dtype, clear)\n\n    def begin(self) -> None:\n        zero_rows(self",
             "dtype, clear)\n\n    def begin(self) -> None:\n        (lambda *_: None)(self",
             "accumulation starts from garbage",
         ),
@@ -65,12 +77,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "spans(self.slab.rows, PARTITIONS)[:-1])\n\n    def fresh",
             "the last rows are not cleared",
         ),
-        (
-            "src=self._rows, oob_mode=nisa.oob_mode.skip",
-            "src=self._rows, oob_mode=nisa.oob_mode.error",
-            "pad slots are an error when written",
-        ),
-        ("offset + columns.start", "offset", "both cores write the first columns"),
     ),
     "kernels/stages/checkpoints.py": (
         (

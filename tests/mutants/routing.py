@@ -24,7 +24,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("[[1, PARTITIONS], [PARTITIONS, whole]], 0)", "[[1, PARTITIONS], [0, whole]], 0)", "all tiles the first"),
         ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
-        ("value=problem.T)", "value=0)", "slots behind the end of a block hold token 0"),
+        ("token_position_to_id, p.T)", "token_position_to_id, 0)", "slots behind the end of a block hold token 0"),
         (
             "experts.expand_dim(2).broadcast(2, columns // experts.shape[1])",
             "experts.expand_dim(1).broadcast(1, columns // experts.shape[1])",
@@ -77,7 +77,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "affinities of skipped slots never cleared",
         ),
     ),
-    "kernels/stages/dense/transpose_tokens.py": (
+    "kernels/stages/token_columns.py": (
         (
             "tile // group * PARTITIONS * group + tile % group",
             "tile * PARTITIONS",
@@ -185,7 +185,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/block_program.py": (
-        ("    layer.turn(following)\n", "", "every part computes with the first one's tokens"),
+        (
+            "room.settle()\n    layer.turn(following)\n",
+            "room.settle()\n",
+            "every part computes with the first one's tokens",
+        ),
     ),
     "kernels/schedules/device_loops.py": (
         (

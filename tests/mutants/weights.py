@@ -1,7 +1,7 @@
 """Mistakes in loading weights."""
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "kernels/stages/dense/expert_tensors.py": (
+    "kernels/stages/tiled_tensors.py": (
         (" + rows.start * per_row", "", "every piece holds the first rows of H"),
         ("[g * per_row, PARTITIONS]", "[per_row, PARTITIONS]", "partition stride of an ungrouped layout"),
         ("[per_row, g]", "[p.I, g]", "gate and up rows interleaved"),
@@ -32,8 +32,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores load the first half of down",
         ),
     ),
-    "kernels/stages/dense/inner_vectors.py": (
-        ("[[1, rows], [I, 2], [PARTITIONS, count]]", "[[1, rows], [I, 2], [1, count]]", "bias tiles overlap"),
+    "kernels/stages/tiled_inner.py": (
+        ("[[1, rows], [I, halves], [PARTITIONS, count]]", "[[1, rows], [I, halves], [1, count]]", "bias tiles overlap"),
         ("start + first * PARTITIONS, expert)", "start, expert)", "remainder of the bias from the top"),
         (
             "start + first * PARTITIONS, expert)",

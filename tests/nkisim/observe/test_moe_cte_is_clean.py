@@ -18,6 +18,10 @@ MODES = {
     "shared by disjoint tokens": Case(T=300, H=128, I=48, non_overlapping=True, routing="two_halves"),
     "overwritten": Case(T=150, H=128, I=48, K=1, accumulating=False),
     "overwritten, T + 1 rows": Case(T=150, H=128, I=48, K=1, accumulating=False, skip_token=False),
+    "int8 weights": Case(T=300, H=128, I=48, weights="int8"),
+    "int8": Case(T=300, H=128, I=48, weights="int8", int8_inputs=True),
+    "int8 in a device loop": Case(T=300, H=128, I=48, weights="int8", int8_inputs=True, static_blocks=0, conditions=1),
+    "int8 in pieces": Case(T=300, H=640, I=1100, B=256, E=2, K=1, weights="int8", int8_inputs=True),
 }
 ORDERED_BY_A_BARRIER = ("slabs added", "slabs returned", "shared by disjoint tokens", "overwritten")
 

@@ -1,0 +1,191 @@
+"""Mistakes in the stages of int8."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "kernels/stages/int8/exact_sum.py": (
+        (
+            "if self._chunks == 2:\n            nisa",
+            "if self._chunks >= 2:\n            nisa",
+            "integers rounded twice",
+        ),
+        ("nl.float32 if self._chunks == 2 else nl.int32", "nl.float32", "sums of several chunks kept in fp32"),
+        ("self._closed + 1 < self._chunks", "self._closed < self._chunks", "a chunk too many, which nobody writes"),
+        ("self._exact_rows - self._added)", "self._exact_rows)", "pieces run past the end of a chunk"),
+        (
+            "slice(first // PARTITIONS, ceil_div(first + size",
+            "slice(0, ceil_div(size",
+            "the rest of a piece from its top",
+        ),
+        ("engine=nisa.engine.gpsimd", "engine=nisa.engine.vector", "integers added by an engine that computes in fp32"),
+    ),
+    "kernels/stages/int8/codes.py": (
+        ("self._amax = limited(amax)", "self._amax = amax", "a row of zeros divides by zero"),
+        ("exact_scale(self._amax, LARGEST)", "exact_scale(self._amax, LARGEST + 1)", "128 codes a side"),
+        ("tuple(tile.shape), dtype=nl.int8", "tuple(tile.shape), dtype=nl.float32", "codes never rounded"),
+    ),
+    "kernels/stages/int8/code_rows.py": (
+        ("[nl.program_id(0) :: cores]", "[::cores]", "both cores quantise the same rows"),
+        ("nisa.core_barrier(data=result, cores=(0, 1))", "pass", "codes gathered before the other core wrote them"),
+        (
+            "rows[:, rows.shape[1] - SCALE_ELEMENTS : rows.shape[1]]",
+            "rows[:, 0:SCALE_ELEMENTS]",
+            "codes taken for a scale",
+        ),
+        ("op=nl.copy, data=values, scale=of_tokens.factor", "op=nl.copy, data=values", "values rounded as they are"),
+        ("src=hidden_states[own.slice, :]", "src=hidden_states[0 : own.size, :]", "the first rows again and again"),
+    ),
+    "kernels/stages/int8/token_codes.py": (
+        (
+            "[scale_of(row) for row in rows]",
+            "[scale_of(rows[0]) for _ in rows]",
+            "every tile has the first one's scales",
+        ),
+        (
+            "self._across.put(self._scales, [scale_of(row) for row in rows])",
+            "self._scales = self._across.of([scale_of(row) for row in rows])",
+            "scales where a device loop does not find them",
+        ),
+    ),
+    "kernels/stages/int8/intermediate.py": (
+        ("        if inner % PARTITIONS:\n", "        if False:\n", "columns beyond the last of I are never cleared"),
+        ("(nl.maximum, nl.minimum)", "(nl.maximum, nl.maximum)", "the largest value, not magnitude"),
+        (
+            "slice(own.start * PARTITIONS, own.stop * PARTITIONS)",
+            "slice(0, own.size * PARTITIONS)",
+            "the fifth tile never",
+        ),
+        (
+            "for tokens in of_tokens[own.slice]]",
+            "for tokens in of_tokens[: own.size]]",
+            "the fifth tile by other factors",
+        ),
+        (
+            "[tokens.scale() for tokens in of_tokens]",
+            "[of_tokens[0].scale() for _ in of_tokens]",
+            "one scale for all tiles",
+        ),
+        ("kept: DType = nl.float32", "kept: DType = self._dtype", "smoothed values rounded before they are quantised"),
+        ("op0=nl.multiply, operand0=factor)", "op0=nl.multiply, operand0=1.0)", "act * up not smoothed"),
+        ("product.tile : product.tile + 1]", "0:1]", "smoothed like the first columns of I"),
+        ("data=ends[:, n, :], engine", "data=ends[:, 0, :], engine", "negative values are not seen"),
+    ),
+    "kernels/stages/int8/smooth_rows.py": (
+        ("data1=row, data2=smooth, op=nl.multiply", "data1=row, data2=smooth, op=nl.add", "smooth factors added"),
+        ("tuple(row.shape), dtype=nl.float32", "tuple(row.shape), dtype=row.dtype", "smoothed rows rounded first"),
+        ("op=nl.copy, data=value, scale=tokens.factor", "op=nl.copy, data=value", "values rounded as they are"),
+        (
+            "return coded, [tokens.scale()",
+            "return coded, [of_tokens[0].scale()",
+            "every tile has the first one's scales",
+        ),
+    ),
+    "kernels/stages/int8/products.py": (
+        ("data1=tokens.columns, data2", "data1=affinity_columns, data2", "affinities in place of scales"),
+        ("intermediate.scales[product.tile]", "intermediate.scales[0]", "every tile has the first one's scales"),
+        ("product._replace(scale=intermediate.scales[product.tile])", "product", "the scale of act * up forgotten"),
+    ),
+    "kernels/stages/int8/weights.py": (
+        (
+            "ExactSum(rows, columns, self._H, self._exact_rows)",
+            "ExactSum(rows, columns, self._H, 1 << 30)",
+            "over H: rounded",
+        ),
+        (
+            "ExactSum(rows, columns, self._inner, self._exact_rows)",
+            "ExactSum(rows, columns, self._inner, 1 << 30)",
+            "over I: rounded",
+        ),
+    ),
+    "kernels/stages/converted_pieces.py": (
+        ("self._convert(i + 1)\n", "self._convert(i)\n", "the piece at hand converted in place of the next"),
+        (
+            "self._convert(i + 1)\n                self._load_behind(i + 1, now, following)\n",
+            "self._load_behind(i + 1, now, following)\n                self._convert(i + 1)\n",
+            "codes replaced before they are converted",
+        ),
+        ("        self._load_behind(0, now, following)\n", "", "the first piece is that of the first expert for all"),
+        (
+            "following is not None and not waits",
+            "following is not None",
+            "the next part's first piece over the last one",
+        ),
+        (
+            "        if following is not None and waits:\n            self._convert(0)\n",
+            "",
+            "the next part's first piece never converted where it waits",
+        ),
+        ("self._values[i % len(self._values)]", "self._values[0]", "pieces converted over the one in use"),
+        (
+            "super().fill(part)\n        self._convert(0)\n",
+            "super().fill(part)\n",
+            "the very first piece never converted",
+        ),
+        ("self.vectors.replace(following)", "pass", "scales of the first expert for all"),
+        ("range(src.shape[1])", "range(src.shape[1] - 1)", "last tile of a piece never converted"),
+        ("Span(0, piece.columns.size))", "Span(0, piece.columns.size - 1))", "last column of a piece never converted"),
+    ),
+    "kernels/stages/tiled_tensors.py": (
+        ("if self.down.is_int8 and piece", "if False and piece", "rows of codes beyond the last are never cleared"),
+    ),
+    "kernels/stages/exact_factor.py": (
+        (
+            "op1=nl.add, operand1=rest)",
+            "op1=nl.subtract, operand1=rest)",
+            "the rest of a short division, one half of it",
+        ),
+        ("operand0=reciprocal, op1=nl.subtract", "operand0=0.0, op1=nl.subtract", "a first quotient for the quotient"),
+    ),
+    "kernels/stages/exact_scale.py": (
+        ("return upper, upper - largest", "return upper, largest - upper", "the rest of a scale with the wrong sign"),
+        (
+            "data=rest, op0=nl.multiply, operand0=share",
+            "data=rest, op0=nl.multiply, operand0=0.0",
+            "a scale not corrected",
+        ),
+    ),
+    "kernels/stages/dequantise.py": (
+        (
+            "nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=scale",
+            "nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=1.0",
+            "the scale of activations forgotten before the bias",
+        ),
+    ),
+    "kernels/block_program.py": (
+        (
+            "layer.turn(following)\n    layer.token_rows.gather(after)\n    if before",
+            "layer.token_rows.gather(after)\n    if before",
+            "int8: every part computes with the first one's tokens",
+        ),
+        (
+            "_project_down(begun, begun.room.operand(), layer)",
+            "pass",
+            "the last part is never completed",
+        ),
+        (
+            "        _project_down(before, intermediate, layer)\n    room",
+            "        _project_down(before, intermediate, layer)\n    layer.turn(following)\n    room",
+            "tokens turned twice",
+        ),
+        (
+            "weights, part, begun.following, bias",
+            "weights, part, part, bias",
+            "down weights of the first expert for all",
+        ),
+        (
+            "if before is not None:\n        _project_down(before, intermediate, layer)\n    room.settle()\n"
+            "    return Begun(now, following, room, factors, layer.updates(now))",
+            "updates = layer.updates(now)\n    if before is not None:\n"
+            "        _project_down(before, intermediate, layer)\n    room.settle()\n"
+            "    return Begun(now, following, room, factors, updates)",
+            "old rows read before the part before has added to them",
+        ),
+    ),
+    "weights/int8.py": (
+        ("// PARTITIONS + 1, len(tiles))", "// PARTITIONS, len(tiles))", "sums may start at whole tiles only"),
+        (
+            "np.abs(codes[:, first : first + PARTITIONS].astype(np.int32))",
+            "np.abs(codes[:, first : first + PARTITIONS]).astype(np.int32)",
+            "-128 has no magnitude in int8",
+        ),
+        ("return min(_exact_rows", "return max(_exact_rows", "the weights with more rows decide"),
+    ),
+}

@@ -1,0 +1,180 @@
+"""int8 weights, with and without int8 activations, agree with the reference; int8 activations in shard_on_block."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from support.case import Case, cases
+from support.checkpoints import check_checkpoints
+from support.inputs import build_inputs
+from support.launch import assert_same_bits, check, run
+
+from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, QuantizationConfig
+from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.weights.int8 import exact_rows
+from nkisim.observe import Recorder
+
+ALONE = Case(T=60, weights="int8")
+BOTH = replace(ALONE, int8_inputs=True)
+EACH = (ALONE, BOTH)
+HALVES = BlockShardStrategy.HI_LO
+SCALES = ("gate_up_proj_scale", "down_proj_scale")
+
+
+@cases(
+    *(replace(case, scaling=mode) for case in EACH for mode in ExpertAffinityScaleMode),
+    *(replace(case, biases=biases) for case in EACH for biases in ("both", "gate_up", "down", "none")),
+    *(replace(BOTH, activation=activation) for activation in ActFnType),
+    *(replace(case, gate_upper=0.4, gate_lower=-0.3, up_upper=0.5, up_lower=-0.2, up_offset=1.0) for case in EACH),
+    *(replace(case, skip_gate=True, up_upper=0.3) for case in EACH),
+    *(replace(case, multiply_on_i=True) for case in EACH),
+    replace(BOTH, multiply_on_i=True, skip_gate=True, biases="down"),
+    *(replace(case, K=1, accumulating=False, routing="some_tokens_nowhere") for case in EACH),
+    *(replace(case, skip_token=False) for case in EACH),
+    *(replace(case, T=500, E=3, skip_weight=True) for case in EACH),
+    *(replace(case, dtype="float16") for case in EACH),
+    *(replace(case, compute_dtype="float16") for case in EACH),
+    *(replace(case, target="trn3") for case in EACH),
+    *(replace(case, strategy=HALVES, T=300) for case in EACH),
+    *(replace(case, per_core_output=True, T=300) for case in EACH),
+    replace(BOTH, per_core_output=True, strategy=HALVES, dtype="float16"),
+    replace(BOTH, non_overlapping=True, strategy=HALVES, routing="two_halves"),
+    replace(BOTH, shared_scales=True),
+)
+def test_every_option(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(replace(case, H=H, I=I) for case in EACH for H, I in ((128, 2), (384, 200), (640, 48), (1152, 600))),
+    *(replace(case, I=1, cores=1) for case in EACH),
+    *(replace(case, B=B, T=T) for case in EACH for B, T in ((100, 150), (256, 300), (512, 600), (600, 700))),
+    *(replace(case, B=256, T=300, cores=1, padding_blocks=2) for case in EACH),
+    *(replace(case, E=1, K=1, T=300, padding_blocks=0) for case in EACH),
+    replace(BOTH, routing="empty_experts", E=6, padding_blocks=3),
+    replace(BOTH, T=1, K=1),
+)
+def test_any_size(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(replace(case, H=2048, I=3200, E=2, K=1, biases="none") for case in EACH),
+    replace(BOTH, H=2048, I=1456, E=2, B=512, T=300, cores=1),
+)
+def test_weights_that_do_not_fit_stream_through(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(replace(ALONE, variant="shard_on_i", I=I, E=2) for I in (2, 208, 337)),
+    replace(ALONE, variant="shard_on_i", T=600, H=1280, B=512, scaling=ExpertAffinityScaleMode.PRE_SCALE),
+    replace(ALONE, variant="shard_on_i_hybrid", T=500, E=3, static_blocks=1, padding_blocks=2),
+    replace(ALONE, variant="shard_on_i_dropping", T=300, B=128),
+)
+def test_weights_alone_in_the_other_dense_variants(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(replace(case, T=300, static_blocks=static, conditions=1) for case in EACH for static in (0, 1, 3)),
+    *(replace(case, T=500, static_blocks=0, conditions=0, strategy=HALVES, padding_blocks=2) for case in EACH),
+    replace(BOTH, T=900, E=2, K=1, B=600, static_blocks=0, conditions=1),
+    replace(BOTH, T=900, E=9, static_blocks=1, conditions=1, padding_blocks=4, shuffled=True),
+    replace(BOTH, T=300, cores=1, static_blocks=0, conditions=1, scaling=ExpertAffinityScaleMode.PRE_SCALE_DELAYED),
+)
+def test_device_loops(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(replace(case, checkpoints=True) for case in EACH),
+    replace(BOTH, checkpoints=True, B=600, T=700),
+    replace(BOTH, checkpoints=True, H=384, I=208, gate_upper=0.4, up_lower=-0.3),
+    replace(BOTH, checkpoints=True, skip_gate=True),
+    replace(BOTH, checkpoints=True, multiply_on_i=True),
+    replace(BOTH, checkpoints=True, T=300, static_blocks=0, conditions=1),
+)
+def test_checkpoints_hold_what_the_definition_gives(case: Case) -> None:
+    check_checkpoints(check(case))
+
+
+@cases(*(replace(case, E=1, K=1, T=300, padding_blocks=0) for case in EACH))
+def test_cores_and_block_sizes_give_the_same_bits(case: Case) -> None:
+    expected = check(case).output
+    for changed in (replace(case, cores=1), replace(case, B=256), replace(case, B=100), replace(case, strategy=HALVES)):
+        assert_same_bits(run(changed, build_inputs(case) | _routing(changed)).output, expected)
+
+
+def _routing(case: Case) -> dict[str, Any]:
+    """Of one expert: the draws of a case's other tensors do not depend on it."""
+    names = ("token_position_to_id", "block_to_expert")
+    return {name: build_inputs(case)[name] for name in names}
+
+
+@cases(BOTH, replace(BOTH, T=300, static_blocks=0, conditions=1))
+def test_the_largest_certified_rows_and_the_fewest_give_the_same_bits(case: Case) -> None:
+    case = replace(case, H=2048)
+    inputs = build_inputs(case)
+    expected = run(case, inputs).output
+    scales = [inputs.pop(name) for name in SCALES]
+    rows = exact_rows(inputs["gate_up_proj_weight"], inputs["down_proj_weight"])
+    assert rows > 2048, "codes of normal values are small enough for one sum"
+    config = QuantizationConfig(*scales, rows)
+    assert_same_bits(run(case, inputs, quantization_config=config).output, expected)
+
+
+def test_scales_of_tokens_are_their_own() -> None:
+    """A token a million times as large changes nobody else's result."""
+    case = replace(BOTH, biases="none")
+    inputs = build_inputs(case)
+    expected = run(case, inputs).output
+    large = inputs["hidden_states"].copy()
+    large[7] *= 2.0**20
+    found = run(case, {**inputs, "hidden_states": large}).output
+    others = np.arange(case.T) != 7
+    assert_same_bits(found[others], expected[others])
+
+
+@pytest.mark.parametrize("biases", ["both", "none"])
+@pytest.mark.parametrize("case", EACH, ids=str)
+def test_a_scale_for_a_matrix_is_one_for_each_of_its_columns(case: Case, biases: str) -> None:
+    inputs = build_inputs(replace(case, biases=biases))
+    of_gate_up, of_down = (np.linspace(0.01, 0.02, case.E * n, dtype=np.float32).reshape(-1, n, 1) for n in (2, 1))
+    matrices = {"gate_up_proj_scale": of_gate_up, "down_proj_scale": of_down[:, 0]}
+    columns = {
+        "gate_up_proj_scale": np.repeat(of_gate_up, case.I, axis=2).reshape(case.E, 1, -1),
+        "down_proj_scale": np.repeat(of_down, case.H, axis=2),
+    }
+    assert_same_bits(run(case, inputs | matrices).output, run(case, inputs | columns).output)
+
+
+def test_tokens_are_quantised_once_whatever_the_number_of_experts() -> None:
+    counts = []
+    for E in (2, 6):
+        recorder = Recorder()
+        run(replace(BOTH, T=300, E=E, K=2, biases="none"), observers=[recorder])
+        named = [e for e in recorder.events if any(a.storage.name == "token_codes" for a in e.writes)]
+        counts.append(len(named))
+    assert counts == [3, 3], "one transfer a tile of tokens"
+
+
+def test_weights_stay_one_byte_wide_on_the_way() -> None:
+    case = Case(T=128, H=512, I=512, E=1, K=1, padding_blocks=0, biases="none", cores=1)
+    wide, narrow = (run(replace(case, weights=weights)).run.profile.hbm_read for weights in ("plain", "int8"))
+    weights, scales = 3 * case.H * case.I, 4 * (2 * case.I + PARTITIONS * case.H)  # down's go to every partition
+    assert wide - narrow == weights - scales
+
+
+@pytest.mark.parametrize("case", EACH, ids=str)
+def test_half_the_scale_for_twice_the_codes_changes_nothing(case: Case) -> None:
+    inputs = build_inputs(case)
+    doubled = dict(inputs)
+    for which in ("gate_up", "down"):
+        weight, scale = f"{which}_proj_weight", f"{which}_proj_scale"
+        inputs[weight] = inputs[weight] // 2
+        doubled[weight], doubled[scale] = inputs[weight] * 2, inputs[scale] / 2
+    assert_same_bits(run(case, doubled).output, run(case, inputs).output)
