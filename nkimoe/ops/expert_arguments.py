@@ -121,7 +121,7 @@ def int8_experts(w1: Any, w2: Any, w1_scale: Any, w2_scale: Any, halves: int = 2
     scale = w1_scale.reshape(E, halves, I)
     if halves == 1:
         scale = stacked([scale, scale])
-    scale, down_scale = padded(scale, I), padded(w2_scale.reshape(E, 1, H), down.shape[2])
+    scale, down_scale = padded(scale, down.shape[1]), padded(w2_scale.reshape(E, 1, H), down.shape[2])
     rows = exact_rows(on_host("w1", gate_up), on_host("w2", down))
     return Experts(gate_up, down, scale.reshape(E, 1, -1), down_scale, rows)
 
