@@ -8,10 +8,10 @@ identity matrices carry a row through a projection; scales are powers of two. Wh
 import ml_dtypes
 import numpy as np
 import pytest
+from support.row_cases import DTYPES
 
 from nkimoe.ops import fused_experts, fused_moe_smoothquant
-from nkimoe.weights import exact_rows
-from support.row_cases import DTYPES
+from nkimoe.weights.int8 import exact_rows
 
 GATE = 64.0
 
@@ -34,21 +34,14 @@ def picking(rows, columns):
     return np.eye(rows, columns, dtype=np.int8)
 
 
-def cancelling(rng, rows, length, largest, smallest):
-    """int8 [rows, length] between the ends, in whose order sums grow far beyond 2**24 before they come back to the
-    small number that is returned beside it, [rows].
+def cancelling(rng, rows, length, smallest):
+    """int8 [rows, length], whose sums of columns from the second on grow far beyond 2**24 / 127 before they come back
+    to 0; and the second column.
     """
-    left = rng.integers(-120, 121, rows)
-    third = (length - 1) // 3
+    left, third = rng.integers(-120, 121, rows), (length - 2) // 3
+    row = [0, 0, *[smallest] * third, *[127] * third, *[-smallest - 127] * third]
     matrix = np.zeros((rows, length), np.int8)
-    matrix[:, 1] = left
-    matrix[:, 2 : 2 + third] = smallest
-    matrix[:, 2 + third : 2 + 2 * third] = largest
-    matrix[:, 2 + 2 * third : 1 + 3 * third] = -smallest - largest
-    matrix[:, 1 + 3 * third :] = 0
-    short = matrix[:, 2:].astype(np.int64).sum(axis=1)
-    matrix[:, 1 + 3 * third] = -short
-    assert (matrix[:, 2:].astype(np.int64).sum(axis=1) == 0).all()
+    matrix[:, : len(row)], matrix[:, 1] = row, left
     return matrix, left
 
 
@@ -86,7 +79,7 @@ def test_every_code_comes_back():
 def test_sums_of_the_first_projection_lose_nothing(K, smallest, sign):
     """Codes are all 127 or -127, the weight of the second all 127 or down to -128; sums in fp32 would lose the rest."""
     rng, N = np.random.default_rng(K), 128
-    up, left = cancelling(rng, N, K, 127, smallest)
+    up, left = cancelling(rng, N, K, smallest)
     up[0, 1:], left[0] = 0, 127  # the largest of the row
     up[0, 1] = 127
     x = np.full((3, K), sign * 127, ml_dtypes.bfloat16)
@@ -100,7 +93,7 @@ def test_sums_of_the_first_projection_lose_nothing(K, smallest, sign):
 @pytest.mark.parametrize("N", [1100, 2100, pytest.param(16384, marks=pytest.mark.slow)])
 def test_sums_of_the_second_projection_lose_nothing(N, block_size):
     rng, K = np.random.default_rng(N), 128
-    down, left = cancelling(rng, K, N, 127, -128)
+    down, left = cancelling(rng, K, N, -128)
     down[:, 0] = 0
     up = np.zeros((N, K), np.int8)
     up[:, 2], up[1, 2], up[1, 1] = 1, 0, 1
@@ -110,28 +103,25 @@ def test_sums_of_the_second_projection_lose_nothing(N, block_size):
     np.testing.assert_array_equal(found, np.broadcast_to(left, (3, K)))
 
 
-@pytest.mark.parametrize("K", [2048, 4096])
-def test_sums_of_weights_that_allow_longer_ones_lose_nothing(K):
-    """Normal weights are added whole, or in fewer parts; the sum is seen through its remainder."""
-    rng, N = np.random.default_rng(K), 128
-    up = np.clip(np.rint(rng.standard_normal((N, K)) * 30), -127, 127).astype(np.int8)
-    x = rng.choice([-127, 127], (3, K)).astype(ml_dtypes.bfloat16)
-    x[:, 0], x[:, 1:130] = GATE, 1
+def test_weights_that_allow_longer_sums_are_added_as_exactly():
+    """Small weights: 2048 rows are one sum. The last columns, whose codes are 1, bring it to a number that is seen."""
+    rng, N, K, last = np.random.default_rng(4), 64, 2048, 500
+    up = rng.integers(-20, 21, (N, K))
+    codes = rng.choice([-127, 127], K)
+    codes[0], codes[-last:] = GATE, 1
+    up[:, 0], up[:, -last:] = 0, 0
     target = rng.integers(-100, 101, N)
-    target[0] = 127
-    up[:, 1:130] = 0
-    x = np.repeat(x[:1], 3, axis=0)
-    rest = up.astype(np.int64) @ x[0].astype(np.int64)
-    digits = target - rest
-    for column in range(129, 0, -1):  # the ones make up what is missing
-        part = np.clip(digits, -127, 127)
-        up[:, column], digits = part, digits - part
-    reached = digits == 0
-    assert reached.mean() > 0.2
-    up[~reached], target[~reached] = 0, 0
-    up[0], up[0, 1], target[0] = 0, 127, 127
-    assert exact_rows(np.stack([up.T, up.T], axis=1)[None], np.zeros((1, N, K), np.int8)) > 1024
-    found = through_one_expert(x, up, picking(K, N))
+    up[0], target[0], codes[1], up[0, 1] = 0, 127, 127, 1
+    missing = target - up @ codes
+    for column in range(K - last, K):
+        up[:, column] = np.clip(missing, -127, 127)
+        missing = missing - up[:, column]
+    is_seen = missing == 0
+    assert np.count_nonzero(is_seen) > N / 2
+    up[~is_seen], target[~is_seen] = 0, 0
+    up = up.astype(np.int8)
+    assert exact_rows(np.stack([up.T, up.T], axis=1)[None], np.zeros((1, N, K), np.int8)) >= 2048
+    found = through_one_expert(np.tile(codes, (3, 1)).astype(ml_dtypes.bfloat16), up, picking(K, N))
     np.testing.assert_array_equal(found[:, :N], np.broadcast_to(target, (3, N)))
 
 
