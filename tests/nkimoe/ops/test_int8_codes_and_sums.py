@@ -90,7 +90,7 @@ def test_sums_of_the_first_projection_lose_nothing(K, smallest, sign):
 
 
 @pytest.mark.parametrize("block_size", [128, 256])
-@pytest.mark.parametrize("N", [1100, 2100, pytest.param(16384, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("N", [1100, 4500, pytest.param(16384, marks=pytest.mark.slow)])
 def test_sums_of_the_second_projection_lose_nothing(N, block_size):
     rng, K = np.random.default_rng(N), 128
     down, left = cancelling(rng, K, N, -128)
