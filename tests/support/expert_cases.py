@@ -9,9 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from nkimoe.cli.op.inputs import int8_weights, normal_rows, softmax_choices, weight_scales
 from nkimoe.reference import expert_ops
 from nkimoe.reference.activations import ACTIVATIONS
-from nkimoe.routing import route_softmax_top_k
 from nkimoe.spec import ActFnType
 from nkisim.operations.operators import OPERATORS
 from support.row_cases import DTYPES
@@ -24,17 +24,17 @@ def weights_and_scales(rng: np.random.Generator, E: int, N: int, K: int, halves:
     """int8 in -126..126 [E, 2N, K] and [E, K, N], scales up to 0.01: SGLang's data."""
     rows = halves * N
     return {
-        "w1": np.trunc(rng.uniform(-1, 1, (E, rows, K)) * 127).astype(np.int8),
-        "w2": np.trunc(rng.uniform(-1, 1, (E, K, N)) * 127).astype(np.int8),
-        "w1_scale": (rng.random((E, rows)) * 1e-2).astype(np.float32),
-        "w2_scale": (rng.random((E, K)) * 1e-2).astype(np.float32),
+        "w1": int8_weights(rng, (E, rows, K)),
+        "w2": int8_weights(rng, (E, K, N)),
+        "w1_scale": weight_scales(rng, (E, rows)),
+        "w2_scale": weight_scales(rng, (E, K)),
     }
 
 
 def tokens_and_routing(rng: np.random.Generator, T: int, K: int, E: int, k: int, dtype: str) -> Arguments:
     """x normal over the root of K; weights of a softmax over all experts, as they are."""
-    x = (rng.standard_normal((T, K)) / np.sqrt(K)).astype(DTYPES[dtype])
-    weights, ids = route_softmax_top_k(rng.standard_normal((T, E)), k, renormalize=False)
+    x = normal_rows(rng, (T, K), DTYPES[dtype])
+    weights, ids = softmax_choices(rng, T, E, k)
     return {"x": x, "topk_weights": weights, "topk_ids": ids}
 
 

@@ -36,6 +36,17 @@ SMALL = {  # keys of the peers' programs, and the start of the line
     "moe_align_block_size": (
         ("-t=16", "-e=8", "-k=4", "-unit=16"), "[int32] tokens:16, experts:8, topk:4, block_size:16, ",
     ),
+    "fused_experts": (
+        ("-t=39", "-e=8", "-k=3", "-h=256", "-i=128"),
+        "[bf16-int8] tokens:39, experts:8, topk:3, hidden_size:256, intermediate_size:128, ",
+    ),
+    "shared_expert": (
+        ("-t=121", "-h=64", "-i=32"), "[bf16-int8] tokens:121, hidden_size:64, intermediate_size:32, factor:16, ",
+    ),
+    "fused_moe_smoothquant": (
+        ("-t=40", "-e=8", "-k=5", "-h=200", "-i=256", "-tp=2", "-stride=256", "-act=1", "-gate_only=0"),
+        "[fmoe|bf16xint8(fp32|fp32|fp32)] t:40, e:8, k:5, st:256, hidden:200, interm:256, tp:2, act:1, g1u1, q:1, ",
+    ),
 }  # fmt: skip
 PEER_KEYS = {
     "moe_smoothquant": ["prec_i", "prec_o", "tokens", "hidden_size", "stride", "experts", "topk"],
@@ -47,6 +58,14 @@ PEER_KEYS = {
         "index_prec", "weight_prec", "workspace_size", "dispatch_policy", "tokens", "num_experts", "topk",
     ],
     "moe_align_block_size": ["index_prec", "tokens", "num_experts", "topk", "block_size"],
+    "fused_experts": ["prec", "quantization", "tokens", "experts", "topk", "hidden_size", "intermediate_size"],
+    "shared_expert": [
+        "prec", "quantization", "tokens", "hidden_size", "intermediate_size", "routed_scaling_factor",
+    ],
+    "fused_moe_smoothquant": [
+        "api", "prec", "tokens", "experts", "topk", "hidden_size", "intermediate_size", "stride", "block_m",
+        "activation", "gate_only", "fused_quant",
+    ],
 }  # fmt: skip
 OUR_KEYS = [
     "schema_version", "made_by", "toolchain", "target", "lnc", "options", "correct", "predicted", "nbytes",
