@@ -5,8 +5,9 @@ import pytest
 from support.expert_cases import (
     activate_as_the_simulator,
     assert_as_defined,
-    largest_term,
+    last_place,
     layer,
+    places_of_choices,
     shared_layer,
     smooth_layer,
 )
@@ -59,8 +60,8 @@ def check_one(seed):
         spoil_values(rng, arguments)
         expected = shared_expert_reference(**arguments)
         routed = np.abs(arguments["fused_experts_out"].astype(np.float32)) * 16
-        largest = np.maximum(routed, np.abs(expected.astype(np.float32)))
-        assert_as_defined(shared_expert[cores](**arguments), expected, largest)
+        places = last_place(np.maximum(routed, np.abs(expected.astype(np.float32))), expected.dtype)
+        assert_as_defined(shared_expert[cores](**arguments), expected, places)
         return
     options = {"round_each": bool(rng.integers(2))} if kind == 1 else {"activation": drawn(rng, ("silu", "gelu"))}
     if kind == 1:
@@ -76,7 +77,7 @@ def check_one(seed):
         return reference(**given, **options)
 
     found = operation[cores](**arguments, **options, block_size=drawn(rng, BLOCKS))
-    assert_as_defined(found, definition(**arguments), largest_term(definition, arguments))
+    assert_as_defined(found, definition(**arguments), places_of_choices(definition, arguments))
 
 
 @pytest.mark.parametrize("seed", range(25))

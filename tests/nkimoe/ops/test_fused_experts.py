@@ -11,8 +11,8 @@ from support.expert_cases import (
     activate_as_the_simulator,
     assert_as_defined,
     in_torch,
-    largest_term,
     layer,
+    places_of_choices,
     simulated_silu,
 )
 
@@ -41,7 +41,7 @@ def test_the_peers_shapes_give_the_definition(shape, dtype, monkeypatch):
     assert distance(found, fused_experts_reference(**arguments)).within(bounds)
     activate_as_the_simulator(monkeypatch)
     expected = fused_experts_reference(**arguments)
-    assert_as_defined(found, expected, largest_term(fused_experts_reference, arguments))
+    assert_as_defined(found, expected, places_of_choices(fused_experts_reference, arguments))
 
 
 @pytest.mark.parametrize("round_each", [True, False])
@@ -52,7 +52,7 @@ def test_the_peers_shapes_give_what_torch_computes_with_integers(shape, dtype, r
     arguments = layer(*shape, dtype=dtype)
     expected = in_torch(arguments, simulated_silu, round_each)
     found = fused_experts[2](**arguments, round_each=round_each)
-    assert_as_defined(found, expected, largest_term(fused_experts_reference, arguments))
+    assert_as_defined(found, expected, places_of_choices(fused_experts_reference, arguments))
 
 
 @pytest.mark.parametrize("renormalised", [True, False])
@@ -153,7 +153,7 @@ def test_an_intermediate_size_of_any_rank_will_do(N, monkeypatch):
     activate_as_the_simulator(monkeypatch)
     arguments = layer(20, N, 200)
     expected = fused_experts_reference(**arguments)
-    assert_as_defined(fused_experts[2](**arguments), expected, largest_term(fused_experts_reference, arguments))
+    assert_as_defined(fused_experts[2](**arguments), expected, places_of_choices(fused_experts_reference, arguments))
 
 
 @pytest.mark.parametrize("scale", [0, 1e-38, 1e-23])

@@ -3,7 +3,14 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from support.expert_cases import activate_as_the_simulator, assert_as_defined, in_torch, shared_layer, simulated_silu
+from support.expert_cases import (
+    activate_as_the_simulator,
+    assert_as_defined,
+    in_torch,
+    last_place,
+    shared_layer,
+    simulated_silu,
+)
 
 from nkimoe.ops import fused_experts, shared_expert
 from nkimoe.reference.expert_ops import shared_expert_reference
@@ -12,10 +19,10 @@ from nkimoe.reference.tolerance import distance, tolerance
 PUBLISHED = [(T, N, K) for T in (2, 121) for N in (32, 128) for K in (32, 64)]
 
 
-def larger_term(arguments, expected):
-    """fp32 [T, K]: of what is added, whose last places add up, and of the sum."""
+def places(arguments, expected):
+    """fp32 [T, K]: a last place of what is added, or of the sum if that is larger."""
     routed = arguments["fused_experts_out"].astype(np.float32) * np.float32(arguments["routed_scaling_factor"])
-    return np.maximum(np.abs(routed), np.abs(expected.astype(np.float32)))
+    return last_place(np.maximum(np.abs(routed), np.abs(expected.astype(np.float32))), expected.dtype)
 
 
 def bits(result):
@@ -30,7 +37,7 @@ def test_the_peers_shapes_give_the_definition(shape, dtype, monkeypatch):
     assert distance(found, shared_expert_reference(**arguments)).within(tolerance(dtype, dtype, 1))
     activate_as_the_simulator(monkeypatch)
     expected = shared_expert_reference(**arguments)
-    assert_as_defined(found, expected, larger_term(arguments, expected))
+    assert_as_defined(found, expected, places(arguments, expected))
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -80,7 +87,7 @@ def test_any_sizes_will_do(N, K, monkeypatch):
     activate_as_the_simulator(monkeypatch)
     arguments = shared_layer(20, N, K)
     expected = shared_expert_reference(**arguments)
-    assert_as_defined(shared_expert[2](**arguments), expected, larger_term(arguments, expected))
+    assert_as_defined(shared_expert[2](**arguments), expected, places(arguments, expected))
 
 
 def test_unquantised_weights_give_their_formula():
