@@ -102,6 +102,14 @@ def test_dead_scales_give_zeros(name):
     assert not fused_moe_smoothquant[2](**arguments).astype(np.float32).any()
 
 
+@pytest.mark.parametrize("K", [8191, 8192, 8193])
+def test_wide_rows_of_many_choices_are_added_to_their_last_column(K, monkeypatch):
+    activate_as_the_simulator(monkeypatch)
+    arguments = smooth_layer(3, 8, K, 6, 5)
+    places = places_of_choices(fused_moe_smoothquant_reference, arguments)
+    assert_as_defined(fused_moe_smoothquant[2](**arguments), fused_moe_smoothquant_reference(**arguments), places)
+
+
 def test_there_may_be_no_tokens():
     assert fused_moe_smoothquant(**smooth_layer(0, 64, 128)).shape == (0, 128)
 
