@@ -15,6 +15,7 @@ from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
 from nkimoe.planning.quantization import INT8_PER_TOKEN
 from nkimoe.planning.row_quantisation.check_inputs import largest_magnitude
 from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.planning.validate import MAX_HIDDEN
 from nkimoe.spec import ActFnType
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import exact_rows
@@ -62,8 +63,9 @@ class Experts:
 def check_tokens(x: Any, name: str = "x") -> tuple[int, int]:
     """(tokens, columns). Raises RequestError, and InputError for values that are not finite."""
     shape = shape_of(name, x)
-    rule = "is [tokens, columns], a column or more"
-    require(len(shape) == 2 and shape[1] > 0, name, rule, shape, "Flatten batch and sequence to tokens.")
+    rule = f"is [tokens, columns], with 1 to {MAX_HIDDEN} columns"
+    is_right = len(shape) == 2 and 0 < shape[1] <= MAX_HIDDEN
+    require(is_right, name, rule, shape, "Flatten batch and sequence to tokens.")
     require(dtype_of(x) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(x), "Cast it.")
     check_finite(name, x)
     return shape[0], shape[1]

@@ -66,7 +66,8 @@ def test_values_that_are_no_numbers_are_refused_by_tensor_and_place(name, tensor
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"x": ROUTED["x"][:, :0]}, r"x: is \[tokens, columns\], a column or more; got \(6, 0\)"),
+        ({"x": ROUTED["x"][:, :0]}, r"x: is \[tokens, columns\], with 1 to 8192 columns; got \(6, 0\)"),
+        ({"x": np.zeros((T, 8193), np.float16)}, "x: is .*, with 1 to 8192 columns"),
         ({"w1": ROUTED["w1"][:0]}, "w1: has at least one expert"),
         ({"w1": ROUTED["w1"][:, :0]}, r"w1: is \[E, 2N, 16\]"),
         ({"w1": ROUTED["w1"][:, :-1]}, r"w1: is \[E, 2N, 16\]; got \(4, 15, 16\)"),

@@ -102,7 +102,7 @@ def test_dead_scales_give_zeros(name):
     assert not fused_moe_smoothquant[2](**arguments).astype(np.float32).any()
 
 
-@pytest.mark.parametrize("K", [8191, 8192, 8193])
+@pytest.mark.parametrize("K", [8100, 8192])
 def test_wide_rows_of_many_choices_are_added_to_their_last_column(K, monkeypatch):
     activate_as_the_simulator(monkeypatch)
     arguments = smooth_layer(3, 8, K, 6, 5)
