@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.errors import InputError, require
+from nkimoe.errors import require
 from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
+from nkimoe.planning.row_quantisation.check_inputs import largest_magnitude
 from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.planning.validate import MAX_HIDDEN
 from nkimoe.spec import INT8_PER_TOKEN, ActFnType
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import exact_rows
@@ -60,17 +62,26 @@ class Experts:
 def check_tokens(x: Any, name: str = "x") -> tuple[int, int]:
     """(tokens, columns). Raises RequestError, and InputError for values that are not finite."""
     shape = shape_of(name, x)
-    require(len(shape) == 2, name, "is [tokens, columns]", shape, "Flatten batch and sequence to tokens.")
+    rule = f"is [tokens, columns], with 1 to {MAX_HIDDEN} columns"
+    is_right = len(shape) == 2 and 0 < shape[1] <= MAX_HIDDEN
+    require(is_right, name, rule, shape, "Flatten batch and sequence to tokens.")
     require(dtype_of(x) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(x), "Cast it.")
     check_finite(name, x)
     return shape[0], shape[1]
 
 
-def check_finite(name: str, tensor: Any) -> None:
-    """Where values lie on the host."""
+def check_kinds(x: Any, **tensors: Any) -> None:
+    """Raises RequestError unless they are NumPy arrays if x is one, and torch tensors if it is one; None is neither."""
+    kind = "a torch tensor" if is_torch(x) else "a NumPy array"
+    for name, tensor in tensors.items():
+        is_same = tensor is None or is_torch(tensor) == is_torch(x)
+        require(is_same, name, f"is {kind}, as x", type(tensor).__name__, "Convert one of them.")
+
+
+def check_finite(name: str, tensor: Any) -> float:
+    """The largest magnitude of floats that lie on the host; 0 of others."""
     values = values_of(name, tensor)
-    if values is not None and values.dtype.kind not in "iu" and not np.isfinite(values.astype(np.float32)).all():
-        raise InputError(name, "is finite", "NaN or infinity", "Clean it.")
+    return 0.0 if values is None or values.dtype.kind in "iu" else largest_magnitude(name, values)
 
 
 def check_routing(topk_ids: Any, topk_weights: Any, tokens: int, experts: int) -> tuple[Array, Array]:

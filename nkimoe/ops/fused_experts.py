@@ -10,6 +10,7 @@ from nkimoe.ops.expert_arguments import (
     UNQUANT,
     Experts,
     arranged,
+    check_kinds,
     check_matrices,
     check_routing,
     check_scale,
@@ -60,6 +61,7 @@ def fused_experts(
     )  # fmt: skip
     T, K = check_tokens(x)
     is_int8 = quantization == INT8_W8A8
+    check_kinds(x, w1=w1, w2=w2, w1_scale=w1_scale, w2_scale=w2_scale)
     E, N = check_matrices(w1, w2, K, ("int8",) if is_int8 else (dtype_of(x),))
     ids, weights = check_routing(topk_ids, topk_weights, T, E)
     scales = int8_scales(quantization, w1_scale, w2_scale, (E, 2 * N), (E, K))

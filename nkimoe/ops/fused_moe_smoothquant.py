@@ -8,6 +8,8 @@ from typing import Any
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import (
     INT8_W8A8,
+    check_finite,
+    check_kinds,
     check_matrices,
     check_routing,
     check_scale,
@@ -19,6 +21,7 @@ from nkimoe.ops.fused_experts import int8_scales
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routed import run_routed
 from nkimoe.ops.routing_tensors import shape_of
+from nkimoe.planning.row_quantisation.check_inputs import check_products
 from nkimoe.spec import ActFnType
 
 ACTIVATIONS = {"silu": ActFnType.SiLU, "gelu": ActFnType.GELU}
@@ -52,19 +55,25 @@ def fused_moe_smoothquant(
         [T, H], type and kind of x.
 
     Raises:
-        RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
+        RequestError: a shape, type or option out of range. InputError: NaN or infinite values, or smoothed ones beyond
+            2**127.
     """
     known = " or ".join(ACTIVATIONS)
     require(
-        activation in ACTIVATIONS, "activation", f"is {known}", repr(activation), "Composable Kernel has these two."
-    )
+        activation in tuple(ACTIVATIONS), "activation", f"is {known}", repr(activation),
+        "Composable Kernel has these two.",
+    )  # fmt: skip
     T, H = check_tokens(x)
+    check_kinds(
+        x, w1=w1, w2=w2, w1_scale=w1_scale, w2_scale=w2_scale, smooth_scale1=smooth_scale1, smooth_scale2=smooth_scale2
+    )
     gated = _is_gated(w1, w2)
     E, I = check_matrices(w1, w2, H, ("int8",), gated)
     ids, weights = check_routing(topk_ids, topk_weights, T, E)
     halves = 2 if gated else 1
     scales = int8_scales(INT8_W8A8, w1_scale, w2_scale, (E, halves * I), (E, H))
     smooth = check_scale("smooth_scale1", smooth_scale1, (E, H)), check_scale("smooth_scale2", smooth_scale2, (E, I))
+    check_products("smooth_scale1", check_finite("x", x) * check_finite("smooth_scale1", smooth[0]))
     experts = int8_experts(w1, w2, *scales, halves)
     rows, columns = int(experts.down.shape[2]), int(experts.down.shape[1])
     experts = replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from nkimoe.ops.expert_arguments import (
     Experts,
     arranged,
     check_finite,
+    check_kinds,
     check_matrices,
     check_tokens,
     int8_experts,
@@ -26,6 +27,7 @@ from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.planning.tiling import ceil_div
 
 BLOCK = 256
+LARGEST_FACTOR = float(np.finfo(np.float32).max)
 
 
 @OnCores
@@ -58,11 +60,12 @@ def shared_expert(
     given = shape_of("fused_experts_out", fused_experts_out), dtype_of(fused_experts_out)
     require(given == ((T, K), dtype_of(x)), "fused_experts_out", f"is {dtype_of(x)} {(T, K)}", given, "Cast it.")
     check_finite("fused_experts_out", fused_experts_out)
-    is_number = isinstance(routed_scaling_factor, (int, float)) and not isinstance(routed_scaling_factor, bool)
+    is_number = isinstance(routed_scaling_factor, Real) and not isinstance(routed_scaling_factor, bool)
     require(
-        is_number and math.isfinite(routed_scaling_factor), "routed_scaling_factor", "is a number",
+        is_number and abs(routed_scaling_factor) <= LARGEST_FACTOR, "routed_scaling_factor", "is a number of fp32",
         repr(routed_scaling_factor), "Pass 1.0 for none.",
     )  # fmt: skip
+    check_kinds(x, w1=w1, w2=w2, fused_experts_out=fused_experts_out, w1_scale=w1_scale, w2_scale=w2_scale)
     for name, matrix in (("w1", w1), ("w2", w2)):
         require(
             len(shape_of(name, matrix)) == 2, name, "has two dimensions", shape_of(name, matrix), "Pass one expert."
@@ -70,7 +73,7 @@ def shared_expert(
     is_int8 = quantization == INT8_W8A8
     w1, w2 = w1[None], w2[None]
     _, N = check_matrices(w1, w2, K, ("int8",) if is_int8 else (dtype_of(x),))
-    scales = int8_scales(quantization, _of_one(w1_scale), _of_one(w2_scale), (1, 2 * N), (1, K))
+    scales = int8_scales(quantization, _of_one("w1_scale", w1_scale), _of_one("w2_scale", w2_scale), (1, 2 * N), (1, K))
     experts = int8_experts(w1, w2, *scales) if is_int8 else Experts(*arranged(w1, w2), None, None, None)
     if not T:
         return x
@@ -85,5 +88,9 @@ def shared_expert(
     return launch(single_expert, rows, *experts.tensors, added, float(routed_scaling_factor), *tables, options)[:, :K]
 
 
-def _of_one(scale: Any) -> Any:
-    return None if scale is None else scale[None]
+def _of_one(name: str, scale: Any) -> Any:
+    """Scales of the only expert there is."""
+    if scale is None:
+        return None
+    shape = shape_of(name, scale)
+    return scale.reshape((1, *shape))

@@ -1,4 +1,7 @@
-"""The definition of the operations with int8 experts in NumPy: sums of int64, roundings where formulas have them."""
+"""The definition of the operations with int8 experts in NumPy: roundings where formulas have them.
+
+Sums of products of codes are fp64, which has room for all of their bits.
+"""
 
 from __future__ import annotations
 
@@ -91,6 +94,6 @@ def _routed(
 def _matmul(rows: Floats, weight: Array, scale: Floats) -> Floats:
     """Quantised rows times weight.T [columns, contraction], exact, then both scales."""
     codes, of_rows = quantize_int8_reference(rows)
-    sums = codes.astype(np.int64) @ weight.astype(np.int64).T
+    sums = codes.astype(np.float64) @ weight.astype(np.float64).T
     result: Floats = sums.astype(np.float32) * of_rows[:, None] * scale
     return result

@@ -14,6 +14,7 @@ from nkimoe.reference.row_tolerance import (
     code_distance,
     ulps_apart,
 )
+from nkimoe.reference.tolerance import distance, int8_tolerance
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,20 @@ def rows_agree(
         Agreement("codes that differ", float(np.count_nonzero(apart)), allowed),
         Agreement("largest difference of codes", float(apart.max(initial=0)), MOST_CODES_APART),
         Agreement("ulps of scales", float(ulps_apart(scale, expected_scale).max(initial=0)), MOST_SCALE_ULPS),
+    ]
+
+
+def experts_agree(found: Array, expected: Array, roundings: int, columns: int) -> list[Agreement]:
+    """Of rows that int8 experts give.
+
+    Args:
+        roundings: of each row, before the last.
+        columns: I, of act(gate) * up.
+    """
+    apart, bounds = distance(found, expected), int8_tolerance(str(expected.dtype), roundings, columns)
+    return [
+        Agreement("relative error", apart.rel_l2, bounds.rel_l2),
+        Agreement("relative error of the worst row", apart.worst_row, bounds.worst_row),
     ]
 
 

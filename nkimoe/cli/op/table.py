@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
+from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
@@ -18,5 +20,8 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         TopkSoftmax,
         MoeSorting,
         MoeAlignBlockSize,
+        FusedExperts,
+        SharedExpert,
+        FusedMoeSmoothquant,
     )
 }

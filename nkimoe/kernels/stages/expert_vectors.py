@@ -9,7 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
+from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Shape, Tensor
 from nkimoe.planning.quantization import ROW, Scale
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
@@ -125,7 +125,7 @@ class ExpertVectors:
 
         def load(tile: Tensor, expert: IndexTile) -> None:
             source = of_expert(bias, [[H, 1], [1, own.size]], own.start, expert)
-            nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+            nisa.dma_copy(dst=tile, src=source, oob_mode=without_expert(bias))
 
         return Vector(nl.ndarray((1, own.size), dtype=self._request.compute_dtype, buffer=nl.sbuf), load)
 
@@ -135,7 +135,7 @@ def _everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
 
     def load(tile: Tensor, expert: IndexTile) -> None:
         source = of_expert(tensor, [[0, PARTITIONS], [1, part.size]], part.start, expert)
-        nisa.dma_copy(dst=tile, src=source, oob_mode=nisa.oob_mode.skip)
+        nisa.dma_copy(dst=tile, src=source, oob_mode=without_expert(tensor))
 
     return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
 
@@ -148,6 +148,11 @@ def of_expert(tensor: Tensor, pattern: Pattern, offset: int, expert: IndexTile) 
     if int(tensor.shape[0]) == 1:
         return tensor.ap(pattern=pattern, offset=offset)
     return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
+
+
+def without_expert(tensor: Tensor) -> OutOfBounds:
+    """What becomes of a transfer of `of_expert` if there is no expert to load: what all share is at a fixed place."""
+    return nisa.oob_mode.error if int(tensor.shape[0]) == 1 else nisa.oob_mode.skip
 
 
 def row_tiles(total: int) -> list[tuple[int, int, int]]:

@@ -20,21 +20,25 @@ def check_row_inputs(**arguments: Any) -> None:
     Raises:
         InputError: NaN or infinite values, or values whose products may be.
     """
-    largest = {name: _largest(name, arguments[name]) for name in TENSORS if _is_of_floats(arguments.get(name))}
-    product = largest.get("x", 0.0) * largest.get("smooth_scale", 0.0)
-    if product > MOST:
-        raise InputError("smooth_scale", "gives products with x up to 2**127", f"{product:g}", "Scale it down.")
+    largest = {name: largest_magnitude(name, arguments[name]) for name in TENSORS if _is_of_floats(arguments.get(name))}
+    check_products("smooth_scale", largest.get("x", 0.0) * largest.get("smooth_scale", 0.0))
 
 
-def _is_of_floats(values: Any) -> bool:
-    return isinstance(values, np.ndarray) and str(values.dtype) in FLOATS
+def check_products(name: str, largest: float) -> None:
+    """Raises InputError if products of x with the scales called `name` may be no fp32 numbers."""
+    if largest > MOST:
+        raise InputError(name, "gives products with x up to 2**127", f"{largest:g}", "Scale it down.")
 
 
-def _largest(name: str, values: Array) -> float:
-    """The largest magnitude of a tensor, 0 of none."""
+def largest_magnitude(name: str, values: Array) -> float:
+    """Of a tensor; 0 of an empty one. Raises InputError if a value is NaN or infinite."""
     finite = np.isfinite(values)
     if not finite.all():
         place = tuple(int(i) for i in np.argwhere(~finite)[0])
         count = int(finite.size - np.count_nonzero(finite))
         raise InputError(name, "is finite", f"{values[place]} at {place}", f"Clean the {count} bad elements.")
     return float(np.abs(values).max(initial=0))
+
+
+def _is_of_floats(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and str(values.dtype) in FLOATS

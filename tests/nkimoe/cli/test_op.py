@@ -10,7 +10,9 @@ from click.testing import CliRunner, Result
 from nkimoe import ops
 from nkimoe.cli.main import main
 from nkimoe.cli.op import smoothquants
+from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
 from nkimoe.cli.op.inputs import SEED
+from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
@@ -36,6 +38,17 @@ SMALL = {  # keys of the peers' programs, and the start of the line
     "moe_align_block_size": (
         ("-t=16", "-e=8", "-k=4", "-unit=16"), "[int32] tokens:16, experts:8, topk:4, block_size:16, ",
     ),
+    "fused_experts": (
+        ("-t=39", "-e=8", "-k=3", "-h=256", "-i=128"),
+        "[bf16-int8] tokens:39, experts:8, topk:3, hidden_size:256, intermediate_size:128, ",
+    ),
+    "shared_expert": (
+        ("-t=121", "-h=64", "-i=32"), "[bf16-int8] tokens:121, hidden_size:64, intermediate_size:32, factor:16, ",
+    ),
+    "fused_moe_smoothquant": (
+        ("-t=40", "-e=8", "-k=5", "-h=200", "-i=256", "-tp=2", "-stride=256", "-act=1", "-gate_only=0"),
+        "[fmoe|bf16xint8(fp32|fp32|fp32)] t:40, e:8, k:5, st:256, hidden:200, interm:256, tp:2, act:1, g1u1, q:1, ",
+    ),
 }  # fmt: skip
 PEER_KEYS = {
     "moe_smoothquant": ["prec_i", "prec_o", "tokens", "hidden_size", "stride", "experts", "topk"],
@@ -47,6 +60,14 @@ PEER_KEYS = {
         "index_prec", "weight_prec", "workspace_size", "dispatch_policy", "tokens", "num_experts", "topk",
     ],
     "moe_align_block_size": ["index_prec", "tokens", "num_experts", "topk", "block_size"],
+    "fused_experts": ["prec", "quantization", "tokens", "experts", "topk", "hidden_size", "intermediate_size"],
+    "shared_expert": [
+        "prec", "quantization", "tokens", "hidden_size", "intermediate_size", "routed_scaling_factor",
+    ],
+    "fused_moe_smoothquant": [
+        "api", "prec", "tokens", "experts", "topk", "hidden_size", "intermediate_size", "stride", "block_m",
+        "activation", "gate_only", "fused_quant",
+    ],
 }  # fmt: skip
 OUR_KEYS = [
     "schema_version", "made_by", "toolchain", "target", "lnc", "options", "correct", "predicted", "nbytes",
@@ -131,6 +152,9 @@ def test_defaults_are_those_of_the_peers() -> None:
     assert TopkSoftmax().heading() == "[fp16|fp32]tokens:32, experts:8, topk:2, st_i:8, st_o:2"
     assert MoeSorting().heading() == "[int32|fp32]tokens:128, experts:8, topk:4"
     assert (MoeSorting().block_size, MoeSorting().packed) == (32, True)
+    assert FusedMoeSmoothquant().heading() == (
+        "[fmoe|bf16xint8(fp32|fp32|fp32)] t:128, e:32, k:5, hidden:8192, interm:8192, tp:8, act:0, g1u0, q:1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -154,6 +178,20 @@ def test_defaults_are_those_of_the_peers() -> None:
             ("-t=9", "-st_i=12", "-st_o=5", "-pr_i=bf16", "-pr_w=fp32", "-seed=-1"),
         ),
         ("smoothquant", ("--tokens", "3", "--hidden", "9", "--x-stride", "11"), ("-m=3", "-n=9", "-x_stride=11")),
+        (
+            "fused_moe_smoothquant",
+            ("--tokens", "9", "--experts", "4", "--topk", "2", "--hidden", "40", "--intermediate", "60", "--tp", "3",
+             "--stride", "48", "--block-size", "128", "--activation", "silu", "--gate-only", "0", "--balance", "1",
+             "--in", "fp16"),
+            ("-t=9", "-e=4", "-k=2", "-h=40", "-i=60", "-tp=3", "-stride=48", "-bm=128", "-act=1", "-gate_only=0",
+             "-balance=1", "-prec_i=fp16", "-prec_w=int8", "-fquant=1", "-api=0", "-init=1", "-local_t=-1"),
+        ),
+        (
+            "fused_experts",
+            ("--tokens", "9", "--experts", "4", "--topk", "2", "--hidden", "40", "--intermediate", "8", "--in", "fp16"),
+            ("-t=9", "-e=4", "-k=2", "-h=40", "-i=8", "-prec=fp16"),
+        ),
+        ("shared_expert", ("--tokens", "9", "--hidden", "40", "--intermediate", "30"), ("-t=9", "-h=40", "-i=30")),
     ],
 )  # fmt: skip
 def test_keys_of_the_peers_mean_what_our_options_do(
@@ -207,6 +245,15 @@ def test_keys_without_effect_are_accepted_and_named() -> None:
         (("smoothquant", "-x_stride=16"), ("smoothquant", "-x_stride=15"), "x_stride: is 16 or more"),
         (("smoothquant", "-y_stride=16"), ("smoothquant", "-y_stride=15"), "out_stride: is an integer, H = 16 or more"),
         (("topk_softmax", "-st_o=2"), ("topk_softmax", "-st_o=1"), "out_stride: is top_k = 2 or more; got 1"),
+        (("fused_experts", "-k=8"), ("fused_experts", "-k=9"), "topk: is at most experts = 8; got 9"),
+        (("fused_experts", "-prec=fp16"), ("fused_experts", "-prec=fp32"), "'fp32' is not one of"),
+        (("shared_expert", "--factor", "2"), ("shared_expert", "--factor", "inf"), "routed_scaling_factor: is a"),
+        (("fused_moe_smoothquant", "-fquant=1"), ("fused_moe_smoothquant", "-fquant=0"), "has only -fquant=1"),
+        (("fused_moe_smoothquant", "-tp=2"), ("fused_moe_smoothquant", "-tp=3"), "tp: divides i = 32; got 3"),
+        (("fused_moe_smoothquant", "-act=1"), ("fused_moe_smoothquant", "-act=2"), "'2' is not one of"),
+        (("fused_moe_smoothquant", "-prec_o=bf16"), ("fused_moe_smoothquant", "-prec_o=fp16"), "out: is bf16, as x"),
+        (("fused_moe_smoothquant", "-bm=64"), ("fused_moe_smoothquant", "-bm=0"), "block_size: is a positive int"),
+        (("fused_moe_smoothquant", "-stride=16"), ("fused_moe_smoothquant", "-stride=15"), "stride: is 16 or more"),
         (("moe_smoothquant", "-prec_o=fp8"), ("moe_smoothquant", "-prec_o=fp4"), "'fp4' is not one of"),
         (("moe_smoothquant", "--rounding", "trunc"), ("moe_smoothquant", "-prec_o=fp8", "--rounding", "trunc"),
          "rounding: is rne for fp8 codes"),
@@ -222,7 +269,12 @@ def test_keys_without_effect_are_accepted_and_named() -> None:
 def test_what_an_operation_cannot_do_is_refused_with_status_2(
     good: tuple[str, ...], bad: tuple[str, ...], said: str
 ) -> None:
-    small = {"moe_smoothquant": TINY, "smoothquant": ("-m=4", "-n=16")}
+    small = {
+        "moe_smoothquant": TINY,
+        "smoothquant": ("-m=4", "-n=16"),
+        "fused_experts": (*TINY, "-i=16"),
+        "fused_moe_smoothquant": (*TINY, "-e=5", "-i=32"),
+    }
     accepted = nkimoe_op(good[0], *small.get(good[0], ()), *good[1:])
     assert accepted.exit_code == 0, accepted.output
     refused = nkimoe_op(bad[0], *small.get(bad[0], ()), *bad[1:])
@@ -276,6 +328,57 @@ def test_bytes_are_counted_as_the_peer_does_and_as_they_move() -> None:
     sorting = MoeSorting(tokens=3, experts=5, topk=2, block_size=4)
     assert sorting.useful_bytes == 8 * 6 + 8 * 24 + 4 * 6 + 4
     assert MoeAlignBlockSize(tokens=1, experts=2, topk=1, block_size=16).useful_bytes == 4 + 4 * 16 + 4 + 4
+
+
+def test_bytes_and_operations_of_experts_are_counted_likewise() -> None:
+    T, E, k, H, I = 40, 8, 5, 200, 128
+    request = FusedMoeSmoothquant(tokens=T, experts=E, topk=k, hidden=H, intermediate=2 * I, tp=2, gate_only=0)
+    pairs, columns = T * k, 2 * I + I
+    assert request.useful_flops == 2 * pairs * columns * H
+    assert request.peer_bytes == columns * E * H + 2 * 2 * pairs * H // E + 4 * pairs
+    of_expert = columns * H + 4 * (2 * I + H) + 4 * (H + I)
+    assert request.useful_bytes == E * of_expert + 2 * 2 * T * H + 8 * pairs
+    assert FusedMoeSmoothquant(tokens=T, hidden=H, intermediate=I, tp=1).useful_flops == 4 * pairs * I * H
+    routed = FusedExperts(tokens=2, experts=100, topk=3, hidden=H, intermediate=I)
+    assert routed.useful_bytes == 6 * (3 * I * H + 4 * (2 * I + H)) + 4 * 2 * H + 8 * 6
+    assert routed.useful_flops == 6 * 6 * I * H
+    shared = SharedExpert(tokens=T, hidden=H, intermediate=I)
+    assert shared.useful_bytes == 3 * I * H + 4 * (2 * I + H) + 6 * T * H
+    assert shared.useful_flops == 6 * T * I * H
+
+
+def test_operations_a_second_are_said_where_matrices_are_multiplied(tmp_path: Path) -> None:
+    keys = SMALL["fused_moe_smoothquant"][0]
+    document = document_of(tmp_path, "fused_moe_smoothquant", *keys)
+    (perf,) = document["perf"]
+    assert perf["tflops"] == document["predicted"]["tflops"]
+    assert perf["tflops"] == pytest.approx(2 * 40 * 5 * 3 * 128 * 200 / perf["time"] / 1e9)
+    assert f"{perf['tflops']:.4g} tflops, {perf['gbytes'] / 1e3:.4g} TB/s" in nkimoe_op(document["name"], *keys).output
+    assert document_of(tmp_path, "topk_softmax")["perf"][0]["tflops"] == 0
+
+
+def test_balanced_ids_go_round_the_experts() -> None:
+    ids = FusedMoeSmoothquant(tokens=4, experts=5, topk=3, hidden=2, intermediate=8, balance=1).arguments(
+        np.random.default_rng(0)
+    )["topk_ids"]
+    assert ids.tolist() == [[0, 1, 2], [3, 4, 0], [1, 2, 3], [4, 0, 1]]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(("fused_moe_smoothquant", f"-act={act}", f"-gate_only={only}", "-t=40", "-h=70", "-i=96", "-e=6", "-tp=2")
+          for act in (0, 1) for only in (0, 1)),
+        ("fused_moe_smoothquant", "-prec_i=fp16", "-balance=1", "-bm=32", "-t=40", "-h=70", "-i=96", "-e=6"),
+        ("fused_experts", "--no-round-each", "-prec=fp16", "-t=20"),
+        ("shared_expert", "--factor", "1.5", "-prec=fp16", "--lnc", "1"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_experts_are_right_with_their_options(arguments: tuple[str, ...]) -> None:
+    result = nkimoe_op(*arguments)
+    assert result.exit_code == 0, result.output
+    assert ", valid:y" in result.output
 
 
 def test_what_moves_at_least_does_move(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from nkimoe.cli.op.agreement import Agreement, close, equal, rows_agree
+from nkimoe.cli.op.agreement import Agreement, close, equal, experts_agree, rows_agree
 
 CODES = np.tile(np.arange(-127, 128, dtype=np.int8), 1000).reshape(1000, 255)
 SCALES = np.full(1000, 0.5, np.float32)
@@ -77,3 +77,14 @@ def test_weights_are_close_or_not(found: float, holds: bool) -> None:
 
 def test_what_is_not_a_number_does_not_hold() -> None:
     assert not Agreement("anything", float("nan"), 1.0).holds
+
+
+def test_a_wrong_row_of_experts_is_found_however_small_it_is() -> None:
+    rows = np.random.default_rng(0).standard_normal((1000, 64)).astype(ml_dtypes.bfloat16)
+    rows[7] *= ml_dtypes.bfloat16(1e-3)
+    assert [each.holds for each in experts_agree(rows, rows, 0, 64)] == [True, True]
+    wrong = rows.copy()
+    wrong[7] = -wrong[7]
+    assert [each.holds for each in experts_agree(wrong, rows, 0, 64)] == [True, False]
+    wrong[7, 0] = np.nan
+    assert [each.holds for each in experts_agree(wrong, rows, 0, 64)] == [False, False]
