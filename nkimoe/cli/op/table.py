@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
+from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
@@ -18,5 +19,6 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         TopkSoftmax,
         MoeSorting,
         MoeAlignBlockSize,
+        RoutingSigmoidTop1,
     )
 }

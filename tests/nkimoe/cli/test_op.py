@@ -12,6 +12,7 @@ from nkimoe.cli.main import main
 from nkimoe.cli.op import smoothquants
 from nkimoe.cli.op.inputs import SEED
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
+from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
@@ -36,6 +37,7 @@ SMALL = {  # keys of the peers' programs, and the start of the line
     "moe_align_block_size": (
         ("-t=16", "-e=8", "-k=4", "-unit=16"), "[int32] tokens:16, experts:8, topk:4, block_size:16, ",
     ),
+    "routing_sigmoid_top1": (("-m=131", "-n=16", "-k=70", "-prec=fp16"), "[fp16] m:131, n:16, k:70, "),
 }  # fmt: skip
 PEER_KEYS = {
     "moe_smoothquant": ["prec_i", "prec_o", "tokens", "hidden_size", "stride", "experts", "topk"],
@@ -47,6 +49,7 @@ PEER_KEYS = {
         "index_prec", "weight_prec", "workspace_size", "dispatch_policy", "tokens", "num_experts", "topk",
     ],
     "moe_align_block_size": ["index_prec", "tokens", "num_experts", "topk", "block_size"],
+    "routing_sigmoid_top1": ["prec", "m", "n", "k"],
 }  # fmt: skip
 OUR_KEYS = [
     "schema_version", "made_by", "toolchain", "target", "lnc", "options", "correct", "predicted", "nbytes",
@@ -276,6 +279,8 @@ def test_bytes_are_counted_as_the_peer_does_and_as_they_move() -> None:
     sorting = MoeSorting(tokens=3, experts=5, topk=2, block_size=4)
     assert sorting.useful_bytes == 8 * 6 + 8 * 24 + 4 * 6 + 4
     assert MoeAlignBlockSize(tokens=1, experts=2, topk=1, block_size=16).useful_bytes == 4 + 4 * 16 + 4 + 4
+    top1 = RoutingSigmoidTop1(tokens=3, experts=5, hidden=10, fused_shared_experts=True)
+    assert top1.useful_bytes == 2 * 10 * (3 + 5) + 8 * 2 * 3
 
 
 def test_what_moves_at_least_does_move(tmp_path: Path) -> None:
@@ -311,7 +316,11 @@ def test_moe_smoothquant_is_right_with_each_of_its_options(options: tuple[str, .
 
 
 def test_the_routing_operations_are_right_with_their_own_options() -> None:
-    for arguments in (("topk_softmax", "--renormalize"), ("moe_sorting", "--no-packed", "-local_t=100")):
+    for arguments in (
+        ("topk_softmax", "--renormalize"),
+        ("moe_sorting", "--no-packed", "-local_t=100"),
+        ("routing_sigmoid_top1", "-m=5", "--fused-shared-experts"),
+    ):
         result = nkimoe_op(*arguments)
         assert result.exit_code == 0, result.output
         assert ", valid:y" in result.output
