@@ -17,7 +17,7 @@ MOST = 2.0**127  # that a logit may reach: twice as much is no fp32 number
 
 @OnCores
 def routing_sigmoid_top1(launch: Launch, x: Any, w: Any, *, fused_shared_experts: bool = False) -> tuple[Any, Any]:
-    """logits = x w in fp32; a token has the expert of its largest logit, the first of equal ones, weight sigmoid(logit).
+    """A token has the expert of its largest logit x w, the first of equal ones, and the sigmoid of the logit as weight.
 
     Logits are compared, not sigmoids, which are all 1 from about 17 on. Two cores take turns at tiles of 128 tokens.
 
