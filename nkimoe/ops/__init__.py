@@ -6,6 +6,7 @@ or as `operation(...)` for one.
 """
 
 from nkimoe.ops.fused_experts import fused_experts
+from nkimoe.ops.fused_moe_gemm import fused_moe_gemm
 from nkimoe.ops.fused_moe_smoothquant import fused_moe_smoothquant
 from nkimoe.ops.moe_align_block_size import moe_align_block_size
 from nkimoe.ops.moe_smoothquant import moe_smoothquant
@@ -18,6 +19,7 @@ from nkimoe.ops.topk_softmax import topk_softmax
 
 __all__ = [
     "fused_experts",
+    "fused_moe_gemm",
     "fused_moe_smoothquant",
     "moe_align_block_size",
     "moe_smoothquant",

@@ -11,7 +11,7 @@ from nkimoe.kernels.grouped_gemm.epilogue import Epilogue
 from nkimoe.kernels.grouped_gemm.tokens import Operand
 from nkimoe.kernels.grouped_gemm.weights import Products
 from nkimoe.kernels.stages.combine import both
-from nkimoe.kernels.stages.expert_vectors import Vector, Vectors, everywhere
+from nkimoe.kernels.stages.expert_vectors import Vectors, everywhere
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import DType, ElementOperand, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
@@ -52,9 +52,10 @@ class PassFinish:
 
     def of_tokens(self, tokens: Operand, now: Part) -> OfTokens:
         """What multiplies the rows of a part."""
-        weights = {Weighting.NONE: (1.0, 1.0), Weighting.AFTER: (1.0, now.affinities[0])}
-        before, after = weights.get(self._weighting, (now.affinities[0], 1.0))
-        return OfTokens(both(tokens.scale, before), after)
+        weight, one = now.affinities[0], 1.0
+        if self._weighting in (Weighting.NONE, Weighting.AFTER):
+            return OfTokens(both(tokens.scale, one), one if self._weighting is Weighting.NONE else weight)
+        return OfTokens(both(tokens.scale, weight), one)
 
     def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
         """Results of one piece go to their columns of rows [128, columns of the pass]."""

@@ -9,10 +9,12 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.int8.code_rows import CodeRows, codes_of, scale_of
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
+from nkimoe.kernels.stages.quantise import Fp8Quantiser
+from nkimoe.kernels.stages.token_columns import ColumnInputs, CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.grouped_gemm.plan import TOKEN_SETS, GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
@@ -35,9 +37,9 @@ class Tokens:
 
     _row_kind: type[TokenRows] = TokenRows
 
-    def __init__(self, slots: Request, plan: GemmPlan, out_of_bounds: OutOfBounds) -> None:
+    def __init__(self, slots: Request, plan: GemmPlan, out_of_bounds: OutOfBounds, inputs: ColumnInputs) -> None:
         K = plan.problem.H
-        own, inputs = Span(0, K), CopiedColumns(slots.compute_dtype)
+        own = Span(0, K)
         self._rows = self._row_kind(slots, own, 1, out_of_bounds)
         self._columns = cycle([TokenColumns(K, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)])
 
@@ -79,5 +81,16 @@ class CodedTokens(Tokens):
 
 def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds) -> Tokens:
     """The form that the options ask for."""
-    kind = CodedTokens if request.options.quantises_rows else Tokens
-    return kind(slots, plan, out_of_bounds)
+    codes, copied = request.options.row_codes, CopiedColumns(slots.compute_dtype)
+    if codes == "int8":
+        return CodedTokens(slots, plan, out_of_bounds, copied)
+    return Tokens(slots, plan, out_of_bounds, copied if codes is None else _quantised(request.a_scale, codes))
+
+
+def _quantised(a_scale: Tensor, dtype: str) -> ColumnInputs:
+    """fp8(x / a_scale)."""
+    scale: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.dma_copy(dst=scale, src=a_scale.ap(pattern=[[0, PARTITIONS], [1, 1]]))
+    quantiser = Fp8Quantiser(dtype, scale)
+    quantiser.derive()
+    return Quantised(quantiser)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
-import nki.isa as nisa
-import nki.language as nl
-
+from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
+from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
 from nkimoe.kernels.stages.converted_pieces import ConvertedPieces, room_for_values
 from nkimoe.kernels.stages.expert_vectors import Vectors
@@ -14,51 +14,44 @@ from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.sums import PsumSum, Sum
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
-from nkimoe.kernels.tensor import DType, IndexTile, Tensor
+from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan, is_converted
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 Products = tuple[Tensor, ...]
 """[128 tokens, width], of each half."""
+GemmPieces = Pieces[MatrixPiece, Tensor]
 
 
 class GemmWeights:
     """Room for the pieces of a pass, which passes take over from each other."""
 
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
-        self._b, self._plan, self._request = request.b, plan, request
-        pieces = plan.pieces
-        shape, stored = (PARTITIONS, pieces.rows, pieces.columns), request.b.dtype
-        self._tiles: list[Tensor] = [nl.ndarray(shape, dtype=stored, buffer=nl.sbuf) for _ in range(plan.at_once)]
-        self._values = room_for_values(self._tiles, dtype) if is_converted(request) else []
+        self._plan, self._request = plan, request
+        self._tiles = room_like(request.b, plan.at_once)
+        shape = (PARTITIONS, plan.pieces.rows, plan.pieces.columns)
+        self._values = room_for_values(shape, dtype) if is_converted(request) else []
+        self._groups = None if request.groups is None else GroupRoom(request.groups, plan.at_once)
 
     def of_pass(self, pieces: Span) -> PassWeights:
         """The weights of some pieces."""
         columns, rows = self._plan.pieces.columns, Span(0, self._plan.problem.H)
         places = [MatrixPiece(rows, Span(n * columns, columns)) for n in range(pieces.start, pieces.stop)]
-        tiles = self._tiles[: len(places)]
-        if self._values:
-            return PassWeights(self._plan, ConvertedPieces(places, tiles, self._load, self._values), self._sum)
-        return PassWeights(self._plan, Pieces(places, tiles, self._load), self._sum)
+        return PassWeights(self._plan, self._pieces(places), self._sum)
 
-    def _load(self, tile: Tensor, expert: IndexTile, piece: MatrixPiece) -> None:
-        """A piece is one run of HBM, and of each partition."""
-        per_partition = piece.columns.size * self._plan.pieces.rows
-        source = self._b.ap(
-            pattern=[[per_partition, PARTITIONS], [1, per_partition]],
-            offset=piece.columns.start // piece.columns.size * PARTITIONS * per_partition,
-            scalar_offset=expert[0:1, :],
-            indirect_dim=0,
-        )
-        nisa.dma_copy(dst=tile.reshape((PARTITIONS, per_partition)), src=source, oob_mode=nisa.oob_mode.skip)
+    def _pieces(self, places: list[MatrixPiece]) -> GemmPieces:
+        tiles, load = self._tiles[: len(places)], partial(load_piece, self._request.b)
+        if self._groups is not None:
+            return Int4Pieces(places, tiles, load, self._values, self._groups.of(places))
+        return ConvertedPieces(places, tiles, load, self._values) if self._values else Pieces(places, tiles, load)
 
     def _sum(self) -> Sum:
         """Of products [tokens, width]."""
         options, width = self._request.options, self._plan.pieces.width
-        if options.exact_rows is None:
-            return PsumSum(PARTITIONS, width, 1)
-        return ExactSum(PARTITIONS, width, self._plan.problem.H, options.exact_rows)
+        if options.exact_rows is not None:
+            return ExactSum(PARTITIONS, width, self._plan.problem.H, options.exact_rows)
+        return PsumSum(PARTITIONS, width, 1 if options.row_codes is None else 2)  # fp8 by fp8 at twice the rate
 
 
 class PassWeights:
@@ -68,7 +61,7 @@ class PassWeights:
         vectors: what comes with them.
     """
 
-    def __init__(self, plan: GemmPlan, pieces: Pieces[MatrixPiece, Tensor], make_sum: Callable[[], Sum]) -> None:
+    def __init__(self, plan: GemmPlan, pieces: GemmPieces, make_sum: Callable[[], Sum]) -> None:
         self._plan, self._pieces, self._make_sum = plan, pieces, make_sum
 
     @property

@@ -19,7 +19,7 @@ class ColumnPieces:
 
     Attributes:
         halves: columns of the product behind each.
-        rows: tiles of 128 rows of the contraction.
+        rows: tiles of 128 rows of the contraction; of int4 an even number.
     """
 
     count: int
@@ -33,8 +33,12 @@ class ColumnPieces:
         return self.halves * self.width
 
 
-def pieces_of(K: int, columns: int, halves: int, converted: bool) -> ColumnPieces:
+def pieces_of(K: int, columns: int, halves: int, converted: bool, rows_together: int = 1) -> ColumnPieces:
     """As few as PSUM and SBUF allow, an even number of them, equally wide.
+
+    Args:
+        converted: weights become 16-bit numbers on chip.
+        rows_together: rows of the contraction that share a byte.
 
     >>> pieces_of(4096, 14336, 1, False)
     ColumnPieces(count=28, width=512, halves=1, rows=32)
@@ -43,7 +47,7 @@ def pieces_of(K: int, columns: int, halves: int, converted: bool) -> ColumnPiece
     >>> pieces_of(100, 7, 2, False)
     ColumnPieces(count=1, width=7, halves=2, rows=1)
     """
-    rows = ceil_div(K, PARTITIONS)
+    rows = ceil_div(K, PARTITIONS * rows_together) * rows_together
     most = (CONVERTED_PIECE_BYTES if converted else PIECE_BYTES) // (2 * rows * halves)
     count = ceil_div(columns, min(PSUM_COLUMNS, max(most, 1)))
     if columns >= SHARED_COLUMNS:

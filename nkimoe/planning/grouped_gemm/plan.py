@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nkimoe.errors import require
 from nkimoe.planning.grouped_gemm.pieces import ColumnPieces
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.problem import Problem
@@ -26,9 +27,7 @@ OUTPUT_SETS = 2  # rows of results: one set is filled, the one before is written
 FP32_TILES = 12  # of a piece's width, between PSUM and the row of the result
 TABLE_BYTES = 5 * 4  # of a block: token, pair, weight, expert, and the expert to load
 ITEM = 2  # bytes of a matmul operand
-BLOCKS_TO_SHARE = (
-    8  # from here on cores share blocks; fewer leave one without work too often, and are shared by columns
-)
+BLOCKS_TO_SHARE = 8  # from here on cores share blocks; of fewer, one core has too few too often: columns are shared
 
 
 @dataclass(frozen=True)
@@ -83,20 +82,27 @@ class GemmPlan:
 
 
 def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan:
-    """Sizes from tensors, and as many pieces of weights on chip as fit."""
-    (tokens, K), options = (int(n) for n in request.a.shape), request.options
-    E, count, _, rows, columns = (int(n) for n in request.b.shape)
-    pieces = ColumnPieces(count, columns // options.halves, options.halves, rows)
+    """Sizes from tensors, and as many pieces of weights on chip as fit.
+
+    Raises:
+        RequestError: the target's PE takes no such weights.
+    """
+    dtype, known = str(request.b.dtype), target.fp8_dtypes
+    is_right = not dtype.startswith("float8") or dtype in known
+    require(is_right, "b", f"is {', '.join(known)} on {target.name}", dtype, "Convert it with nkimoe.weights.")
+    (M, K), options = (int(n) for n in request.a.shape), request.options
+    E, count, _, _, columns = (int(n) for n in request.b.shape)
+    pieces = ColumnPieces(count, columns // options.halves, options.halves, K // PARTITIONS)
     blocks = int(request.block_to_expert.shape[0])
-    problem = Problem(tokens, K, BLOCK, E, blocks, options.columns, tokens, cores)
+    problem = Problem(M, K, BLOCK, E, blocks, options.columns, M, cores)
     room = target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)
     at_once = max(1, min(count, room // _piece_bytes(request, pieces)))
-    return GemmPlan(problem, pieces, GemmTiling(), at_once)
+    return GemmPlan(problem, pieces, GemmTiling(row_group=K // PARTITIONS // int(request.b.shape[3])), at_once)
 
 
 def is_converted(request: GemmRequest) -> bool:
     """Whether weights become 16-bit numbers on chip."""
-    return str(request.b.dtype) == "int8"
+    return str(request.b.dtype) in ("int8", "uint8")
 
 
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
@@ -109,5 +115,7 @@ def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int
 def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
-    weight = pieces.rows * (1 if is_converted(request) else ITEM)
-    return pieces.columns * (weight + vectors) + OUTPUT_SETS * ITEM * pieces.width
+    item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
+    groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
+    item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)
+    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * ITEM * pieces.width

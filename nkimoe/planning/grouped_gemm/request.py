@@ -39,7 +39,7 @@ class GemmOptions:
         has_gaps: some pairs have no slot.
         epilogue: one of EPILOGUES.
         alpha, limit, add_residual: of SWIGLU.
-        quantises_rows: rows of a become int8, a scale each.
+        row_codes: what rows of a become: int8, a scale each, or an e4m3 type, with `a_scale`; None: they stay.
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
     """
 
@@ -52,7 +52,7 @@ class GemmOptions:
     alpha: float = 1.0
     limit: float | None = None
     add_residual: bool = False
-    quantises_rows: bool = False
+    row_codes: str | None = None
     exact_rows: int | None = None
 
     @property
@@ -62,20 +62,37 @@ class GemmOptions:
 
 
 @dataclass(frozen=True, eq=False)
+class Groups:
+    """What the codes of int4 weights mean: (code - zero) * scale, a scale and a zero for each group of rows.
+
+    Attributes:
+        scale, zero: [E, pieces, groups of 256 rows, K / 256, halves * width], floats; a zero of None is 8.
+    """
+
+    scale: Any
+    zero: Any
+
+
+@dataclass(frozen=True, eq=False)
 class GemmRequest:
     """Tensors and constants of a grouped GEMM.
 
     Attributes:
         a: [M, K], K a multiple of 128.
+        a_scale: fp32 [1, 1], of rows that become e4m3; else None.
         b: [E, pieces, 128, K / 128, halves * width]: row r of the contraction on partition r % 128; a piece has `width`
-            columns of the result, those of its first half before those of the second. Of a's type, or int8.
+            columns of the result, those of its first half before those of the second. Of a's type, int8 or fp8. Or
+            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half.
+        groups: of int4 codes, else None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
         tokens, positions, weights: of each slot of blocks of 128, as `pair_blocks` has them.
         block_to_expert: int32 [blocks].
     """
 
     a: Any
+    a_scale: Any
     b: Any
+    groups: Groups | None
     scale: Any
     bias: Any
     tokens: Any
