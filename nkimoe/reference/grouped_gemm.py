@@ -8,6 +8,7 @@ import numpy as np
 from nkimoe.arrays import Array, Floats
 from nkimoe.reference.activations import ACTIVATIONS, sigmoid
 from nkimoe.reference.row_quantisation import LARGEST, quantize_int8_reference
+from nkimoe.reference.tolerance import SIGNIFICANT_BITS, Tolerance
 from nkimoe.spec import ActFnType
 
 
@@ -96,3 +97,12 @@ def dequantised_int4(packed: Array, scale: Floats, zeros: Array | None, dtype: o
     values = (codes - zero[..., None]) * scale[..., None].astype(np.float32)
     rounded: Array = values.reshape(N, -1).astype(dtype)  # type: ignore[call-overload]
     return rounded
+
+
+def gemm_tolerance(dtype: str) -> Tolerance:
+    """The bounds of results of a type: each is rounded once, by 2**-p of itself at most, with p significant bits.
+
+    In the legacy order values are rounded before silu, too, which may double that.
+    """
+    most = 2.0 ** -SIGNIFICANT_BITS[dtype]
+    return Tolerance(1.5 * most, 3 * most, "results rounded once; in the legacy order products, too")

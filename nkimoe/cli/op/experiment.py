@@ -70,7 +70,7 @@ def run_operation(request: OpRequest, setup: OpSetup) -> OpResult:
     arguments = request.arguments(np.random.default_rng(setup.seed))
     numerics = setup.numerics or request.computes_indices
     run = _simulated(Simulator(setup.target, setup.lnc, numerics=numerics), request.name, arguments)
-    work = UsefulWork(0.0, request.useful_bytes)
+    work = UsefulWork(request.useful_flops, request.useful_bytes)
     return OpResult(
         request=request,
         setup=setup,

@@ -37,7 +37,7 @@ def as_json(result: OpResult) -> dict[str, Any]:
         "name": request.name,
         **request.peer_json(),
         "verification": {True: "pass", False: "fail", None: "skipped"}[result.passed],
-        "perf": [{"time": us / 1e3, "tflops": 0.0, "gbytes": rate}],
+        "perf": [{"time": us / 1e3, "tflops": result.predicted.tflops, "gbytes": rate}],
         "schema_version": SCHEMA_VERSION,
         "made_by": made_by(setup.seed),
         "toolchain": TOOLCHAIN,

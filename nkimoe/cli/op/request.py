@@ -100,6 +100,11 @@ class OpRequest(ABC):
         """Bytes that must move from and to HBM."""
 
     @property
+    def useful_flops(self) -> float:
+        """Multiplications and additions of matrices."""
+        return 0.0
+
+    @property
     def peer_bytes(self) -> int:
         """Bytes as the peer's program counts them; the useful ones where it counts none."""
         return self.useful_bytes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
@@ -20,5 +21,6 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         MoeSorting,
         MoeAlignBlockSize,
         RoutingSigmoidTop1,
+        FusedMoeGemm,
     )
 }

@@ -12,7 +12,7 @@ from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
 from nkimoe.kernels.grouped_gemm.result import ResultRows
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
-from nkimoe.kernels.grouped_gemm.weights import GemmWeights, PassWeights
+from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
 from nkimoe.kernels.stages.load_routing import Part, Routing
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
@@ -28,7 +28,7 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
     routing = Routing(slots, plan.problem, share.blocks)
     parts = [Part(block, Span(0, 1), plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
-    weights, epilogue = GemmWeights(request, plan, dtype), make_epilogue(request.options)
+    weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
     for pieces in passes if parts else []:
         of_pass = weights.of_pass(pieces)
         finish = PassFinish(request, plan, pieces, of_pass.vectors, epilogue)

@@ -24,7 +24,7 @@ Products = tuple[Tensor, ...]
 GemmPieces = Pieces[MatrixPiece, Tensor]
 
 
-class GemmWeights:
+class WeightsInPasses:
     """Room for the pieces of a pass, which passes take over from each other."""
 
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
