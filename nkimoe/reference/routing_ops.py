@@ -38,6 +38,29 @@ def topk_softmax_reference(
     return weights, ids
 
 
+def routing_sigmoid_top1_reference(
+    x: Array, w: Array, fused_shared_experts: bool = False
+) -> tuple[Floats, npt.NDArray[np.int32]]:
+    """(weights float32, ids int32) [M, 1 or 2] of x [M, K] and w [K, N]; see `nkimoe.ops.routing_sigmoid_top1`.
+
+    Logits are computed in fp64, and rounded once to fp32, in which they are compared.
+    """
+    weights, ids = [], []
+    for row in x.astype(np.float64):
+        logits = [float(np.float32(logit)) for logit in row @ w.astype(np.float64)]
+        expert = max(range(len(logits)), key=lambda e: (logits[e], -e))
+        shared = ([1.0], [len(logits)]) if fused_shared_experts else ([], [])
+        weights.append([_sigmoid(logits[expert]), *shared[0]])
+        ids.append([expert, *shared[1]])
+    shape = (len(x), 1 + fused_shared_experts)
+    return np.array(weights, np.float32).reshape(shape), np.array(ids, np.int32).reshape(shape)
+
+
+def _sigmoid(x: float) -> float:
+    """Without overflow: below about -700 it is 0 in fp32, anyway."""
+    return 1 / (1 + math.exp(-max(x, -700.0)))
+
+
 def moe_align_block_size_reference(topk_ids: Array, n_experts: int, block_size: int) -> tuple[list[int], list[int]]:
     """The rows in use and the experts of the blocks in use; see `nkimoe.ops.moe_align_block_size`."""
     pads, listed = topk_ids.size, topk_ids.reshape(-1).tolist()

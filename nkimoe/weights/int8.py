@@ -45,11 +45,11 @@ def exact_rows(gate_up: Array, down: Array) -> int:
     Products of fp32 are added exactly while every partial sum has at most 24 bits. Of a column that is bounded by 127
     times the sum of its magnitudes, over as many tiles of 128 rows as are added in a row, wherever they start.
     """
-    return min(_exact_rows(gate_up.reshape(*gate_up.shape[:2], -1)), _exact_rows(down))
+    return min(exact_rows_of(gate_up.reshape(*gate_up.shape[:2], -1)), exact_rows_of(down))
 
 
-def _exact_rows(codes: Array) -> int:
-    """Of [E, rows, columns]; a number no contraction reaches, if any may be added whole."""
+def exact_rows_of(codes: Array) -> int:
+    """Of one matrix [E, rows, columns]; a number no contraction reaches, if any may be added whole."""
     rows = codes.shape[1]
     chunks = ceil_div(rows, EXACT_ROWS)
     tiles = [

@@ -102,21 +102,21 @@ class ExpertVectors:
         """Likewise; [128, 2, 1] when one scale serves a matrix."""
         if scale.layout == ROW:
             return self._along_inner.scales(scale.tensor)
-        return _everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1))
+        return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1))
 
     def down_scale(self, scale: Scale) -> Vector:
         """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
         own = self._share.written if scale.layout == ROW else Span(0, 1)
-        return _everywhere(scale.tensor, own, (PARTITIONS, own.size))
+        return everywhere(scale.tensor, own, (PARTITIONS, own.size))
 
     def smooth_hidden(self, tensor: Tensor) -> Vector:
         """fp32 [128, H], the same on all partitions."""
         H = int(tensor.shape[1])
-        return _everywhere(tensor, Span(0, H), (PARTITIONS, H))
+        return everywhere(tensor, Span(0, H), (PARTITIONS, H))
 
     def in_scale(self, tensor: Tensor) -> Vector:
         """fp32 [128, 1], the same on all partitions."""
-        return _everywhere(tensor, Span(0, 1), (PARTITIONS, 1))
+        return everywhere(tensor, Span(0, 1), (PARTITIONS, 1))
 
     def down_bias(self) -> Vector:
         """[1, columns of H that this core writes], in the compute dtype."""
@@ -130,7 +130,7 @@ class ExpertVectors:
         return Vector(nl.ndarray((1, own.size), dtype=self._request.compute_dtype, buffer=nl.sbuf), load)
 
 
-def _everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
+def everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
     """A part of an expert's row, on all partitions."""
 
     def load(tile: Tensor, expert: IndexTile) -> None:

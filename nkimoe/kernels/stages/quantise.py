@@ -5,7 +5,6 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.expert_vectors import Vector
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.quantization import LARGEST_FP8
 from nkimoe.planning.tiling import PARTITIONS
@@ -19,9 +18,9 @@ class Fp8Quantiser:
         in_scale: fp32 [128, 1] of the expert at hand.
     """
 
-    def __init__(self, dtype: str, in_scale: Vector) -> None:
+    def __init__(self, dtype: str, in_scale: Tensor) -> None:
         self.dtype: DType = getattr(nl, dtype)
-        self.in_scale, self._largest = in_scale.tile, LARGEST_FP8[dtype]
+        self.in_scale, self._largest = in_scale, LARGEST_FP8[dtype]
         self._factor, self._high, self._low = (
             nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(3)
         )

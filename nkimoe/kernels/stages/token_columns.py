@@ -11,7 +11,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 def hidden_rows(tile: int, group: int) -> slice:
@@ -22,6 +22,19 @@ def hidden_rows(tile: int, group: int) -> slice:
     """
     start = tile // group * PARTITIONS * group + tile % group
     return slice(start, start + (PARTITIONS - 1) * group + 1, group)
+
+
+class ColumnTiling(Protocol):
+    """What of a tiling shapes columns, as `Tiling` documents it."""
+
+    @property
+    def token_tiles(self) -> int: ...
+
+    @property
+    def row_group(self) -> int: ...
+
+    @property
+    def transposes_per_bank(self) -> int: ...
 
 
 class ColumnInputs(Protocol):
@@ -56,7 +69,7 @@ class TokenColumns:
     are transposed while the activation is computed.
     """
 
-    def __init__(self, H: int, tiling: Tiling, own: Span, inputs: ColumnInputs) -> None:
+    def __init__(self, H: int, tiling: ColumnTiling, own: Span, inputs: ColumnInputs) -> None:
         self._tiling, self._own, self._inputs = tiling, own, inputs
         shape = (PARTITIONS, H // PARTITIONS, tiling.token_tiles * PARTITIONS)
         self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)

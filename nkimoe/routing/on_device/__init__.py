@@ -9,6 +9,14 @@ from nkimoe.routing.on_device.affinities import scatter_affinities
 from nkimoe.routing.on_device.aligned_pairs import moe_align_block_size
 from nkimoe.routing.on_device.mapping import build_block_mapping
 from nkimoe.routing.on_device.router import route
+from nkimoe.routing.on_device.sigmoid_top1 import routing_sigmoid_top1
 from nkimoe.routing.on_device.sorted_pairs import moe_sorting
 
-__all__ = ["build_block_mapping", "moe_align_block_size", "moe_sorting", "route", "scatter_affinities"]
+__all__ = [
+    "build_block_mapping",
+    "moe_align_block_size",
+    "moe_sorting",
+    "route",
+    "routing_sigmoid_top1",
+    "scatter_affinities",
+]

@@ -11,9 +11,11 @@ from nkimoe import ops
 from nkimoe.cli.main import main
 from nkimoe.cli.op import smoothquants
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
+from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
 from nkimoe.cli.op.inputs import SEED
 from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
+from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
@@ -49,6 +51,11 @@ SMALL = {  # keys of the peers' programs, and the start of the line
         ("-t=40", "-e=8", "-k=5", "-h=200", "-i=256", "-tp=2", "-stride=256", "-act=1", "-gate_only=0"),
         "[fmoe|bf16xint8(fp32|fp32|fp32)] t:40, e:8, k:5, st:256, hidden:200, interm:256, tp:2, act:1, g1u1, q:1, ",
     ),
+    "routing_sigmoid_top1": (("-m=131", "-n=16", "-k=70", "-prec=fp16"), "[fp16] m:131, n:16, k:70, "),
+    "fused_moe_gemm": (
+        ("-m=9", "-n=64", "-k=128", "-e=4", "-topk=2", "-epilogue=silu"),
+        "[bf16|unquant|silu] M:9, N:64, K:128, E:4, top_k:2, ",
+    ),
 }  # fmt: skip
 PEER_KEYS = {
     "moe_smoothquant": ["prec_i", "prec_o", "tokens", "hidden_size", "stride", "experts", "topk"],
@@ -68,6 +75,8 @@ PEER_KEYS = {
         "api", "prec", "tokens", "experts", "topk", "hidden_size", "intermediate_size", "stride", "block_m",
         "activation", "gate_only", "fused_quant",
     ],
+    "routing_sigmoid_top1": ["prec", "m", "n", "k"],
+    "fused_moe_gemm": ["prec", "quantization", "epilogue", "M", "N", "K", "E", "top_k"],
 }  # fmt: skip
 OUR_KEYS = [
     "schema_version", "made_by", "toolchain", "target", "lnc", "options", "correct", "predicted", "nbytes",
@@ -328,6 +337,16 @@ def test_bytes_are_counted_as_the_peer_does_and_as_they_move() -> None:
     sorting = MoeSorting(tokens=3, experts=5, topk=2, block_size=4)
     assert sorting.useful_bytes == 8 * 6 + 8 * 24 + 4 * 6 + 4
     assert MoeAlignBlockSize(tokens=1, experts=2, topk=1, block_size=16).useful_bytes == 4 + 4 * 16 + 4 + 4
+    top1 = RoutingSigmoidTop1(tokens=3, experts=5, hidden=10, fused_shared_experts=True)
+    assert top1.useful_bytes == 2 * 10 * (3 + 5) + 8 * 2 * 3
+    M, N, K = 3, 64, 128
+    gemm = FusedMoeGemm(tokens=M, columns=N, hidden=K, epilogue="silu")
+    assert gemm.peer_bytes == 2 * M * K + 2 * 6 * N * K + 2 * 2 * M * N // 2
+    assert gemm.useful_bytes == gemm.peer_bytes + 8 * 2 * M
+    assert gemm.useful_flops == 2 * 2 * M * N * K
+    int4 = FusedMoeGemm(tokens=M, columns=N, hidden=K, quantization="int4_w4a16", has_zeros=True, routed_weight=False)
+    assert int4.peer_bytes == 2 * M * K + 6 * N * K // 2 + 2 * 2 * M * N
+    assert int4.useful_bytes == int4.peer_bytes + 6 * (4 * N * 2 + N // 2 * 2) + 4 * 2 * M
 
 
 def test_bytes_and_operations_of_experts_are_counted_likewise() -> None:
@@ -404,6 +423,15 @@ def test_inputs_follow_from_the_seed_and_lie_in_the_ranges_of_the_peers_tests() 
     assert np.abs(logits).max() <= 5
 
 
+@pytest.mark.parametrize("quantization", ["unquant", "int8_w8a16", "int8_w8a8", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"])
+@pytest.mark.parametrize("epilogue", ["none", "gelu", "swiglu"])
+def test_fused_moe_gemm_is_right_with_each_of_its_options(quantization: str, epilogue: str) -> None:
+    keys = ("-m=9", "-n=64", "-k=128", f"-quant={quantization}", f"-epilogue={epilogue}", "--no-routed-weight")
+    result = nkimoe_op("fused_moe_gemm", *keys, "--has-zeros")
+    assert result.exit_code == 0, result.output
+    assert ", valid:y" in result.output
+
+
 @pytest.mark.parametrize("options", [("--rounding", "trunc"), ("--zero-row", "plus"), ("--order", "token_major"),
                                      ("--out", "fp8", "--target", "trn3"), ("--lnc", "1"), ("--in", "fp32")],
                          ids=" ".join)  # fmt: skip
@@ -414,7 +442,11 @@ def test_moe_smoothquant_is_right_with_each_of_its_options(options: tuple[str, .
 
 
 def test_the_routing_operations_are_right_with_their_own_options() -> None:
-    for arguments in (("topk_softmax", "--renormalize"), ("moe_sorting", "--no-packed", "-local_t=100")):
+    for arguments in (
+        ("topk_softmax", "--renormalize"),
+        ("moe_sorting", "--no-packed", "-local_t=100"),
+        ("routing_sigmoid_top1", "-m=5", "--fused-shared-experts"),
+    ):
         result = nkimoe_op(*arguments)
         assert result.exit_code == 0, result.output
         assert ", valid:y" in result.output

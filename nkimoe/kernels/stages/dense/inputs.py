@@ -64,4 +64,4 @@ def dense_inputs(matrix: Matrix, compute_dtype: DType, tensors: ExpertVectors, v
     if matrix.in_scale is None:
         return Unquantised(compute_dtype)
     in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
-    return Quantised(vectors.add_derived(Fp8Quantiser(matrix.input_dtype, in_scale)))
+    return Quantised(vectors.add_derived(Fp8Quantiser(matrix.input_dtype, in_scale.tile)))

@@ -69,4 +69,4 @@ def mx_inputs(matrix: MxMatrix, compute_dtype: DType, tensors: ExpertVectors, ve
     if matrix.in_scale is None:
         return Blockwise(compute_dtype)
     in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
-    return Static(vectors.add_derived(Fp8Quantiser("float8_e4m3fn", in_scale)))
+    return Static(vectors.add_derived(Fp8Quantiser("float8_e4m3fn", in_scale.tile)))

@@ -1,0 +1,92 @@
+"""From products to results: scales, bias, epilogue, weight; in fp32, rounded when they reach their row."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import nki.isa as nisa
+import nki.language as nl
+
+from nkimoe.kernels.grouped_gemm.epilogue import Epilogue
+from nkimoe.kernels.grouped_gemm.tokens import Operand
+from nkimoe.kernels.grouped_gemm.weights import Products
+from nkimoe.kernels.stages.combine import both
+from nkimoe.kernels.stages.expert_vectors import Vectors, everywhere
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.tensor import DType, ElementOperand, Tensor
+from nkimoe.planning.grouped_gemm.plan import GemmPlan
+from nkimoe.planning.grouped_gemm.request import GemmRequest, Weighting
+from nkimoe.planning.tiling import PARTITIONS, Span
+
+
+class OfTokens(NamedTuple):
+    """What multiplies the rows of a tile: fp32 [128, 1], or 1.0.
+
+    Attributes:
+        before, after: bias and epilogue.
+    """
+
+    before: ElementOperand
+    after: ElementOperand
+
+
+class PassFinish:
+    """What follows the products of a pass.
+
+    Attributes:
+        columns: of the result.
+    """
+
+    def __init__(
+        self, request: GemmRequest, plan: GemmPlan, pieces: Span, vectors: Vectors, epilogue: Epilogue
+    ) -> None:
+        per_piece, self._width = plan.pieces.columns, plan.pieces.width
+        self.columns, self._weighting, self._epilogue = plan.columns_of(pieces), request.options.weighting, epilogue
+        own = Span(pieces.start * per_piece, pieces.size * per_piece)
+        self._scale, self._bias = (
+            None if tensor is None else vectors.add(everywhere(tensor, own, (PARTITIONS, own.size)))
+            for tensor in (request.scale, request.bias)
+        )
+        rounded: DType = getattr(nl, request.options.compute_dtype)
+        self._dtype = rounded if self._weighting is Weighting.ROUNDED else nl.float32
+
+    def of_tokens(self, tokens: Operand, now: Part) -> OfTokens:
+        """What multiplies the rows of a part."""
+        weight, one = now.affinities[0], 1.0
+        if self._weighting in (Weighting.NONE, Weighting.AFTER):
+            return OfTokens(both(tokens.scale, one), one if self._weighting is Weighting.NONE else weight)
+        return OfTokens(both(tokens.scale, weight), one)
+
+    def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
+        """Results of one piece go to their columns of rows [128, columns of the pass]."""
+        size = min(self._width, self.columns.size - piece * self._width)
+        values = []
+        for half, product in enumerate(products):
+            first = (piece * len(products) + half) * self._width
+            values.append(self._scaled(product[:, 0:size], Span(first, size), of_tokens.before))
+        dst = rows[:, piece * self._width : piece * self._width + size]
+        self._epilogue(dst, values, of_tokens.after)
+
+    def _scaled(self, product: Tensor, columns: Span, before: ElementOperand) -> Tensor:
+        """product * before * scale + bias; the product itself if that is all."""
+        steps = [
+            (op, vector.tile[:, columns.slice])
+            for op, vector in ((nl.multiply, self._scale), (nl.add, self._bias))
+            if vector is not None
+        ]
+        if not steps and (not isinstance(before, float) or self._weighting is Weighting.ROUNDED):
+            only: Tensor = nl.ndarray(tuple(product.shape), dtype=self._dtype, buffer=nl.sbuf)
+            nisa.activation(dst=only, op=nl.copy, data=product, scale=before)
+            return only
+        for n, (op, vector) in enumerate(steps):
+            dst: Tensor = nl.ndarray(
+                tuple(product.shape), dtype=self._dtype if n + 1 == len(steps) else nl.float32, buffer=nl.sbuf
+            )
+            if n == 0:
+                nisa.scalar_tensor_tensor(
+                    dst=dst, data=product, op0=nl.multiply, operand0=before, op1=op, operand1=vector
+                )
+            else:
+                nisa.tensor_tensor(dst=dst, data1=product, data2=vector, op=op)
+            product = dst
+        return product

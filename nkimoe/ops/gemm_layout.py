@@ -1,0 +1,40 @@
+"""Weights of a grouped GEMM as its kernel loads them.
+
+Peers keep the contraction contiguous, [E, N, K]. The PE contracts over partitions, so weights are turned once, on the
+host, and cut so that a piece is one run of HBM, and one of each partition: no transfer is short, whatever N and K.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nkimoe.ops.expert_arguments import padded, permuted
+from nkimoe.planning.grouped_gemm.pieces import ColumnPieces
+from nkimoe.planning.tiling import PARTITIONS
+
+
+def packed_weights(b: Any, pieces: ColumnPieces, interleaved: bool, partitions: int = PARTITIONS) -> Any:
+    """[E, pieces, partitions, tiles, halves * width] of [E, N, rows], row r on partition r % partitions.
+
+    Args:
+        interleaved: the halves of N are its even and its odd columns, not the first and the second half.
+    """
+    E, rows = int(b.shape[0]), int(b.shape[2])
+    tiles = -(-rows // partitions)
+    by_half = padded(_halves(b, pieces, interleaved), pieces.count * pieces.width, axis=2)
+    cut = padded(by_half, tiles * partitions)
+    cut = cut.reshape(E, pieces.halves, pieces.count, pieces.width, tiles, partitions)
+    return permuted(cut, (0, 2, 5, 4, 1, 3)).reshape(E, pieces.count, partitions, tiles, pieces.columns)
+
+
+def packed_columns(vector: Any, pieces: ColumnPieces, interleaved: bool) -> Any:
+    """[E, pieces * halves * width] of [E, N], in the same order."""
+    return packed_weights(vector[..., None], pieces, interleaved, 1).reshape(int(vector.shape[0]), -1)
+
+
+def _halves(b: Any, pieces: ColumnPieces, interleaved: bool) -> Any:
+    """[E, halves, columns of the result, rows]."""
+    E, N, rows = (int(n) for n in b.shape)
+    if interleaved:
+        return permuted(b.reshape(E, N // 2, 2, rows), (0, 2, 1, 3))
+    return b.reshape(E, pieces.halves, N // pieces.halves, rows)

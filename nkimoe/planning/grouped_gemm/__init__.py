@@ -1,0 +1,1 @@
+"""What a grouped GEMM decides before its first instruction: request, sizes of pieces, plan."""

@@ -1,0 +1,56 @@
+"""How the columns of a grouped GEMM are cut, which its weights are packed for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
+
+MOST_ROWS = 16384  # K: beyond, tokens alone would fill SBUF
+# Bytes of a partition that a piece of weights has as 16-bit numbers: so that two fit beside tokens at the largest K.
+# Those of int8 are converted, two at a time, beside their codes.
+PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
+SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
+
+
+@dataclass(frozen=True)
+class ColumnPieces:
+    """Columns of the result in pieces of one width, the last perhaps not full.
+
+    Attributes:
+        halves: columns of the product behind each.
+        rows: tiles of 128 rows of the contraction; of int4 an even number.
+    """
+
+    count: int
+    width: int
+    halves: int
+    rows: int
+
+    @property
+    def columns(self) -> int:
+        """Of the product, in one piece."""
+        return self.halves * self.width
+
+
+def pieces_of(K: int, columns: int, halves: int, converted: bool, rows_together: int = 1) -> ColumnPieces:
+    """As few as PSUM and SBUF allow, an even number of them, equally wide.
+
+    Args:
+        converted: weights become 16-bit numbers on chip.
+        rows_together: rows of the contraction that share a byte.
+
+    >>> pieces_of(4096, 14336, 1, False)
+    ColumnPieces(count=28, width=512, halves=1, rows=32)
+    >>> pieces_of(16384, 1024, 1, False)
+    ColumnPieces(count=4, width=256, halves=1, rows=128)
+    >>> pieces_of(100, 7, 2, False)
+    ColumnPieces(count=1, width=7, halves=2, rows=1)
+    """
+    rows = ceil_div(K, PARTITIONS * rows_together) * rows_together
+    most = (CONVERTED_PIECE_BYTES if converted else PIECE_BYTES) // (2 * rows * halves)
+    count = ceil_div(columns, min(PSUM_COLUMNS, max(most, 1)))
+    if columns >= SHARED_COLUMNS:
+        count += count % 2
+    width = ceil_div(columns, count)
+    return ColumnPieces(ceil_div(columns, width), width, halves, rows)

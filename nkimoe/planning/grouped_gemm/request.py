@@ -1,0 +1,111 @@
+"""One grouped GEMM as a value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from nkimoe.planning.operation_needs import Pairs
+from nkimoe.planning.request import OperationRequest
+from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
+
+SILU, GELU_MUL, GELU, SWIGLU = "silu", "gelu_mul", "gelu", "swiglu"
+EPILOGUES = (None, SILU, GELU_MUL, GELU, SWIGLU)
+HALVED = (SILU, GELU_MUL, SWIGLU)  # epilogues of two columns each
+
+
+class Weighting(Enum):
+    """When results are multiplied by the weight of their pair.
+
+    NONE: never. AFTER: behind the epilogue. BEFORE: before bias and epilogue. ROUNDED: likewise, and rounded there to
+    the type of a.
+    """
+
+    NONE = "none"
+    AFTER = "after"
+    BEFORE = "before"
+    ROUNDED = "rounded"
+
+
+@dataclass(frozen=True)
+class GemmOptions:
+    """Constants of one launch.
+
+    Attributes:
+        compute_dtype: of a, of the result, and of matmul operands.
+        columns: of the result.
+        choices: k of pairs (token, choice).
+        has_gaps: some pairs have no slot.
+        epilogue: one of EPILOGUES.
+        alpha, limit, add_residual: of SWIGLU.
+        row_codes: what rows of a become: int8, a scale each, or an e4m3 type, with `a_scale`; None: they stay.
+        exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
+    """
+
+    compute_dtype: str
+    columns: int
+    choices: int
+    has_gaps: bool
+    epilogue: str | None = None
+    weighting: Weighting = Weighting.NONE
+    alpha: float = 1.0
+    limit: float | None = None
+    add_residual: bool = False
+    row_codes: str | None = None
+    exact_rows: int | None = None
+
+    @property
+    def halves(self) -> int:
+        """Columns of the product behind each column of the result."""
+        return 2 if self.epilogue in HALVED else 1
+
+
+@dataclass(frozen=True, eq=False)
+class Groups:
+    """What the codes of int4 weights mean: (code - zero) * scale, a scale and a zero for each group of rows.
+
+    Attributes:
+        scale, zero: [E, pieces, groups of 256 rows, K / 256, halves * width], floats; a zero of None is 8.
+    """
+
+    scale: Any
+    zero: Any
+
+
+@dataclass(frozen=True, eq=False)
+class GemmRequest:
+    """Tensors and constants of a grouped GEMM.
+
+    Attributes:
+        a: [M, K], K a multiple of 128.
+        a_scale: fp32 [1, 1], of rows that become e4m3; else None.
+        b: [E, pieces, 128, K / 128, halves * width]: row r of the contraction on partition r % 128; a piece has `width`
+            columns of the result, those of its first half before those of the second. Of a's type, int8 or fp8. Or
+            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half.
+        groups: of int4 codes, else None.
+        scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
+        tokens, positions, weights: of each slot of blocks of 128, as `pair_blocks` has them.
+        block_to_expert: int32 [blocks].
+    """
+
+    a: Any
+    a_scale: Any
+    b: Any
+    groups: Groups | None
+    scale: Any
+    bias: Any
+    tokens: Any
+    positions: Any
+    weights: Any
+    block_to_expert: Any
+    options: GemmOptions
+
+    def slots(self, compute_dtype: Any, block_size: int) -> OperationRequest:
+        """What stages that know nothing of a GEMM see of it: rows of a, and which pair is in each slot."""
+        pairs = Pairs(self.positions, self.weights, self.options.choices, True, self.options.has_gaps)
+        return OperationRequest(
+            self.a, None, None, None, self.tokens, self.block_to_expert, block_size,
+            MoECTESpec(MoECTEImplementation.shard_on_block), compute_dtype, skip_dma=SkipMode(skip_token=True),
+            pairs=pairs,
+        )  # fmt: skip
