@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
-from nkimoe.reference.forward import Rounding, moe_cte_reference
+from nkimoe.reference.forward import moe_cte_reference
 from nkimoe.reference.row_quantisation import quantize_int8_reference
 
 
@@ -28,7 +28,7 @@ def moe_cte_int8_reference(
     )  # fmt: skip
 
 
-def roundings(compute_dtype: str) -> dict[str, Rounding]:
+def roundings(compute_dtype: str) -> dict[str, Any]:
     """What becomes of x and m, as options of the references."""
     return {"gate_up_rounding": quantised, "down_rounding": partial(_rounded_and_quantised, dtype=compute_dtype)}
 
