@@ -50,7 +50,12 @@ def _loaded(folder: Path, n_layers: int | None) -> Any:
     if _is_int8(checkpoint):  # of which transformers needs a library for one form, and does not know the others
         vars(config).pop("quantization_config", None)
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-        return kind.from_pretrained(None, state_dict=_dequantised(checkpoint, text_config.num_hidden_layers), **options)
+        state = _dequantised(checkpoint, text_config.num_hidden_layers)
+        model, info = kind.from_pretrained(None, state_dict=state, **options)
+        if unused := sorted(info["unexpected_keys"]):  # such as factors that smooth activations
+            rule = "has only tensors that the model uses, as it is in int8"
+            raise RequestError("checkpoint", rule, ", ".join(unused[:3]), "Fold them into the weights.")
+        return model, info
     if isinstance(quantization := getattr(config, "quantization_config", None), dict):
         quantization["dequantize"] = True  # otherwise a matter of which kernels are installed
     return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)

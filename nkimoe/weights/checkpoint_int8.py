@@ -25,6 +25,7 @@ _WEIGHT = re.compile(r"(?P<matrix>\d+\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_
 _PART = re.compile(r"(?:\d+\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset|_zero_point)?")
 _REASONS = {
     "input_scale": "has activations that are quantised as they come: static scales are not read",
+    "smooth": "has activations that are not smoothed at run time: factors are folded into the weights",
     "input_zero_point": "has symmetric codes of activations",
     "weight_packed": "has one code a byte: packed codes are not read",
 }

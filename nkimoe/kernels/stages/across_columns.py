@@ -21,15 +21,11 @@ class AcrossColumns:
         """fp32 [128, tokens] in SBUF of tiles [tokens, 1], one after the other, bits as they were."""
         total = sum(value.shape[0] for value in values)
         columns: Tensor = nl.ndarray((PARTITIONS, total), dtype=nl.float32, buffer=nl.sbuf)
-        self.put(columns, values)
-        return columns
-
-    def put(self, columns: Tensor, values: Sequence[Tensor]) -> None:
-        """The same into the first columns of a tile that is there."""
         first = 0
         for value in values:
             nisa.tensor_copy(dst=columns[:, first : first + value.shape[0]], src=self.bank_of([value]))
             first += value.shape[0]
+        return columns
 
     def bank_of(self, values: Sequence[Tensor]) -> Tensor:
         """The same of up to 512 tokens, left in PSUM."""

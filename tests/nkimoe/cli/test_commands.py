@@ -214,6 +214,16 @@ def test_int8_runs_with_int8_activations_and_says_how_far_unquantised_ones_are(t
     assert correct["rel_l2"] < 1e-2 < correct["rel_l2_unquantised"] < 0.05
 
 
+def test_int8_runs_with_biases_limits_and_padded_sizes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    small = Model(H=200, I=90, E=4, routing=RoutingRule(2), source="made up", biases=True, limit=7.0, up_shift=1.0)
+    monkeypatch.setitem(MODELS, "gpt-oss-20b", small)
+    sizes = ("--model", "gpt-oss-20b", "--tp", "1", "--tokens", "60", "--json", str(tmp_path / "r.json"))
+    result = nkimoe("run", *sizes, "--weights", "int8")
+    assert result.exit_code == 0, result.output
+    correct = json.loads((tmp_path / "r.json").read_text())["correct"]
+    assert correct["rel_l2"] < 1e-2 < correct["rel_l2_unquantised"] < 0.05
+
+
 def test_int8_predicts_the_same_time_without_numerics_and_is_explained(tmp_path: Path) -> None:
     documents = {}
     for name, options in (("full", ()), ("shapes", ("--no-numerics",))):

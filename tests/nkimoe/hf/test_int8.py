@@ -11,7 +11,7 @@ from safetensors.torch import load_file  # noqa: E402
 from support.saved_models import compressed_tensors, quantise_to_int8, save_model  # noqa: E402
 
 import nkimoe.hf  # noqa: E402
-from nkimoe.errors import InputError, RequestError  # noqa: E402
+from nkimoe.errors import RequestError  # noqa: E402
 from nkimoe.hf.forward import experts_forward  # noqa: E402
 from nkimoe.hf.load_model import experts_module, load_model  # noqa: E402
 from nkimoe.hf.packed import packed_weights  # noqa: E402
@@ -181,16 +181,17 @@ def test_a_model_without_int8_experts_is_refused(tmp_path):
         ("q_proj.weight_zero_point", torch.ones(96, 1, dtype=torch.int8), "weight_zero_point: is the scale of a"),
         ("q_proj.weight_scale", torch.ones(128, 3), r"weight_scale: is one an output channel; got \(128, 3\)"),
         ("q_proj.weight_scale", None, "weight_scale: is in the checkpoint"),
+        ("q_proj.smooth_scale", torch.ones(96), r"only tensors that the model uses, .*; got .*q_proj\.smooth_scale"),
     ],
 )
-def test_other_layers_in_another_int8_are_refused_by_name(tmp_path, name, values, message):
+def test_other_layers_in_another_int8_or_with_more_are_refused_by_name(tmp_path, name, values, message):
     from safetensors.torch import save_file
 
     folder = quantise_to_int8(save_model(tmp_path, "Qwen3Moe"))
     tensors = load_file(folder / "model.safetensors")
     tensors[f"model.layers.0.self_attn.{name}"] = values
     save_file({n: t for n, t in tensors.items() if t is not None}, folder / "model.safetensors")
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(RequestError, match=message):
         nkimoe.hf.load_int8(folder)
 
 

@@ -44,6 +44,12 @@ def test_a_layer_of_known_size() -> None:
     assert bound.bound_by == "HBM"
 
 
+def test_int8_moves_half_the_weights_at_the_peak_of_bf16() -> None:
+    works = [layer_work(1, 1, 512, 512, 1, weights) for weights in ("bf16", "int8")]
+    assert works[0].nbytes - works[1].nbytes == 3 * 512 * 512
+    assert roofline(works[1], "trn2", 2, "int8").peaks == machine_peaks(load_machine("trn2"), 2)
+
+
 @pytest.mark.parametrize("weights", [name for name in WEIGHT_BYTES if name.startswith("mx")])
 def test_mx_weights_have_the_peak_of_mx(weights: str) -> None:
     work = layer_work(1 << 20, 1 << 20, 4096, 4096, 1, weights)

@@ -259,6 +259,7 @@ CODES = QWEN[f"{ONE}.weight"]
         ("qwen3, sglang", {f"{ONE}.weight_zero_point": np.ones((I, 1), np.int8)}, "weight_zero_point: is zero"),
         ("qwen3, sglang", {f"{ONE}.input_zero_point": np.ones(1, np.int8)}, "input_zero_point: has symmetric"),
         ("qwen3, sglang", {f"{ONE}.weight_packed": np.ones((I, 25), np.int32)}, "weight_packed: has one code a byte"),
+        ("qwen3, sglang", {f"{ONE}.smooth_scale": np.ones(H, np.float32)}, "smooth_scale: .* not smoothed at run time"),
         ("qwen3, sglang", {f"{ONE}.weight_g_idx": np.ones(H, np.int32)}, "weight_g_idx: is a weight or its scale"),
         ("qwen3, sglang", {f"{ONE}.weight_scale": None}, r"weight_scale: is in the checkpoint; got no such tensor"),
         ("qwen3, sglang", {f"{ONE}.weight": None}, r"gate_proj\.weight: is in the checkpoint; got no such tensor"),
