@@ -40,10 +40,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "every tile has the first one's scales",
         ),
         (
-            "self._across.put(self._scales, [scale_of(row) for row in rows])",
-            "self._scales = self._across.of([scale_of(row) for row in rows])",
+            "nisa.tensor_copy(dst=self._scale(t), src=scale, engine=nisa.engine.gpsimd)",
+            "self._scales = scale",
             "scales where a device loop does not find them",
         ),
+        ("[self._scale(t) for t", "[self._scale(0) for t", "the first tile's scales beside all tokens"),
     ),
     "kernels/stages/int8/intermediate.py": (
         ("        if inner % PARTITIONS:\n", "        if False:\n", "columns beyond the last of I are never cleared"),

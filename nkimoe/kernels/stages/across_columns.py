@@ -20,13 +20,9 @@ class AcrossColumns:
     def of(self, values: Sequence[Tensor]) -> Tensor:
         """fp32 [128, n * 128] in SBUF of n tiles [128, 1]: token t of tile i is column 128 i + t, bits as they were."""
         columns: Tensor = nl.ndarray((PARTITIONS, len(values) * PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
-        self.put(columns, values)
-        return columns
-
-    def put(self, columns: Tensor, values: Sequence[Tensor]) -> None:
-        """The same, in a tile [128, n * 128] or wider that is there."""
         for t, value in enumerate(values):
             nisa.tensor_copy(dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=self.bank_of([value]))
+        return columns
 
     def bank_of(self, values: Sequence[Tensor]) -> Tensor:
         """The same of up to four tiles, left in PSUM."""

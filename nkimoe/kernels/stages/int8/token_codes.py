@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
@@ -19,26 +20,30 @@ from nkimoe.planning.tiling import PARTITIONS, Span, Tiling
 class CodeColumns:
     """Codes [128, H/128, tokens], and the scale of each token beside its column.
 
-    There is one tile of either: a device loop finds there what was turned before it.
+    Both lie in one tile, in which a device loop finds what was turned before it.
     """
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
         self._columns = TokenColumns(H, tiling, own, CopiedColumns(weights.dtype))
         self._across, self._smooth, self._dtype = weights.across, weights.smooth, weights.dtype
-        width = tiling.token_tiles * PARTITIONS
-        self._scales: Tensor = nl.ndarray((PARTITIONS, width), dtype=nl.float32, buffer=nl.sbuf)
+        self._scales: Tensor = nl.ndarray((PARTITIONS, tiling.token_tiles), dtype=nl.float32, buffer=nl.sbuf)
 
     def turn(self, rows: Iterable[Tensor]) -> None:
         """Transpose the codes of `CodeRows`, or of rows that are smoothed and quantised here."""
         rows = list(rows)
-        if self._smooth is not None:
+        codes: Iterable[Tensor]
+        if self._smooth is None:
+            codes, scales = map(codes_of, rows), [scale_of(row) for row in rows]
+        else:
             codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._dtype)
-            self._columns.turn(codes)
-            self._across.put(self._scales, scales)
-            return
-        self._columns.turn(codes_of(row) for row in rows)
-        self._across.put(self._scales, [scale_of(row) for row in rows])
+        self._columns.turn(codes)
+        for t, scale in enumerate(scales):
+            nisa.tensor_copy(dst=self._scale(t), src=scale, engine=nisa.engine.gpsimd)
 
     def of(self, part: Part) -> CodedColumns:
         """Those of the part that was turned last; scales are columns."""
-        return CodedColumns(self._columns.of(part), self._scales[:, 0 : part.tiles.size * PARTITIONS])
+        scales = [self._scale(t) for t in range(part.tiles.size)]
+        return CodedColumns(self._columns.of(part), self._across.of(scales))
+
+    def _scale(self, tile: int) -> Tensor:
+        return self._scales[:, tile : tile + 1]
