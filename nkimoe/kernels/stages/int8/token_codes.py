@@ -20,7 +20,7 @@ from nkimoe.planning.tiling import PARTITIONS, Span, Tiling
 class CodeColumns:
     """Codes [128, H/128, tokens], and the scale of each token beside its column.
 
-    Both lie in one tile, in which a device loop finds what was turned before it.
+    Each lies in a tile of its own, where a device loop finds what was turned before it.
     """
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
