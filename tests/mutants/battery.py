@@ -69,9 +69,11 @@ INT8 = (
     Case(weights="int8", T=300, H=128, I=1100, E=2, K=1, B=256, biases="none", variant="shard_on_i"),
     Case(weights="int8", int8_inputs=True, T=300, E=3, B=256, scaling=Mode.PRE_SCALE_DELAYED, checkpoints=True),
     Case(weights="int8", int8_inputs=True, T=500, H=640, I=1100, E=3, B=256, skip_weight=True),  # three pieces
-    Case(weights="int8", int8_inputs=True, T=130, H=2048, I=1456, E=2, K=1, biases="none"),  # streamed
+    Case(weights="int8", int8_inputs=True, T=600, H=1024, I=2900, E=2, B=640, cores=1),  # streamed, five tiles
     Case(weights="int8", int8_inputs=True, T=700, H=128, I=80, E=1, K=1, B=640, padding_blocks=0),
-    Case(weights="int8", int8_inputs=True, T=400, E=3, multiply_on_i=True, conditions=1, static_blocks=1),
+    Case(
+        weights="int8", int8_inputs=True, T=1500, H=128, I=80, E=3, K=1, conditions=1, static_blocks=1, checkpoints=True
+    ),
 )
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),

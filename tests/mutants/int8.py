@@ -40,10 +40,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "every tile has the first one's scales",
         ),
         (
-            "self._across.put(self._scales, [scale_of(row) for row in rows])",
-            "self._scales = self._across.of([scale_of(row) for row in rows])",
+            "nisa.tensor_copy(dst=self._scale(t), src=scale, engine=nisa.engine.gpsimd)",
+            "self._scales = scale",
             "scales where a device loop does not find them",
         ),
+        ("[self._scale(t) for t", "[self._scale(0) for t", "the first tile's scales beside all tokens"),
     ),
     "kernels/stages/int8/intermediate.py": (
         ("        if inner % PARTITIONS:\n", "        if False:\n", "columns beyond the last of I are never cleared"),
@@ -108,23 +109,15 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "following is not None",
             "the next part's first piece over the last one",
         ),
-        (
-            "        if following is not None and waits:\n            self._convert(0)\n",
-            "",
-            "the next part's first piece never converted where it waits",
-        ),
+        ("following is not None and waits:", "False:", "the next part's first piece never converted where it waits"),
         ("self._values[i % len(self._values)]", "self._values[0]", "pieces converted over the one in use"),
-        (
-            "super().fill(part)\n        self._convert(0)\n",
-            "super().fill(part)\n",
-            "the very first piece never converted",
-        ),
+        ("super().fill(part)\n", "super().fill(part)\n        return\n", "the very first piece never converted"),
         ("self.vectors.replace(following)", "pass", "scales of the first expert for all"),
         ("range(src.shape[1])", "range(src.shape[1] - 1)", "last tile of a piece never converted"),
         ("Span(0, piece.columns.size))", "Span(0, piece.columns.size - 1))", "last column of a piece never converted"),
     ),
     "kernels/stages/tiled_tensors.py": (
-        ("if self.down.is_int8 and piece", "if False and piece", "rows of codes beyond the last are never cleared"),
+        ("and piece.rows.size % PARTITIONS:", "and False:", "rows of codes beyond the last are never cleared"),
     ),
     "kernels/stages/exact_factor.py": (
         (
@@ -186,6 +179,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "np.abs(codes[:, first : first + PARTITIONS]).astype(np.int32)",
             "-128 has no magnitude in int8",
         ),
-        ("return min(_exact_rows", "return max(_exact_rows", "the weights with more rows decide"),
+        ("return min(", "return max(", "the weights with more rows decide"),
     ),
 }

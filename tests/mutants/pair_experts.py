@@ -41,6 +41,5 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("np.where(is_pad, pairs, positions)", "np.where(is_pad, 0, positions)", "pads write over the first pair"),
         ("int((~is_pad).sum()) < pairs", "int((~is_pad).sum()) > pairs", "gaps are not noticed"),
         ("topk_weights.reshape(-1)", "topk_weights.T.reshape(-1)", "weights of other pairs"),
-        ("np.where(is_pad, np.float32(0), weights)", "weights", "pads have a weight"),
     ),
 }

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.case import Case, cases
 from support.checkpoints import check_checkpoints
-from support.inputs import build_inputs
-from support.launch import assert_same_bits, check, run
+from support.inputs import build_inputs, route
+from support.launch import assert_matches_reference, assert_same_bits, check, run
+from support.routings import expert_lists
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, QuantizationConfig
 from nkimoe.planning.tiling import PARTITIONS
@@ -59,6 +62,29 @@ def test_every_option(case: Case) -> None:
 )
 def test_any_size(case: Case) -> None:
     check(case)
+
+
+@st.composite
+def routed_cases(draw: st.DrawFn) -> tuple[Case, Any]:
+    """A small case, and experts [T, K] with unrouted pairs anywhere."""
+    T, E, B = draw(st.integers(1, 300)), draw(st.integers(1, 6)), draw(st.sampled_from([32, 128, 200, 256]))
+    K, cores = draw(st.integers(1, min(E, 4))), draw(st.sampled_from([1, 2]))
+    case = replace(
+        draw(st.sampled_from(EACH)), T=T, H=128 * draw(st.integers(1, 5)), I=draw(st.integers(cores, 300)), E=E, K=K,
+        B=B, cores=cores, padding_blocks=draw(st.integers(0, 3)), skip_token=draw(st.booleans()),
+        scaling=draw(st.sampled_from(list(ExpertAffinityScaleMode))), activation=draw(st.sampled_from(list(ActFnType))),
+        biases=draw(st.sampled_from(["both", "gate_up", "down", "none"])), skip_gate=draw(st.booleans()),
+        strategy=draw(st.sampled_from(list(BlockShardStrategy))), seed=draw(st.integers(0, 99)),
+    )  # fmt: skip
+    return case, draw(expert_lists(T, E, K))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(routed_cases())
+def test_any_routing_equals_the_reference(drawn: tuple[Case, Any]) -> None:
+    case, ids = drawn
+    weights = np.random.default_rng(case.seed).uniform(0.2, 1, ids.shape)
+    assert_matches_reference(run(case, {**build_inputs(case), **route(case, ids, weights)}))
 
 
 @cases(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from nkimoe.reference.tolerance import tolerance
+from nkimoe.reference.tolerance import int8_tolerance, tolerance
 from support.inputs import DTYPES
 from support.launch import Outcome, reference_checkpoints
 from support.tolerance import assert_close
@@ -18,6 +18,8 @@ def check_checkpoints(outcome: Outcome) -> None:
     real = (ids >= 0) & (ids < case.T)
     bounds = tolerance(case.computes_in, case.dtype, 1)
     expected = reference_checkpoints(case, outcome.inputs)
+    if case.int8_inputs:
+        bounds = int8_tolerance(case.dtype, 1, case.I)
     assert len(outcome.checkpoints) == (1 if case.multiply_on_i else 2)
     for actual, wanted in zip(outcome.checkpoints, expected, strict=False):
         assert actual.shape == wanted.shape

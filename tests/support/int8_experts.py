@@ -65,10 +65,10 @@ def check_int8_experts() -> None:
         assert_as_defined(found, definitions.fused_experts_reference, arguments | options)
     for arguments, cores, activation in (
         (smoothed(200, 200, 300, 5, 3), 2, "silu"),
-        (smoothed(90, 96, 256, 3, 2, halves=1), 1, "gelu"),
+        (smoothed(300, 96, 256, 3, 2, halves=1), 1, "gelu"),  # several tiles of tokens in a block
     ):
         arguments |= {"activation": activation}
-        found = ops.fused_moe_smoothquant[cores](**arguments)
+        found = ops.fused_moe_smoothquant[cores](**arguments, block_size=256)
         assert_as_defined(found, definitions.fused_moe_smoothquant_reference, arguments)
     for arguments, cores in ((shared(300, 200, 300), 2), (shared(70, 64, 1280, "float16"), 1)):
         found = ops.shared_expert[cores](**arguments)
