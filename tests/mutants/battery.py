@@ -70,6 +70,7 @@ INT8 = (
     Case(weights="int8", int8_inputs=True, T=300, E=3, B=256, scaling=Mode.PRE_SCALE_DELAYED, checkpoints=True),
     Case(weights="int8", int8_inputs=True, T=500, H=640, I=1100, E=3, B=256, skip_weight=True),  # three pieces
     Case(weights="int8", int8_inputs=True, T=600, H=1024, I=2900, E=2, B=640, cores=1),  # streamed, five tiles
+    Case(weights="int8", int8_inputs=True, variant="shard_on_i", H=384, I=101, B=100),
     Case(weights="int8", int8_inputs=True, T=700, H=128, I=80, E=1, K=1, B=640, padding_blocks=0),
     Case(
         weights="int8", int8_inputs=True, T=1500, H=128, I=80, E=3, K=1, conditions=1, static_blocks=1, checkpoints=True

@@ -15,8 +15,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "broadcast with a stride",
         ),
         (
-            "dst=columns[:, t * PARTITIONS : (t + 1) * PARTITIONS], src=self",
-            "dst=columns[:, 0:PARTITIONS], src=self",
+            "dst=columns[:, first : first + value.shape[0]], src=self",
+            "dst=columns[:, 0 : value.shape[0]], src=self",
             "all tiles' affinities on the first",
         ),
     ),

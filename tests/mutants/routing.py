@@ -88,8 +88,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("bank.start + k, self._tiling.row_group", "k, self._tiling.row_group", "every PSUM bank the first tiles"),
         ("turned[:, k, :], data=source", "turned[:, 0, :], data=source", "all transposes on one tile"),
         (
-            "self._tile[:, :, t * PARTITIONS : (t + 1) * PARTITIONS])",
-            "self._tile[:, :, 0:PARTITIONS])",
+            "self._tile[:, :, count : count + row.shape[0]])",
+            "self._tile[:, :, 0 : row.shape[0]])",
             "all token tiles on the first",
         ),
         (

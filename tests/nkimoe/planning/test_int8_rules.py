@@ -47,9 +47,10 @@ BAD: list[tuple[str, Case, dict[str, Any]]] = [
     ],
     ("quantization_config.exact_rows", ALONE, claim(1024)),
     *[
-        ("activation_quantization", replace(BOTH, variant=variant), {})
+        ("accumulation_dtype", replace(BOTH, variant=variant), {"accumulation_dtype": "bfloat16"})
         for variant in ("shard_on_i", "shard_on_i_hybrid")
     ],
+    ("down_proj_weight", replace(BOTH, variant="shard_on_i", I=2050), {}),
 ]
 
 
