@@ -30,7 +30,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "rows[:, 0:SCALE_BYTES]",
             "codes taken for a scale",
         ),
-        ("data=values[:, part.slice], scale=of_tokens.factor", "data=values[:, part.slice]", "values rounded as they are"),
+        (
+            "data=values[:, part.slice], scale=of_tokens.factor",
+            "data=values[:, part.slice]",
+            "values rounded as they are",
+        ),
         ("data=values[:, part.slice]", "data=values[:, 0 : part.size]", "both cores get the first columns of H"),
         ("src=hidden_states[own.slice, :]", "src=hidden_states[0 : own.size, :]", "the first rows again and again"),
     ),
@@ -45,13 +49,21 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "self._scales = scale",
             "scales where a device loop does not find them",
         ),
-        ("[self._scale(t, own.size) for t", "[self._scale(0, own.size) for t", "the first tile's scales beside all tokens"),
+        (
+            "[self._scale(t, own.size) for t",
+            "[self._scale(0, own.size) for t",
+            "the first tile's scales beside all tokens",
+        ),
     ),
     "kernels/stages/int8/intermediate.py": (
         ("        if inner % PARTITIONS:\n", "        if False:\n", "columns beyond the last of I are never cleared"),
         ("(nl.maximum, nl.minimum)", "(nl.maximum, nl.maximum)", "the largest value, not magnitude"),
         ("values = self._values[:, :, own.slice]", "values = self._values[:, :, 0 : own.size]", "the fifth tile never"),
-        ("[n * at_once : (n + 1) * at_once]", "[: len(self._of_tokens) - n * at_once]", "the fifth tile by other factors"),
+        (
+            "[n * at_once : (n + 1) * at_once]",
+            "[: len(self._of_tokens) - n * at_once]",
+            "the fifth tile by other factors",
+        ),
         (
             "[tokens.scale() for tokens in self._of_tokens]",
             "[self._of_tokens[0].scale() for _ in self._of_tokens]",
@@ -64,7 +76,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("data=ends[:, n, :], engine", "data=ends[:, 0, :], engine", "negative values are not seen"),
     ),
     "kernels/stages/int8/smooth_rows.py": (
-        ("data2=smooth[0 : row.shape[0], :], op=nl.multiply", "data2=smooth[0 : row.shape[0], :], op=nl.add", "smooth factors added"),
+        (
+            "data2=smooth[0 : row.shape[0], :], op=nl.multiply",
+            "data2=smooth[0 : row.shape[0], :], op=nl.add",
+            "smooth factors added",
+        ),
         ("tuple(row.shape), dtype=nl.float32", "tuple(row.shape), dtype=row.dtype", "smoothed rows rounded first"),
         ("op=nl.copy, data=value, scale=tokens.factor", "op=nl.copy, data=value", "values rounded as they are"),
         (

@@ -1,4 +1,4 @@
-"""int8 weights, with and without int8 activations, agree with the reference; int8 activations in shard_on_block."""
+"""int8 weights, with and without int8 activations, agree with the reference."""
 
 from __future__ import annotations
 
@@ -61,6 +61,22 @@ def test_every_option(case: Case) -> None:
     replace(BOTH, T=1, K=1),
 )
 def test_any_size(case: Case) -> None:
+    check(case)
+
+
+@cases(
+    *(
+        replace(BOTH, variant="shard_on_i", H=H, I=I, B=B)
+        for H, I, B in ((128, 2, 64), (384, 101, 100), (640, 600, 300))
+    ),
+    *(replace(BOTH, variant="shard_on_i", scaling=mode) for mode in ExpertAffinityScaleMode),
+    replace(BOTH, variant="shard_on_i", multiply_on_i=True, gate_upper=0.4, up_offset=1.0),
+    replace(BOTH, variant="shard_on_i", H=1152, checkpoints=True),
+    replace(BOTH, variant="shard_on_i_hybrid", T=600, E=3, static_blocks=1),
+    replace(BOTH, variant="shard_on_i_dropping", T=200, B=200, H=256, I=80),
+    replace(BOTH, variant="shard_on_i", I=2048, E=2, H=128),
+)
+def test_cores_that_share_a_block_agree_on_the_scale_of_each_token(case: Case) -> None:
     check(case)
 
 
