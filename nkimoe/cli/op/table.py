@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
-from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
+from nkimoe.cli.op.int8_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
@@ -20,7 +20,7 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         TopkSoftmax,
         MoeSorting,
         MoeAlignBlockSize,
-        FusedExperts,
+        RoutedExperts,
         SharedExpert,
         FusedMoeSmoothquant,
     )
