@@ -254,8 +254,9 @@ def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     h_tiles, i_tiles = problem.H // PARTITIONS, ceil_div(demand.inner, PARTITIONS)
     columns = cut.tokens * PARTITIONS
     at_once = min(columns, PSUM_COLUMNS)
-    gathered, written = demand.gathered * (demand.item + demand.smoothed), demand.written * demand.results
-    rows = cut.tokens * (gathered + written)
+    gathered, written = demand.gathered * demand.item, demand.written * demand.results
+    smoothed = demand.gathered * demand.smoothed  # transposed before results of the part before come
+    rows = cut.tokens * (gathered + max(smoothed, written))
     tokens = h_tiles * columns * demand.item
     inner = i_tiles * columns * (demand.item + demand.coded) + 6 * at_once * 4 + demand.scaled_row
     waiting = min(cut.sent_ahead * cut.down, demand.written) * cut.tokens
