@@ -20,7 +20,7 @@ from nkimoe.planning.shares import (
     whole_mx_blocks,
 )
 from nkimoe.planning.targets import Target
-from nkimoe.planning.tiling import Demand, Tiling, ceil_div, choose_tiling
+from nkimoe.planning.tiling import OLD_ROW_SETS, OUTPUT_BYTES, Demand, Tiling, ceil_div, choose_tiling
 from nkimoe.planning.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
 from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleMode
@@ -28,6 +28,7 @@ from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleM
 # From so many looped blocks on, two go in an iteration: at most one of them is in vain, a sixteenth of the work, and
 # half as many turns are paid. Chosen, not measured.
 LONG_LOOP = 16
+FP32 = 4  # bytes
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
     "overwritten", "added to given rows", "a row a choice, added at the end", "accumulated",
@@ -238,8 +239,16 @@ def _demand(request: Request, share: Share) -> Demand:
         scaled_row=share.gathered.size * item if scales_rows or is_coded else 0,
         gate_up_converted=item if gate_up.is_int8 else 0,
         down_converted=item if down.is_int8 else 0,
-        coded=item + 1 if is_coded else 0,
+        coded=(FP32 if request.smooth else item) + 1 if is_coded else 0,
+        results=_result_bytes(request),
+        smoothed=FP32 + 1 + item if request.smooth else 0,
+        smooth=FP32 if request.smooth else 0,
     )
+
+
+def _result_bytes(request: Request) -> int:
+    """Of a column of H that is written: fresh rows are on chip once, rows that are added to for two parts."""
+    return 2 * OUTPUT_BYTES + FP32 if request.added is not None else OLD_ROW_SETS * OUTPUT_BYTES
 
 
 def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:

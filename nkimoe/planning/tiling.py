@@ -77,6 +77,9 @@ class Demand:
         scaled_row: bytes of token rows that are scaled before they are transposed.
         gate_up_converted, down_converted: bytes of a weight that is converted on chip, in its second form; else 0.
         coded: bytes of act(gate) * up in the forms it takes before the one that is multiplied.
+        results: bytes of each column of H that is written, until it is, with what it is added to; a tile of tokens.
+        smoothed: bytes of a token row in the forms it takes before it is transposed, a tile of tokens.
+        smooth: bytes of what each column of H is smoothed with.
     """
 
     inner: int
@@ -92,6 +95,9 @@ class Demand:
     gate_up_converted: int = 0
     down_converted: int = 0
     coded: int = 0
+    results: int = OLD_ROW_SETS * OUTPUT_BYTES
+    smoothed: int = 0
+    smooth: int = 0
 
 
 @dataclass(frozen=True)
@@ -248,8 +254,9 @@ def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     h_tiles, i_tiles = problem.H // PARTITIONS, ceil_div(demand.inner, PARTITIONS)
     columns = cut.tokens * PARTITIONS
     at_once = min(columns, PSUM_COLUMNS)
-    gathered, written = demand.gathered * demand.item, demand.written * OUTPUT_BYTES
-    rows = cut.tokens * gathered + OLD_ROW_SETS * cut.tokens * written
+    gathered, written = demand.gathered * demand.item, demand.written * demand.results
+    smoothed = demand.gathered * demand.smoothed  # transposed before results of the part before come
+    rows = cut.tokens * (gathered + max(smoothed, written))
     tokens = h_tiles * columns * demand.item
     inner = i_tiles * columns * (demand.item + demand.coded) + 6 * at_once * 4 + demand.scaled_row
     waiting = min(cut.sent_ahead * cut.down, demand.written) * cut.tokens
@@ -261,7 +268,7 @@ def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     weights += CONVERTED_PIECES * i_tiles * min(cut.down, problem.H) * demand.down_converted
     columns_of_ids = min(demand.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
     routing = 4 * (2 * 3 * columns_of_ids + 4 * demand.blocks + 8 * problem.tiles_per_block)
-    vectors = demand.written * demand.per_column + 8 * i_tiles * 4
+    vectors = demand.written * demand.per_column + demand.gathered * demand.smooth + 8 * i_tiles * 4
     return rows + tokens + inner + exchange + weights + routing + vectors + SMALL_TILES
 
 

@@ -42,7 +42,7 @@ KERNELS_MAY_NOT_IMPORT = {"nkimoe.cli", "nkimoe.routing", "nkimoe.weights"}
 
 # Stages of one numerics and the backward pass share what lies beside these folders, and nothing of each other's.
 KERNELS = "nkimoe.kernels"
-APART = (f"{KERNELS}.stages.dense", f"{KERNELS}.stages.mx", f"{KERNELS}.backward")
+APART = (f"{KERNELS}.stages.dense", f"{KERNELS}.stages.int8", f"{KERNELS}.stages.mx", f"{KERNELS}.backward")
 SHARED = f"{KERNELS}.stages"
 
 

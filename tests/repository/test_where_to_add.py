@@ -14,6 +14,7 @@ from nkisim.nki._names import PUBLISHED
 from nkisim.observe import Capacity, Observer, detectors, dma_deadlines, standard_detectors, traits
 from nkisim.operations import activation_range, operators
 from nkisim.operations.instruction import INSTRUCTIONS
+from nkisim.timing import clock
 from nkisim.timing.costs import scalar, table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -64,9 +65,12 @@ def test_every_file_of_instructions_is_imported_where_its_row_says() -> None:
 
 
 def test_the_kinds_of_work_and_their_formulas_are_in_the_files_of_their_row() -> None:
-    kinds, formulas = named_files(ROWS["a kind of work"])
+    kinds, formulas, rules = named_files(ROWS["a kind of work"])
     assert SIMULATOR / kinds == Path(traits.__file__)
     assert SIMULATOR / formulas == Path(table.__file__)
+    assert SIMULATOR / rules == Path(clock.__file__)
+    assert "`CLOCK`" in ROWS["a kind of work"]
+    assert clock.CLOCK
     files = {Path(inspect.getfile(f)) for by_kind in table.FORMULAS.values() for f in by_kind.values()}
     assert {file.parent for file in files} == {Path(table.__file__).parent}
 

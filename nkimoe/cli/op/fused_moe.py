@@ -29,7 +29,7 @@ from nkimoe.reference.expert_ops import fused_moe_smoothquant_reference
 ACTIVATIONS = ("gelu", "silu")  # in the order of the peer's numbers
 
 
-class Activation(click.Choice):
+class ActivationWord(click.Choice):
     """A word, or the peer's number of it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
@@ -55,7 +55,7 @@ class FusedMoeSmoothquant(OpRequest):
     stride: int = stride("Elements from row to row of x", "stride")
     block_size: int = option(-1, "Slots of a block; -1: chosen.", key="bm", type=click.INT)
     tp: int = count(8, "Ranks that share I.", "tp")
-    activation: str = option("gelu", "Of the gate: gelu or silu, or 0 or 1.", key="act", type=Activation(ACTIVATIONS))
+    activation: str = option("gelu", "gelu or silu, or 0 or 1.", key="act", type=ActivationWord(ACTIVATIONS))
     gate_only: int = option(1, "1: act(gate) without up.", key="gate_only", type=click.IntRange(0, 1))
     balance: int = option(0, "1: ids go round the experts.", key="balance", type=click.IntRange(0, 1))
     x_dtype: str = choice("bf16", HALVES, "Type of x.", "prec_i", "--in")

@@ -24,7 +24,7 @@ def expert_bytes(hidden: int, intermediate: int, first_rows: int) -> int:
 
 
 @dataclass(frozen=True)
-class FusedExperts(OpRequest):
+class RoutedExperts(OpRequest):
     """The routed experts of a layer, int8 weights and activations (SGLang)."""
 
     name: ClassVar[str] = "fused_experts"

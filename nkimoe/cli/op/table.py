@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
-from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
+from nkimoe.cli.op.int8_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
@@ -22,7 +22,7 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         TopkSoftmax,
         MoeSorting,
         MoeAlignBlockSize,
-        FusedExperts,
+        RoutedExperts,
         SharedExpert,
         FusedMoeSmoothquant,
         RoutingSigmoidTop1,

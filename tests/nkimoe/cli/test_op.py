@@ -13,7 +13,7 @@ from nkimoe.cli.op import smoothquants
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
 from nkimoe.cli.op.inputs import SEED
-from nkimoe.cli.op.int8_experts import FusedExperts, SharedExpert
+from nkimoe.cli.op.int8_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
@@ -358,7 +358,7 @@ def test_bytes_and_operations_of_experts_are_counted_likewise() -> None:
     of_expert = columns * H + 4 * (2 * I + H) + 4 * (H + I)
     assert request.useful_bytes == E * of_expert + 2 * 2 * T * H + 8 * pairs
     assert FusedMoeSmoothquant(tokens=T, hidden=H, intermediate=I, tp=1).useful_flops == 4 * pairs * I * H
-    routed = FusedExperts(tokens=2, experts=100, topk=3, hidden=H, intermediate=I)
+    routed = RoutedExperts(tokens=2, experts=100, topk=3, hidden=H, intermediate=I)
     assert routed.useful_bytes == 6 * (3 * I * H + 4 * (2 * I + H)) + 4 * 2 * H + 8 * 6
     assert routed.useful_flops == 6 * 6 * I * H
     shared = SharedExpert(tokens=T, hidden=H, intermediate=I)

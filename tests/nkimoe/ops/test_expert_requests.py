@@ -1,5 +1,9 @@
 """Random requests to the operations with experts: none has a wrong answer."""
 
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
 import numpy as np
 import pytest
 from support.expert_cases import (
@@ -48,8 +52,24 @@ def spoil_values(rng, arguments):
             arguments[name][place] = value
 
 
-def check_one(seed):
-    """A request, its answer and its definition."""
+class Drawn(NamedTuple):
+    """A request.
+
+    Attributes:
+        definition: of the arguments, with the options.
+        blocks: the choice of a block size, or nothing.
+    """
+
+    operation: Any
+    definition: Callable[..., np.ndarray]
+    arguments: dict[str, Any]
+    options: dict[str, Any]
+    blocks: dict[str, int | None]
+    cores: int
+
+
+def draw(seed):
+    """A request, which the seed decides."""
     rng = np.random.default_rng(seed)
     dtype, E = drawn(rng, ("bfloat16", "float16")), drawn(rng, EXPERTS)
     sizes = drawn(rng, TOKENS), drawn(rng, INTERMEDIATE), drawn(rng, HIDDEN)
@@ -58,32 +78,46 @@ def check_one(seed):
     if kind == 0:
         arguments = shared_layer(*sizes, dtype=dtype, seed=seed)
         spoil_values(rng, arguments)
-        expected = shared_expert_reference(**arguments)
-        routed = np.abs(arguments["fused_experts_out"].astype(np.float32)) * 16
-        places = last_place(np.maximum(routed, np.abs(expected.astype(np.float32))), expected.dtype)
-        assert_as_defined(shared_expert[cores](**arguments), expected, places)
-        return
-    options = {"round_each": bool(rng.integers(2))} if kind == 1 else {"activation": drawn(rng, ("silu", "gelu"))}
+        return Drawn(shared_expert, shared_expert_reference, arguments, {}, {}, cores)
     if kind == 1:
-        operation, reference = fused_experts, fused_experts_reference
+        operation, reference, options = fused_experts, fused_experts_reference, {"round_each": bool(rng.integers(2))}
         arguments = layer(*sizes, E, k, dtype, seed)
     else:
         operation, reference = fused_moe_smoothquant, fused_moe_smoothquant_reference
+        options = {"activation": drawn(rng, ("silu", "gelu"))}
         arguments = smooth_layer(*sizes, E, k, dtype, bool(rng.integers(2)), seed)
     arguments["topk_ids"] = spoil_routing(rng, arguments["topk_ids"], E)
     spoil_values(rng, arguments)
+    blocks = {"block_size": drawn(rng, BLOCKS)}
+    return Drawn(operation, partial(reference, **options), arguments, options, blocks, cores)
 
-    def definition(**given):
-        return reference(**given, **options)
 
-    found = operation[cores](**arguments, **options, block_size=drawn(rng, BLOCKS))
-    assert_as_defined(found, definition(**arguments), places_of_choices(definition, arguments))
+def check_answer(seed):
+    operation, definition, arguments, options, blocks, cores = draw(seed)
+    expected = definition(**arguments)
+    if "topk_ids" in arguments:
+        places = places_of_choices(definition, arguments)
+    else:
+        routed = np.abs(arguments["fused_experts_out"].astype(np.float32)) * 16
+        places = last_place(np.maximum(routed, np.abs(expected.astype(np.float32))), expected.dtype)
+    assert_as_defined(operation[cores](**arguments, **options, **blocks), expected, places)
+
+
+def check_what_must_not_matter(seed):
+    """Other cores and blocks, and tokens in another order."""
+    operation, _, arguments, options, blocks, cores = draw(seed)
+    expected = operation[cores](**arguments, **options, **blocks)
+    order = np.random.default_rng(seed).permutation(len(expected))
+    of_tokens = ("x", "fused_experts_out", "topk_weights", "topk_ids")
+    moved = {name: value[order] if name in of_tokens else value for name, value in arguments.items()}
+    found = operation[3 - cores](**moved, **options)
+    np.testing.assert_array_equal(found.view(np.uint16), expected[order].view(np.uint16))
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_any_request_has_the_answer_of_its_definition(seed, monkeypatch):
     activate_as_the_simulator(monkeypatch)
-    check_one(seed)
+    check_answer(seed)
 
 
 @pytest.mark.slow
@@ -91,4 +125,11 @@ def test_any_request_has_the_answer_of_its_definition(seed, monkeypatch):
 def test_five_hundred_more_requests_have(first, monkeypatch):
     activate_as_the_simulator(monkeypatch)
     for seed in range(first, first + 25):
-        check_one(seed)
+        check_answer(seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("first", range(1000, 1100, 20))
+def test_cores_blocks_and_the_order_of_tokens_change_no_bit_of_any_request(first):
+    for seed in range(first, first + 20):
+        check_what_must_not_matter(seed)
