@@ -6,11 +6,12 @@ behind its last use.
 
 from __future__ import annotations
 
+import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
-from nkimoe.kernels.grouped_gemm.result import ResultRows
+from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
 from nkimoe.kernels.stages.load_routing import Part, Routing
@@ -21,10 +22,10 @@ from nkimoe.planning.tiling import Span
 
 
 def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
-    """Emit the kernel `plan` describes and return its output [M * choices, columns]."""
+    """Emit the kernel `plan` describes and return its output [rows of a * choices, columns], or sums of its rows."""
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype, plan.problem.B), plan.passes(share)
-    result = ResultRows(request, plan, dtype)
+    result = make_result(request, plan, dtype)
     routing = Routing(slots, plan.problem, share.blocks)
     parts = [Part(block, Span(0, 1), plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
@@ -35,7 +36,15 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _multiply(now, following, next(operands), of_pass, finish, result)
-    return result.tensor
+    return result.finish()
+
+
+def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
+    """The same, and every core may read what any has written."""
+    result = run_gemm(request, plan)
+    if plan.problem.cores > 1:
+        nisa.core_barrier(data=result, cores=(0, 1))
+    return result
 
 
 def _multiply(

@@ -59,7 +59,7 @@ class SumOfChoices(Output):
         total = nl.ndarray((tokens.size, columns.size), dtype=self.tensor.dtype, buffer=nl.sbuf)
         gpsimd = int(columns.size * GPSIMD_SHARE)
         shares = (nisa.engine.gpsimd, Span(0, gpsimd)), (nisa.engine.vector, Span(gpsimd, columns.size - gpsimd))
-        for engine, own in shares:
+        for engine, own in (share for share in shares if share[1].size):
             so_far = rows[:, 0, own.slice]
             if k == 1:
                 nisa.tensor_copy(dst=total[:, own.slice], src=so_far, engine=engine)

@@ -114,8 +114,9 @@ def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int
 
 def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
+    result = ITEM if request.options.summed is None else 4
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
     item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
     groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
     item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)
-    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * ITEM * pieces.width
+    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * result * pieces.width

@@ -35,7 +35,8 @@ class GemmOptions:
     Attributes:
         compute_dtype: of a, of the result, and of matmul operands.
         columns: of the result.
-        choices: k of pairs (token, choice).
+        choices: rows of the result that a row of a has.
+        summed: results of so many neighbouring rows are added, in fp32 and in order, and rounded once; None: they stay.
         has_gaps: some pairs have no slot.
         epilogue: one of EPILOGUES.
         alpha, limit, add_residual: of SWIGLU.
@@ -54,6 +55,7 @@ class GemmOptions:
     add_residual: bool = False
     row_codes: str | None = None
     exact_rows: int | None = None
+    summed: int | None = None
 
     @property
     def halves(self) -> int:
