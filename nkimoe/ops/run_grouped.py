@@ -13,8 +13,7 @@ from nkimoe.ops.gemm_weights import GemmWeights
 from nkimoe.ops.grouped_gemm import grouped_gemm, two_stage_moe
 from nkimoe.ops.launch import Launch
 from nkimoe.ops.routing_tensors import dtype_of, like
-from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, pieces_of
-from nkimoe.planning.grouped_gemm.plan import BLOCK
+from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, gemm_block_size, pieces_of
 from nkimoe.planning.grouped_gemm.request import HALVED, SWIGLU, GemmOptions, Weighting
 from nkimoe.planning.tiling import PARTITIONS
 from nkimoe.routing.pair_blocks import PairBlocks, pair_blocks
@@ -58,24 +57,27 @@ class Projection:
         """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
         return self.weights.tensors(pieces, self.epilogue.kind == SWIGLU)
 
-    def options(self, dtype: str, columns: int, choices: int, has_gaps: bool, summed: int | None = None) -> GemmOptions:
+    def options(
+        self, dtype: str, columns: int, block_size: int, choices: int, has_gaps: bool, summed: int | None = None
+    ) -> GemmOptions:
         """Constants of the launch."""
         e, weights = self.epilogue, self.weights
         return GemmOptions(
-            dtype, columns, choices, has_gaps, e.kind, e.weighting, e.alpha, e.limit, e.add_residual,
+            block_size, dtype, columns, choices, has_gaps, e.kind, e.weighting, e.alpha, e.limit, e.add_residual,
             weights.row_codes, weights.exact_rows, summed,
         )  # fmt: skip
 
 
 def run_grouped(launch: Launch, a: Any, projection: Projection, ids: Array, topk_weights: Array) -> Any:
     """c [M, k, columns] of checked arguments; ids and topk_weights [M, k] on the host."""
-    (M, k), columns = ids.shape, projection.columns
-    blocks = pair_blocks(ids, topk_weights, projection.weights.sizes[0], BLOCK)
+    (M, k), columns, E = ids.shape, projection.columns, projection.weights.sizes[0]
+    B = gemm_block_size(ids.size, E, int(a.shape[1]))
+    blocks = pair_blocks(ids, topk_weights, E, B)
     if not blocks.block_to_expert.size:
         return _zeros(a, (M, k, columns))
     pieces = projection.pieces(int(a.shape[1]), columns)
     a_scale, *tensors = projection.tensors(pieces)
-    options = projection.options(dtype_of(a), columns, k, blocks.has_gaps)
+    options = projection.options(dtype_of(a), columns, B, k, blocks.has_gaps)
     rows = padded(a, pieces.rows * PARTITIONS)
     return launch(grouped_gemm, rows, a_scale, *tensors, *_tables(blocks, a), options).reshape(M, k, columns)
 
@@ -84,15 +86,16 @@ def run_two_stages(
     launch: Launch, a: Any, first: Projection, second: Projection, ids: Array, topk_weights: Array
 ) -> Any:
     """[M, columns of the second projection], the sum over each token's pairs, likewise."""
-    M, k = ids.shape
-    blocks = pair_blocks(ids, topk_weights, first.weights.sizes[0], BLOCK)
+    (M, k), E = ids.shape, first.weights.sizes[0]
+    B = gemm_block_size(ids.size, E, max(int(a.shape[1]), first.columns))
+    blocks = pair_blocks(ids, topk_weights, E, B)
     if not blocks.block_to_expert.size:
         return _zeros(a, (M, second.columns))
     pieces2 = second.pieces(first.columns, second.columns)
     width = pieces2.rows * PARTITIONS  # of what lies between: the second contraction has whole tiles
     pieces1 = first.pieces(int(a.shape[1]), width)
-    options1 = first.options(dtype_of(a), width, k, False)
-    options2 = second.options(dtype_of(a), second.columns, 1, blocks.has_gaps, k)
+    options1 = first.options(dtype_of(a), width, B, k, False)
+    options2 = second.options(dtype_of(a), second.columns, B, 1, blocks.has_gaps, k)
     tensors = *first.tensors(pieces1), *second.tensors(pieces2), *_tables(blocks, a)
     return launch(two_stage_moe, padded(a, pieces1.rows * PARTITIONS), *tensors, options1, options2)
 

@@ -33,15 +33,17 @@ class ResultRows:
                 nisa.core_barrier(data=tensor, cores=(0, 1))
         return tensor
 
-    def rows(self, columns: Span) -> Tensor:
-        """Room for some columns of a tile of pairs."""
-        tile: Tensor = nl.ndarray((PARTITIONS, columns.size), dtype=self._dtype, buffer=nl.sbuf)
-        return tile
+    def rows(self, columns: Span, tiles: int) -> list[Tensor]:
+        """Room for some columns of tiles of pairs."""
+        shape = (PARTITIONS, columns.size)
+        return [nl.ndarray(shape, dtype=self._dtype, buffer=nl.sbuf) for _ in range(tiles)]
 
-    def write(self, rows: Tensor, columns: Span, part: Part) -> None:
+    def write(self, rows: list[Tensor], columns: Span, part: Part) -> None:
         """Scatter them; pad slots are out of bounds and write nothing."""
-        place = Slab(self._tensor, self._rows, columns, self._pitch).at(part.pairs[0], self._rows)
-        nisa.dma_copy(dst=place, src=rows, oob_mode=nisa.oob_mode.skip, name=part.block.name)
+        slab = Slab(self._tensor, self._rows, columns, self._pitch)
+        for tile, pairs in zip(rows, part.pairs, strict=True):
+            place = slab.at(pairs, self._rows)
+            nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip, name=part.block.name)
 
     def finish(self) -> Tensor:
         """What the kernel returns."""
@@ -70,7 +72,7 @@ def _sum_of_rows(request: GemmRequest, plan: GemmPlan, dtype: DType) -> SumOfCho
     rows = p.T // options.summed
     pairs = Pairs(request.positions, request.weights, options.summed, False, options.has_gaps)
     total: Tensor = nl.ndarray((rows, p.I), dtype=dtype, buffer=nl.shared_hbm)
-    slots = replace(request.slots(dtype, p.B), pairs=pairs)
+    slots = replace(request.slots(dtype), pairs=pairs)
     return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I))
 
 
