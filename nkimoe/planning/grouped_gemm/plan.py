@@ -17,6 +17,7 @@ from nkimoe.planning.tiling import (
     PSUM_COLUMNS,
     SMALL_TILES,
     Span,
+    ceil_div,
     spans,
 )
 from nkimoe.spec import BlockShardStrategy
@@ -71,8 +72,10 @@ class GemmPlan:
         return GemmShare(BlockRange(0, 1, N), Span(first, stop - first))
 
     def passes(self, share: GemmShare) -> list[Span]:
-        """The pieces of each pass over the core's blocks."""
-        return spans(share.pieces.size, self.at_once, share.pieces.start)
+        """The pieces of each pass over the core's blocks: as few passes as can be, of equally many."""
+        pieces = share.pieces
+        each = ceil_div(pieces.size, ceil_div(pieces.size, self.at_once))
+        return spans(pieces.size, each, pieces.start)
 
     def columns_of(self, pieces: Span) -> Span:
         """Columns of the result."""
