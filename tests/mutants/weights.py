@@ -74,13 +74,13 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the next block finds this one's weights",
         ),
         (
-            "self._tiles[i % len(self._tiles)]\n            yield",
-            "self._tiles[0]\n            yield",
+            "return self._tiles[i % len(self._tiles)]",
+            "return self._tiles[0]",
             "every piece in the first tile",
         ),
         (
-            "            yield piece, tile\n            self._refill(i, tile, now, following)",
-            "            self._refill(i, tile, now, following)\n            yield piece, tile",
+            "            yield piece, self.tile_of(i)\n            self.refill(i, now, following)",
+            "            self.refill(i, now, following)\n            yield piece, self.tile_of(i)",
             "weights replaced before they are used",
         ),
         ("self.vectors.replace(following)", "pass", "biases and scales of the first expert for all"),

@@ -26,18 +26,6 @@ HALVES: tuple[tuple[Operator, int], ...] = ((nl.bitwise_and, 15), (nl.right_shif
 MIDDLE = 8.0  # the zero of codes without zeros of their own
 
 
-class GroupPieces(Pieces[MatrixPiece, Tensor]):
-    """Scales or zeros of pieces, which the visitor of the codes visits with them."""
-
-    def of(self, i: int) -> Tensor:
-        """Those of piece i."""
-        return self._tiles[i % len(self._tiles)]
-
-    def refill(self, i: int, now: Part, following: Part | None) -> None:
-        """Load what comes behind those of piece i."""
-        self._refill(i, self.of(i), now, following)
-
-
 class PassGroups:
     """Scales, and zeros if there are any, of the pieces of a pass.
 
@@ -45,7 +33,7 @@ class PassGroups:
         members: [groups, 128], ones where a partition is of a group.
     """
 
-    def __init__(self, kinds: list[GroupPieces], members: Tensor) -> None:
+    def __init__(self, kinds: list[Pieces[MatrixPiece, Tensor]], members: Tensor) -> None:
         self._kinds, self._members = kinds, members
 
     def fill(self, part: Part) -> None:
@@ -60,7 +48,7 @@ class PassGroups:
 
     def of_rows(self, i: int, tile: int, columns: Span) -> list[Tensor]:
         """fp32 [128, columns] each, for the bytes of a tile of piece i."""
-        return [self._copied(each.of(i)[:, tile, columns.slice]) for each in self._kinds]
+        return [self._copied(each.tile_of(i)[:, tile, columns.slice]) for each in self._kinds]
 
     def _copied(self, groups: Tensor) -> Tensor:
         copied: Tensor = nl.ndarray((PARTITIONS, groups.shape[1]), dtype=nl.float32, buffer=nl.psum)
@@ -81,7 +69,7 @@ class GroupRoom:
     def of(self, places: list[MatrixPiece]) -> PassGroups:
         """Those of some pieces."""
         pairs = zip(self._tensors, self._tiles, strict=True)
-        kinds = [GroupPieces(places, tiles[: len(places)], partial(load_piece, tensor)) for tensor, tiles in pairs]
+        kinds = [Pieces(places, tiles[: len(places)], partial(load_piece, tensor)) for tensor, tiles in pairs]
         return PassGroups(kinds, self._members)
 
 
@@ -104,7 +92,7 @@ class Int4Pieces(ConvertedPieces):
         self._groups.refill(i, now, following)
 
     def _convert(self, i: int) -> None:
-        values, codes = self._values_of(i), self._codes_of(i)
+        values, codes = self._values_of(i), self.tile_of(i)
         for t in range(codes.shape[1]):
             for columns in spans(codes.shape[2], PSUM_COLUMNS):
                 of_rows = self._groups.of_rows(i, t, columns)

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 
-import nki.language as nl
-
 from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
 from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
-from nkimoe.kernels.stages.converted_pieces import ConvertedPieces
+from nkimoe.kernels.stages.converted_pieces import ConvertedPieces, room_for_values
 from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.kernels.stages.load_routing import Part
@@ -19,7 +17,7 @@ from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan, is_converted
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.tiling import CONVERTED_PIECES, PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 Products = tuple[Tensor, ...]
 """[128 tokens, width], of each half."""
@@ -32,8 +30,8 @@ class WeightsInPasses:
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
         self._plan, self._request = plan, request
         self._tiles = room_like(request.b, plan.at_once)
-        shape, count = (PARTITIONS, plan.pieces.rows, plan.pieces.columns), CONVERTED_PIECES * is_converted(request)
-        self._values: list[Tensor] = [nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for _ in range(count)]
+        shape = (PARTITIONS, plan.pieces.rows, plan.pieces.columns)
+        self._values = room_for_values(shape, dtype) if is_converted(request) else []
         self._groups = None if request.groups is None else GroupRoom(request.groups, plan.at_once)
 
     def of_pass(self, pieces: Span) -> PassWeights:

@@ -13,7 +13,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
-from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.kernels.tensor import DType, Shape, Tensor
 from nkimoe.planning.tiling import CONVERTED_PIECES, Span
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
@@ -58,22 +58,19 @@ class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
 
     def _convert(self, i: int) -> None:
         piece = self.pieces[i]
-        convert(_used(self._values_of(i), piece), _used(self._codes_of(i), piece))
+        convert(_used(self._values_of(i), piece), _used(self.tile_of(i), piece))
 
     def _load_behind(self, i: int, now: Part, following: Part | None) -> None:
-        self._refill(i, self._codes_of(i), now, following)
-
-    def _codes_of(self, i: int) -> Tensor:
-        return self._tiles[i % len(self._tiles)]
+        self.refill(i, now, following)
 
     def _values_of(self, i: int) -> Tensor:
         """Of each piece always the same tile: a device loop finds its first piece there."""
         return self._values[i % len(self._values)]
 
 
-def room_for_values(tiles: list[Tensor], dtype: DType) -> list[Tensor]:
-    """Tiles for the numbers of pieces that are as large as the first one."""
-    return [nl.ndarray(tuple(tiles[0].shape), dtype=dtype, buffer=nl.sbuf) for _ in range(CONVERTED_PIECES)]
+def room_for_values(shape: Shape, dtype: DType) -> list[Tensor]:
+    """Tiles for the numbers of pieces, the first of which has this shape."""
+    return [nl.ndarray(shape, dtype=dtype, buffer=nl.sbuf) for _ in range(CONVERTED_PIECES)]
 
 
 def convert(dst: Tensor, src: Tensor) -> None:

@@ -69,7 +69,7 @@ def _pieces(
 ) -> TiledPieces:
     if not matrix.is_int8:
         return Pieces(pieces, tiles, load)
-    return ConvertedPieces(pieces, tiles, load, room_for_values(tiles, dtype))
+    return ConvertedPieces(pieces, tiles, load, room_for_values(tuple(tiles[0].shape), dtype))
 
 
 def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[MatrixPiece]:

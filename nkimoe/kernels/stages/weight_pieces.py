@@ -54,13 +54,17 @@ class Pieces(Generic[Place, Tile]):
     def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Place, Tile]]:
         """Give (piece, tile) for each piece. What was used is replaced behind the visitor."""
         for i, piece in enumerate(self.pieces):
-            tile = self._tiles[i % len(self._tiles)]
-            yield piece, tile
-            self._refill(i, tile, now, following)
+            yield piece, self.tile_of(i)
+            self.refill(i, now, following)
         self.vectors.replace(following)
 
-    def _refill(self, i: int, tile: Tile, now: Part, following: Part | None) -> None:
-        room, ahead = len(self._tiles), i + len(self._tiles)
+    def tile_of(self, i: int) -> Tile:
+        """Where piece i lies; others take turns with it."""
+        return self._tiles[i % len(self._tiles)]
+
+    def refill(self, i: int, now: Part, following: Part | None) -> None:
+        """Load what comes into the tile of piece i behind it."""
+        tile, room, ahead = self.tile_of(i), len(self._tiles), i + len(self._tiles)
         if ahead < len(self.pieces):
             self._load(tile, now.block.expert, self.pieces[ahead])
         elif following is None:
