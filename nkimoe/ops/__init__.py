@@ -5,7 +5,9 @@ does the work: simulated, or on a Neuron device. Launch as `operation[2](...)` f
 or as `operation(...)` for one.
 """
 
+from nkimoe.ops.e2e_moe import e2e_moe
 from nkimoe.ops.fused_experts import fused_experts
+from nkimoe.ops.fused_moe import fused_moe
 from nkimoe.ops.fused_moe_gemm import fused_moe_gemm
 from nkimoe.ops.fused_moe_smoothquant import fused_moe_smoothquant
 from nkimoe.ops.moe_align_block_size import moe_align_block_size
@@ -18,7 +20,9 @@ from nkimoe.ops.smoothquant import smoothquant
 from nkimoe.ops.topk_softmax import topk_softmax
 
 __all__ = [
+    "e2e_moe",
     "fused_experts",
+    "fused_moe",
     "fused_moe_gemm",
     "fused_moe_smoothquant",
     "moe_align_block_size",

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import UNQUANT, check_routing, check_tokens
-from nkimoe.ops.gemm_weights import Quantisation, checked_weights
+from nkimoe.ops.expert_arguments import UNQUANT, check_routing
+from nkimoe.ops.gemm_weights import Quantisation, check_rows, checked_weights
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routing_tensors import dtype_of, shape_of
-from nkimoe.ops.run_grouped import Epilogue, run_grouped
-from nkimoe.planning.grouped_gemm.pieces import MOST_ROWS
+from nkimoe.ops.run_grouped import Epilogue, Projection, run_grouped
 from nkimoe.planning.grouped_gemm.request import EPILOGUES, GELU, HALVED, SILU, SWIGLU, Weighting
 
 
@@ -59,8 +58,7 @@ def fused_moe_gemm(
     Raises:
         RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
     """
-    M, K = check_tokens(a, "a")
-    require(0 < K <= MOST_ROWS, "a", f"has 1 to {MOST_ROWS} columns", K, "Split the contraction.")
+    M, K = check_rows("a", a)
     require(epilogue in EPILOGUES, "epilogue", "is None, silu, gelu_mul, gelu or swiglu", repr(epilogue), "Pick one.")
     given = Quantisation(quantization, b_scale, zero_point, group_size, a_scale)
     weights = checked_weights(b, dtype_of(a), K, 2 if epilogue in HALVED else 1, given, bias)
@@ -69,9 +67,9 @@ def fused_moe_gemm(
     weighting = _weighting(epilogue, topk_weights is not None, doweight_stage1, legacy_order, bias)
     if legacy_order and epilogue == GELU and topk_weights is not None:
         epilogue = None
-    _check_swiglu(epilogue, alpha, limit, add_residual)
+    check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
-    return run_grouped(launch, a, weights, finish, ids, factors)
+    return run_grouped(launch, a, Projection(weights, finish), ids, factors)
 
 
 def _weighting(epilogue: str | None, weighted: bool, doweight_stage1: bool, legacy_order: bool, bias: Any) -> Weighting:
@@ -91,7 +89,8 @@ def _weighting(epilogue: str | None, weighted: bool, doweight_stage1: bool, lega
     return Weighting.BEFORE if doweight_stage1 else Weighting.AFTER
 
 
-def _check_swiglu(epilogue: str | None, alpha: float, limit: float | None, add_residual: bool) -> None:
+def check_swiglu(epilogue: str | None, alpha: float, limit: float | None, add_residual: bool) -> None:
+    """Raises RequestError for options of swiglu that are out of range, or come with another epilogue."""
     require(math.isfinite(alpha), "alpha", "is finite", alpha, "gpt-oss has 1.702.")
     require(limit is None or (math.isfinite(limit) and limit > 0), "limit", "is positive, or None", limit, "Drop it.")
     require(isinstance(add_residual, bool), "add_residual", "is True or False", repr(add_residual), "Pass a bool.")

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT, check_finite, check_scale, on_host, padded
+from nkimoe.ops.expert_arguments import FLOATS, INT8_W8A8, UNQUANT, check_finite, check_scale, on_host, padded
 from nkimoe.ops.gemm_layout import packed_columns, packed_weights
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
-from nkimoe.planning.grouped_gemm.pieces import ColumnPieces
+from nkimoe.planning.grouped_gemm.pieces import MOST_ROWS, ColumnPieces
 from nkimoe.planning.tiling import PARTITIONS
 from nkimoe.routing.sorting_rule import is_count
 from nkimoe.weights.int8 import exact_rows_of
@@ -116,6 +116,16 @@ class GemmWeights:
             tensor = like(np.repeat(on_host("b_scale", tensor), repeats, axis=2), tensor)
         of_tile = max(1, ROWS_A_TILE // size)
         return packed_weights(padded(tensor, tiles * of_tile), pieces, interleaved, of_tile)
+
+
+def check_rows(name: str, a: Any) -> tuple[int, int]:
+    """(rows, K) of a [rows, K]. Raises RequestError, and InputError for values that are not finite."""
+    shape = shape_of(name, a)
+    is_right = len(shape) == 2 and 0 < shape[1] <= MOST_ROWS
+    require(is_right, name, f"is [rows, K], K from 1 to {MOST_ROWS}", shape, "Flatten batch and sequence, or split K.")
+    require(dtype_of(a) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(a), "Cast it.")
+    check_finite(name, a)
+    return shape[0], shape[1]
 
 
 def checked_weights(b: Any, dtype: str, K: int, halves: int, given: Quantisation, bias: Any) -> GemmWeights:

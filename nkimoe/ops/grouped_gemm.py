@@ -1,4 +1,4 @@
-"""The kernel behind operations of one projection."""
+"""The kernels behind operations of one projection, and of two, one after the other."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import nki
 import nki.language as nl
 
 from nkimoe import kernels
-from nkimoe.kernels.grouped_gemm import run_gemm
-from nkimoe.planning.grouped_gemm.plan import make_gemm_plan
+from nkimoe.kernels.grouped_gemm import run_gemm, run_gemm_for_next
+from nkimoe.planning.grouped_gemm.plan import GemmPlan, make_gemm_plan
 from nkimoe.planning.grouped_gemm.request import GemmOptions, GemmRequest, Groups
 
 
@@ -25,4 +25,28 @@ def grouped_gemm(
     """
     groups = None if group_scale is None else Groups(group_scale, group_zero)
     request = GemmRequest(a, a_scale, b, groups, scale, bias, tokens, positions, weights, block_to_expert, options)
-    return run_gemm(request, make_gemm_plan(request, nl.num_programs(0), kernels.target()))
+    return run_gemm(request, _plan(request))
+
+
+@nki.jit
+def two_stage_moe(
+    a: Any, a_scale: Any, w1: Any, group_scale1: Any, group_zero1: Any, scale1: Any, bias1: Any, m_scale: Any, w2: Any,
+    group_scale2: Any, group_zero2: Any, scale2: Any, bias2: Any, tokens: Any, positions: Any, weights: Any,
+    block_to_expert: Any, first: GemmOptions, second: GemmOptions,
+) -> Any:  # fmt: skip
+    """Two grouped GEMMs: m has a row for each pair (t, j), and out[t] is the sum over j of m[t, j] w2[e] * weight.
+
+    Returns:
+        [M, columns of w2], dtype of a.
+    """
+    shared = positions, weights, block_to_expert
+    groups = None if group_scale1 is None else Groups(group_scale1, group_zero1)
+    request = GemmRequest(a, a_scale, w1, groups, scale1, bias1, tokens, *shared, first)
+    m = run_gemm_for_next(request, _plan(request))
+    groups = None if group_scale2 is None else Groups(group_scale2, group_zero2)
+    request = GemmRequest(m, m_scale, w2, groups, scale2, bias2, positions, *shared, second)
+    return run_gemm(request, _plan(request))
+
+
+def _plan(request: GemmRequest) -> GemmPlan:
+    return make_gemm_plan(request, nl.num_programs(0), kernels.target())

@@ -29,9 +29,12 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "nkimoe/ops/fused_experts.py:fused_experts",
     "nkimoe/ops/fused_moe_smoothquant.py:fused_moe_smoothquant",
     "nkimoe/ops/shared_expert.py:shared_expert",
+    "nkimoe/ops/e2e_moe.py:e2e_moe",
+    "nkimoe/ops/fused_moe.py:fused_moe",
     "nkimoe/ops/fused_moe_gemm.py:fused_moe_gemm",
     "nkimoe/ops/grouped_gemm.py:",
     "nkimoe/reference/grouped_gemm.py:fused_moe_gemm_reference",
+    "nkimoe/reference/two_stage_moe.py:two_stage_moe_reference",
     "nkimoe/ops/pair_experts.py:",  # kernels: tensors are arguments of their own
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import ml_dtypes
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.cli.op.agreement import Agreement
 from nkimoe.cli.op.inputs import DTYPES, distinct_ids, normal_rows
 from nkimoe.cli.op.request import OpRequest, choice, count, option
@@ -21,6 +22,15 @@ from nkimoe.reference.tolerance import distance
 
 WEIGHTS_A_BYTE = {UNQUANT: 0.5, INT4_W4A16: 2.0}  # 1 of others
 A_SCALE = 0.02  # of standard normal rows: 240 times that is 4.8
+
+
+def results_agree(found: Array, expected: Array) -> list[Agreement]:
+    """Of rows that are rounded once."""
+    apart, bounds = distance(found, expected), gemm_tolerance(str(found.dtype))
+    return [
+        Agreement("relative error", apart.rel_l2, bounds.rel_l2),
+        Agreement("relative error of the worst row", apart.worst_row, bounds.worst_row),
+    ]
 
 
 @dataclass(frozen=True)
@@ -78,12 +88,7 @@ class FusedMoeGemm(OpRequest):
 
     def agreements(self, arguments: Mapping[str, Any], outputs: Any) -> list[Agreement]:
         rows = -1, self._result_columns
-        expected = fused_moe_gemm_reference(**arguments).reshape(rows)
-        apart, bounds = distance(outputs.reshape(rows), expected), gemm_tolerance(str(outputs.dtype))
-        return [
-            Agreement("relative error", apart.rel_l2, bounds.rel_l2),
-            Agreement("relative error of the worst row", apart.worst_row, bounds.worst_row),
-        ]
+        return results_agree(outputs.reshape(rows), fused_moe_gemm_reference(**arguments).reshape(rows))
 
     @property
     def _result_columns(self) -> int:

@@ -11,6 +11,7 @@ from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
+from nkimoe.cli.op.two_stage_moe import E2eMoe, FusedMoe
 
 OPERATIONS: dict[str, type[OpRequest]] = {
     row.name: row
@@ -27,5 +28,7 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         FusedMoeSmoothquant,
         RoutingSigmoidTop1,
         FusedMoeGemm,
+        E2eMoe,
+        FusedMoe,
     )
 }

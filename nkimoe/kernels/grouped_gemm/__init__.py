@@ -1,5 +1,5 @@
 """The grouped GEMM: one projection of each pair, by its expert, into a row of its own."""
 
-from nkimoe.kernels.grouped_gemm.program import run_gemm
+from nkimoe.kernels.grouped_gemm.program import run_gemm, run_gemm_for_next
 
-__all__ = ["run_gemm"]
+__all__ = ["run_gemm", "run_gemm_for_next"]

@@ -50,12 +50,15 @@ class PassFinish:
         rounded: DType = getattr(nl, request.options.compute_dtype)
         self._dtype = rounded if self._weighting is Weighting.ROUNDED else nl.float32
 
-    def of_tokens(self, tokens: Operand, now: Part) -> OfTokens:
-        """What multiplies the rows of a part."""
-        weight, one = now.affinities[0], 1.0
+    def of_tokens(self, tokens: Operand, now: Part) -> list[OfTokens]:
+        """What multiplies the rows of each tile of a part."""
+        return [self._of_tile(*each) for each in zip(tokens.scales, now.affinities, strict=True)]
+
+    def _of_tile(self, scale: Tensor | None, weight: Tensor) -> OfTokens:
+        one = 1.0
         if self._weighting in (Weighting.NONE, Weighting.AFTER):
-            return OfTokens(both(tokens.scale, one), one if self._weighting is Weighting.NONE else weight)
-        return OfTokens(both(tokens.scale, weight), one)
+            return OfTokens(both(scale, one), one if self._weighting is Weighting.NONE else weight)
+        return OfTokens(both(scale, weight), one)
 
     def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
         """Results of one piece go to their columns of rows [128, columns of the pass]."""

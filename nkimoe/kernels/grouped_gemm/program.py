@@ -1,16 +1,17 @@
 """How a grouped GEMM is processed: passes over all blocks, a few pieces of columns each.
 
-A tile of tokens is turned into columns while the tile before is multiplied; an expert's piece of weights is replaced
-behind its last use.
+The tokens of a block are turned into columns while the block before is multiplied; an expert's piece of weights is
+replaced behind its last use.
 """
 
 from __future__ import annotations
 
+import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
-from nkimoe.kernels.grouped_gemm.result import ResultRows
+from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
 from nkimoe.kernels.stages.load_routing import Part, Routing
@@ -21,12 +22,13 @@ from nkimoe.planning.tiling import Span
 
 
 def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
-    """Emit the kernel `plan` describes and return its output [M * choices, columns]."""
+    """Emit the kernel `plan` describes and return its output [rows of a * choices, columns], or sums of its rows."""
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
-    slots, passes = request.slots(dtype, plan.problem.B), plan.passes(share)
-    result = ResultRows(request, plan, dtype)
+    slots, passes = request.slots(dtype), plan.passes(share)
+    result = make_result(request, plan, dtype)
     routing = Routing(slots, plan.problem, share.blocks)
-    parts = [Part(block, Span(0, 1), plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
+    tiles = Span(0, plan.tiling.token_tiles)
+    parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
     weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
     for pieces in passes if parts else []:
@@ -35,14 +37,22 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _multiply(now, following, next(operands), of_pass, finish, result)
-    return result.tensor
+    return result.finish()
+
+
+def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
+    """The same, and every core may read what any has written."""
+    result = run_gemm(request, plan)
+    if plan.problem.cores > 1:
+        nisa.core_barrier(data=result, cores=(0, 1))
+    return result
 
 
 def _multiply(
     now: Part, following: Part | None, tokens: Operand, weights: PassWeights, finish: PassFinish, result: ResultRows
 ) -> None:
-    """The rows of one tile of slots, in the columns of a pass."""
-    rows, of_tokens = result.rows(finish.columns), finish.of_tokens(tokens, now)
-    for piece, products in weights.products(tokens, now, following):
-        finish.into(rows, piece, products, of_tokens)
+    """The rows of one block, in the columns of a pass."""
+    rows, of_tokens = result.rows(finish.columns, now.tiles.size), finish.of_tokens(tokens, now)
+    for piece, tile, products in weights.products(tokens, now, following):
+        finish.into(rows[tile], piece, products, of_tokens[tile])
     result.write(rows, finish.columns, now)

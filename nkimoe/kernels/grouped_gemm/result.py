@@ -1,43 +1,82 @@
-"""Where results go: a row of its own for each pair."""
+"""Where results go: a row of its own for each pair; where they are added, that is the way there."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.output_rows import Slab, my_share, zero_rows
+from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
+from nkimoe.planning.operation_needs import Pairs
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 class ResultRows:
-    """[M * choices, columns]; rows of pairs that have no slot are zero.
-
-    Attributes:
-        tensor: what the kernel returns.
-    """
+    """[rows of a * choices, columns]; rows of pairs that have no slot are zero."""
 
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
         self._rows, self._pitch, self._dtype = plan.problem.T * request.options.choices, plan.problem.I, dtype
-        shape = (self._rows, self._pitch)
-        self.tensor: Tensor = nl.ndarray(shape, dtype=dtype, buffer=nl.shared_hbm, name="results")
+        self._tensor = self._begun(request, plan, dtype)
+
+    def _begun(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> Tensor:
+        """The rows, zero if some will not be written."""
+        tensor: Tensor = nl.ndarray((self._rows, self._pitch), dtype=dtype, buffer=nl.shared_hbm)
         if request.options.has_gaps:
-            zero_rows(self._slab(Span(0, self._pitch)), my_share(self._rows))
+            zero_rows(Slab(tensor, self._rows, Span(0, self._pitch), self._pitch), my_share(self._rows))
             if plan.problem.cores > 1:
-                nisa.core_barrier(data=self.tensor, cores=(0, 1))
+                nisa.core_barrier(data=tensor, cores=(0, 1))
+        return tensor
 
-    def rows(self, columns: Span) -> Tensor:
-        """Room for some columns of a tile of pairs."""
-        tile: Tensor = nl.ndarray((PARTITIONS, columns.size), dtype=self._dtype, buffer=nl.sbuf)
-        return tile
+    def rows(self, columns: Span, tiles: int) -> list[Tensor]:
+        """Room for some columns of tiles of pairs."""
+        shape = (PARTITIONS, columns.size)
+        return [nl.ndarray(shape, dtype=self._dtype, buffer=nl.sbuf) for _ in range(tiles)]
 
-    def write(self, rows: Tensor, columns: Span, part: Part) -> None:
+    def write(self, rows: list[Tensor], columns: Span, part: Part) -> None:
         """Scatter them; pad slots are out of bounds and write nothing."""
-        place = self._slab(columns).at(part.pairs[0], self._rows)
-        nisa.dma_copy(dst=place, src=rows, oob_mode=nisa.oob_mode.skip, name=part.block.name)
+        slab = Slab(self._tensor, self._rows, columns, self._pitch)
+        for tile, pairs in zip(rows, part.pairs, strict=True):
+            place = slab.at(pairs, self._rows)
+            nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip, name=part.block.name)
 
-    def _slab(self, columns: Span) -> Slab:
-        return Slab(self.tensor, self._rows, columns, self._pitch)
+    def finish(self) -> Tensor:
+        """What the kernel returns."""
+        return self._tensor
+
+
+class SummedRows(ResultRows):
+    """fp32 rows that are added at the end: [rows of a / summed, columns]."""
+
+    def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
+        self._sum = _sum_of_rows(request, plan, dtype)
+        super().__init__(request, plan, nl.float32)
+
+    def _begun(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> Tensor:
+        self._sum.begin()
+        return self._sum.slab.tensor
+
+    def finish(self) -> Tensor:
+        return self._sum.finish()
+
+
+def _sum_of_rows(request: GemmRequest, plan: GemmPlan, dtype: DType) -> SumOfChoices:
+    """As if the rows of a were choices of tokens."""
+    options, p = request.options, plan.problem
+    assert options.summed is not None, "else rows stay"
+    rows = p.T // options.summed
+    pairs = Pairs(request.positions, request.weights, options.summed, False, options.has_gaps)
+    total: Tensor = nl.ndarray((rows, p.I), dtype=dtype, buffer=nl.shared_hbm)
+    slots = replace(request.slots(dtype), pairs=pairs)
+    return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I))
+
+
+def make_result(request: GemmRequest, plan: GemmPlan, dtype: DType) -> ResultRows:
+    """The form that the options ask for."""
+    kind = ResultRows if request.options.summed is None else SummedRows
+    return kind(request, plan, dtype)

@@ -24,12 +24,12 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 
 class Operand(NamedTuple):
     """Attributes:
-    data: [128, K / 128, 128 tokens].
-    scale: fp32 [128 tokens, 1] that multiplies their products, or None.
+    data: [128, K / 128, tokens].
+    scales: of each tile of tokens, fp32 [128, 1] that multiplies their products, or None.
     """
 
     data: Tensor
-    scale: Tensor | None
+    scales: list[Tensor | None]
 
 
 class Tokens:
@@ -40,7 +40,7 @@ class Tokens:
     def __init__(self, slots: Request, plan: GemmPlan, out_of_bounds: OutOfBounds, inputs: ColumnInputs) -> None:
         K = plan.problem.H
         own = Span(0, K)
-        self._rows = self._row_kind(slots, own, 1, out_of_bounds)
+        self._rows = self._row_kind(slots, own, plan.tiling.token_tiles, out_of_bounds)
         self._columns = cycle([TokenColumns(K, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)])
 
     def operands(self, parts: Sequence[Part]) -> Iterator[Operand]:
@@ -60,11 +60,11 @@ class Tokens:
         if part is None or part is before:
             return operand
         self._rows.gather(part)
-        return self._turn(part, self._rows.of(part)[0], next(self._columns))
+        return self._turn(part, self._rows.of(part), next(self._columns))
 
-    def _turn(self, part: Part, row: Tensor, columns: TokenColumns) -> Operand:
-        columns.turn([row])
-        return Operand(columns.of(part), None)
+    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
+        columns.turn(rows)
+        return Operand(columns.of(part), [None] * len(rows))
 
 
 class CodedTokens(Tokens):
@@ -72,11 +72,14 @@ class CodedTokens(Tokens):
 
     _row_kind = CodeRows
 
-    def _turn(self, part: Part, row: Tensor, columns: TokenColumns) -> Operand:
-        columns.turn([codes_of(row)])
-        scale: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_copy(dst=scale, src=scale_of(row))
-        return Operand(columns.of(part), scale)
+    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
+        columns.turn(codes_of(row) for row in rows)
+        scales: list[Tensor | None] = []
+        for row in rows:
+            scale: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.tensor_copy(dst=scale, src=scale_of(row))
+            scales.append(scale)
+        return Operand(columns.of(part), scales)
 
 
 def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds) -> Tokens:

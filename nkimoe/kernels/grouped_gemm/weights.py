@@ -73,11 +73,18 @@ class PassWeights:
         self.vectors.fill(part)
         self._pieces.fill(part)
 
-    def products(self, tokens: Operand, now: Part, following: Part | None) -> Iterator[tuple[int, Products]]:
-        """(which piece of the pass, its products)."""
-        sizes = self._plan.pieces
-        for n, (piece, tile) in enumerate(self._pieces.visit(now, following)):
-            sums = [self._make_sum() for _ in range(sizes.halves)]
-            for half, one in enumerate(sums):
-                one.add(tokens.data, tile[:, :, half * sizes.width : (half + 1) * sizes.width], piece.rows)
-            yield n, tuple(one.total() for one in sums)
+    def products(self, tokens: Operand, now: Part, following: Part | None) -> Iterator[tuple[int, int, Products]]:
+        """(which piece of the pass, which tile of tokens, their products)."""
+        for n, (piece, weights) in enumerate(self._pieces.visit(now, following)):
+            for tile in range(len(tokens.scales)):
+                data = tokens.data[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]
+                yield n, tile, tuple(self._product(data, half, piece) for half in self._halves(weights))
+
+    def _halves(self, weights: Tensor) -> list[Tensor]:
+        width, halves = self._plan.pieces.width, self._plan.pieces.halves
+        return [weights[:, :, half * width : (half + 1) * width] for half in range(halves)]
+
+    def _product(self, tokens: Tensor, weights: Tensor, piece: MatrixPiece) -> Tensor:
+        products = self._make_sum()
+        products.add(tokens, weights, piece.rows)
+        return products.total()

@@ -10,6 +10,11 @@ MOST_ROWS = 16384  # K: beyond, tokens alone would fill SBUF
 # Bytes of a partition that a piece of weights has as 16-bit numbers: so that two fit beside tokens at the largest K.
 # Those of int8 are converted, two at a time, beside their codes.
 PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
+# (pairs an expert has on average, rows K at most, slots of a block): while a larger block is multiplied, weights of the
+# next expert arrive piece by piece; but the last block of an expert is half empty, and tokens take room from weights.
+# Predicted best, at 512 to 2048 pairs an expert and K from 1024 to 4096.
+BLOCK_SIZES = ((1536, 4096, 512), (448, 2048, 256))
+SMALLEST_BLOCK = PARTITIONS
 SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
 
 
@@ -31,6 +36,16 @@ class ColumnPieces:
     def columns(self) -> int:
         """Of the product, in one piece."""
         return self.halves * self.width
+
+
+def gemm_block_size(pairs: int, experts: int, K: int) -> int:
+    """Slots of a block.
+
+    >>> gemm_block_size(4096, 8, 1024), gemm_block_size(64, 8, 1024), gemm_block_size(4096, 8, 16384)
+    (256, 128, 128)
+    """
+    fitting = (size for least, most, size in BLOCK_SIZES if pairs >= least * experts and most >= K)
+    return next(fitting, SMALLEST_BLOCK)
 
 
 def pieces_of(K: int, columns: int, halves: int, converted: bool, rows_together: int = 1) -> ColumnPieces:

@@ -17,11 +17,11 @@ from nkimoe.planning.tiling import (
     PSUM_COLUMNS,
     SMALL_TILES,
     Span,
+    ceil_div,
     spans,
 )
 from nkimoe.spec import BlockShardStrategy
 
-BLOCK = PARTITIONS  # slots: a tile. Weights stay for all blocks of an expert, so that larger ones save nothing
 TOKEN_SETS = 2  # tokens as columns: one tile is multiplied, the next one is transposed
 OUTPUT_SETS = 2  # rows of results: one set is filled, the one before is written
 FP32_TILES = 12  # of a piece's width, between PSUM and the row of the result
@@ -34,8 +34,8 @@ BLOCKS_TO_SHARE = 8  # from here on cores share blocks; of fewer, one core has t
 class GemmTiling:
     """How tiles of 128 slots become columns (`stages/token_columns.py`)."""
 
-    token_tiles: int = 1
-    row_group: int = 1
+    token_tiles: int
+    row_group: int
     transposes_per_bank: int = PSUM_BANK_BYTES // (PARTITIONS * ITEM)
 
 
@@ -72,8 +72,10 @@ class GemmPlan:
         return GemmShare(BlockRange(0, 1, N), Span(first, stop - first))
 
     def passes(self, share: GemmShare) -> list[Span]:
-        """The pieces of each pass over the core's blocks."""
-        return spans(share.pieces.size, self.at_once, share.pieces.start)
+        """The pieces of each pass over the core's blocks: as few passes as can be, of equally many."""
+        pieces = share.pieces
+        each = ceil_div(pieces.size, ceil_div(pieces.size, self.at_once))
+        return spans(pieces.size, each, pieces.start)
 
     def columns_of(self, pieces: Span) -> Span:
         """Columns of the result."""
@@ -94,10 +96,11 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     E, count, _, _, columns = (int(n) for n in request.b.shape)
     pieces = ColumnPieces(count, columns // options.halves, options.halves, K // PARTITIONS)
     blocks = int(request.block_to_expert.shape[0])
-    problem = Problem(M, K, BLOCK, E, blocks, options.columns, M, cores)
+    problem = Problem(M, K, options.block_size, E, blocks, options.columns, M, cores)
     room = target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)
+    tiling = GemmTiling(problem.tiles_per_block, K // PARTITIONS // int(request.b.shape[3]))
     at_once = max(1, min(count, room // _piece_bytes(request, pieces)))
-    return GemmPlan(problem, pieces, GemmTiling(row_group=K // PARTITIONS // int(request.b.shape[3])), at_once)
+    return GemmPlan(problem, pieces, tiling, at_once)
 
 
 def is_converted(request: GemmRequest) -> bool:
@@ -107,15 +110,17 @@ def is_converted(request: GemmRequest) -> bool:
 
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
     """Of a partition: tokens as rows and as columns, tables, what lies between PSUM and results, converted pieces."""
-    tokens = (1 + TOKEN_SETS) * ITEM * pieces.rows * PARTITIONS
+    tiles = request.options.block_size // PARTITIONS
+    tokens = tiles * (1 + TOKEN_SETS) * ITEM * pieces.rows * PARTITIONS
     converted = CONVERTED_PIECES * ITEM * pieces.rows * pieces.columns if is_converted(request) else 0
-    return tokens + TABLE_BYTES * blocks + FP32_TILES * 4 * PSUM_COLUMNS + converted + SMALL_TILES
+    return tokens + TABLE_BYTES * tiles * blocks + FP32_TILES * 4 * PSUM_COLUMNS + converted + SMALL_TILES
 
 
 def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
+    result = (ITEM if request.options.summed is None else 4) * (request.options.block_size // PARTITIONS)
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
     item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
     groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
     item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)
-    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * ITEM * pieces.width
+    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * result * pieces.width

@@ -33,9 +33,11 @@ class GemmOptions:
     """Constants of one launch.
 
     Attributes:
+        block_size: slots of a block, a multiple of 128.
         compute_dtype: of a, of the result, and of matmul operands.
         columns: of the result.
-        choices: k of pairs (token, choice).
+        choices: rows of the result that a row of a has.
+        summed: results of so many neighbouring rows are added, in fp32 and in order, and rounded once; None: they stay.
         has_gaps: some pairs have no slot.
         epilogue: one of EPILOGUES.
         alpha, limit, add_residual: of SWIGLU.
@@ -43,6 +45,7 @@ class GemmOptions:
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
     """
 
+    block_size: int
     compute_dtype: str
     columns: int
     choices: int
@@ -54,6 +57,7 @@ class GemmOptions:
     add_residual: bool = False
     row_codes: str | None = None
     exact_rows: int | None = None
+    summed: int | None = None
 
     @property
     def halves(self) -> int:
@@ -85,7 +89,7 @@ class GemmRequest:
             uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half.
         groups: of int4 codes, else None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
-        tokens, positions, weights: of each slot of blocks of 128, as `pair_blocks` has them.
+        tokens, positions, weights: of each slot, as `pair_blocks` has them.
         block_to_expert: int32 [blocks].
     """
 
@@ -101,11 +105,11 @@ class GemmRequest:
     block_to_expert: Any
     options: GemmOptions
 
-    def slots(self, compute_dtype: Any, block_size: int) -> OperationRequest:
+    def slots(self, compute_dtype: Any) -> OperationRequest:
         """What stages that know nothing of a GEMM see of it: rows of a, and which pair is in each slot."""
         pairs = Pairs(self.positions, self.weights, self.options.choices, True, self.options.has_gaps)
         return OperationRequest(
-            self.a, None, None, None, self.tokens, self.block_to_expert, block_size,
+            self.a, None, None, None, self.tokens, self.block_to_expert, self.options.block_size,
             MoECTESpec(MoECTEImplementation.shard_on_block), compute_dtype, skip_dma=SkipMode(skip_token=True),
             pairs=pairs,
         )  # fmt: skip

@@ -20,6 +20,7 @@ from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
+from nkimoe.cli.op.two_stage_moe import E2eMoe
 from nkisim.timing import CLOCK
 
 SMALL = {  # keys of the peers' programs, and the start of the line
@@ -56,6 +57,14 @@ SMALL = {  # keys of the peers' programs, and the start of the line
         ("-m=9", "-n=64", "-k=128", "-e=4", "-topk=2", "-epilogue=silu"),
         "[bf16|unquant|silu] M:9, N:64, K:128, E:4, top_k:2, ",
     ),
+    "e2e_moe": (
+        ("-token=9", "-model_dim=128", "-inter_dim=50", "-expert=4", "-topk=2"),
+        "[bf16] token:9, model_dim:128, inter_dim:50, expert:4, topk:2, ",
+    ),
+    "fused_moe": (
+        ("-token=9", "-model_dim=100", "-inter_dim=50", "-expert=4", "-topk=2", "-act_type=gelu", "-dtype=fp16"),
+        "[fp16] token:9, model_dim:100, inter_dim:50, expert:4, topk:2, act_type:gelu, doweight_stage1:0, ",
+    ),
 }  # fmt: skip
 PEER_KEYS = {
     "moe_smoothquant": ["prec_i", "prec_o", "tokens", "hidden_size", "stride", "experts", "topk"],
@@ -77,6 +86,8 @@ PEER_KEYS = {
     ],
     "routing_sigmoid_top1": ["prec", "m", "n", "k"],
     "fused_moe_gemm": ["prec", "quantization", "epilogue", "M", "N", "K", "E", "top_k"],
+    "e2e_moe": ["dtype", "token", "model_dim", "inter_dim", "expert", "topk"],
+    "fused_moe": ["dtype", "token", "model_dim", "inter_dim", "expert", "topk", "act_type", "doweight_stage1"],
 }  # fmt: skip
 OUR_KEYS = [
     "schema_version", "made_by", "toolchain", "target", "lnc", "options", "correct", "predicted", "nbytes",
@@ -344,6 +355,9 @@ def test_bytes_are_counted_as_the_peer_does_and_as_they_move() -> None:
     assert gemm.peer_bytes == 2 * M * K + 2 * 6 * N * K + 2 * 2 * M * N // 2
     assert gemm.useful_bytes == gemm.peer_bytes + 8 * 2 * M
     assert gemm.useful_flops == 2 * 2 * M * N * K
+    e2e = E2eMoe(tokens=M, hidden=100, intermediate=50)
+    assert e2e.useful_bytes == 2 * (6 * 3 * 50 * 100 + 2 * M * 100) + 8 * 2 * M
+    assert e2e.useful_flops == 2 * 2 * M * 3 * 50 * 100
     int4 = FusedMoeGemm(tokens=M, columns=N, hidden=K, quantization="int4_w4a16", has_zeros=True, routed_weight=False)
     assert int4.peer_bytes == 2 * M * K + 6 * N * K // 2 + 2 * 2 * M * N
     assert int4.useful_bytes == int4.peer_bytes + 6 * (4 * N * 2 + N // 2 * 2) + 4 * 2 * M

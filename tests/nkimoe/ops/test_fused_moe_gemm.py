@@ -7,7 +7,9 @@ from hypothesis import strategies as st
 
 from nkimoe.ops import fused_moe_gemm
 from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference
+from nkimoe.reference.roofline import roofline
 from nkisim import Simulator
+from nkisim.machine import UsefulWork
 from tests.support.gemm_cases import BF16, FP16, check_gemm, drawn
 
 # M, N, K, k, E: the shapes that aiter tests its own with, but for the largest.
@@ -135,6 +137,44 @@ def test_the_same_call_gives_the_same_bits_on_one_core_and_on_two():
     first, again, alone = (fused_moe_gemm[n](**arguments).view(np.uint16) for n in (2, 2, 1))
     np.testing.assert_array_equal(first, again)
     np.testing.assert_array_equal(first, alone)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("sizes", [(700, 300, 200, 2, 3), (1700, 90, 130, 2, 2)], ids=["two tiles", "four tiles"])
+def test_blocks_of_several_tiles(sizes, cores):
+    check_gemm(cores, **drawn(*sizes), epilogue="silu")
+
+
+def test_it_does_not_depend_on_when_transfers_end():
+    simulator, findings = Simulator("trn2", 2), []
+
+    def launch(kernel, *given):
+        findings.extend(simulator.compare_dma_orders(kernel, *given).findings)
+        return simulator.run(kernel, *given).outputs
+
+    for sizes in ((300, 1400, 300, 2, 4), (700, 64, 100, 2, 3), (9, 5000, 4000, 2, 3)):
+        arguments = drawn(*sizes)
+        arguments["topk_ids"][0, 0] = -1
+        fused_moe_gemm.launched_by(launch)(**arguments)
+    assert findings == []
+
+
+@pytest.mark.parametrize(("sizes", "cores"), [((1024, 4096, 2048, 4, 8), 1), ((1024, 4096, 2048, 4, 8), 2)])
+def test_4096_pairs_are_predicted_at_more_than_0_7_of_the_roofline(sizes, cores):
+    M, N, K, k, E = sizes
+    profiles, simulator = [], Simulator("trn2", cores, numerics=False)
+
+    def launch(kernel, *given):
+        run = simulator.run(kernel, *given)
+        profiles.append(run.profile)
+        return run.outputs
+
+    ids = np.argsort(np.random.default_rng(0).random((M, E)), axis=1)[:, :k].astype(np.int32)
+    a, b = (np.broadcast_to(BF16(0), shape) for shape in ((M, K), (E, N, K)))
+    fused_moe_gemm.launched_by(launch)(a, b, ids, epilogue="silu")
+    least = roofline(UsefulWork(2.0 * M * k * N * K, 0.0), "trn2", cores).latency_us
+    print(f"predicted {profiles[0].latency_us:.1f} us, {least / profiles[0].latency_us:.3f} of the roofline")
+    assert least / profiles[0].latency_us > 0.7
 
 
 def test_torch_tensors_give_torch_tensors():

@@ -4,8 +4,11 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from nkimoe import InputError, RequestError
 from nkimoe.ops import fused_moe_gemm
-from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference
+from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference, gemm_tolerance
+from nkimoe.reference.tolerance import distance
+from nkisim import Simulator
 from tests.support.gemm_cases import BF16, FP16, check_gemm, drawn, int4_drawn, int8_drawn
 
 SIZES = [(16, 64, 128, 2, 4), (150, 700, 300, 2, 5), (3, 1300, 1000, 1, 2)]
@@ -40,6 +43,13 @@ def test_sums_of_int8_codes_are_those_of_integers(K):
     scale = np.full((1, 3), 2.0**-14, np.float32)
     result = fused_moe_gemm[2](**arguments, b_scale=scale)
     np.testing.assert_array_equal(result, fused_moe_gemm_reference(**arguments, b_scale=scale).astype(FP16))
+
+
+@pytest.mark.parametrize("quantization", ["int8_w8a16", "int8_w8a8", "int4_w4a16"])
+def test_blocks_of_several_tiles(quantization):
+    sizes = (700, 300, 192, 2, 3)
+    is_int4 = quantization == "int4_w4a16"
+    check_gemm(**int4_drawn(*sizes, 64, True) if is_int4 else int8_drawn(*sizes, quantization), epilogue="silu")
 
 
 def test_the_scale_may_have_a_last_dimension_of_1():
@@ -95,6 +105,80 @@ def test_fp8_weights(sizes, per_column, dtype):
 def test_fp8_weights_and_tokens(sizes, epilogue):
     arguments = fp8_drawn(*sizes, ml_dtypes.float8_e4m3, False) | {"a_scale": np.array([0.02], np.float32)}
     check_gemm(**arguments, quantization="fp8_w8a8", epilogue=epilogue)
+
+
+def test_types_of_fp8_are_those_of_the_target():
+    arguments = fp8_drawn(5, 32, 64, 1, 2, ml_dtypes.float8_e4m3fn, False) | {"a_scale": np.array([0.02], np.float32)}
+    trn2, trn3 = (
+        fused_moe_gemm.launched_by(lambda kernel, *given, t=target: Simulator(t, 2).run(kernel, *given).outputs)
+        for target in ("trn2", "trn3")
+    )
+    result = trn3(**arguments, quantization="fp8_w8a8")
+    expected = fused_moe_gemm_reference(**arguments, quantization="fp8_w8a8")
+    assert distance(result[:, 0], expected[:, 0]).within(gemm_tolerance("bfloat16"))
+    with pytest.raises(RequestError, match="b: is float8_e4m3, float8_e5m2 on trn2; got float8_e4m3fn"):
+        trn2(**arguments, quantization="fp8_w8a8")
+
+
+REFUSED = [
+    ({"quantization": "int2"}, "quantization: is unquant, int8_w8a16"),
+    ({"b_scale": None}, "b_scale: is given with int8_w8a16 or int8_w8a8 or int4_w4a16"),
+    ({"quantization": "unquant"}, "b_scale: is given with .* got it with unquant"),
+    ({"quantization": "fp8_w8a16"}, "b: is float8_e4m3 or .* with fp8_w8a16; got int8"),
+    ({"group_size": 8}, "group_size: is given with int4_w4a16"),
+    ({"a_scale": np.ones(1, np.float32)}, "a_scale: is given with fp8_w8a8"),
+    ({"zero_point": np.zeros((4, 16, 1), np.uint8)}, "zero_point: is for int4_w4a16"),
+    ({"b_scale": np.ones((4, 31), np.float32)}, r"b_scale: is \(4, 32\)"),
+    ({"b_scale": np.ones((4, 32), FP16)}, "b_scale: is float32"),
+    ({"b": np.zeros((4, 32, 63), np.int8)}, r"b: is \[E, N, K\] with K = 64"),
+    ({"b": np.zeros((4, 31, 64), np.int8), "epilogue": "silu"}, r"b: is \[E, N, even, K\]"),
+    ({"bias": np.ones((4, 31), np.float32)}, r"bias: is \(4, 32\)"),
+    ({"epilogue": "relu"}, "epilogue: is None, silu, gelu_mul, gelu or swiglu; got 'relu'"),
+    ({"limit": 7.0}, "epilogue: is swiglu with alpha, limit or add_residual; got None"),
+    ({"epilogue": "swiglu", "limit": -1.0}, "limit: is positive, or None"),
+    ({"epilogue": "swiglu", "alpha": np.nan}, "alpha: is finite"),
+    ({"legacy_order": True}, "legacy_order: is for silu and gelu; got None"),
+    ({"legacy_order": True, "epilogue": "silu", "doweight_stage1": True}, "legacy_order: comes without doweight"),
+    ({"legacy_order": True, "epilogue": "silu", "bias": np.ones((4, 32), np.float32)}, "legacy_order: .* bias"),
+    ({"doweight_stage1": True, "topk_weights": None}, "doweight_stage1: comes with topk_weights"),
+    ({"doweight_stage1": 1}, "doweight_stage1: is True or False"),
+    ({"topk_ids": np.zeros((9, 5), np.int32), "topk_weights": None}, r"topk_ids: is \[9, k\], k from 1 to 4"),
+    ({"a": np.zeros((9, 16385), BF16)}, r"a: is \[rows, K\], K from 1 to 16384"),
+    ({"a": np.zeros((9, 64), np.float32)}, "a: is bfloat16 or float16; got float32"),
+]
+
+
+@pytest.mark.parametrize(("changed", "said"), REFUSED, ids=[said[:24] for _, said in REFUSED])
+def test_what_it_cannot_do_is_refused(changed, said):
+    with pytest.raises(RequestError, match=said):
+        fused_moe_gemm(**int8_drawn(9, 32, 64, 2, 4, "int8_w8a16") | changed)
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"group_size": 24}, "group_size: divides K = 64"),
+        ({"group_size": 1}, "group_size: divides K = 64"),
+        ({"group_size": True}, "group_size: divides K = 64"),
+        ({"b_scale": np.ones((4, 32, 5), np.float32)}, r"b_scale: is \(4, 32, 4\)"),
+        ({"b_scale": np.ones((4, 32, 4), np.float64)}, "b_scale: is float32 or bfloat16"),
+        ({"zero_point": np.ones((4, 32, 4), np.uint8)}, r"zero_point: is uint8 \(4, 16, 4\)"),
+        ({"b": np.zeros((4, 32, 64), np.uint8)}, r"b: is \[E, N, K\] with K = 64, two codes a byte"),
+        ({"b": np.zeros((4, 32, 32), np.int8)}, "b: is uint8 with int4_w4a16; got int8"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "-".join(each),
+)
+def test_groups_that_do_not_fit_are_refused(changed, said):
+    with pytest.raises(RequestError, match=said):
+        fused_moe_gemm(**int4_drawn(9, 32, 64, 2, 4, 16, False) | changed)
+
+
+@pytest.mark.parametrize("name", ["a", "b_scale", "topk_weights"])
+def test_values_that_are_not_finite_are_refused(name):
+    arguments = int8_drawn(9, 32, 64, 2, 4, "int8_w8a16")
+    arguments[name][0, 0] = np.nan
+    with pytest.raises(InputError, match=f"{name}: is finite"):
+        fused_moe_gemm(**arguments)
 
 
 def test_tokens_beyond_the_largest_fp8_number_saturate():
