@@ -86,10 +86,11 @@ class QuantizationConfig:
 
     Compared by identity, since the fields are tensors. Read by all implementations.
 
-    gate_up_proj_scale: fp32, dense [E, 1, 2I] (row: per output column, gate first) or [E, 2, 1] (static);
-        uint8 e8m0 for MX, [E, 16, 2, H/512, I].
-    down_proj_scale: fp32, dense [E, 1, H] (row) or [E, 1] (static);
-        uint8 e8m0 for MX, [E, p_I/8, ceil(I/512), H] with p_I = min(128, I/4).
+    gate_up_proj_scale: fp32, dense [E, 1, 2I] (row: per output column, gate first) or [E, 2, 1] (static), or of blocks
+        of fp8 weights: 128 x 128 [E, H/128, 2, I/128], or 256 x 256 [E, H/256, 2, I/256, 128], each 128 times as in
+        nkilib; both rounded up. uint8 e8m0 for MX, [E, 16, 2, H/512, I].
+    down_proj_scale: fp32, dense [E, 1, H] (row) or [E, 1] (static), or of blocks [E, I/128, H/128] or
+        [E, I/256, H/256, 128]; uint8 e8m0 for MX, [E, p_I/8, ceil(I/512), H] with p_I = min(128, I/4).
     exact_rows: of int8 weights whose activations are int8, too: rows of a contraction whose products fp32 adds without
         rounding, a multiple of 1024 (`nkimoe.weights.exact_rows`); None: 1024, which holds for any weights.
     """

@@ -127,7 +127,11 @@ def _is_static_fp8(matrix: Matrix) -> bool:
 
 
 def _is_row_fp8(matrix: Matrix) -> bool:
-    return matrix.is_fp8 and not _is_static_fp8(matrix)
+    return matrix.is_fp8 and not matrix.block and not _is_static_fp8(matrix)
+
+
+def _in_blocks_of(size: int) -> Callable[[Request], bool]:
+    return _matrix(lambda matrix: matrix.is_fp8 and matrix.block == size)
 
 
 def _quantised_as(kind: QuantizationType) -> Callable[[Request], bool]:
@@ -141,6 +145,8 @@ def _on_block(option: str, refused: Mapping[Implementation, Refusal]) -> Feature
 WEIGHT_FORMS: tuple[Feature, ...] = (
     Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(_is_row_fp8), _PLAIN),
     Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(_is_static_fp8), _PLAIN),
+    Feature("fp8 weights, scales of 128 x 128", "gate_up_proj_scale", _in_blocks_of(128), _PLAIN),
+    Feature("fp8 weights, scales of 256 x 256", "gate_up_proj_scale", _in_blocks_of(256), _PLAIN),
     Feature("int8 weights", "gate_up_proj_weight", _matrix(lambda m: m.is_int8), _PLAIN),
     Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
 )

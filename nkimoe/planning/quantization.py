@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +15,8 @@ LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 5734
 # Integers that hold packed MX elements where their own type does not exist.
 CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
 CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
-ROW, STATIC = "row", "static"
+ROW, STATIC, BLOCK = "row", "static", "block"
+BLOCK_COPIES = 128  # of a scale of 256 x 256 weights: one for each partition
 INT8_PER_TOKEN = "int8_per_token"  # a value of `activation_quantization`
 EXACT_ROWS = 1024  # products of two int8 numbers have at most 2**14: so many of any add up to at most 2**24
 
@@ -33,11 +35,13 @@ class Scale:
 
     Attributes:
         tensor: fp32; its first dimension is the expert, or 1 for all of them.
-        layout: ROW, one a column, or STATIC, one a matrix.
+        layout: ROW, one a column; STATIC, one a matrix; BLOCK, one for `block` rows and as many columns.
+        block: 128 or 256; 0 unless the layout is BLOCK.
     """
 
     tensor: Any
     layout: str
+    block: int = 0
 
     @property
     def is_shared(self) -> bool:
@@ -68,6 +72,21 @@ class Matrix:
     @property
     def is_int8(self) -> bool:
         return self._dtype == "int8"
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether codes of one byte become numbers of the compute dtype on chip."""
+        return self.is_int8 or self.block > 0
+
+    @property
+    def block(self) -> int:
+        """Rows and columns that share a scale; 0 if whole columns do, or the matrix."""
+        return 0 if self.scale is None else self.scale.block
+
+    @property
+    def product_scale(self) -> Scale | None:
+        """What multiplies the products; scales of blocks multiply the weights instead."""
+        return None if self.block else self.scale
 
     @property
     def is_mx(self) -> bool:
@@ -106,7 +125,7 @@ def _matrix(request: Request, which: str, matrices: int) -> Matrix:
     scale = scale_tensor(request, f"{which}_proj_scale")
     weight = getattr(request, f"{which}_proj_weight")
     return Matrix(
-        f"{which}_proj_weight", weight, None if scale is None else Scale(scale, _layout(scale, matrices)),
+        f"{which}_proj_weight", weight, None if scale is None else _scale(scale, weight, matrices),
         getattr(request, f"{which}_in_scale"),
     )  # fmt: skip
 
@@ -123,8 +142,39 @@ def scale_tensor(request: Request, name: str) -> Any:
     return direct if direct is not None else getattr(request.quantization_config, name, None)
 
 
-def _layout(scale: Any, matrices: int) -> str:
-    return STATIC if math.prod(int(n) for n in getattr(scale, "shape", ())[1:]) == matrices else ROW
+def _scale(tensor: Any, weight: Any, matrices: int) -> Scale:
+    shape = getattr(tensor, "shape", ())
+    block = block_of(shape, getattr(weight, "shape", ()))
+    if block:
+        return Scale(tensor, BLOCK, block)
+    return Scale(tensor, STATIC if math.prod(int(n) for n in shape[1:]) == matrices else ROW)
+
+
+def block_of(scale: Sequence[int], weight: Sequence[int]) -> int:
+    """Rows and columns of a weight that share a scale, from the shapes of both; 0 if whole columns or matrices do.
+
+    Scales of 128 x 128 blocks have as many dimensions as the weight, those of 256 x 256 one more: copies.
+
+    >>> block_of((4, 16, 2, 6), (4, 2048, 2, 768)), block_of((4, 3, 8, 128), (4, 768, 2048))
+    (128, 256)
+    >>> block_of((4, 1, 2048), (4, 768, 2048)), block_of((4, 2, 1), (4, 2048, 2, 768))
+    (0, 0)
+    """
+    more = len(scale) - len(weight)
+    if more == 1:
+        return 256
+    return 128 if more == 0 and len(scale) and int(scale[-1]) != int(weight[-1]) else 0
+
+
+def block_scale_shapes(weight: Sequence[int]) -> tuple[tuple[int, ...], ...]:
+    """Accepted shapes of the scales of blocks of weights [E, rows, ..., columns].
+
+    >>> block_scale_shapes((4, 384, 2, 192))
+    ((4, 3, 2, 2), (4, 2, 2, 1, 128), (1, 3, 2, 2), (1, 2, 2, 1, 128))
+    """
+    E, rows, *matrices, columns = (int(n) for n in weight)
+    grids = {size: (-(-rows // size), *matrices, -(-columns // size)) for size in (128, 256)}
+    return tuple((e, *grid) for e in dict.fromkeys((E, 1)) for grid in (grids[128], (*grids[256], BLOCK_COPIES)))
 
 
 def scale_shapes(E: int, columns: int, matrices: int) -> tuple[tuple[int, ...], ...]:

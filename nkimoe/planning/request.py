@@ -20,6 +20,8 @@ from nkimoe.spec import (
 )
 
 Kind = TypeVar("Kind", bound="Request")
+COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+"""Bytes of the types that matmul operands may have on chip."""
 
 
 @dataclass(frozen=True, eq=False)

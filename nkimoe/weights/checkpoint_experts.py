@@ -17,6 +17,7 @@ import numpy as np
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.planning.tiling import ceil_div
+from nkimoe.weights.block_scales import spread_blocks
 from nkimoe.weights.expert import WHOLE, Expert, Shard
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert, decode_blocks
 
@@ -92,8 +93,7 @@ def _spread(name: str, blocks: Array, shape: tuple[int, ...]) -> Array:
     if blocks.shape != grid:
         rule = f"has a scale for every {SCALE_BLOCK} x {SCALE_BLOCK}, {grid}"
         raise InputError(f"experts.{name}", rule, blocks.shape, "Other blocks are not supported: dequantise it.")
-    rows, columns = shape
-    return np.repeat(np.repeat(blocks, SCALE_BLOCK, 0)[:rows], SCALE_BLOCK, 1)[:, :columns]
+    return spread_blocks(blocks, shape, SCALE_BLOCK)
 
 
 class FusedExperts(LayerExperts):

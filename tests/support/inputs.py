@@ -12,6 +12,7 @@ import numpy.typing as npt
 from nkimoe import QuantizationType
 from nkimoe.routing import build_block_mapping, scatter_affinities
 from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales
+from nkimoe.weights.block_scales import spread_blocks
 from support.case import Case
 
 Array = npt.NDArray[Any]
@@ -44,8 +45,24 @@ def build_inputs(case: Case) -> dict[str, Any]:
     if case.is_mx:
         return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
     if case.weights != "plain":
-        tensors.update(_quantised(case, tensors))
+        quantised = _in_blocks if case.weights.startswith("fp8-block") else _quantised
+        tensors.update(quantised(case, tensors))
     return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+
+
+def _in_blocks(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
+    """fp8 weights with scales of blocks: of random sign and of any mantissa, which differ from block to block."""
+    result: dict[str, Any] = {}
+    size, rng = int(case.weights.removeprefix("fp8-block")), np.random.default_rng(case.seed + 1)
+    for which in ("gate_up", "down"):
+        weight = tensors[f"{which}_proj_weight"].astype(np.float32)
+        _, rows, *matrices, columns = weight.shape
+        grid = (1 if case.shared_scales else case.E, -(-rows // size), *matrices, -(-columns // size))
+        scale = (rng.uniform(0.5, 2, grid) * rng.choice([-1, 1], grid) * np.abs(weight).max() / 100).astype(np.float32)
+        spread = np.stack([spread_blocks(each, weight.shape[1:], size) for each in scale])
+        result[f"{which}_proj_weight"] = (weight / spread).astype(FP8[case.fp8])
+        result[f"{which}_proj_scale"] = np.repeat(scale[..., None], 128, -1) if size == 256 else scale
+    return result
 
 
 def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
