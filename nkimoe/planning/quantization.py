@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.planning.request import Request
+from nkimoe.planning.scale_blocks import block_of
 from nkimoe.weights.formats import MX_FORMATS
 
 LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 57344.0}
@@ -16,7 +16,6 @@ LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 5734
 CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
 CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
 ROW, STATIC, BLOCK = "row", "static", "block"
-BLOCK_COPIES = 128  # of a scale of 256 x 256 weights: one for each partition
 INT8_PER_TOKEN = "int8_per_token"  # a value of `activation_quantization`
 EXACT_ROWS = 1024  # products of two int8 numbers have at most 2**14: so many of any add up to at most 2**24
 
@@ -148,33 +147,6 @@ def _scale(tensor: Any, weight: Any, matrices: int) -> Scale:
     if block:
         return Scale(tensor, BLOCK, block)
     return Scale(tensor, STATIC if math.prod(int(n) for n in shape[1:]) == matrices else ROW)
-
-
-def block_of(scale: Sequence[int], weight: Sequence[int]) -> int:
-    """Rows and columns of a weight that share a scale, from the shapes of both; 0 if whole columns or matrices do.
-
-    Scales of 128 x 128 blocks have as many dimensions as the weight, those of 256 x 256 one more: copies.
-
-    >>> block_of((4, 16, 2, 6), (4, 2048, 2, 768)), block_of((4, 3, 8, 128), (4, 768, 2048))
-    (128, 256)
-    >>> block_of((4, 1, 2048), (4, 768, 2048)), block_of((4, 2, 1), (4, 2048, 2, 768))
-    (0, 0)
-    """
-    more = len(scale) - len(weight)
-    if more == 1:
-        return 256
-    return 128 if more == 0 and len(scale) and int(scale[-1]) != int(weight[-1]) else 0
-
-
-def block_scale_shapes(weight: Sequence[int]) -> tuple[tuple[int, ...], ...]:
-    """Accepted shapes of the scales of blocks of weights [E, rows, ..., columns].
-
-    >>> block_scale_shapes((4, 384, 2, 192))
-    ((4, 3, 2, 2), (4, 2, 2, 1, 128), (1, 3, 2, 2), (1, 2, 2, 1, 128))
-    """
-    E, rows, *matrices, columns = (int(n) for n in weight)
-    grids = {size: (-(-rows // size), *matrices, -(-columns // size)) for size in (128, 256)}
-    return tuple((e, *grid) for e in dict.fromkeys((E, 1)) for grid in (grids[128], (*grids[256], BLOCK_COPIES)))
 
 
 def scale_shapes(E: int, columns: int, matrices: int) -> tuple[tuple[int, ...], ...]:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from nkimoe.errors import require
 from nkimoe.planning.problem import Problem
-from nkimoe.planning.quantization import Matrix, block_scale_shapes, check_scale, down_of, gate_up_of, scale_shapes
+from nkimoe.planning.quantization import Matrix, check_scale, down_of, gate_up_of, scale_shapes
 from nkimoe.planning.request import COMPUTE_DTYPES, Request
+from nkimoe.planning.scale_blocks import block_scale_shapes
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import Variant
 

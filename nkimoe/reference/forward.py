@@ -27,7 +27,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
-from nkimoe.planning.quantization import block_of
+from nkimoe.planning.scale_blocks import block_of
 from nkimoe.reference.activations import ACTIVATIONS
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
 from nkimoe.weights.block_scales import spread_blocks

@@ -44,7 +44,7 @@ ROUNDINGS: dict[
 # Roundings on chip to the compute dtype by weight format. Mostly none: the reference multiplies the values as they are
 # stored, and their scales in fp32, and activations are quantised as the kernel does; what quantising costs against
 # unquantised weights is not an error. With scales of blocks, gate/up and down weights times their scales are rounded.
-WEIGHT_FORMATS = {"plain": 0, "fp8-row": 0, "fp8-static": 0, "int8": 0, "fp8-block128": 5 + 1, "fp8-block256": 5 + 1}
+WEIGHT_FORMATS = {"plain": 0, "fp8-row": 0, "fp8-static": 0, "int8": 0, "fp8-block": 5 + 1, "fp8-block256": 5 + 1}
 
 
 @dataclass(frozen=True)

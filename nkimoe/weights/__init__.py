@@ -8,6 +8,7 @@ from nkimoe.weights.dense_arguments import dense_arguments
 from nkimoe.weights.expert import Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8, MXFP8_E5M2, MxFormat, as_carrier
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
+from nkimoe.weights.fp8_blocks import Fp8Block, Fp8BlockExpert
 from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
 from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
@@ -26,6 +27,8 @@ __all__ = [
     "SCALE_RULES",
     "Checkpoint",
     "Expert",
+    "Fp8Block",
+    "Fp8BlockExpert",
     "Fp8Row",
     "Fp8Static",
     "KeepMxfp4Blocks",

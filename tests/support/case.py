@@ -34,7 +34,7 @@ class Case:
         biases: "both", "gate_up", "down" or "none".
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
-        weights: "plain", or quantised to the type `fp8`: "fp8-row", "fp8-static", "fp8-block128" or "fp8-block256"; or
+        weights: "plain", or quantised to the type `fp8`: "fp8-row", "fp8-static", "fp8-block" or "fp8-block256"; or
             "int8"; or "mxfp4", "mxfp8", "mxfp8-e5m2".
         mx_scales: how MX weights are scaled; packed_scales: block scales as `use_packed_scales` takes them; carrier:
             packed weights as integers.

@@ -53,7 +53,7 @@ def build_inputs(case: Case) -> dict[str, Any]:
 def _in_blocks(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     """fp8 weights with scales of blocks: of random sign and of any mantissa, which differ from block to block."""
     result: dict[str, Any] = {}
-    size, rng = int(case.weights.removeprefix("fp8-block")), np.random.default_rng(case.seed + 1)
+    size, rng = int(case.weights.removeprefix("fp8-block") or 128), np.random.default_rng(case.seed + 1)
     for which in ("gate_up", "down"):
         weight = tensors[f"{which}_proj_weight"].astype(np.float32)
         _, rows, *matrices, columns = weight.shape

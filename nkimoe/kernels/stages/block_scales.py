@@ -18,7 +18,8 @@ from nkimoe.kernels.stages.converted_pieces import TURNS
 from nkimoe.kernels.stages.expert_vectors import of_expert
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Tensor
-from nkimoe.planning.quantization import BLOCK_COPIES, Matrix
+from nkimoe.planning.quantization import Matrix
+from nkimoe.planning.scale_blocks import BLOCK_COPIES
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, Tiling, ceil_div, spans
 
@@ -100,9 +101,10 @@ def column_runs(columns: Span, inside: int, size: int) -> list[tuple[Span, int]]
     >>> column_runs(Span(128, 128), 64, 128)
     [(Span(start=0, size=64), 1), (Span(start=64, size=64), 2)]
     """
-    blocks = groupby(range(columns.size), key=lambda column: (inside + columns.start + column) // size)
-    runs = [(block, list(run)) for block, run in blocks]
-    return [(Span(run[0], len(run)), block) for block, run in runs]
+    first = inside + columns.start
+    blocks = range(first // size, ceil_div(first + columns.size, size))
+    edges = [max(block * size - first, 0) for block in blocks] + [columns.size]
+    return [(Span(start, stop - start), block) for start, stop, block in zip(edges, edges[1:], blocks, strict=False)]
 
 
 def gate_up_block_scales(matrix: Matrix, tiling: Tiling, share: Share, projections: tuple[int, ...]) -> BlockScales:
@@ -110,7 +112,7 @@ def gate_up_block_scales(matrix: Matrix, tiling: Tiling, share: Share, projectio
     H, size, group = int(matrix.weight.shape[1]), matrix.block, tiling.row_group
     rows, columns = Span(0, ceil_div(H, size)), _touched(share.inner, size)
     firsts = range(0, H, PARTITIONS * group)
-    selectors = _selectors(rows.size, len(firsts), lambda tile, p: (firsts[tile] + p * group) // size)
+    selectors = _selectors(matrix, rows.size, len(firsts), lambda tile, p: (firsts[tile] + p * group) // size)
     blocks = _Blocks(rows, Span(projections[0], len(projections)), columns)
     return BlockScales(matrix, blocks, selectors, group, share.inner.start - columns.start * size)
 
@@ -123,7 +125,7 @@ def down_block_scales(matrix: Matrix, share: Share) -> BlockScales:
     def row_of(tile: int, p: int) -> int:
         return (min(own.start + tile * PARTITIONS + p, own.stop - 1)) // size - rows.start
 
-    selectors = _selectors(rows.size, ceil_div(own.size, PARTITIONS), row_of)
+    selectors = _selectors(matrix, rows.size, ceil_div(own.size, PARTITIONS), row_of)
     return BlockScales(matrix, _Blocks(rows, Span(0, 1), columns), selectors, 1, 0)
 
 
@@ -133,9 +135,10 @@ def _touched(own: Span, size: int) -> Span:
     return Span(first, ceil_div(own.stop, size) - first)
 
 
-def _selectors(rows: int, tiles: int, row_of: Callable[[int, int], int]) -> list[Tensor]:
+def _selectors(matrix: Matrix, rows: int, tiles: int, row_of: Callable[[int, int], int]) -> list[Tensor]:
     """For each tile [rows, 128]: one where partition p belongs to row `row_of(tile, p)`."""
-    identity = nl.shared_identity_matrix(PARTITIONS, dtype=nl.float32)
+    assert matrix.scale is not None, "blocks have scales"
+    identity = nl.shared_identity_matrix(int(matrix.scale.tensor.shape[1]), dtype=nl.float32)  # shared: one size
     return [_selector(identity[0:rows, :], [row_of(tile, p) for p in range(PARTITIONS)]) for tile in range(tiles)]
 
 

@@ -46,7 +46,7 @@ CASES: dict[str, dict[str, Any]] = {
     "affinity on I": {"multiply_on_i": True},
     "fp8 weights, row scales": {"weights": "fp8-row"},
     "fp8 weights, static scales": {"weights": "fp8-static"},
-    "fp8 weights, scales of 128 x 128": {"weights": "fp8-block128"},
+    "fp8 weights, scales of 128 x 128": {"weights": "fp8-block"},
     "fp8 weights, scales of 256 x 256": {"weights": "fp8-block256"},
     "int8 weights": {"weights": "int8"},
     "int8 activations, a scale a token": {"weights": "int8", "int8_inputs": True},
