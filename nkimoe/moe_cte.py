@@ -29,7 +29,8 @@ def moe_cte(
     up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
     gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
-    up_offset: float = 0.0, activation_quantization: str | None = None,
+    up_offset: float = 0.0, activation_quantization: str | None = None, gate_up_hidden_scale: Any = None,
+    down_hidden_scale: Any = None,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -64,6 +65,8 @@ def moe_cte(
         skip_gate_proj: up-only MLP, act(u) @ Wd.
         up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
+        gate_up_hidden_scale, down_hidden_scale: multiply the products of activations that the caller quantised; fp32,
+            of tokens, [T', 1], or of experts, [E, 2, 1] and [E, 1].
 
     Returns:
         [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up

@@ -18,6 +18,7 @@ from nkimoe.spec import ShardOnBlockConfig, SkipMode
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
     "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
+    "gate_up_hidden_scale", "down_hidden_scale",
 )  # fmt: skip
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])

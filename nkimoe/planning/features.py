@@ -170,6 +170,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature("fp8 gate/up activations", "gate_up_in_scale", _tensor("gate_up_in_scale")),
     Feature("fp8 down activations", "down_in_scale", _tensor("down_in_scale")),
+    Feature("scales of gate/up activations", "gate_up_hidden_scale", _tensor("gate_up_hidden_scale"), _DENSE_ONLY),
+    Feature("scales of down activations", "down_hidden_scale", _tensor("down_hidden_scale"), _DENSE_ONLY),
     Feature("checkpoints returned", "spec.checkpoint_activation", _option("checkpoint_activation"), _DENSE_ONLY),
     Feature("buffer for gate/up activations", "gate_up_activations_T", _tensor("gate_up_activations_T"), _DENSE_ONLY),
     Feature("buffer for down activations", "down_activations", _tensor("down_activations"), _DENSE_ONLY),

@@ -61,6 +61,8 @@ class Request:
     skip_gate_proj: bool = False
     up_offset: float = 0.0
     activation_quantization: str | None = None
+    gate_up_hidden_scale: Any = None
+    down_hidden_scale: Any = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:

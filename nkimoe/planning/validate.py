@@ -12,6 +12,7 @@ from typing import Any
 
 from nkimoe.errors import RequestError, require
 from nkimoe.planning.features import FEATURES, WEIGHT_FORMS, Feature
+from nkimoe.planning.hidden_scales import hidden_scales
 from nkimoe.planning.int8_rules import int8_activations
 from nkimoe.planning.mx.validate import mx_options, mx_quantisation, mx_shapes, mx_sizes
 from nkimoe.planning.problem import Problem
@@ -353,6 +354,6 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
 
 _COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
-    DENSE: (_targets, _dtypes, _sizes, _shapes, quantisation, int8_activations, *_COMMON_RULES),
+    DENSE: (_targets, _dtypes, _sizes, _shapes, quantisation, int8_activations, hidden_scales, *_COMMON_RULES),
     MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
 }

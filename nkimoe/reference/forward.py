@@ -27,6 +27,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
+from nkimoe.planning.hidden_scales import of_tokens
 from nkimoe.planning.scale_blocks import block_of
 from nkimoe.reference.activations import ACTIVATIONS
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
@@ -91,6 +92,7 @@ class LayerOptions:
 
     gate_and_up_proj_bias [E, 2, I], down_proj_bias [E, H] or [E, 1, H]. Scales are per expert, or for all with a first
     dimension of 1: gate_up_proj_scale [., 1, 2I] or [., 2, 1], down_proj_scale [., 1, H] or [., 1], in scales [., 1].
+    Hidden scales are of tokens, [T', 1], or of experts, [E, 2, 1] and [E, 1], and multiply products, too.
     Of blocks: [., H/128, 2, I/128] and [., I/128, H/128], or [., H/256, 2, I/256, 128] and [., I/256, H/256, 128].
     skip_gate_proj leaves the gate half of weights, scales, bias and limits unused. The roundings are what becomes of
     x and m before their matmuls (`reference_mx`).
@@ -108,6 +110,8 @@ class LayerOptions:
     down_proj_scale: Array | None = None
     gate_up_in_scale: Array | None = None
     down_in_scale: Array | None = None
+    gate_up_hidden_scale: Array | None = None
+    down_hidden_scale: Array | None = None
     conditions: Array | None = None
     skip_gate_proj: bool = False
     up_offset: float = 0.0
@@ -164,7 +168,8 @@ def _blocks(
             slots = np.flatnonzero(is_token[block])
             tokens = ids[block, slots]
             x, affinity = _float32(hidden[tokens]), _float32(affinities[tokens, e, None])
-            yield _Values(int(block), slots, tokens, *_mlp(x, affinity, expert, layer))
+            scaled = expert.scaled(int(e), tokens, n_rows, layer)
+            yield _Values(int(block), slots, tokens, *_mlp(x, affinity, scaled, layer))
 
 
 class _Matmul(NamedTuple):
@@ -219,6 +224,22 @@ class _Expert(NamedTuple):
             0.0 if bias is None else _float32(bias[e, layer.halves]),
             _Matmul.of(e, down, layer.down_proj_scale, slice(None), layer.down_in_scale, layer.down_rounding),
             0.0 if down_bias is None else _float32(down_bias[e].reshape(-1)),
+        )
+
+    def scaled(self, e: int, tokens: Array, rows: int, layer: LayerOptions) -> _Expert:
+        """The expert, its products times the hidden scales of these tokens [n], or its own."""
+        gate_up, down = (
+            np.ones(1, np.float32)
+            if scale is None
+            else _float32(scale[tokens if of_tokens(scale, rows) is not None else e])
+            for scale in (layer.gate_up_hidden_scale, layer.down_hidden_scale)
+        )
+        if layer.gate_up_hidden_scale is not None:
+            is_of_tokens = of_tokens(layer.gate_up_hidden_scale, rows) is not None
+            gate_up = gate_up[:, None] if is_of_tokens else gate_up[layer.halves]
+        first, second = self.gate_up, self.down
+        return self._replace(
+            gate_up=first._replace(scale=first.scale * gate_up), down=second._replace(scale=second.scale * down)
         )
 
 

@@ -44,6 +44,7 @@ class Case:
         static_blocks: num_static_block of a hybrid, n_static_blocks where blocks are split; dynamic_blocks: its
             n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all; -1: as the variant
             needs them (one more, or none).
+        hidden_scales: of activations that came quantised: "none", or those of "tokens" or "experts".
         int8_inputs: activations become int8, a scale a token.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
@@ -82,6 +83,7 @@ class Case:
     shared_scales: bool = False
     fp8_inputs: str = "none"
     int8_inputs: bool = False
+    hidden_scales: str = "none"
     checkpoints: bool = False
     shuffled: bool = False
     mx_scales: QuantizationType = QuantizationType.MX

@@ -44,10 +44,22 @@ def build_inputs(case: Case) -> dict[str, Any]:
         )
     if case.is_mx:
         return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+    if case.hidden_scales != "none":
+        tensors.update(_hidden_scales(case))
     if case.weights != "plain":
         quantised = _in_blocks if case.weights.startswith("fp8-block") else _quantised
         tensors.update(quantised(case, tensors))
     return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+
+
+def _hidden_scales(case: Case) -> dict[str, Any]:
+    """Of every row of the hidden states, or of every expert."""
+    rng, rows = np.random.default_rng(case.seed + 2), case.T + (not case.skip_token)
+    is_of_tokens = case.hidden_scales == "tokens"
+    return {
+        "gate_up_hidden_scale": rng.uniform(0.5, 2, (rows, 1) if is_of_tokens else (case.E, 2, 1)).astype(np.float32),
+        "down_hidden_scale": rng.uniform(0.5, 2, (rows, 1) if is_of_tokens else (case.E, 1)).astype(np.float32),
+    }
 
 
 def _in_blocks(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:

@@ -52,6 +52,8 @@ CASES: dict[str, dict[str, Any]] = {
     "int8 activations, a scale a token": {"weights": "int8", "int8_inputs": True},
     "fp8 gate/up activations": {"weights": "fp8-row", "fp8_inputs": "gate_up"},
     "fp8 down activations": {"weights": "fp8-row", "fp8_inputs": "down"},
+    "scales of gate/up activations": {"weights": "fp8-row", "hidden_scales": "tokens"},
+    "scales of down activations": {"weights": "fp8-static", "hidden_scales": "experts"},
     "checkpoints returned": {"checkpoints": True},
     "pad ids of -1": {"skip_token": True},
     "weights kept between blocks": {"skip_weight": True},
@@ -111,6 +113,8 @@ def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str
     base, choices = (MX_CASE, {**CASES, **MX_CASES}) if variant in ON_MX else (CASE, CASES)
     if variant in ON_MX and feature.name.startswith("int8 activations"):
         return replace(base, variant=variant.name), {feature.argument: "int8_per_token"}
+    if variant in ON_MX and feature.argument.endswith("_hidden_scale"):
+        return replace(base, variant=variant.name), {feature.argument: np.ones((61, 1), np.float32)}
     refused_weights = variant in ON_MX and feature.name.startswith(("fp8 weights", "int8 weights"))
     case = replace(base, variant=variant.name, **({} if refused_weights else choices.get(feature.name, {})))
     changes = dict(ARGUMENTS.get(feature.name, {}))
