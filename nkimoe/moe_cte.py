@@ -30,7 +30,7 @@ def moe_cte(
     gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
     up_offset: float = 0.0, activation_quantization: str | None = None, gate_up_hidden_scale: Any = None,
-    down_hidden_scale: Any = None,
+    down_hidden_scale: Any = None, down_bias_tp_degree: int | None = None, down_bias_tp_rank: int | None = None,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -67,6 +67,7 @@ def moe_cte(
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
         gate_up_hidden_scale, down_hidden_scale: multiply the products of activations that the caller quantised; fp32,
             of tokens, [T', 1], or of experts, [E, 2, 1] and [E, 1].
+        down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
 
     Returns:
         [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up

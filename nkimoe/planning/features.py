@@ -156,6 +156,7 @@ FEATURES: tuple[Feature, ...] = (
     *WEIGHT_FORMS,
     Feature("gate and up bias", "gate_and_up_proj_bias", _tensor("gate_and_up_proj_bias")),
     Feature("down bias", "down_proj_bias", _tensor("down_proj_bias")),
+    Feature("down bias of a rank's columns", "down_bias_tp_degree", _tensor("down_bias_tp_degree")),
     Feature("gate limits", "gate_clamp_upper_limit", lambda r: r.gate_clamp != (None, None)),
     Feature("up limits", "up_clamp_upper_limit", lambda r: r.up_clamp != (None, None)),
     Feature("offset of up", "up_offset", lambda r: r.up_offset != 0),

@@ -63,6 +63,8 @@ class Request:
     activation_quantization: str | None = None
     gate_up_hidden_scale: Any = None
     down_hidden_scale: Any = None
+    down_bias_tp_degree: int | None = None
+    down_bias_tp_rank: int | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:

@@ -147,7 +147,7 @@ def _shapes(request: Request, problem: Problem, variant: Variant, target: Target
         "expert_affinities_masked": ((p.rows * p.E, 1), (p.rows * p.E,)),
         "token_position_to_id": ((p.N * p.B,), (p.N * p.B, 1)),
         "block_to_expert": ((p.N,), (p.N, 1)),
-        "down_proj_bias": ((p.E, p.H), (p.E, 1, p.H)),
+        "down_proj_bias": tuple((p.E, *one, p.H // (request.down_bias_tp_degree or 1)) for one in ((), (1,))),
     }
     for name, shapes in expected.items():
         tensor = getattr(request, name)
@@ -352,8 +352,36 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
     )  # fmt: skip
 
 
+def _bias_of_a_rank(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Comes before shapes, which depend on it."""
+    degree, rank = request.down_bias_tp_degree, request.down_bias_tp_rank
+    if degree is None and rank is None:
+        return
+    is_degree = isinstance(degree, int) and not isinstance(degree, bool) and degree > 0
+    require(
+        is_degree and problem.H % (degree or 1) == 0, "down_bias_tp_degree", f"divides H={problem.H}", repr(degree),
+        "Give it together with down_bias_tp_rank, or neither.",
+    )  # fmt: skip
+    is_rank = isinstance(rank, int) and not isinstance(rank, bool) and 0 <= rank < (degree or 1)
+    require(is_rank, "down_bias_tp_rank", f"is a rank from 0 to {(degree or 1) - 1}", repr(rank), "Fix it.")
+    require(
+        request.down_proj_bias is not None, "down_bias_tp_degree", "says which columns down_proj_bias is for",
+        "no down_proj_bias", "Drop it.",
+    )  # fmt: skip
+
+
 _COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
-    DENSE: (_targets, _dtypes, _sizes, _shapes, quantisation, int8_activations, hidden_scales, *_COMMON_RULES),
-    MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
+    DENSE: (
+        _targets,
+        _dtypes,
+        _sizes,
+        _bias_of_a_rank,
+        _shapes,
+        quantisation,
+        int8_activations,
+        hidden_scales,
+        *_COMMON_RULES,
+    ),
+    MX: (_targets, _dtypes, _sizes, mx_sizes, _bias_of_a_rank, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
 }

@@ -93,6 +93,7 @@ class LayerOptions:
     gate_and_up_proj_bias [E, 2, I], down_proj_bias [E, H] or [E, 1, H]. Scales are per expert, or for all with a first
     dimension of 1: gate_up_proj_scale [., 1, 2I] or [., 2, 1], down_proj_scale [., 1, H] or [., 1], in scales [., 1].
     Hidden scales are of tokens, [T', 1], or of experts, [E, 2, 1] and [E, 1], and multiply products, too.
+    With down_bias_tp_degree, down_proj_bias is [E, H / degree], for the columns of down_bias_tp_rank.
     Of blocks: [., H/128, 2, I/128] and [., I/128, H/128], or [., H/256, 2, I/256, 128] and [., I/256, H/256, 128].
     skip_gate_proj leaves the gate half of weights, scales, bias and limits unused. The roundings are what becomes of
     x and m before their matmuls (`reference_mx`).
@@ -112,6 +113,8 @@ class LayerOptions:
     down_in_scale: Array | None = None
     gate_up_hidden_scale: Array | None = None
     down_hidden_scale: Array | None = None
+    down_bias_tp_degree: int | None = None
+    down_bias_tp_rank: int | None = None
     conditions: Array | None = None
     skip_gate_proj: bool = False
     up_offset: float = 0.0
@@ -223,7 +226,7 @@ class _Expert(NamedTuple):
             ),
             0.0 if bias is None else _float32(bias[e, layer.halves]),
             _Matmul.of(e, down, layer.down_proj_scale, slice(None), layer.down_in_scale, layer.down_rounding),
-            0.0 if down_bias is None else _float32(down_bias[e].reshape(-1)),
+            0.0 if down_bias is None else _bias_of_rank(_float32(down_bias[e].reshape(-1)), layer),
         )
 
     def scaled(self, e: int, tokens: Array, rows: int, layer: LayerOptions) -> _Expert:
@@ -241,6 +244,12 @@ class _Expert(NamedTuple):
         return self._replace(
             gate_up=first._replace(scale=first.scale * gate_up), down=second._replace(scale=second.scale * down)
         )
+
+
+def _bias_of_rank(bias: Floats, layer: LayerOptions) -> Floats:
+    """[H], zero beside the columns of the rank."""
+    degree, rank = layer.down_bias_tp_degree or 1, layer.down_bias_tp_rank or 0
+    return np.pad(bias, (rank * bias.size, (degree - 1 - rank) * bias.size))
 
 
 def _of_expert(tensor: Array, e: int) -> Floats:

@@ -32,6 +32,7 @@ class Case:
         routing: see `routing.ROUTINGS`.
         dtype: of all floating tensors; compute_dtype: on chip, None for the same.
         biases: "both", "gate_up", "down" or "none".
+        bias_degree, bias_rank: how many ranks share the columns of the down bias, and which one this is.
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
         weights: "plain", or quantised to the type `fp8`: "fp8-row", "fp8-static", "fp8-block" or "fp8-block256"; or
@@ -65,6 +66,8 @@ class Case:
     dtype: str = "bfloat16"
     compute_dtype: str | None = None
     biases: str = "both"
+    bias_degree: int = 1
+    bias_rank: int = 0
     activation: ActFnType = ActFnType.SiLU
     gate_upper: float | None = None
     gate_lower: float | None = None
@@ -162,6 +165,11 @@ class Case:
             "up_clamp_lower_limit": self.up_lower,
             "up_offset": self.up_offset,
             "skip_gate_proj": self.skip_gate,
+            **(
+                {"down_bias_tp_degree": self.bias_degree, "down_bias_tp_rank": self.bias_rank}
+                if self.bias_degree > 1
+                else {}
+            ),
             "activation_quantization": "int8_per_token" if self.int8_inputs else None,
         }
 

@@ -23,6 +23,16 @@ SMALLEST_WEIGHT = 0.2  # of a routed pair before normalisation: far from underfl
 
 def build_inputs(case: Case) -> dict[str, Any]:
     """The tensors of `moe_cte`, by argument name; biases only where the case has them."""
+    inputs = _inputs(case)
+    if case.bias_degree > 1:
+        width = case.H // case.bias_degree
+        own = slice(case.bias_rank * width, (case.bias_rank + 1) * width)
+        inputs["down_proj_bias"] = np.ascontiguousarray(inputs["down_proj_bias"][:, own])
+    return inputs
+
+
+def _inputs(case: Case) -> dict[str, Any]:
+    """The down bias is whole."""
     rng = np.random.default_rng(case.seed)
     expert_ids = ROUTINGS[case.routing](case, rng)
     draw = DRAWS[case.values]

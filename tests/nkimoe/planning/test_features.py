@@ -36,6 +36,7 @@ N, B, H, I = 2, 128, 128, 32  # of CASE, with a block an expert
 CASES: dict[str, dict[str, Any]] = {
     "gate and up bias": {"biases": "gate_up"},
     "down bias": {"biases": "down"},
+    "down bias of a rank's columns": {"biases": "down", "bias_degree": 2, "bias_rank": 1},
     "gate limits": {"gate_upper": 0.5},
     "up limits": {"up_lower": -0.5},
     "offset of up": {"up_offset": 1.0},
