@@ -14,6 +14,7 @@ from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
 from nkimoe.weights.mx_scale import SCALE_RULES
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert
+from nkimoe.weights.output_blocks import Fp8OutputBlock, Requantisation
 from nkimoe.weights.packed_files import pack_checkpoint, read_layer
 from nkimoe.weights.packing import PACKING_NAMES, Packing, Plain, experts_of, pack, packing_named, unpack
 
@@ -29,6 +30,7 @@ __all__ = [
     "Expert",
     "Fp8Block",
     "Fp8BlockExpert",
+    "Fp8OutputBlock",
     "Fp8Row",
     "Fp8Static",
     "KeepMxfp4Blocks",
@@ -38,6 +40,7 @@ __all__ = [
     "Mxfp4Expert",
     "Packing",
     "Plain",
+    "Requantisation",
     "Rounding",
     "Router",
     "Shard",

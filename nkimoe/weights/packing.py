@@ -17,6 +17,7 @@ from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
 from nkimoe.weights.fp8_blocks import Fp8Block
 from nkimoe.weights.host_array import host_array
 from nkimoe.weights.mx import Mx
+from nkimoe.weights.output_blocks import Fp8OutputBlock
 
 Progress = Callable[[int, int], None]
 
@@ -53,6 +54,7 @@ _PACKINGS: dict[str, Callable[[str], Packing]] = {
     "bf16": lambda target: Plain(),
     "fp8-row": lambda target: Fp8Row(FP8_OF_TARGET[target]),
     "fp8-block": lambda target: Fp8Block(FP8_OF_TARGET[target]),
+    "fp8-output-block": lambda target: Fp8OutputBlock(FP8_OF_TARGET[target]),
     "fp8-static": lambda target: Fp8Static(FP8_OF_TARGET[target]),
     "mxfp8": lambda target: Mx("mxfp8"),
     "mxfp8-e5m2": lambda target: Mx("mxfp8-e5m2"),

@@ -10,6 +10,7 @@ from nkimoe.weights import (
     Expert,
     Fp8Block,
     Fp8BlockExpert,
+    Fp8OutputBlock,
     Fp8Row,
     Shard,
     legacy_fp8,
@@ -142,3 +143,42 @@ def test_other_packings_take_what_the_blocks_mean():
         assert kept.keys() == real.keys()
         for name, tensor in kept.items():
             np.testing.assert_array_equal(tensor, real[name])
+
+
+@pytest.mark.parametrize("dtype", [OCP, LEGACY])
+def test_blocks_above_one_another_come_to_one_scale(dtype):
+    expert = published(np.random.default_rng(9))
+    tensors, reports = Fp8OutputBlock(dtype).requantise(expert)
+    assert tensors["gate_up_proj_scale"].shape == (1, 2 * 208)
+    scales = tensors["gate_up_proj_scale"].reshape(2, -1)
+    assert all(len(np.unique(scales[:, block][0])) == 1 for block in (slice(0, 128), slice(128, None)))
+    kept = Fp8OutputBlock(dtype).unpack_expert(tensors, H, I)
+    for got, before, report in (
+        (kept.gate_up, expert.dequantize().gate_up, reports["gate_up_proj_weight"]),
+        (kept.down, expert.dequantize().down, reports["down_proj_weight"]),
+    ):
+        error = np.linalg.norm(got - before) / np.linalg.norm(before)
+        assert report.nrmse == pytest.approx(error, rel=1e-4)
+        assert 0 < report.nrmse < 0.05
+        assert 1 - report.nrmse**2 < report.cosine < 1
+        assert 0 < report.shifted <= report.blocks
+        assert report.clipped == 0
+
+
+def test_one_block_keeps_its_codes_and_equal_scales_change_nothing():
+    expert = published(np.random.default_rng(10), largest=200)
+    same = replace(
+        expert, gate_up_scale=np.full_like(expert.gate_up_scale, 0.3), down_scale=np.full_like(expert.down_scale, 0.7)
+    )
+    for dtype in (OCP, LEGACY):
+        tensors, reports = Fp8OutputBlock(dtype).requantise(same)
+        np.testing.assert_array_equal(tensors["down_proj_weight"][:I].astype(np.float32), same.down.astype(np.float32))
+        assert (reports["down_proj_weight"].shifted, reports["down_proj_weight"].zeroed) == (0, 0)
+        assert reports["down_proj_weight"].nrmse < 1e-7
+
+
+def test_experts_without_blocks_get_some_first():
+    rng = np.random.default_rng(11)
+    expert = Expert(*(rng.standard_normal(shape).astype(np.float32) for shape in ((H, 2, I), (I, H))))
+    kept = Fp8OutputBlock().unpack_expert(Fp8OutputBlock().pack_expert(expert), H, I)
+    assert np.linalg.norm(kept.down - expert.down) < 0.05 * np.linalg.norm(expert.down)
