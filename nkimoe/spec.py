@@ -120,6 +120,8 @@ class ShardOnBlockConfig:
     ep_degree: ranks that share the experts, for the same estimate. Read by shard_on_block, shard_on_block_mx.
     quantization_type: MX: a scale for 32 weights. STATIC_MX, ROW_MX: fp32 scales for a matrix or a column, all block
         scales being 1. Read by shard_on_block_mx.
+    use_block128_scales: MX scales come one for 128 x 128 weights, [E, 4, 2, H/512, ceil(I/128)] and
+        [E, 4, ceil(I/512), ceil(H/128)]: of 32 packed rows and 128 columns. Read by shard_on_block_mx.
     per_core_output: return each core's slab, [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx),
         slab 0 holding the sum and slab 1 zeros, as nkilib does, where T' = hidden_states.shape[0];
         False: [T', H]. Read by shard_on_block, shard_on_block_mx.
@@ -140,6 +142,7 @@ class ShardOnBlockConfig:
     per_core_output: bool = False
     checkpoint_activation: bool = False
     expert_affinity_multiply_on_I: bool = False
+    use_block128_scales: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,8 +156,8 @@ class ShardOnIConfig:
         output, whatever the scale mode. Read by shard_on_i, shard_on_i_hybrid, shard_on_i_dropping.
     num_static_block: blocks, counted from the first, that run whatever `conditions` says; None: N - E.
         Read by shard_on_i_hybrid, shard_on_i_mx_hybrid.
-    use_packed_scales, weight_dtype, quantization_type: as in ShardOnBlockConfig. Read by shard_on_i_mx,
-        shard_on_i_mx_hybrid.
+    use_packed_scales, weight_dtype, quantization_type, use_block128_scales: as in ShardOnBlockConfig. Read by
+        shard_on_i_mx, shard_on_i_mx_hybrid.
     """
 
     checkpoint_activation: bool = False
@@ -163,6 +166,7 @@ class ShardOnIConfig:
     use_packed_scales: bool = False
     weight_dtype: Any = None
     quantization_type: QuantizationType = QuantizationType.MX
+    use_block128_scales: bool = False
 
 
 _BLOCK_SHARDED = (MoECTEImplementation.shard_on_block, MoECTEImplementation.shard_on_block_mx)

@@ -50,6 +50,7 @@ _DEFAULTS: dict[str, Any] = {
     "expert_affinity_multiply_on_I": False,
     "is_block_quant": False,
     "is_per_tensor": False,
+    "use_block128_scales": False,
 }
 _CONFIGS: dict[str, Any] = {
     "shard_on_block": ShardOnBlockConfig,
@@ -141,12 +142,12 @@ SHARDED_ON_I = (
 SHARDED_ON_I_MX = (
     _named(
         "blockwise_mm_shard_intermediate_mx", "shard_on_i_mx",
-        f"{_TENSORS} {_INDICES} {_SCALES} block_size= {_OPTIONS} weight_dtype= {_AFFINITY} {_LIMITS}",
-        expert_affinities_scaling_mode=_PRE,
+        f"{_TENSORS} {_INDICES} {_SCALES} block_size= {_OPTIONS} weight_dtype= {_AFFINITY} {_LIMITS} "
+        "use_block128_scales=", expert_affinities_scaling_mode=_PRE,
     ),
     _named(
         "blockwise_mm_shard_intermediate_mx_hybrid", "shard_on_i_mx_hybrid",
         f"conditions {_TENSORS} {_INDICES} {_SCALES} block_size= num_static_block= {_OPTIONS} weight_dtype= "
-        f"{_AFFINITY} {_LIMITS}",
+        f"{_AFFINITY} {_LIMITS} use_block128_scales=",
     ),
 )  # fmt: skip

@@ -191,6 +191,7 @@ FEATURES: tuple[Feature, ...] = (
     _on_block("top_k", _BLOCK_LOOPS),
     _on_block("ep_degree", _BLOCK_LOOPS),
     Feature("packed scales", "spec.use_packed_scales", _option("use_packed_scales"), _MX_ONLY),
+    Feature("scales of 128 x 128, MX", "spec.use_block128_scales", _option("use_block128_scales"), _MX_ONLY),
     Feature("weight_dtype", "spec.weight_dtype", _option("weight_dtype"), _MX_ONLY),
     Feature("STATIC_MX", "spec.quantization_type", _quantised_as(QuantizationType.STATIC_MX), _MX_ONLY),
     Feature("ROW_MX", "spec.quantization_type", _quantised_as(QuantizationType.ROW_MX), _MX_ONLY),

@@ -20,7 +20,7 @@ from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardO
 from nkimoe.weights.expert import Expert
 from nkimoe.weights.formats import MXFP8, MxFormat, format_of
 from nkimoe.weights.mx import unpack_mx
-from nkimoe.weights.mx_layout import natural_layout, unpack_scales
+from nkimoe.weights.mx_layout import natural_layout, spread_scales, unpack_scales
 from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
 
 RUN = 8  # consecutive columns of a quarter in a block
@@ -83,7 +83,7 @@ def moe_cte_mx_reference(
     packed = {"gate_up_proj_weight": gate_up_proj_weight, "down_proj_weight": down_proj_weight}
     scales = {"gate_up_proj_scale": gate_up_proj_scale, "down_proj_scale": down_proj_scale}
     if stored.quantization_type is QuantizationType.MX:
-        blocks = _block_scales(scales, stored, H, down_proj_weight.shape)
+        blocks = _block_scales(scales, stored, H, I, down_proj_weight.shape)
     else:
         options |= scales
         blocks = {
@@ -125,8 +125,11 @@ def _quantise(x: Floats, dtype: str, rule: str, name: str) -> Floats:
 
 
 def _block_scales(
-    scales: dict[str, Array], stored: ShardOnBlockConfig | ShardOnIConfig, H: int, down: tuple[int, ...]
+    scales: dict[str, Array], stored: ShardOnBlockConfig | ShardOnIConfig, H: int, I: int, down: tuple[int, ...]
 ) -> dict[str, Array]:
+    if stored.use_block128_scales:
+        columns = {"gate_up_proj_scale": (16, I), "down_proj_scale": (down[1] // RUN, down[3])}
+        return {name: spread_scales(scale, *columns[name]) for name, scale in scales.items()}
     if not stored.use_packed_scales:
         return scales
     return {

@@ -14,7 +14,7 @@ from nkimoe.planning.variants import DENSE, MX, VARIANTS
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.formats import format_of
 from nkimoe.weights.mx import unpack_mx
-from nkimoe.weights.mx_layout import TILE, natural_layout, unpack_scales
+from nkimoe.weights.mx_layout import TILE, natural_layout, spread_scales, unpack_scales
 
 DENSE_OF = {
     mx.implementation: dense.implementation
@@ -81,6 +81,8 @@ def _scales(
         return blocks, (gate_up.reshape(len(gate_up), 2, -1), down.reshape(len(down), -1))
     if stored.use_packed_scales:
         gate_up, down = unpack_scales(gate_up, 16, tiles), unpack_scales(down, width // 8, inner)
+    if stored.use_block128_scales:
+        gate_up, down = spread_scales(gate_up, 16, I), spread_scales(down, width // 8, H)
     ones = np.ones((1, 1), np.float32)
     return {"gate_up_proj_scale": gate_up, "down_proj_scale": down}, (ones, ones)
 
@@ -89,6 +91,7 @@ def dense_spec(spec: MoECTESpec) -> MoECTESpec:
     """The dense implementation that splits and loops likewise."""
     mx_only: dict[str, Any] = {
         "use_packed_scales": False, "weight_dtype": None, "quantization_type": QuantizationType.MX,
+        "use_block128_scales": False,
     }  # fmt: skip
     on_block, on_i = spec.shard_on_block, spec.shard_on_I
     if on_block is not None:

@@ -37,7 +37,8 @@ class Case:
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
         weights: "plain", or quantised to the type `fp8`: "fp8-row", "fp8-static", "fp8-block" or "fp8-block256"; or
             "int8"; or "mxfp4", "mxfp8", "mxfp8-e5m2".
-        mx_scales: how MX weights are scaled; packed_scales: block scales as `use_packed_scales` takes them; carrier:
+        mx_scales: how MX weights are scaled; packed_scales, coarse_scales: block scales as `use_packed_scales` and
+            `use_block128_scales` take them; carrier:
             packed weights as integers.
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
@@ -91,6 +92,7 @@ class Case:
     shuffled: bool = False
     mx_scales: QuantizationType = QuantizationType.MX
     packed_scales: bool = False
+    coarse_scales: bool = False
     carrier: bool = False
     static_blocks: int | None = None
     dynamic_blocks: int = -1
@@ -122,6 +124,7 @@ class Case:
         """Which implementation, and its options."""
         implementation = MoECTEImplementation[self.variant]
         stored: dict[str, Any] = {"use_packed_scales": self.packed_scales, "quantization_type": self.mx_scales}
+        stored["use_block128_scales"] = self.coarse_scales
         if self.carrier and self.weights == "mxfp8-e5m2":
             stored["weight_dtype"] = "float8_e5m2_x4"
         if self.variant == "shard_on_block_mx":

@@ -115,6 +115,8 @@ def _mx(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     gate_up, down, *biases = (tensors.pop(name, None) for name in named)
     if case.mx_scales is QuantizationType.MX:
         packed = pack(experts_of(gate_up, down, *biases), Mx(case.weights))
+        if case.coarse_scales:
+            packed |= {name: _coarse(case, packed[name]) for name in ("gate_up_proj_scale", "down_proj_scale")}
         if case.packed_scales:
             packed |= {name: pack_scales(packed[name]) for name in ("gate_up_proj_scale", "down_proj_scale")}
     else:
@@ -122,6 +124,14 @@ def _mx(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     if case.carrier:
         packed |= {name: as_carrier(packed[name]) for name in named[:2]}
     return {**tensors, **packed}
+
+
+def _coarse(case: Case, scales: Array) -> Array:
+    """Other scales of about the same size, one for 32 packed rows and 128 columns."""
+    E, _, *others, columns = scales.shape
+    shape = (E, 4, *others, -(-columns // 128))
+    usual = int(np.median(scales[scales > 0]))
+    return (usual + np.random.default_rng(case.seed + 3).integers(-2, 2, shape)).astype(scales.dtype)
 
 
 def _with_one_scale(case: Case, gate_up: Array, down: Array, biases: list[Any]) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nkimoe.spec import QuantizationType
 
 TYPES = (QuantizationType.MX, QuantizationType.STATIC_MX, QuantizationType.ROW_MX)
 QUANTIZED_DTYPES = {"bfloat16", "float16"}  # what quantize_mx takes
+COARSE_ROWS = 128  # rows and columns of weights that share a scale with use_block128_scales
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -40,6 +41,22 @@ def mx_options(request: Request, problem: Problem, variant: Variant, target: Tar
     require(
         not options.use_packed_scales or options.quantization_type is QuantizationType.MX, "spec.use_packed_scales",
         "packs block scales, which only QuantizationType.MX has", options.quantization_type.name, "Drop it.",
+    )  # fmt: skip
+    _coarse_scales(options, problem, variant)
+
+
+def _coarse_scales(options: Any, problem: Problem, variant: Variant) -> None:
+    name, is_coarse = "spec.use_block128_scales", options.use_block128_scales
+    require(isinstance(is_coarse, bool), name, "is a bool", repr(is_coarse), "Pass True or False.")
+    if not is_coarse:
+        return
+    kind = options.quantization_type
+    require(kind is QuantizationType.MX, name, "is for block scales, which only MX has", kind.name, "Drop it.")
+    require(not options.use_packed_scales, name, "excludes use_packed_scales", "both", "Choose one.")
+    is_whole = variant.split == BLOCKS or problem.cores == 1 or problem.I > COARSE_ROWS
+    require(
+        is_whole, name, f"needs more than {COARSE_ROWS} columns of I where cores split them", f"I={problem.I}",
+        "Spread the scales, or use shard_on_block_mx.",
     )  # fmt: skip
 
 
@@ -78,6 +95,10 @@ def mx_quantisation(request: Request, problem: Problem, variant: Variant, target
             "gate_up": (p.E, PARTITIONS, ceil_div(n, 4), 2, p.I),
             "down": (p.E, PARTITIONS, ceil_div(tiles, 4), p.H),
         }
+    elif request.mx_options.use_block128_scales:
+        shapes = {
+            "gate_up": (p.E, 4, 2, n, ceil_div(p.I, COARSE_ROWS)), "down": (p.E, 4, tiles, ceil_div(p.H, COARSE_ROWS)),
+        }  # fmt: skip
     else:
         shapes = {"gate_up": (p.E, PARTITIONS // 8, 2, n, p.I), "down": (p.E, width // 8, tiles, p.H)}
     for which, matrix, columns, matrices in (

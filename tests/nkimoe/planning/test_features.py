@@ -82,6 +82,7 @@ ON_BLOCK: dict[str, dict[str, Any]] = {
 MX_CASES: dict[str, dict[str, Any]] = {
     "MX weights": {},
     "packed scales": {"packed_scales": True},
+    "scales of 128 x 128, MX": {"coarse_scales": True, "I": 256},
     "weight_dtype": {"weights": "mxfp8-e5m2", "carrier": True},
     "STATIC_MX": {"mx_scales": QuantizationType.STATIC_MX},
     "ROW_MX": {"mx_scales": QuantizationType.ROW_MX},
@@ -90,6 +91,7 @@ MX_CASES: dict[str, dict[str, Any]] = {
 }
 STORED: dict[str, dict[str, Any]] = {
     "packed scales": {"use_packed_scales": True},
+    "scales of 128 x 128, MX": {"use_block128_scales": True},
     "weight_dtype": {"weight_dtype": "float8_e5m2_x4"},
     "STATIC_MX": {"quantization_type": QuantizationType.STATIC_MX},
     "ROW_MX": {"quantization_type": QuantizationType.ROW_MX},
