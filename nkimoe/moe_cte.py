@@ -43,7 +43,7 @@ def moe_cte(
     zero pad row (pads have id T), or T with `skip_dma=SkipMode(skip_token=True)` (pads have id -1).
 
     Args:
-        hidden_states: [T', H] bf16 or fp16.
+        hidden_states: [T', H] bf16 or fp16; of MX variants also MXFP8 rows with their scales behind.
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
         gate_up_proj_weight, down_proj_weight: [E, H, 2, I], gate first, and [E, I, H]; fp8 and int8 ones with scales.
         token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
@@ -66,8 +66,8 @@ def moe_cte(
         down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
 
     Returns:
-        [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up
-        activations[, down activations]). With `per_core_output`: [T', cores, H], slab 0 the sum, the others zero.
+        [T', H], dtype of hidden_states, of MXFP8 compute_dtype; rows that no slot names are zero. With checkpoints a
+        tuple (output, gate/up activations[, down activations]). With `per_core_output`: [T', cores, H], slab 0 the sum.
 
     Raises:
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.spec import ShardOnBlockConfig, SkipMode
@@ -50,6 +51,9 @@ def check_inputs(**arguments: Any) -> None:
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
+    if is_coded(arguments["hidden_states"]) and arguments["gate_up_proj_weight"].ndim == 5:
+        elements = 4 * 128 * arguments["gate_up_proj_weight"].shape[3]
+        arguments = {**arguments, "hidden_states": arguments["hidden_states"][:, :elements]}  # without their scales
     _check_finite(arguments)
     _check_block_scales(arguments)
     _check_fits_fp16(arguments)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.quantization import STATIC, Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.variants import BLOCKS, DENSE, HYBRID, INTERMEDIATE, MX, VARIANTS, Variant
@@ -85,6 +86,7 @@ _MX_WEIGHTS = _only(
     *ON_MX, why="its weights are not MX",
     fix="Use shard_on_block_mx on trn3, or dequantise them on the host with nkimoe.weights.dense_arguments.",
 )  # fmt: skip
+_MX_ROWS = _only(*ON_MX, why="it multiplies 16-bit numbers", fix="Dequantise them with nkimoe.weights.dequantize_rows.")
 _INT8_ACTIVATIONS = {
     variant: Refusal(
         "its weights are MX" if variant in ON_MX else "a token's largest magnitude lies on both cores",
@@ -148,6 +150,7 @@ WEIGHT_FORMS: tuple[Feature, ...] = (
     Feature("fp8 weights, scales of 128 x 128", "gate_up_proj_scale", _in_blocks_of(128), _PLAIN),
     Feature("fp8 weights, scales of 256 x 256", "gate_up_proj_scale", _in_blocks_of(256), _PLAIN),
     Feature("int8 weights", "gate_up_proj_weight", _matrix(lambda m: m.is_int8), _PLAIN),
+    Feature("MXFP8 rows", "hidden_states", lambda r: is_coded(r.hidden_states), _MX_ROWS),
     Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
 )
 """Refused before sizes are read, which depend on the form."""

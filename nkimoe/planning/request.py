@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.operation_needs import Added, Pairs, Smooth
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import (
@@ -132,6 +133,11 @@ class Request:
     @property
     def smooth(self) -> Smooth | None:
         return None
+
+    @property
+    def output_dtype(self) -> Any:
+        """Of the output, of affinities and biases: that of the hidden states, or of what coded ones are computed in."""
+        return self.compute_dtype if is_coded(self.hidden_states) else self.hidden_states.dtype
 
     @property
     def sum_dtype(self) -> Any:

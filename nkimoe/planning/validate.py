@@ -77,7 +77,7 @@ def _targets(request: Request, problem: Problem, variant: Variant, target: Targe
 
 
 def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    dtype = str(request.hidden_states.dtype)
+    dtype = str(request.output_dtype)
     require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
     for name in ALL_OF_ONE_DTYPE:
         tensor = getattr(request, name)

@@ -12,6 +12,7 @@ from nkimoe.weights.fp8_blocks import Fp8Block, Fp8BlockExpert
 from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
 from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
+from nkimoe.weights.mx_rows import dequantize_rows, quantize_rows
 from nkimoe.weights.mx_scale import SCALE_RULES
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert
 from nkimoe.weights.output_blocks import Fp8OutputBlock, Requantisation
@@ -47,6 +48,7 @@ __all__ = [
     "as_carrier",
     "block_layout",
     "dense_arguments",
+    "dequantize_rows",
     "experts_of",
     "legacy_fp8",
     "natural_layout",
@@ -54,6 +56,7 @@ __all__ = [
     "pack_checkpoint",
     "pack_scales",
     "packing_named",
+    "quantize_rows",
     "read_layer",
     "to_legacy_e4m3",
     "unpack",

@@ -40,6 +40,7 @@ class Case:
         mx_scales: how MX weights are scaled; packed_scales, coarse_scales: block scales as `use_packed_scales` and
             `use_block128_scales` take them; carrier:
             packed weights as integers.
+        coded_rows: hidden states come as MXFP8.
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
@@ -93,6 +94,7 @@ class Case:
     mx_scales: QuantizationType = QuantizationType.MX
     packed_scales: bool = False
     coarse_scales: bool = False
+    coded_rows: bool = False
     carrier: bool = False
     static_blocks: int | None = None
     dynamic_blocks: int = -1

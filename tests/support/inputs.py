@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from nkimoe import QuantizationType
 from nkimoe.routing import build_block_mapping, scatter_affinities
-from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales
+from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales, quantize_rows
 from nkimoe.weights.block_scales import spread_blocks
 from support.case import Case
 
@@ -52,6 +52,8 @@ def _inputs(case: Case) -> dict[str, Any]:
         tensors["hidden_states"] = np.concatenate(
             [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
         )
+    if case.coded_rows:
+        tensors["hidden_states"] = quantize_rows(tensors["hidden_states"])
     if case.is_mx:
         return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
     if case.hidden_scales != "none":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.errors import RequestError, require
+from nkimoe.planning.mx.coded_rows import coded_width, is_coded
 from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
 from nkimoe.planning.problem import Problem
@@ -64,6 +65,13 @@ def mx_sizes(request: Request, problem: Problem, variant: Variant, target: Targe
     """Whole tiles of H, whole blocks of I, and something for each core."""
     p = problem
     hint = "Pack the weights with nkimoe.weights.Mx, which pads with zeros, and pad hidden_states likewise."
+    if is_coded(request.hidden_states):
+        width, actual = coded_width(p.H), int(request.hidden_states.shape[1])
+        rule = f"has {p.H} elements and {width - p.H} bytes of scales a row"
+        require(actual == width, "hidden_states", rule, actual, "Make them with nkimoe.weights.quantize_rows.")
+        require(
+            request.gate_up_in_scale is None, "gate_up_in_scale", "quantises hidden states", "MXFP8 rows", "Drop it.",
+        )  # fmt: skip
     require(p.H % TILE == 0, "hidden_states", f"H is a multiple of {TILE} for MX", f"H={p.H}", hint)
     require(p.I > 0 and p.I % BLOCK == 0, "gate_up_proj_weight", f"I is a multiple of {BLOCK} for MX", f"I={p.I}", hint)
     needed = BLOCK if variant.split == BLOCKS else BLOCK * p.cores

@@ -81,6 +81,7 @@ ON_BLOCK: dict[str, dict[str, Any]] = {
 # Of MX, as fields of a case, and as options of either configuration
 MX_CASES: dict[str, dict[str, Any]] = {
     "MX weights": {},
+    "MXFP8 rows": {"coded_rows": True},
     "packed scales": {"packed_scales": True},
     "scales of 128 x 128, MX": {"coarse_scales": True, "I": 256},
     "weight_dtype": {"weights": "mxfp8-e5m2", "carrier": True},
@@ -125,6 +126,8 @@ def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str
         other = CASE if variant in ON_MX else replace(MX_CASE, variant="shard_on_i_mx")
         other = replace(other, **CASES.get(feature.name, {}))
         changes = {name: t for name, t in inputs_of(other).items() if name.startswith(("gate_up_proj", "down_proj"))}
+    if variant in ON_DENSE and feature.name == "MXFP8 rows":
+        changes["hidden_states"] = np.zeros((61, 256), ml_dtypes.float8_e4m3fn)
     if variant in ON_DENSE and feature.name in STORED:
         on_block = variant is MoECTEImplementation.shard_on_block
         config = {"shard_on_block": ShardOnBlockConfig(**STORED[feature.name])} if on_block else {}
