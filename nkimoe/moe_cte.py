@@ -29,7 +29,8 @@ def moe_cte(
     up_clamp_upper_limit: float | None = None, up_clamp_lower_limit: float | None = None,
     gate_up_proj_scale: Any = None, down_proj_scale: Any = None, gate_up_in_scale: Any = None,
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
-    up_offset: float = 0.0, activation_quantization: str | None = None,
+    up_offset: float = 0.0, activation_quantization: str | None = None, gate_up_hidden_scale: Any = None,
+    down_hidden_scale: Any = None, down_bias_tp_degree: int | None = None, down_bias_tp_rank: int | None = None,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -42,16 +43,14 @@ def moe_cte(
     zero pad row (pads have id T), or T with `skip_dma=SkipMode(skip_token=True)` (pads have id -1).
 
     Args:
-        hidden_states: [T', H] bf16 or fp16.
+        hidden_states: [T', H] bf16 or fp16; of MX variants also MXFP8 rows with their scales behind.
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states.
-        gate_up_proj_weight: [E, H, 2, I], index 0 gate, 1 up.
-        down_proj_weight: [E, I, H]. Both also fp8 or int8, with gate_up_proj_scale and down_proj_scale.
+        gate_up_proj_weight, down_proj_weight: [E, H, 2, I], gate first, and [E, I, H]; fp8 and int8 ones with scales.
         token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
         block_size: B, slots a block; whole tiles of 128 use the cores best.
         spec: which implementation, its options.
         conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid implementations.
-        gate_and_up_proj_bias: [E, 2, I].
-        down_proj_bias: [E, H].
+        gate_and_up_proj_bias, down_proj_bias: [E, 2, I] and [E, H].
         quantization_config, gate_up_proj_scale, down_proj_scale, gate_up_in_scale, down_in_scale: dequantisation.
         gate_up_activations_T, down_activations: caller's checkpoint buffers, [N, 2, I, B] and [N, B, H].
         activation_function: of the gate.
@@ -61,13 +60,14 @@ def moe_cte(
         expert_affinities_scaling_mode: where the affinity multiplies.
         gate_clamp_upper_limit, gate_clamp_lower_limit, up_clamp_upper_limit, up_clamp_lower_limit: 0.0 is a limit.
         accumulation_dtype: dtype of sums across cores.
-        skip_gate_proj: up-only MLP, act(u) @ Wd.
-        up_offset: added to u after its limits; 1.0 for gpt-oss's (up + 1).
+        skip_gate_proj, up_offset: act(u) @ Wd alone; added to u after its limits, 1.0 for gpt-oss's (up + 1).
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
+        gate_up_hidden_scale, down_hidden_scale: multiply products; fp32, of tokens [T', 1], experts [E, 2, 1], [E, 1].
+        down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
 
     Returns:
-        [T', H], dtype of hidden_states; rows that no slot names are zero. With checkpoints a tuple (output, gate/up
-        activations[, down activations]). With `per_core_output`: [T', cores, H], slab 0 the sum, the others zero.
+        [T', H], dtype of hidden_states, of MXFP8 compute_dtype; rows that no slot names are zero. With checkpoints a
+        tuple (output, gate/up activations[, down activations]). With `per_core_output`: [T', cores, H], slab 0 the sum.
 
     Raises:
         RequestError: the request cannot be honoured; names the argument, the rule and what would work.

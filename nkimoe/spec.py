@@ -89,10 +89,11 @@ class QuantizationConfig:
 
     Compared by identity, since the fields are tensors. Read by all implementations.
 
-    gate_up_proj_scale: fp32, dense [E, 1, 2I] (row: per output column, gate first) or [E, 2, 1] (static);
-        uint8 e8m0 for MX, [E, 16, 2, H/512, I].
-    down_proj_scale: fp32, dense [E, 1, H] (row) or [E, 1] (static);
-        uint8 e8m0 for MX, [E, p_I/8, ceil(I/512), H] with p_I = min(128, I/4).
+    gate_up_proj_scale: fp32, dense [E, 1, 2I] (row: per output column, gate first) or [E, 2, 1] (static), or of blocks
+        of fp8 weights: 128 x 128 [E, H/128, 2, I/128], or 256 x 256 [E, H/256, 2, I/256, 128], each 128 times as in
+        nkilib; both rounded up. uint8 e8m0 for MX, [E, 16, 2, H/512, I].
+    down_proj_scale: fp32, dense [E, 1, H] (row) or [E, 1] (static), or of blocks [E, I/128, H/128] or
+        [E, I/256, H/256, 128]; uint8 e8m0 for MX, [E, p_I/8, ceil(I/512), H] with p_I = min(128, I/4).
     exact_rows: of int8 weights whose activations are int8, too: rows of a contraction whose products fp32 adds without
         rounding, a multiple of 1024 (`nkimoe.weights.exact_rows`); None: 1024, which holds for any weights.
     """
@@ -122,6 +123,8 @@ class ShardOnBlockConfig:
     ep_degree: ranks that share the experts, for the same estimate. Read by shard_on_block, shard_on_block_mx.
     quantization_type: MX: a scale for 32 weights. STATIC_MX, ROW_MX: fp32 scales for a matrix or a column, all block
         scales being 1. Read by shard_on_block_mx.
+    use_block128_scales: MX scales come one for 128 x 128 weights, [E, 4, 2, H/512, ceil(I/128)] and
+        [E, 4, ceil(I/512), ceil(H/128)]: of 32 packed rows and 128 columns. Read by shard_on_block_mx.
     per_core_output: return each core's slab, [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx),
         slab 0 holding the sum and slab 1 zeros, as nkilib does, where T' = hidden_states.shape[0];
         False: [T', H]. Read by shard_on_block, shard_on_block_mx.
@@ -142,6 +145,7 @@ class ShardOnBlockConfig:
     per_core_output: bool = False
     checkpoint_activation: bool = False
     expert_affinity_multiply_on_I: bool = False
+    use_block128_scales: bool = False
 
 
 @dataclass(frozen=True)
@@ -155,8 +159,8 @@ class ShardOnIConfig:
         output, whatever the scale mode. Read by shard_on_i, shard_on_i_hybrid, shard_on_i_dropping.
     num_static_block: blocks, counted from the first, that run whatever `conditions` says; None: N - E.
         Read by shard_on_i_hybrid, shard_on_i_mx_hybrid.
-    use_packed_scales, weight_dtype, quantization_type: as in ShardOnBlockConfig. Read by shard_on_i_mx,
-        shard_on_i_mx_hybrid.
+    use_packed_scales, weight_dtype, quantization_type, use_block128_scales: as in ShardOnBlockConfig. Read by
+        shard_on_i_mx, shard_on_i_mx_hybrid.
     """
 
     checkpoint_activation: bool = False
@@ -165,6 +169,7 @@ class ShardOnIConfig:
     use_packed_scales: bool = False
     weight_dtype: Any = None
     quantization_type: QuantizationType = QuantizationType.MX
+    use_block128_scales: bool = False
 
 
 _BLOCK_SHARDED = (MoECTEImplementation.shard_on_block, MoECTEImplementation.shard_on_block_mx)

@@ -1,18 +1,22 @@
 """nkilib's direct kernels, which neuronx-distributed calls: `moe_cte` with the implementation in the name.
 
-Arguments, their order and defaults are those of nkilib at NKI 0.3, when these kernels became public.
+Arguments, their order and defaults are those of nkilib at NKI 0.3, when these kernels became public; behind them come
+later ones, by name.
 """
 
 from __future__ import annotations
 
 import inspect
 from dataclasses import fields
+from math import prod
 from typing import Any
 
 import nki.language as nl
 
 from nkimoe import moe_cte
 from nkimoe.as_nkilib.entry import kernel, slabs_where_nkilib_has_them
+from nkimoe.errors import require
+from nkimoe.planning.scale_blocks import block_of
 from nkimoe.spec import (
     ActFnType,
     BlockShardStrategy,
@@ -31,6 +35,7 @@ _SCALES = "gate_and_up_proj_bias= down_proj_bias= gate_up_proj_scale= down_proj_
 _OPTIONS = "activation_function= skip_dma= compute_dtype="
 _AFFINITY = "is_tensor_update_accumulating= expert_affinities_scaling_mode="
 _LIMITS = "gate_clamp_upper_limit= gate_clamp_lower_limit= up_clamp_lower_limit= up_clamp_upper_limit="
+_QUANTISED = "gate_up_hidden_scale= down_hidden_scale= is_block_quant= is_per_tensor="
 _DEFAULTS: dict[str, Any] = {
     "activation_function": ActFnType.SiLU,
     "skip_dma": SkipMode(),
@@ -43,6 +48,9 @@ _DEFAULTS: dict[str, Any] = {
     "n_dynamic_blocks": 55,
     "checkpoint_activation": False,
     "expert_affinity_multiply_on_I": False,
+    "is_block_quant": False,
+    "is_per_tensor": False,
+    "use_block128_scales": False,
 }
 _CONFIGS: dict[str, Any] = {
     "shard_on_block": ShardOnBlockConfig,
@@ -62,6 +70,7 @@ def _named(name: str, implementation: str, parameters: str, **defaults: Any) -> 
     )
 
     def direct(arguments: dict[str, Any]) -> Any:
+        _check_scale_forms(arguments)
         spec = _spec(MoECTEImplementation[implementation], arguments)
         spec = slabs_where_nkilib_has_them(spec, arguments["is_tensor_update_accumulating"])
         return moe_cte(**arguments, spec=spec)
@@ -80,6 +89,28 @@ def _spec(implementation: MoECTEImplementation, arguments: dict[str, Any]) -> Mo
     return MoECTESpec(implementation, **chosen)
 
 
+def _check_scale_forms(arguments: dict[str, Any]) -> None:
+    """Take out what nkilib is told about scales, and here their shapes say.
+
+    Raises:
+        RequestError: the two disagree.
+    """
+    is_block_quant, is_per_tensor = (arguments.pop(name, False) for name in ("is_block_quant", "is_per_tensor"))
+    for which, matrices in (("gate_up_proj", 2), ("down_proj", 1)):
+        argument = f"{which}_scale"
+        scale, weight = arguments[argument], arguments[f"{which}_weight"]
+        shape = () if scale is None else tuple(int(n) for n in scale.shape)
+        block = block_of(shape, weight.shape)
+        require(
+            not is_block_quant or block == 256, argument, "has scales of 256 x 256 weights with is_block_quant", shape,
+            "Give each 128 times.",
+        )  # fmt: skip
+        require(
+            not is_per_tensor or prod(shape[1:]) == matrices, argument, "has a scale a matrix with is_per_tensor",
+            shape, "Drop is_per_tensor.",
+        )  # fmt: skip
+
+
 bwmm_shard_on_block = _named(
     "bwmm_shard_on_block", "shard_on_block",
     f"{_TENSORS} block_size {_INDICES} {_SCALES} down_activations= {_OPTIONS} {_AFFINITY} n_block_per_iter= "
@@ -95,7 +126,7 @@ SHARDED_ON_I = (
     _named(
         "blockwise_mm_baseline_shard_intermediate", "shard_on_i",
         f"{_TENSORS} block_size {_INDICES} {_SCALES} {_OPTIONS} {_AFFINITY} {_LIMITS} checkpoint_activation= "
-        "expert_affinity_multiply_on_I=", expert_affinities_scaling_mode=_PRE,
+        f"expert_affinity_multiply_on_I= {_QUANTISED}", expert_affinities_scaling_mode=_PRE,
     ),
     _named(
         "blockwise_mm_baseline_shard_intermediate_hybrid", "shard_on_i_hybrid",
@@ -111,12 +142,12 @@ SHARDED_ON_I = (
 SHARDED_ON_I_MX = (
     _named(
         "blockwise_mm_shard_intermediate_mx", "shard_on_i_mx",
-        f"{_TENSORS} {_INDICES} {_SCALES} block_size= {_OPTIONS} weight_dtype= {_AFFINITY} {_LIMITS}",
-        expert_affinities_scaling_mode=_PRE,
+        f"{_TENSORS} {_INDICES} {_SCALES} block_size= {_OPTIONS} weight_dtype= {_AFFINITY} {_LIMITS} "
+        "use_block128_scales=", expert_affinities_scaling_mode=_PRE,
     ),
     _named(
         "blockwise_mm_shard_intermediate_mx_hybrid", "shard_on_i_mx_hybrid",
         f"conditions {_TENSORS} {_INDICES} {_SCALES} block_size= num_static_block= {_OPTIONS} weight_dtype= "
-        f"{_AFFINITY} {_LIMITS}",
+        f"{_AFFINITY} {_LIMITS} use_block128_scales=",
     ),
 )  # fmt: skip

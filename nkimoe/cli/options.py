@@ -17,7 +17,7 @@ from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
 
-WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "int8", "mxfp8", "mxfp4")
+WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "fp8-block", "int8", "mxfp8", "mxfp4")
 AUTO = "auto"
 Command = Callable[..., Any]
 

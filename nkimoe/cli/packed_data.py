@@ -12,6 +12,7 @@ from nkimoe.arrays import Array
 from nkimoe.cli.layer_data import DENSE_MULTIPLES, dense_weight_shapes, one_expert
 from nkimoe.models import Model
 from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
+from nkimoe.planning.scale_blocks import block_scale_shapes
 from nkimoe.planning.shares import MX_BLOCK
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkimoe.weights.expert import Expert
@@ -93,6 +94,13 @@ def weight_shapes(weights: str, model: Model, H: int, I: int) -> Shapes:
         BF16: {},
         INT8: a_column,
         "fp8-row": a_column,
+        "fp8-block": dict(
+            zip(
+                ("gate_up_proj_scale", "down_proj_scale"),
+                (block_scale_shapes(shapes[f"{which}_proj_weight"])[0] for which in ("gate_up", "down")),
+                strict=True,
+            )
+        ),
         "fp8-static": {"gate_up_proj_scale": (E, 2, 1), "down_proj_scale": (E, 1)},
     }
     return shapes | scales[weights]

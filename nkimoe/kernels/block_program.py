@@ -86,7 +86,7 @@ PROGRAMS: dict[str, Program] = {DENSE: at_once, MX: at_once, INT8: one_part_late
 
 def _activate(now: Part, following: Part | None, layer: ForwardLayer) -> tuple[IntermediateRoom[object], Tensor | None]:
     """All gate and up products, and what comes of them."""
-    across = layer.scaling.columns(now.affinities)
+    across = layer.hidden_scales.columns(layer.scaling.columns(now.affinities), now)
     products = layer.stages.gate_up_products(layer.tokens.of(now), layer.weights, now, following, across)
     products = layer.checkpoints.gate_up(products, now)
     factors, room = layer.scaling.intermediate(now.affinities), layer.weights.room(now)
@@ -99,5 +99,6 @@ def _project_down(begun: Begun, intermediate: object, layer: ForwardLayer) -> No
     stages, weights, part = layer.stages, layer.weights, begun.part
     bias = layer.scaling.bias(begun.factors, part.tiles.size)
     products = layer.sums(stages.down_products(intermediate, weights, part, begun.following, bias))
+    products = layer.hidden_scales.beside(products, part)
     products = layer.checkpoints.down(weights.down_finish.finished(products, bias), part)
     drain(products, begun.updates)

@@ -13,6 +13,7 @@ from nkimoe.kernels.stages.checkpoints import NoCheckpoints, make_checkpoints
 from nkimoe.kernels.stages.exchange import add_across_cores
 from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
+from nkimoe.kernels.stages.hidden_scales import HiddenScales
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
 from nkimoe.kernels.stages.output_rows import Output, Update
 from nkimoe.kernels.stages.products import DownProducts
@@ -38,6 +39,7 @@ class ForwardLayer:
         tokens: the transposed tokens of the part at hand.
         weights: the weights of the expert at hand.
         scaling: where affinities multiply.
+        hidden_scales: of activations that came quantised.
         stages: those that differ by numerics.
         activation: act(gate) * up.
         sums: what becomes of down products when the cores share every block: their sums over both.
@@ -54,6 +56,7 @@ class ForwardLayer:
     tokens: TokensOnChip[object]  # what `stages` take, as the weights are
     weights: WeightsOnChip[object]
     scaling: Scaling
+    hidden_scales: HiddenScales
     activation: GatedActivation
     sums: Callable[[DownProducts], DownProducts]
     checkpoints: NoCheckpoints
@@ -85,6 +88,7 @@ class ForwardLayer:
             tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
             weights=weights,
             scaling=make_scaling(request),
+            hidden_scales=HiddenScales(request, routing.out_of_bounds),
             activation=GatedActivation.from_request(request, stages.up_waits_in),
             sums=sums if plan.halves_intermediate else _of_one_core,
             checkpoints=make_checkpoints(request, plan, share),

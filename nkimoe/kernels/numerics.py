@@ -102,8 +102,8 @@ STAGES: dict[str, AnyStages] = {
         make_slabs=slabs_in_rows,
     ),
     MX: StageSet(
-        rows=mx.QuarterRows,
-        tokens=mx.PackedTokenColumns,
+        rows=mx.token_rows,
+        tokens=mx.token_columns,
         weights=mx.MxWeights,
         gate_up_products=mx.gate_up_products,
         down_products=mx.down_products,

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.spec import ShardOnBlockConfig, SkipMode
@@ -19,6 +20,7 @@ from nkimoe.weights.int8 import exact_rows
 FINITE = (
     "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
     "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
+    "gate_up_hidden_scale", "down_hidden_scale",
 )  # fmt: skip
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
@@ -51,6 +53,9 @@ def check_inputs(**arguments: Any) -> None:
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
+    if is_coded(arguments["hidden_states"]) and arguments["gate_up_proj_weight"].ndim == 5:
+        elements = 4 * 128 * arguments["gate_up_proj_weight"].shape[3]
+        arguments = {**arguments, "hidden_states": arguments["hidden_states"][:, :elements]}  # without their scales
     _check_finite(arguments)
     _check_block_scales(arguments)
     _check_fits_fp16(arguments)

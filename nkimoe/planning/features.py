@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.quantization import STATIC, Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.variants import BLOCKS, DENSE, HYBRID, INTERMEDIATE, MX, VARIANTS, Variant
@@ -85,6 +86,7 @@ _MX_WEIGHTS = _only(
     *ON_MX, why="its weights are not MX",
     fix="Use shard_on_block_mx on trn3, or dequantise them on the host with nkimoe.weights.dense_arguments.",
 )  # fmt: skip
+_MX_ROWS = _only(*ON_MX, why="it multiplies 16-bit numbers", fix="Dequantise them with nkimoe.weights.dequantize_rows.")
 _PLAIN = _only(*ON_DENSE, why="its weights are MX", fix="Pack them with Mx, or use a dense implementation.")
 _DISJOINT = {
     **_BLOCK_ONLY,
@@ -120,7 +122,11 @@ def _is_static_fp8(matrix: Matrix) -> bool:
 
 
 def _is_row_fp8(matrix: Matrix) -> bool:
-    return matrix.is_fp8 and not _is_static_fp8(matrix)
+    return matrix.is_fp8 and not matrix.block and not _is_static_fp8(matrix)
+
+
+def _in_blocks_of(size: int) -> Callable[[Request], bool]:
+    return _matrix(lambda matrix: matrix.is_fp8 and matrix.block == size)
 
 
 def _quantised_as(kind: QuantizationType) -> Callable[[Request], bool]:
@@ -134,7 +140,10 @@ def _on_block(option: str, refused: Mapping[Implementation, Refusal]) -> Feature
 WEIGHT_FORMS: tuple[Feature, ...] = (
     Feature("fp8 weights, row scales", "gate_up_proj_scale", _matrix(_is_row_fp8), _PLAIN),
     Feature("fp8 weights, static scales", "gate_up_proj_scale", _matrix(_is_static_fp8), _PLAIN),
+    Feature("fp8 weights, scales of 128 x 128", "gate_up_proj_scale", _in_blocks_of(128), _PLAIN),
+    Feature("fp8 weights, scales of 256 x 256", "gate_up_proj_scale", _in_blocks_of(256), _PLAIN),
     Feature("int8 weights", "gate_up_proj_weight", _matrix(lambda m: m.is_int8), _PLAIN),
+    Feature("MXFP8 rows", "hidden_states", lambda r: is_coded(r.hidden_states), _MX_ROWS),
     Feature("MX weights", "gate_up_proj_weight", _matrix(lambda m: m.is_mx), _MX_WEIGHTS),
 )
 """Refused before sizes are read, which depend on the form."""
@@ -143,6 +152,7 @@ FEATURES: tuple[Feature, ...] = (
     *WEIGHT_FORMS,
     Feature("gate and up bias", "gate_and_up_proj_bias", _tensor("gate_and_up_proj_bias")),
     Feature("down bias", "down_proj_bias", _tensor("down_proj_bias")),
+    Feature("down bias of a rank's columns", "down_bias_tp_degree", _tensor("down_bias_tp_degree")),
     Feature("gate limits", "gate_clamp_upper_limit", lambda r: r.gate_clamp != (None, None)),
     Feature("up limits", "up_clamp_upper_limit", lambda r: r.up_clamp != (None, None)),
     Feature("offset of up", "up_offset", lambda r: r.up_offset != 0),
@@ -157,6 +167,8 @@ FEATURES: tuple[Feature, ...] = (
     ),
     Feature("fp8 gate/up activations", "gate_up_in_scale", _tensor("gate_up_in_scale")),
     Feature("fp8 down activations", "down_in_scale", _tensor("down_in_scale")),
+    Feature("scales of gate/up activations", "gate_up_hidden_scale", _tensor("gate_up_hidden_scale"), _DENSE_ONLY),
+    Feature("scales of down activations", "down_hidden_scale", _tensor("down_hidden_scale"), _DENSE_ONLY),
     Feature("checkpoints returned", "spec.checkpoint_activation", _option("checkpoint_activation"), _DENSE_ONLY),
     Feature("buffer for gate/up activations", "gate_up_activations_T", _tensor("gate_up_activations_T"), _DENSE_ONLY),
     Feature("buffer for down activations", "down_activations", _tensor("down_activations"), _DENSE_ONLY),
@@ -175,6 +187,7 @@ FEATURES: tuple[Feature, ...] = (
     _on_block("top_k", _BLOCK_LOOPS),
     _on_block("ep_degree", _BLOCK_LOOPS),
     Feature("packed scales", "spec.use_packed_scales", _option("use_packed_scales"), _MX_ONLY),
+    Feature("scales of 128 x 128, MX", "spec.use_block128_scales", _option("use_block128_scales"), _MX_ONLY),
     Feature("weight_dtype", "spec.weight_dtype", _option("weight_dtype"), _MX_ONLY),
     Feature("STATIC_MX", "spec.quantization_type", _quantised_as(QuantizationType.STATIC_MX), _MX_ONLY),
     Feature("ROW_MX", "spec.quantization_type", _quantised_as(QuantizationType.ROW_MX), _MX_ONLY),

@@ -9,7 +9,7 @@ from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
 from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.planning.quantization import ROW, down_of, gate_up_of
-from nkimoe.planning.request import Request
+from nkimoe.planning.request import COMPUTE_DTYPES, Request
 from nkimoe.planning.shares import (
     BlockRange,
     Share,
@@ -21,7 +21,7 @@ from nkimoe.planning.shares import (
 )
 from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import OLD_ROW_SETS, OUTPUT_BYTES, Demand, Tiling, ceil_div, choose_tiling
-from nkimoe.planning.validate import COMPUTE_DTYPES, check_option_types, check_weight_form, choose_variant, validate
+from nkimoe.planning.validate import check_option_types, check_weight_form, choose_variant, validate
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
 from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleMode
 
@@ -237,8 +237,10 @@ def _demand(request: Request, share: Share) -> Demand:
         down_item=down.item_on_chip(item),
         per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
         scaled_row=share.gathered.size * item if scales_rows or is_coded else 0,
-        gate_up_converted=item if gate_up.is_int8 else 0,
-        down_converted=item if down.is_int8 else 0,
+        gate_up_converted=item if gate_up.is_converted else 0,
+        down_converted=item if down.is_converted else 0,
+        gate_up_block=gate_up.block,
+        down_block=down.block,
         coded=(FP32 if request.smooth else item) + 1 if is_coded else 0,
         results=_result_bytes(request),
         smoothed=FP32 + 1 + item if request.smooth else 0,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.errors import RequestError
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.variants import DENSE, INT8, MX
 
 DENSE_LAYOUTS = ("[E, H, 2, I]", "[E, I, H]")
@@ -64,6 +65,8 @@ class Problem:
         if isinstance(block_size, bool) or not isinstance(block_size, int) or block_size < 1:
             raise RequestError("block_size", "is a positive int", repr(block_size), "Use 128, 256, 512, ...")
         rows, hidden = (int(n) for n in hidden_states.shape)
+        if weight_layouts == WEIGHT_LAYOUTS[MX] and is_coded(hidden_states):
+            hidden = 4 * 128 * int(gate_up_proj_weight.shape[3])
         slots = 1
         for size in token_position_to_id.shape:
             slots *= int(size)

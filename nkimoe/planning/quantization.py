@@ -8,6 +8,7 @@ from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.planning.request import Request
+from nkimoe.planning.scale_blocks import block_of
 from nkimoe.spec import EXACT_ROWS
 from nkimoe.weights.formats import MX_FORMATS
 
@@ -15,7 +16,7 @@ LARGEST_FP8 = {"float8_e4m3": 240.0, "float8_e4m3fn": 448.0, "float8_e5m2": 5734
 # Integers that hold packed MX elements where their own type does not exist.
 CARRIERS = {"uint16": "float4_e2m1fn_x4", "int16": "float4_e2m1fn_x4"}
 CARRIERS |= {"uint32": "float8_e4m3fn_x4", "int32": "float8_e4m3fn_x4"}
-ROW, STATIC = "row", "static"
+ROW, STATIC, BLOCK = "row", "static", "block"
 
 
 def type_name(tensor: Any) -> str:
@@ -32,11 +33,13 @@ class Scale:
 
     Attributes:
         tensor: fp32; its first dimension is the expert, or 1 for all of them.
-        layout: ROW, one a column, or STATIC, one a matrix.
+        layout: ROW, one a column; STATIC, one a matrix; BLOCK, one for `block` rows and as many columns.
+        block: 128 or 256; 0 unless the layout is BLOCK.
     """
 
     tensor: Any
     layout: str
+    block: int = 0
 
     @property
     def is_shared(self) -> bool:
@@ -67,6 +70,21 @@ class Matrix:
     @property
     def is_int8(self) -> bool:
         return self._dtype == "int8"
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether codes of one byte become numbers of the compute dtype on chip."""
+        return self.is_int8 or self.block > 0
+
+    @property
+    def block(self) -> int:
+        """Rows and columns that share a scale; 0 if whole columns do, or the matrix."""
+        return 0 if self.scale is None else self.scale.block
+
+    @property
+    def product_scale(self) -> Scale | None:
+        """What multiplies the products; scales of blocks multiply the weights instead."""
+        return None if self.block else self.scale
 
     @property
     def is_mx(self) -> bool:
@@ -105,7 +123,7 @@ def _matrix(request: Request, which: str, matrices: int) -> Matrix:
     scale = scale_tensor(request, f"{which}_proj_scale")
     weight = getattr(request, f"{which}_proj_weight")
     return Matrix(
-        f"{which}_proj_weight", weight, None if scale is None else Scale(scale, _layout(scale, matrices)),
+        f"{which}_proj_weight", weight, None if scale is None else _scale(scale, weight, matrices),
         getattr(request, f"{which}_in_scale"),
     )  # fmt: skip
 
@@ -122,8 +140,12 @@ def scale_tensor(request: Request, name: str) -> Any:
     return direct if direct is not None else getattr(request.quantization_config, name, None)
 
 
-def _layout(scale: Any, matrices: int) -> str:
-    return STATIC if math.prod(int(n) for n in getattr(scale, "shape", ())[1:]) == matrices else ROW
+def _scale(tensor: Any, weight: Any, matrices: int) -> Scale:
+    shape = getattr(tensor, "shape", ())
+    block = block_of(shape, getattr(weight, "shape", ()))
+    if block:
+        return Scale(tensor, BLOCK, block)
+    return Scale(tensor, STATIC if math.prod(int(n) for n in shape[1:]) == matrices else ROW)
 
 
 def scale_shapes(E: int, columns: int, matrices: int) -> tuple[tuple[int, ...], ...]:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.operation_needs import Added, Pairs, Smooth
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import (
@@ -20,6 +21,8 @@ from nkimoe.spec import (
 )
 
 Kind = TypeVar("Kind", bound="Request")
+COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
+"""Bytes of the types that matmul operands may have on chip."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +62,10 @@ class Request:
     skip_gate_proj: bool = False
     up_offset: float = 0.0
     activation_quantization: str | None = None
+    gate_up_hidden_scale: Any = None
+    down_hidden_scale: Any = None
+    down_bias_tp_degree: int | None = None
+    down_bias_tp_rank: int | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:
@@ -126,6 +133,11 @@ class Request:
     @property
     def smooth(self) -> Smooth | None:
         return None
+
+    @property
+    def output_dtype(self) -> Any:
+        """Of the output, of affinities and biases: that of the hidden states, or of what coded ones are computed in."""
+        return self.compute_dtype if is_coded(self.hidden_states) else self.hidden_states.dtype
 
     @property
     def sum_dtype(self) -> Any:

@@ -28,7 +28,7 @@ SUM_BANKS = PSUM_BANKS // 2  # gate/up sums wait here for the rest of the rows o
 STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large to stay: what fits at H of 4096
 EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
-CONVERTED_PIECES = 2  # pieces of int8 weights as 16-bit numbers: one is multiplied, the next one is converted
+CONVERTED_PIECES = 2  # pieces of codes as 16-bit numbers: one is multiplied, the next one is converted
 SUMMED_BYTES = 32768  # of a partition: choices of 128 tokens whose rows are added at a time
 SMALL_TILES = 4096  # bytes of a partition for what the sum leaves out: identity, ones, limits, index and mask tiles
 
@@ -76,6 +76,7 @@ class Demand:
         per_column: bytes of bias and scales for each column of H that is written.
         scaled_row: bytes of token rows that are scaled before they are transposed.
         gate_up_converted, down_converted: bytes of a weight that is converted on chip, in its second form; else 0.
+        gate_up_block, down_block: rows and columns of a weight that share a scale; 0 if whole columns do, or all.
         coded: bytes of act(gate) * up in the forms it takes before the one that is multiplied.
         results: bytes of each column of H that is written, until it is, with what it is added to; a tile of tokens.
         smoothed: bytes of a token row in the forms it takes before it is transposed, a tile of tokens.
@@ -94,6 +95,8 @@ class Demand:
     scaled_row: int
     gate_up_converted: int = 0
     down_converted: int = 0
+    gate_up_block: int = 0
+    down_block: int = 0
     coded: int = 0
     results: int = OLD_ROW_SETS * OUTPUT_BYTES
     smoothed: int = 0
@@ -269,7 +272,22 @@ def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:
     columns_of_ids = min(demand.blocks * problem.tiles_per_block, ROUTING_COLUMNS)
     routing = 4 * (2 * 3 * columns_of_ids + 4 * demand.blocks + 8 * problem.tiles_per_block)
     vectors = demand.written * demand.per_column + demand.gathered * demand.smooth + 8 * i_tiles * 4
+    vectors += _block_scale_bytes(problem, demand)
     return rows + tokens + inner + exchange + weights + routing + vectors + SMALL_TILES
+
+
+def _block_scale_bytes(problem: Problem, demand: Demand) -> int:
+    """Scales of blocks as they arrive and on all partitions, and which partitions have which, if a share starts inside
+    a block.
+    """
+    total, h_tiles, i_tiles = 0, problem.H // PARTITIONS, ceil_div(demand.inner, PARTITIONS)
+    if demand.gate_up_block:
+        total += (h_tiles + 1) * 2 * (demand.inner // demand.gate_up_block + 2) * 4
+    if demand.down_block:
+        is_inside = demand.inner < problem.I and demand.inner % demand.down_block
+        total += (i_tiles + 1) * ceil_div(problem.H, demand.down_block) * 4
+        total += i_tiles * PARTITIONS * 4 if is_inside else 0
+    return total
 
 
 def _row_group(hidden: int, columns: int, itemsize: int) -> int:

@@ -12,18 +12,13 @@ from typing import Any
 
 from nkimoe.errors import RequestError, require
 from nkimoe.planning.features import FEATURES, WEIGHT_FORMS, Feature
+from nkimoe.planning.hidden_scales import hidden_scales
 from nkimoe.planning.int8_rules import int8_activations
 from nkimoe.planning.mx.validate import mx_options, mx_quantisation, mx_shapes, mx_sizes
 from nkimoe.planning.problem import Problem
-from nkimoe.planning.quantization import (
-    LARGEST_FP8,
-    Matrix,
-    check_scale,
-    down_of,
-    gate_up_of,
-    scale_shapes,
-)
-from nkimoe.planning.request import Request
+from nkimoe.planning.quantization import LARGEST_FP8
+from nkimoe.planning.quantized_weights import quantisation
+from nkimoe.planning.request import COMPUTE_DTYPES, Request
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import BLOCKS, DENSE, DROPPING, HYBRID, MX, VARIANTS, Variant
 from nkimoe.spec import (
@@ -38,7 +33,6 @@ from nkimoe.spec import (
 )
 
 TOKEN_DTYPES = ("bfloat16", "float16")
-COMPUTE_DTYPES = {"bfloat16": 2, "float16": 2, "float32": 4}
 ALL_OF_ONE_DTYPE = (
     "expert_affinities_masked",
     "gate_up_proj_weight",
@@ -83,7 +77,7 @@ def _targets(request: Request, problem: Problem, variant: Variant, target: Targe
 
 
 def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    dtype = str(request.hidden_states.dtype)
+    dtype = str(request.output_dtype)
     require(dtype in TOKEN_DTYPES, "hidden_states", "is bfloat16 or float16", dtype, "Cast it.")
     for name in ALL_OF_ONE_DTYPE:
         tensor = getattr(request, name)
@@ -153,7 +147,7 @@ def _shapes(request: Request, problem: Problem, variant: Variant, target: Target
         "expert_affinities_masked": ((p.rows * p.E, 1), (p.rows * p.E,)),
         "token_position_to_id": ((p.N * p.B,), (p.N * p.B, 1)),
         "block_to_expert": ((p.N,), (p.N, 1)),
-        "down_proj_bias": ((p.E, p.H), (p.E, 1, p.H)),
+        "down_proj_bias": tuple((p.E, *one, p.H // (request.down_bias_tp_degree or 1)) for one in ((), (1,))),
     }
     for name, shapes in expected.items():
         tensor = getattr(request, name)
@@ -214,40 +208,6 @@ _BLOCK_OPTION_TYPES: dict[str, type] = {
     "per_core_output": bool,
     "non_overlapping_shards": bool,
 }
-
-
-def _quantisation(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    _quantised(request, gate_up_of(request), "gate_up", scale_shapes(problem.E, 2 * problem.I, 2), problem, target)
-    _quantised(request, down_of(request), "down", scale_shapes(problem.E, problem.H, 1), problem, target)
-
-
-def _quantised(
-    request: Request, matrix: Matrix, which: str, shapes: tuple[tuple[int, ...], ...], problem: Problem, target: Target
-) -> None:
-    """The rules of one fp8 weight, its scale and the scale of its inputs."""
-    dtype, scale, in_scale = str(matrix.weight.dtype), f"{which}_proj_scale", f"{which}_in_scale"
-    if matrix.is_fp8:
-        require(
-            dtype in target.fp8_dtypes, matrix.argument, f"is {' or '.join(target.fp8_dtypes)} on {target.name}", dtype,
-            "Pack the weights for this target, e.g. with nkimoe.weights.",
-        )  # fmt: skip
-        require(
-            COMPUTE_DTYPES.get(str(request.compute_dtype)) == 2, "compute_dtype", "has 16 bits when weights are fp8",
-            str(request.compute_dtype), "Use bfloat16.",
-        )  # fmt: skip
-        require(matrix.scale is not None, scale, "is given with fp8 weights", "None", "Pass ones if there is none.")
-    if matrix.is_int8:
-        require(
-            COMPUTE_DTYPES.get(str(request.compute_dtype)) == 2, "compute_dtype", "has 16 bits when weights are int8",
-            str(request.compute_dtype), "Use bfloat16.",
-        )  # fmt: skip
-        require(matrix.scale is not None, scale, "is given with int8 weights", "None", "Pass ones if there is none.")
-    if matrix.scale is not None:
-        check_scale(scale, matrix.scale.tensor, shapes)
-    if matrix.in_scale is not None:
-        require(matrix.is_fp8, in_scale, "quantises activations for fp8 weights", f"{dtype} weights", "Drop it.")
-        E = problem.E
-        check_scale(in_scale, matrix.in_scale, ((E, 1), (E,), (1, 1), (1,)))
 
 
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
@@ -392,8 +352,36 @@ def _output(request: Request, problem: Problem, variant: Variant, target: Target
     )  # fmt: skip
 
 
+def _bias_of_a_rank(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Comes before shapes, which depend on it."""
+    degree, rank = request.down_bias_tp_degree, request.down_bias_tp_rank
+    if degree is None and rank is None:
+        return
+    is_degree = isinstance(degree, int) and not isinstance(degree, bool) and degree > 0
+    require(
+        is_degree and problem.H % (degree or 1) == 0, "down_bias_tp_degree", f"divides H={problem.H}", repr(degree),
+        "Give it together with down_bias_tp_rank, or neither.",
+    )  # fmt: skip
+    is_rank = isinstance(rank, int) and not isinstance(rank, bool) and 0 <= rank < (degree or 1)
+    require(is_rank, "down_bias_tp_rank", f"is a rank from 0 to {(degree or 1) - 1}", repr(rank), "Fix it.")
+    require(
+        request.down_proj_bias is not None, "down_bias_tp_degree", "says which columns down_proj_bias is for",
+        "no down_proj_bias", "Drop it.",
+    )  # fmt: skip
+
+
 _COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
 RULES: dict[str, tuple[Rule, ...]] = {
-    DENSE: (_targets, _dtypes, _sizes, _shapes, _quantisation, int8_activations, *_COMMON_RULES),
-    MX: (_targets, _dtypes, _sizes, mx_sizes, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
+    DENSE: (
+        _targets,
+        _dtypes,
+        _sizes,
+        _bias_of_a_rank,
+        _shapes,
+        quantisation,
+        int8_activations,
+        hidden_scales,
+        *_COMMON_RULES,
+    ),
+    MX: (_targets, _dtypes, _sizes, mx_sizes, _bias_of_a_rank, _shapes, mx_options, mx_quantisation, *_COMMON_RULES),
 }

@@ -10,6 +10,7 @@ affinity a = affinities[t * E + e]:
     out[t] += y                       not accumulating: out[t] = y, in block order
 
 Scales multiply the matmul results, before the bias: quantised weights are the values as stored, times their scale.
+Scales of blocks of 128 or 256 rows and columns multiply the weights instead (the kernel rounds the product).
 With an input scale s, x (or m) enters its matmul as fp8(x / s), saturated, and the result is multiplied by s too;
 PRE_SCALE then is PRE_SCALE_DELAYED.
 """
@@ -26,8 +27,11 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
+from nkimoe.planning.hidden_scales import of_tokens
+from nkimoe.planning.scale_blocks import block_of
 from nkimoe.reference.activations import ACTIVATIONS
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
+from nkimoe.weights.block_scales import spread_blocks
 
 Rounding = Callable[[Floats], Floats]
 
@@ -88,6 +92,9 @@ class LayerOptions:
 
     gate_and_up_proj_bias [E, 2, I], down_proj_bias [E, H] or [E, 1, H]. Scales are per expert, or for all with a first
     dimension of 1: gate_up_proj_scale [., 1, 2I] or [., 2, 1], down_proj_scale [., 1, H] or [., 1], in scales [., 1].
+    Hidden scales are of tokens, [T', 1], or of experts, [E, 2, 1] and [E, 1], and multiply products, too.
+    With down_bias_tp_degree, down_proj_bias is [E, H / degree], for the columns of down_bias_tp_rank.
+    Of blocks: [., H/128, 2, I/128] and [., I/128, H/128], or [., H/256, 2, I/256, 128] and [., I/256, H/256, 128].
     skip_gate_proj leaves the gate half of weights, scales, bias and limits unused. The roundings are what becomes of
     x and m before their matmuls (`reference_mx`).
     """
@@ -104,6 +111,10 @@ class LayerOptions:
     down_proj_scale: Array | None = None
     gate_up_in_scale: Array | None = None
     down_in_scale: Array | None = None
+    gate_up_hidden_scale: Array | None = None
+    down_hidden_scale: Array | None = None
+    down_bias_tp_degree: int | None = None
+    down_bias_tp_rank: int | None = None
     conditions: Array | None = None
     skip_gate_proj: bool = False
     up_offset: float = 0.0
@@ -160,14 +171,15 @@ def _blocks(
             slots = np.flatnonzero(is_token[block])
             tokens = ids[block, slots]
             x, affinity = _float32(hidden[tokens]), _float32(affinities[tokens, e, None])
-            yield _Values(int(block), slots, tokens, *_mlp(x, affinity, expert, layer))
+            scaled = expert.scaled(int(e), tokens, n_rows, layer)
+            yield _Values(int(block), slots, tokens, *_mlp(x, affinity, scaled, layer))
 
 
 class _Matmul(NamedTuple):
     """x @ weight * scale, with x quantised to the dtype `fp8` of scale in_scale, or else rounded by `rounding`."""
 
     weight: Floats
-    scale: Floats | float
+    scale: Floats
     in_scale: float | None
     fp8: Any
     rounding: Rounding
@@ -181,12 +193,20 @@ class _Matmul(NamedTuple):
         return np.tensordot(quantised, self.weight, axes=1) * (self.scale * np.float32(self.in_scale))
 
     @classmethod
-    def of(cls, e: int, weight: Array, part: Any, scale: Any, in_scale: Array | None, rounding: Rounding) -> _Matmul:
+    def of(
+        cls, e: int, weight: Array, scale: Array | None, part: slice, in_scale: Array | None, rounding: Rounding
+    ) -> _Matmul:
+        """`part`: which of gate and up, or columns of down."""
         fp8 = ml_dtypes.float8_e4m3fn if weight.dtype == ml_dtypes.float8_e4m3fn else ml_dtypes.float8_e4m3
+        values, factor = _float32(weight[e]), np.ones(1, np.float32)
+        block = 0 if scale is None else block_of(scale.shape, (1, *values.shape))
+        if scale is not None and block:
+            values = values * spread_blocks(_float32(scale[e if len(scale) > 1 else 0]), values.shape, block)
+        elif scale is not None:
+            factor = _of_expert(scale, e).reshape(*values.shape[1:-1], -1)[part]
         return cls(
-            _float32(weight[e][part]), scale, None if in_scale is None else float(_of_expert(in_scale, e)[0]), fp8,
-            rounding,
-        )  # fmt: skip
+            values[:, part], factor, None if in_scale is None else float(_of_expert(in_scale, e)[0]), fp8, rounding
+        )
 
 
 class _Expert(NamedTuple):
@@ -199,17 +219,37 @@ class _Expert(NamedTuple):
 
     @classmethod
     def of(cls, e: int, gate_up: Array, down: Array, layer: LayerOptions) -> _Expert:
-        scale: Any = 1.0
-        if layer.gate_up_proj_scale is not None:
-            scale = _of_expert(layer.gate_up_proj_scale, e).reshape(2, -1)[layer.halves]
         bias, down_bias = layer.gate_and_up_proj_bias, layer.down_proj_bias
-        down_scale: Any = 1.0 if layer.down_proj_scale is None else _of_expert(layer.down_proj_scale, e)
         return cls(
-            _Matmul.of(e, gate_up, np.s_[:, layer.halves], scale, layer.gate_up_in_scale, layer.gate_up_rounding),
+            _Matmul.of(
+                e, gate_up, layer.gate_up_proj_scale, layer.halves, layer.gate_up_in_scale, layer.gate_up_rounding
+            ),
             0.0 if bias is None else _float32(bias[e, layer.halves]),
-            _Matmul.of(e, down, np.s_[:], down_scale, layer.down_in_scale, layer.down_rounding),
-            0.0 if down_bias is None else _float32(down_bias[e].reshape(-1)),
+            _Matmul.of(e, down, layer.down_proj_scale, slice(None), layer.down_in_scale, layer.down_rounding),
+            0.0 if down_bias is None else _bias_of_rank(_float32(down_bias[e].reshape(-1)), layer),
         )
+
+    def scaled(self, e: int, tokens: Array, rows: int, layer: LayerOptions) -> _Expert:
+        """The expert, its products times the hidden scales of these tokens [n], or its own."""
+        gate_up, down = (
+            np.ones(1, np.float32)
+            if scale is None
+            else _float32(scale[tokens if of_tokens(scale, rows) is not None else e])
+            for scale in (layer.gate_up_hidden_scale, layer.down_hidden_scale)
+        )
+        if layer.gate_up_hidden_scale is not None:
+            is_of_tokens = of_tokens(layer.gate_up_hidden_scale, rows) is not None
+            gate_up = gate_up[:, None] if is_of_tokens else gate_up[layer.halves]
+        first, second = self.gate_up, self.down
+        return self._replace(
+            gate_up=first._replace(scale=first.scale * gate_up), down=second._replace(scale=second.scale * down)
+        )
+
+
+def _bias_of_rank(bias: Floats, layer: LayerOptions) -> Floats:
+    """[H], zero beside the columns of the rank."""
+    degree, rank = layer.down_bias_tp_degree or 1, layer.down_bias_tp_rank or 0
+    return np.pad(bias, (rank * bias.size, (degree - 1 - rank) * bias.size))
 
 
 def _of_expert(tensor: Array, e: int) -> Floats:

@@ -14,13 +14,15 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.mx.tiling import QUARTERS, TILE
 from nkimoe.reference.forward import moe_cte_reference
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.expert import Expert
 from nkimoe.weights.formats import MXFP8, MxFormat, format_of
 from nkimoe.weights.mx import unpack_mx
-from nkimoe.weights.mx_layout import natural_layout, unpack_scales
+from nkimoe.weights.mx_layout import natural_layout, spread_scales, unpack_scales
+from nkimoe.weights.mx_rows import dequantize_rows
 from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
 
 RUN = 8  # consecutive columns of a quarter in a block
@@ -79,11 +81,13 @@ def moe_cte_mx_reference(
     """
     stored = spec.shard_on_block or spec.shard_on_I
     assert stored is not None
-    H, I = hidden_states.shape[1], gate_up_proj_weight.shape[-1]
+    H, I = TILE * gate_up_proj_weight.shape[3], gate_up_proj_weight.shape[-1]
+    coded = is_coded(hidden_states)
+    hidden_states = dequantize_rows(hidden_states, H) if coded else hidden_states
     packed = {"gate_up_proj_weight": gate_up_proj_weight, "down_proj_weight": down_proj_weight}
     scales = {"gate_up_proj_scale": gate_up_proj_scale, "down_proj_scale": down_proj_scale}
     if stored.quantization_type is QuantizationType.MX:
-        blocks = _block_scales(scales, stored, H, down_proj_weight.shape)
+        blocks = _block_scales(scales, stored, H, I, down_proj_weight.shape)
     else:
         options |= scales
         blocks = {
@@ -98,6 +102,8 @@ def moe_cte_mx_reference(
             "gate_up_rounding": partial(quantise_hidden, dtype=compute_dtype, rule=rule),
             "down_rounding": partial(quantise_inner, dtype=compute_dtype, rule=rule),
         }
+    if coded:
+        options.pop("gate_up_rounding", None)
     gate_up: Any = _Matrix(experts, "gate_up")
     down: Any = _Matrix(experts, "down")
     return moe_cte_reference(
@@ -125,8 +131,11 @@ def _quantise(x: Floats, dtype: str, rule: str, name: str) -> Floats:
 
 
 def _block_scales(
-    scales: dict[str, Array], stored: ShardOnBlockConfig | ShardOnIConfig, H: int, down: tuple[int, ...]
+    scales: dict[str, Array], stored: ShardOnBlockConfig | ShardOnIConfig, H: int, I: int, down: tuple[int, ...]
 ) -> dict[str, Array]:
+    if stored.use_block128_scales:
+        columns = {"gate_up_proj_scale": (16, I), "down_proj_scale": (down[1] // RUN, down[3])}
+        return {name: spread_scales(scale, *columns[name]) for name, scale in scales.items()}
     if not stored.use_packed_scales:
         return scales
     return {

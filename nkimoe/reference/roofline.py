@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from nkisim.machine import Peaks, UsefulWork, load_machine, machine_peaks
 
 # A weight of MX has a 32nd of a scale byte.
-WEIGHT_BYTES = {"bf16": 2.0, "fp8-row": 1.0, "fp8-static": 1.0, "int8": 1.0, "mxfp8": 1 + 1 / 32, "mxfp4": 0.5 + 1 / 32}
+WEIGHT_BYTES = {"bf16": 2.0, "fp8-row": 1.0, "fp8-static": 1.0, "fp8-block": 1.0, "int8": 1.0}
+WEIGHT_BYTES |= {"mxfp8": 1 + 1 / 32, "mxfp4": 0.5 + 1 / 32}
 
 
 @dataclass(frozen=True)

@@ -41,9 +41,10 @@ ROUNDINGS: dict[
     (FP32, FP16): ({}, "only the output is rounded"),
 }
 
-# Factors by weight format. All are 1: the reference multiplies the values as they are stored, and their scales in fp32,
-# and activations are quantised as the kernel does; what quantising costs against unquantised weights is not an error.
-WEIGHT_FORMATS = {"plain": 1.0, "fp8-row": 1.0, "fp8-static": 1.0, "int8": 1.0}
+# Roundings on chip to the compute dtype by weight format. Mostly none: the reference multiplies the values as they are
+# stored, and their scales in fp32, and activations are quantised as the kernel does; what quantising costs against
+# unquantised weights is not an error. With scales of blocks, gate/up and down weights times their scales are rounded.
+WEIGHT_FORMATS = {"plain": 0, "fp8-row": 0, "fp8-static": 0, "int8": 0, "fp8-block": 5 + 1, "fp8-block256": 5 + 1}
 
 
 @dataclass(frozen=True)
@@ -72,9 +73,9 @@ def tolerance(compute_dtype: str, dtype: str, blocks: int, weights: str = "plain
         KeyError: the combination is not in the tables.
     """
     inside, why = ROUNDINGS[compute_dtype, dtype]
-    counted = Counter(inside) + Counter({dtype: blocks + 1})
+    counted = Counter(inside) + Counter({compute_dtype: WEIGHT_FORMATS[weights]}) + Counter({dtype: blocks + 1})
     typical = {t: SPREAD * 2 ** (1 - p) / math.sqrt(12) for t, p in SIGNIFICANT_BITS.items()}
-    rel_l2 = WEIGHT_FORMATS[weights] * math.sqrt(sum(n * typical[t] ** 2 for t, n in counted.items()))
+    rel_l2 = math.sqrt(sum(n * typical[t] ** 2 for t, n in counted.items()))
     return Tolerance(rel_l2, rel_l2 * WORST_TO_TYPICAL, f"{why}; output rounded {blocks + 1} times")
 
 

@@ -12,15 +12,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import overload
 
+import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.planning.tiling import ceil_div
+from nkimoe.weights.block_scales import spread_blocks
 from nkimoe.weights.expert import WHOLE, Expert, Shard
+from nkimoe.weights.fp8_blocks import SIZE, Fp8BlockExpert
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert, decode_blocks
-
-SCALE_BLOCK = 128  # rows and columns that share an element of weight_scale_inv
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,9 +62,24 @@ class SeparateExperts(LayerExperts):
         return 1 + max(int(name.split(".")[0]) for name in self.tensors)
 
     def read(self, e: int) -> Expert:
-        gate, up, down = (self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e))
+        matrices = [f"{e}.{name}.weight" for name in projections(self.tensors, e)]
+        scales = [self._block_scales(matrix) for matrix in matrices]
+        has_blocks = all(scale is not None for scale in scales)
+        gate, up, down = (self.tensors[matrix] if has_blocks else self._matrix(matrix) for matrix in matrices)
         check_shapes(e, gate, up, down)
-        return Expert(np.stack([gate.T, up.T], axis=1), down.T)
+        weights = np.stack([gate.T, up.T], axis=1), down.T
+        if not has_blocks:
+            return Expert(*weights)
+        gate_scale, up_scale, down_scale = (np.asarray(scale, np.float32).T for scale in scales)
+        return Fp8BlockExpert(*weights, gate_up_scale=np.stack([gate_scale, up_scale], axis=1), down_scale=down_scale)
+
+    def _block_scales(self, name: str) -> Array | None:
+        """Of a float8_e4m3fn matrix, if its scales are of blocks."""
+        weight, blocks = self.tensors.get(name), self.tensors.get(f"{name}_scale_inv")
+        if weight is None or blocks is None or weight.dtype != ml_dtypes.float8_e4m3fn:
+            return None
+        _check_blocks(name, blocks, weight.shape)
+        return blocks
 
     def _matrix(self, name: str) -> Array:
         if name not in self.tensors:
@@ -72,7 +88,9 @@ class SeparateExperts(LayerExperts):
         if weight.dtype.itemsize > 1:
             return weight
         blocks, channels = self.tensors.get(f"{name}_scale_inv"), self.tensors.get(f"{name}_scale")
-        scale = _spread(name, blocks, weight.shape) if blocks is not None else channels
+        if blocks is not None:
+            _check_blocks(name, blocks, weight.shape)
+        scale = channels if blocks is None else spread_blocks(blocks, weight.shape, SIZE)
         if scale is None:
             fix = "Download all the files."
             raise InputError(f"experts.{name}", "has a scale, as it is fp8", "neither _scale_inv nor _scale", fix)
@@ -92,14 +110,11 @@ def check_shapes(e: int, gate: Array, up: Array, down: Array) -> None:
         raise InputError(f"experts.{e}", "has gate, up [I, H] and down [H, I]", actual, "Check the files.")
 
 
-def _spread(name: str, blocks: Array, shape: tuple[int, ...]) -> Array:
-    """A scale for every element, of one for every 128 x 128."""
-    grid = tuple(ceil_div(n, SCALE_BLOCK) for n in shape)
+def _check_blocks(name: str, blocks: Array, shape: tuple[int, ...]) -> None:
+    grid = tuple(ceil_div(n, SIZE) for n in shape)
     if blocks.shape != grid:
-        rule = f"has a scale for every {SCALE_BLOCK} x {SCALE_BLOCK}, {grid}"
+        rule = f"has a scale for every {SIZE} x {SIZE}, {grid}"
         raise InputError(f"experts.{name}", rule, blocks.shape, "Other blocks are not supported: dequantise it.")
-    rows, columns = shape
-    return np.repeat(np.repeat(blocks, SCALE_BLOCK, 0)[:rows], SCALE_BLOCK, 1)[:, :columns]
 
 
 class FusedExperts(LayerExperts):

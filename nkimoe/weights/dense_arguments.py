@@ -10,11 +10,13 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.variants import DENSE, MX, VARIANTS
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.formats import format_of
 from nkimoe.weights.mx import unpack_mx
-from nkimoe.weights.mx_layout import TILE, natural_layout, unpack_scales
+from nkimoe.weights.mx_layout import TILE, natural_layout, spread_scales, unpack_scales
+from nkimoe.weights.mx_rows import dequantize_rows
 
 DENSE_OF = {
     mx.implementation: dense.implementation
@@ -30,7 +32,8 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
     """The arguments of `moe_cte` by name, with MX weights as plain ones of `dtype` and a dense implementation.
 
     For Trn2, which has no MX: the weights take four times the memory of MXFP4, and are rounded to `dtype` (values of
-    a block whose scale is below 2**-118 may underflow). Activations are not quantised; input scales are dropped.
+    a block whose scale is below 2**-118 may underflow). Activations are not quantised; input scales are dropped,
+    and hidden states that came as MXFP8 become numbers of `dtype`.
 
     Args:
         arguments: of a call of an MX implementation; arrays, or torch CPU tensors that NumPy sees.
@@ -45,6 +48,9 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
     tensors = {name: np.asarray(arguments[name]) for name in _MATRICES}
     result |= _plain(tensors, arguments.get("gate_and_up_proj_bias"), stored, dtype)
     result["spec"] = dense_spec(spec)
+    if is_coded(arguments["hidden_states"]):
+        H = TILE * tensors["gate_up_proj_weight"].shape[3]
+        result["hidden_states"] = dequantize_rows(np.asarray(arguments["hidden_states"]), H).astype(dtype)
     return result
 
 
@@ -81,6 +87,8 @@ def _scales(
         return blocks, (gate_up.reshape(len(gate_up), 2, -1), down.reshape(len(down), -1))
     if stored.use_packed_scales:
         gate_up, down = unpack_scales(gate_up, 16, tiles), unpack_scales(down, width // 8, inner)
+    if stored.use_block128_scales:
+        gate_up, down = spread_scales(gate_up, 16, I), spread_scales(down, width // 8, H)
     ones = np.ones((1, 1), np.float32)
     return {"gate_up_proj_scale": gate_up, "down_proj_scale": down}, (ones, ones)
 
@@ -89,6 +97,7 @@ def dense_spec(spec: MoECTESpec) -> MoECTESpec:
     """The dense implementation that splits and loops likewise."""
     mx_only: dict[str, Any] = {
         "use_packed_scales": False, "weight_dtype": None, "quantization_type": QuantizationType.MX,
+        "use_block128_scales": False,
     }  # fmt: skip
     on_block, on_i = spec.shard_on_block, spec.shard_on_I
     if on_block is not None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
+from nkimoe.planning.scale_blocks import block_of
+from nkimoe.weights.block_scales import in_blocks, out_of_blocks
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Rounding:
 
 
 def legacy_fp8(tensors: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Rounding]]:
-    """Row or static weights of `moe_cte` in float8_e4m3fn as Trn2's float8_e4m3, and what each matrix lost.
+    """fp8 weights of `moe_cte` in float8_e4m3fn as Trn2's float8_e4m3, and what each matrix lost.
 
     Args:
         tensors: arguments of `moe_cte`, [E, H, 2, I] and [E, I, H] with their scales; others are passed through.
@@ -40,9 +42,25 @@ def legacy_fp8(tensors: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str
     result, lost = dict(tensors), {}
     for name in ("gate_up_proj", "down_proj"):
         weight, scale = tensors[f"{name}_weight"], tensors[f"{name}_scale"]
-        legacy, doubled, lost[f"{name}_weight"] = to_legacy_e4m3(weight, scale.reshape(_grouped(weight, scale)))
+        size = block_of(scale.shape, weight.shape)
+        legacy, doubled, lost[f"{name}_weight"] = (
+            legacy_blocks(weight, scale, size)
+            if size
+            else to_legacy_e4m3(weight, scale.reshape(_grouped(weight, scale)))
+        )
         result[f"{name}_weight"], result[f"{name}_scale"] = legacy, doubled.reshape(scale.shape)
     return result, lost
+
+
+def legacy_blocks(weight: Array, scale: Array, size: int) -> tuple[Array, Array, Rounding]:
+    """`to_legacy_e4m3` of weights [E, rows, ..., columns] with scales of blocks of `size` rows and columns."""
+    one = scale if scale.ndim == weight.ndim else scale[..., 0]
+    groups = in_blocks(weight, size, axis=1)
+    legacy, doubled, lost = to_legacy_e4m3(groups, np.expand_dims(one, (2, one.ndim + 1)))
+    doubled = doubled[:, :, 0, ..., 0]
+    if scale.ndim > weight.ndim:
+        doubled = np.repeat(doubled[..., None], scale.shape[-1], -1)
+    return out_of_blocks(legacy, weight.shape, axis=1), doubled, replace(lost, values=weight.size)
 
 
 def _grouped(weight: Array, scale: Array) -> tuple[int, ...]:

@@ -146,6 +146,11 @@ def unpack_scales(packed: Array, rows: int, n: int) -> Array:
     return np.stack(tiles, axis=-2)
 
 
+def spread_scales(coarse: Array, rows: int, columns: int) -> Array:
+    """A scale for eight packed rows and a column, of one for 32 and 128 (`use_block128_scales`)."""
+    return np.repeat(np.repeat(coarse, 4, axis=1)[:, :rows], 128, axis=-1)[..., :columns]
+
+
 def _tiles(columns: Array) -> list[Array]:
     return [columns[first : first + TILE] for first in range(0, len(columns), TILE)]
 

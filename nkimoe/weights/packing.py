@@ -14,9 +14,11 @@ from nkimoe.arrays import Array
 from nkimoe.errors import RequestError
 from nkimoe.weights.expert import Expert, crop, pad_to_tiles
 from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
+from nkimoe.weights.fp8_blocks import Fp8Block
 from nkimoe.weights.host_array import host_array
 from nkimoe.weights.int8 import Int8
 from nkimoe.weights.mx import Mx
+from nkimoe.weights.output_blocks import Fp8OutputBlock
 
 Progress = Callable[[int, int], None]
 
@@ -52,6 +54,8 @@ class Plain:
 _PACKINGS: dict[str, Callable[[str], Packing]] = {
     "bf16": lambda target: Plain(),
     "fp8-row": lambda target: Fp8Row(FP8_OF_TARGET[target]),
+    "fp8-block": lambda target: Fp8Block(FP8_OF_TARGET[target]),
+    "fp8-output-block": lambda target: Fp8OutputBlock(FP8_OF_TARGET[target]),
     "fp8-static": lambda target: Fp8Static(FP8_OF_TARGET[target]),
     "int8": lambda target: Int8(),
     "mxfp8": lambda target: Mx("mxfp8"),

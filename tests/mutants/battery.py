@@ -62,6 +62,18 @@ CASES = (
     Case(T=400, E=3, K=1, conditions=1, static_blocks=0, padding_blocks=0),
     Case(variant="shard_on_i_hybrid", T=900, E=6, K=1, static_blocks=0, H=128, I=48, checkpoints=True),
     Case(variant="shard_on_i_hybrid", T=1500, E=2, K=1, static_blocks=2, H=128, shuffled=True),
+    Case(
+        variant="shard_on_i",
+        T=300,
+        H=1024,
+        I=400,
+        B=256,
+        weights="fp8-block",
+        hidden_scales="tokens",
+        scaling=Mode.PRE_SCALE_DELAYED,
+    ),
+    Case(T=300, H=1024, I=208, E=3, K=1, B=256, weights="fp8-block256", hidden_scales="tokens", skip_gate=True),
+    Case(variant="shard_on_i", T=60, bias_degree=4, bias_rank=1),
     Case(variant="shard_on_i_dropping", T=700, B=700, H=256, I=80),
 )
 INT8 = (

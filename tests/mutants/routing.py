@@ -67,8 +67,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("offset=self._columns.start", "offset=0", "both cores gather the first columns"),
         ("vector_offset=ids", "vector_offset=None", "static rows instead of a gather"),
         (
-            "vector_offset=block.rows[:, c : c + 1]",
-            "vector_offset=block.rows[:, 0:1]",
+            "block.rows[:, c : c + 1] for c",
+            "block.rows[:, 0:1] for c",
             "affinities of the first tile everywhere",
         ),
         (

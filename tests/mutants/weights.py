@@ -41,10 +41,29 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores take the first half of the bias",
         ),
     ),
+    "kernels/stages/block_scales.py": (
+        (
+            "first = inside + columns.start",
+            "first = columns.start",
+            "a share inside a block scales as if it began one",
+        ),
+        ("(firsts[tile] + p * group) // size", "firsts[tile] // size", "groups of rows have the scales of their first"),
+        ("rows.start * per_row + ", "", "both cores scale with the first rows of blocks"),
+        ("matrices.start * per_matrix + ", "", "up alone is scaled like gate"),
+        ("own.start + tile * PARTITIONS + p", "own.start + tile * PARTITIONS", "a tile of down weights has one scale"),
+    ),
+    "kernels/stages/converted_pieces.py": (
+        ("self._conversion.turn()", "pass", "the first expert's scales for all"),
+        ("self._conversion.load(following.block.expert_to_load)", "pass", "scales of blocks of one expert for all"),
+    ),
+    "kernels/stages/hidden_scales.py": (
+        ("data1=columns, data2=affinities", "data1=columns, data2=columns", "squares of scales instead of affinities"),
+        ("scale=scales[product.tile]", "scale=scales[0]", "the scales of the first tile of tokens for all"),
+    ),
     "kernels/stages/expert_vectors.py": (
         (
-            "[1, own.size]], own.start, expert)",
-            "[1, own.size]], 0, expert)",
+            "start - biased.start, expert)",
+            "0, expert)",
             "both cores add the first half of the down bias",
         ),
         (
@@ -52,6 +71,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "own = Span(0, self._share.written.size) if scale.layout == ROW",
             "both cores scale with the first half of down's scales",
         ),
+        ("(self._request.down_bias_tp_rank or 0) * width", "0", "every rank adds its bias to the first columns"),
         ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
         ("            self.derive()\n", "", "what is computed from scales stays that of the first expert"),
         ("if int(tensor.shape[0]) == 1:", "if True:", "biases and scales always of expert 0"),

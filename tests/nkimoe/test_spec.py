@@ -59,6 +59,7 @@ def test_shard_on_block_defaults() -> None:
         "per_core_output": False,
         "checkpoint_activation": False,
         "expert_affinity_multiply_on_I": False,
+        "use_block128_scales": False,
     }
 
 
@@ -70,6 +71,7 @@ def test_shard_on_i_defaults() -> None:
         "use_packed_scales": False,
         "weight_dtype": None,
         "quantization_type": QuantizationType.MX,
+        "use_block128_scales": False,
     }
 
 

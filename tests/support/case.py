@@ -32,18 +32,22 @@ class Case:
         routing: see `routing.ROUTINGS`.
         dtype: of all floating tensors; compute_dtype: on chip, None for the same.
         biases: "both", "gate_up", "down" or "none".
+        bias_degree, bias_rank: how many ranks share the columns of the down bias, and which one this is.
         gate_upper, gate_lower, up_upper, up_lower: clamp limits.
         values: "normal" or "dyadic" (sums exact in fp32 in any order, see `inputs`).
-        weights: "plain", or quantised to the type `fp8`: "fp8-row" or "fp8-static"; or "int8"; or "mxfp4", "mxfp8",
-            "mxfp8-e5m2".
-        mx_scales: how MX weights are scaled; packed_scales: block scales as `use_packed_scales` takes them; carrier:
+        weights: "plain", or quantised to the type `fp8`: "fp8-row", "fp8-static", "fp8-block" or "fp8-block256"; or
+            "int8"; or "mxfp4", "mxfp8", "mxfp8-e5m2".
+        mx_scales: how MX weights are scaled; packed_scales, coarse_scales: block scales as `use_packed_scales` and
+            `use_block128_scales` take them; carrier:
             packed weights as integers.
+        coded_rows: hidden states come as MXFP8.
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
         static_blocks: num_static_block of a hybrid, n_static_blocks where blocks are split; dynamic_blocks: its
             n_dynamic_blocks; conditions: how many more of them than blocks, None for none at all; -1: as the variant
             needs them (one more, or none).
+        hidden_scales: of activations that came quantised: "none", or those of "tokens" or "experts".
         int8_inputs: activations become int8, a scale a token.
         fp8_inputs: which activations are quantised too: "none", "gate_up", "down" or "both".
     """
@@ -64,6 +68,8 @@ class Case:
     dtype: str = "bfloat16"
     compute_dtype: str | None = None
     biases: str = "both"
+    bias_degree: int = 1
+    bias_rank: int = 0
     activation: ActFnType = ActFnType.SiLU
     gate_upper: float | None = None
     gate_lower: float | None = None
@@ -82,10 +88,13 @@ class Case:
     shared_scales: bool = False
     fp8_inputs: str = "none"
     int8_inputs: bool = False
+    hidden_scales: str = "none"
     checkpoints: bool = False
     shuffled: bool = False
     mx_scales: QuantizationType = QuantizationType.MX
     packed_scales: bool = False
+    coarse_scales: bool = False
+    coded_rows: bool = False
     carrier: bool = False
     static_blocks: int | None = None
     dynamic_blocks: int = -1
@@ -117,6 +126,7 @@ class Case:
         """Which implementation, and its options."""
         implementation = MoECTEImplementation[self.variant]
         stored: dict[str, Any] = {"use_packed_scales": self.packed_scales, "quantization_type": self.mx_scales}
+        stored["use_block128_scales"] = self.coarse_scales
         if self.carrier and self.weights == "mxfp8-e5m2":
             stored["weight_dtype"] = "float8_e5m2_x4"
         if self.variant == "shard_on_block_mx":
@@ -160,6 +170,11 @@ class Case:
             "up_clamp_lower_limit": self.up_lower,
             "up_offset": self.up_offset,
             "skip_gate_proj": self.skip_gate,
+            **(
+                {"down_bias_tp_degree": self.bias_degree, "down_bias_tp_rank": self.bias_rank}
+                if self.bias_degree > 1
+                else {}
+            ),
             "activation_quantization": "int8_per_token" if self.int8_inputs else None,
         }
 

@@ -16,7 +16,7 @@ def check_checkpoints(outcome: Outcome) -> None:
     N = outcome.inputs["block_to_expert"].size
     ids = outcome.inputs["token_position_to_id"].reshape(N, case.B)
     real = (ids >= 0) & (ids < case.T)
-    bounds = tolerance(case.computes_in, case.dtype, 1)
+    bounds = tolerance(case.computes_in, case.dtype, 1, case.weights)
     expected = reference_checkpoints(case, outcome.inputs)
     if case.int8_inputs:
         bounds = int8_tolerance(case.dtype, 1, case.I)

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from nkimoe import QuantizationType
 from nkimoe.routing import build_block_mapping, scatter_affinities
-from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales
+from nkimoe.weights import MX_FORMATS, Mx, as_carrier, experts_of, natural_layout, pack, pack_scales, quantize_rows
+from nkimoe.weights.block_scales import spread_blocks
 from support.case import Case
 
 Array = npt.NDArray[Any]
@@ -22,6 +23,16 @@ SMALLEST_WEIGHT = 0.2  # of a routed pair before normalisation: far from underfl
 
 def build_inputs(case: Case) -> dict[str, Any]:
     """The tensors of `moe_cte`, by argument name; biases only where the case has them."""
+    inputs = _inputs(case)
+    if case.bias_degree > 1:
+        width = case.H // case.bias_degree
+        own = slice(case.bias_rank * width, (case.bias_rank + 1) * width)
+        inputs["down_proj_bias"] = np.ascontiguousarray(inputs["down_proj_bias"][:, own])
+    return inputs
+
+
+def _inputs(case: Case) -> dict[str, Any]:
+    """The down bias is whole."""
     rng = np.random.default_rng(case.seed)
     expert_ids = ROUTINGS[case.routing](case, rng)
     draw = DRAWS[case.values]
@@ -41,11 +52,41 @@ def build_inputs(case: Case) -> dict[str, Any]:
         tensors["hidden_states"] = np.concatenate(
             [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
         )
+    if case.coded_rows:
+        tensors["hidden_states"] = quantize_rows(tensors["hidden_states"])
     if case.is_mx:
         return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+    if case.hidden_scales != "none":
+        tensors.update(_hidden_scales(case))
     if case.weights != "plain":
-        tensors.update(_quantised(case, tensors))
+        quantised = _in_blocks if case.weights.startswith("fp8-block") else _quantised
+        tensors.update(quantised(case, tensors))
     return {**tensors, **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+
+
+def _hidden_scales(case: Case) -> dict[str, Any]:
+    """Of every row of the hidden states, or of every expert."""
+    rng, rows = np.random.default_rng(case.seed + 2), case.T + (not case.skip_token)
+    is_of_tokens = case.hidden_scales == "tokens"
+    return {
+        "gate_up_hidden_scale": rng.uniform(0.5, 2, (rows, 1) if is_of_tokens else (case.E, 2, 1)).astype(np.float32),
+        "down_hidden_scale": rng.uniform(0.5, 2, (rows, 1) if is_of_tokens else (case.E, 1)).astype(np.float32),
+    }
+
+
+def _in_blocks(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
+    """fp8 weights with scales of blocks: of random sign and of any mantissa, which differ from block to block."""
+    result: dict[str, Any] = {}
+    size, rng = int(case.weights.removeprefix("fp8-block") or 128), np.random.default_rng(case.seed + 1)
+    for which in ("gate_up", "down"):
+        weight = tensors[f"{which}_proj_weight"].astype(np.float32)
+        _, rows, *matrices, columns = weight.shape
+        grid = (1 if case.shared_scales else case.E, -(-rows // size), *matrices, -(-columns // size))
+        scale = (rng.uniform(0.5, 2, grid) * rng.choice([-1, 1], grid) * np.abs(weight).max() / 100).astype(np.float32)
+        spread = np.stack([spread_blocks(each, weight.shape[1:], size) for each in scale])
+        result[f"{which}_proj_weight"] = (weight / spread).astype(FP8[case.fp8])
+        result[f"{which}_proj_scale"] = np.repeat(scale[..., None], 128, -1) if size == 256 else scale
+    return result
 
 
 def _quantised(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -76,6 +117,8 @@ def _mx(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     gate_up, down, *biases = (tensors.pop(name, None) for name in named)
     if case.mx_scales is QuantizationType.MX:
         packed = pack(experts_of(gate_up, down, *biases), Mx(case.weights))
+        if case.coarse_scales:
+            packed |= {name: _coarse(case, packed[name]) for name in ("gate_up_proj_scale", "down_proj_scale")}
         if case.packed_scales:
             packed |= {name: pack_scales(packed[name]) for name in ("gate_up_proj_scale", "down_proj_scale")}
     else:
@@ -83,6 +126,14 @@ def _mx(case: Case, tensors: dict[str, Any]) -> dict[str, Any]:
     if case.carrier:
         packed |= {name: as_carrier(packed[name]) for name in named[:2]}
     return {**tensors, **packed}
+
+
+def _coarse(case: Case, scales: Array) -> Array:
+    """Other scales of about the same size, one for 32 packed rows and 128 columns."""
+    E, _, *others, columns = scales.shape
+    shape = (E, 4, *others, -(-columns // 128))
+    usual = int(np.median(scales[scales > 0]))
+    return (usual + np.random.default_rng(case.seed + 3).integers(-2, 2, shape)).astype(scales.dtype)
 
 
 def _with_one_scale(case: Case, gate_up: Array, down: Array, biases: list[Any]) -> dict[str, Any]:

@@ -53,12 +53,12 @@ def run(
     done = simulator.run(moe_cte, **{**tensors, **case.options(), **changes})
     output, *checkpoints = done.outputs if isinstance(done.outputs, tuple) else (done.outputs,)
     if case.per_core_output:
-        rows, H = tensors["hidden_states"].shape
+        rows, H = len(tensors["hidden_states"]), case.H
         slabs = np.moveaxis(output, 0, 1) if case.is_mx else output
         assert slabs.shape == (rows, case.cores, H)
         assert not slabs[:, 1:].astype(np.float32).any(), "slabs after the first are zero"
         output = slabs[:, 0]
-    assert output.dtype == tensors["hidden_states"].dtype
+    assert output.dtype == (case.computes_in if case.coded_rows else tensors["hidden_states"].dtype)
     return Outcome(case, tensors, output, checkpoints, done)
 
 

@@ -7,8 +7,8 @@ import nki.language as nl
 
 from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.tensor import Tensor
+from nkimoe.planning.request import COMPUTE_DTYPES
 from nkimoe.planning.tiling import PSUM_BANK_BYTES, spans
-from nkimoe.planning.validate import COMPUTE_DTYPES
 
 
 def transpose(dst: Tensor, sources: list[Tensor]) -> Emission:

@@ -14,7 +14,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
-from nkimoe.kernels.stages.converted_pieces import ConvertedPieces
+from nkimoe.kernels.stages.converted_pieces import Alone, ConvertedPieces
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
 from nkimoe.kernels.tensor import Operator, Tensor
@@ -80,7 +80,7 @@ class Int4Pieces(ConvertedPieces):
         self, pieces: Sequence[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece],
         values: list[Tensor], groups: PassGroups,
     ) -> None:  # fmt: skip
-        super().__init__(pieces, tiles, load, values)
+        super().__init__(pieces, tiles, load, values, Alone())
         self._groups = groups
 
     def fill(self, part: Part) -> None:

@@ -8,7 +8,7 @@ from functools import partial
 from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
 from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
-from nkimoe.kernels.stages.converted_pieces import ConvertedPieces, room_for_values
+from nkimoe.kernels.stages.converted_pieces import Alone, ConvertedPieces, room_for_values
 from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.kernels.stages.load_routing import Part
@@ -44,7 +44,9 @@ class WeightsInPasses:
         tiles, load = self._tiles[: len(places)], partial(load_piece, self._request.b)
         if self._groups is not None:
             return Int4Pieces(places, tiles, load, self._values, self._groups.of(places))
-        return ConvertedPieces(places, tiles, load, self._values) if self._values else Pieces(places, tiles, load)
+        return (
+            ConvertedPieces(places, tiles, load, self._values, Alone()) if self._values else Pieces(places, tiles, load)
+        )
 
     def _sum(self) -> Sum:
         """Of products [tokens, width]."""

@@ -1,4 +1,5 @@
-"""int8 weights, which the PE does not take: codes stay in SBUF, and pieces of them become 16-bit numbers when used.
+"""Weights whose codes stay in SBUF, a byte each, while pieces of them become 16-bit numbers when used: int8, which the
+PE does not take, and fp8 with a scale a block, which does not factor out of the sums.
 
 Codes are converted for every part, also where the expert stays: a program cannot branch on that. A transfer could cast
 on its way, but software describes such transfers, a descriptor a row, on the engine that describes the gathers.
@@ -7,13 +8,14 @@ on its way, but software describes such transfers, a descriptor a row, on the en
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Protocol
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
-from nkimoe.kernels.tensor import DType, Shape, Tensor
+from nkimoe.kernels.tensor import DType, IndexTile, Shape, Tensor
 from nkimoe.planning.tiling import CONVERTED_PIECES, Span, spans
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
@@ -21,44 +23,80 @@ from nkimoe.planning.tiling import CONVERTED_PIECES, Span, spans
 TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
 
 
+class Conversion(Protocol):
+    """From codes to numbers."""
+
+    def load(self, expert: IndexTile) -> None:
+        """Start to load what the codes of an expert are converted with; an expert of E loads nothing."""
+
+    def turn(self) -> None:
+        """From now on codes are those of the expert loaded last."""
+
+    def convert(self, dst: Tensor, src: Tensor, piece: MatrixPiece) -> None:
+        """dst = src as numbers: what a piece fills of tiles [128, tiles, ..., columns]."""
+
+
+class Alone:
+    """The numbers that the codes are."""
+
+    def load(self, expert: IndexTile) -> None:
+        """Nothing to load."""
+
+    def turn(self) -> None:
+        """Nothing to turn to."""
+
+    def convert(self, dst: Tensor, src: Tensor, piece: MatrixPiece) -> None:
+        convert(dst, src)
+
+
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):
-    """Pieces of int8 codes; who visits them gets each as numbers, the next one being converted meanwhile.
+    """Pieces of codes; who visits them gets each as numbers, the next one being converted meanwhile.
 
     Args:
         tiles: of codes; loading replaces a piece as soon as it was converted.
         values: tiles of numbers that pieces take in turns, at least two.
+        conversion: what makes numbers of codes.
     """
 
     def __init__(
         self, pieces: Sequence[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece],
-        values: list[Tensor],
+        values: list[Tensor], conversion: Conversion,
     ) -> None:  # fmt: skip
         super().__init__(pieces, tiles, load)
-        self._values = values
+        self._values, self._conversion = values, conversion
 
     def fill(self, part: Part) -> None:
+        self._conversion.load(part.block.expert)
         super().fill(part)
-        self._convert(0)
+        self._open(part)
 
     def visit(self, now: Part, following: Part | None) -> Iterator[tuple[MatrixPiece, Tensor]]:
         """The first piece was converted by the visit before, or by `fill`."""
         last = len(self.pieces) - 1
         waits = self._values_of(last) is self._values_of(0)  # the room of the first piece is in use
+        if following is not None and following.opens_block:
+            self._conversion.load(following.block.expert_to_load)
         self._load_behind(0, now, following)
         for i, piece in enumerate(self.pieces):
             if i < last:
                 self._convert(i + 1)
                 self._load_behind(i + 1, now, following)
             elif following is not None and not waits:
-                self._convert(0)
+                self._open(following)
             yield piece, self._values_of(i)
         if following is not None and waits:
-            self._convert(0)
+            self._open(following)
         self.vectors.replace(following)
+
+    def _open(self, part: Part) -> None:
+        """Convert the first piece of a part."""
+        if part.opens_block:
+            self._conversion.turn()
+        self._convert(0)
 
     def _convert(self, i: int) -> None:
         piece = self.pieces[i]
-        convert(_used(self._values_of(i), piece), _used(self.tile_of(i), piece))
+        self._conversion.convert(_used(self._values_of(i), piece), _used(self.tile_of(i), piece), piece)
 
     def _load_behind(self, i: int, now: Part, following: Part | None) -> None:
         self.refill(i, now, following)

@@ -9,9 +9,10 @@ from nkimoe.kernels.stages.element_steps import Steps, limit_steps
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vector, Vectors
 from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.quantization import Scale
+from nkimoe.planning.hidden_scales import of_experts, of_tokens
+from nkimoe.planning.quantization import STATIC, Scale
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 class GateUpSteps:
@@ -121,10 +122,34 @@ class _WithInputScale(_Factor):
         nisa.tensor_scalar(dst=self._product, data=self._of_weights, op0=nl.multiply, operand0=self._of_inputs)
 
 
-def _factor(scale: Vector | None, in_scale: Tensor | None) -> _Factor:
+class _WithMatrixScale(_Factor):
+    """The scales of gate and up weights times one number each, [128, 2, 1]."""
+
+    def __init__(self, scale: Tensor, of_matrices: Tensor) -> None:
+        self._product = nl.ndarray(tuple(scale.shape), dtype=nl.float32, buffer=nl.sbuf)
+        super().__init__(self._product)
+        self._of_weights, self._of_matrices = scale, of_matrices
+
+    def derive(self) -> None:
+        for m in range(2):
+            factor = self._of_matrices[:, m]
+            nisa.tensor_scalar(dst=self._product[:, m], data=self._of_weights[:, m], op0=nl.multiply, operand0=factor)
+
+
+def _factor(scale: Vector | None, of_inputs: Tensor | None) -> _Factor:
+    """The scales of weights, times those of their inputs: [128, 1], or [128, 2, 1] of gate and up."""
     if scale is None:
-        return _Factor(None)
-    return _Factor(scale.tile) if in_scale is None else _WithInputScale(scale.tile, in_scale)
+        return _Factor(of_inputs)
+    if of_inputs is None:
+        return _Factor(scale.tile)
+    return (_WithInputScale if len(of_inputs.shape) == 2 else _WithMatrixScale)(scale.tile, of_inputs)
+
+
+def _ones() -> Tensor:
+    """For the down products of block-scaled weights, whose tokens' scale comes before the bias."""
+    ones: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.memset(dst=ones, value=1.0)
+    return ones
 
 
 def make_gate_up_steps(
@@ -138,6 +163,9 @@ def make_gate_up_steps(
     """
     limits = {GATE: limit_steps(request.gate_clamp), UP: limit_steps(request.up_clamp)}
     loaded = None if scale is None else vectors.add(tensors.gate_up_scale(scale))
+    given = of_experts(request.gate_up_hidden_scale, int(request.hidden_states.shape[0]))
+    if given is not None:
+        in_scale = vectors.add(tensors.gate_up_scale(Scale(given, STATIC))).tile
     bias = None if request.gate_and_up_proj_bias is None else vectors.add(tensors.gate_up_bias())
     return vectors.add_derived(GateUpSteps(limits, _factor(loaded, in_scale), bias))
 
@@ -147,5 +175,11 @@ def make_down_finish(
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
     loaded = None if scale is None else vectors.add(tensors.down_scale(scale))
+    rows = int(request.hidden_states.shape[0])
+    given = of_experts(request.down_hidden_scale, rows)
+    if given is not None:
+        in_scale = vectors.add(tensors.down_scale(Scale(given, STATIC))).tile
+    elif loaded is None and of_tokens(request.down_hidden_scale, rows) is not None:
+        in_scale = _ones()
     bias = None if request.down_proj_bias is None else vectors.add(tensors.down_bias())
     return vectors.add_derived(DownFinish(own, _factor(loaded, in_scale), bias))

@@ -119,15 +119,22 @@ class ExpertVectors:
         return everywhere(tensor, Span(0, 1), (PARTITIONS, 1))
 
     def down_bias(self) -> Vector:
-        """[1, columns of H that this core writes], in the compute dtype."""
+        """[1, columns of H that this core writes], in the compute dtype; zeros where other ranks add theirs."""
         bias, own = self._request.down_proj_bias, self._share.written
-        H = bias.shape[1]
+        width = int(bias.shape[-1])
+        biased = Span((self._request.down_bias_tp_rank or 0) * width, width)
+        start, stop = max(own.start, biased.start), min(own.stop, biased.stop)
+        tile: Tensor = nl.ndarray((1, own.size), dtype=self._request.compute_dtype, buffer=nl.sbuf)
+        if stop - start < own.size:
+            nisa.memset(dst=tile, value=0)
 
         def load(tile: Tensor, expert: IndexTile) -> None:
-            source = of_expert(bias, [[H, 1], [1, own.size]], own.start, expert)
-            nisa.dma_copy(dst=tile, src=source, oob_mode=without_expert(bias))
+            if stop > start:
+                source = of_expert(bias, [[width, 1], [1, stop - start]], start - biased.start, expert)
+                dst = tile[:, start - own.start : stop - own.start]
+                nisa.dma_copy(dst=dst, src=source, oob_mode=without_expert(bias))
 
-        return Vector(nl.ndarray((1, own.size), dtype=self._request.compute_dtype, buffer=nl.sbuf), load)
+        return Vector(tile, load)
 
 
 def everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:

@@ -8,7 +8,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
-from nkimoe.kernels.tensor import DType, OutOfBounds, Pattern, Tensor
+from nkimoe.kernels.tensor import DType, IndexTile, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
@@ -89,10 +89,15 @@ class TokenRows:
 
 def gather_affinities(dst: Tensor, affinities: Tensor, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:
     """dst, fp32 [128, tiles], receives the affinity of each slot of a block; 0 for slots that are skipped."""
+    gather_values(dst, affinities, [block.rows[:, c : c + 1] for c in range(dst.shape[1])], out_of_bounds)
+
+
+def gather_values(dst: Tensor, source: Tensor, rows: list[IndexTile], out_of_bounds: OutOfBounds) -> None:
+    """dst [128, tiles] receives what the rows named by each index tile hold, one number each; 0 for those skipped."""
     nisa.memset(dst=dst, value=0, engine=nisa.engine.gpsimd)  # it gathers, too: nobody else waits
-    for c in range(dst.shape[1]):
-        rows = affinities.ap(pattern=[[1, PARTITIONS], [1, 1]], vector_offset=block.rows[:, c : c + 1], indirect_dim=0)
-        nisa.dma_copy(dst=dst[:, c : c + 1], src=rows, oob_mode=out_of_bounds)
+    for c, indices in enumerate(rows):
+        values = source.ap(pattern=[[1, PARTITIONS], [1, 1]], vector_offset=indices, indirect_dim=0)
+        nisa.dma_copy(dst=dst[:, c : c + 1], src=values, oob_mode=out_of_bounds)
 
 
 PREPARE = {True: clear, False: leave}

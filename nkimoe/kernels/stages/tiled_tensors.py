@@ -65,7 +65,7 @@ class TiledTensors:
         """Room for a piece of the down weights."""
         dtype = self.down.on_chip(self.request.compute_dtype)
         tile: Tensor = nl.ndarray((PARTITIONS, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
-        if self.down.is_int8 and piece.rows.size % PARTITIONS:
+        if self.down.is_converted and piece.rows.size % PARTITIONS:
             nisa.memset(dst=tile, value=0)  # rows beyond the last are converted with the others
         return tile
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from nkimoe.kernels.stages.converted_pieces import ConvertedPieces, room_for_values
+from nkimoe.kernels.stages.block_scales import down_block_scales, gate_up_block_scales
+from nkimoe.kernels.stages.converted_pieces import Alone, Conversion, ConvertedPieces, room_for_values
 from nkimoe.kernels.stages.dequantise import DownFinish, GateUpSteps
 from nkimoe.kernels.stages.down_pieces import down_pieces
 from nkimoe.kernels.stages.sums import Sum
@@ -52,24 +53,27 @@ class TiledWeights(Protocol):
 def tiled_pieces(
     request: Request, plan: Plan, share: Share, projections: tuple[int, ...]
 ) -> tuple[TiledPieces, TiledPieces]:
-    """Gate/up and down weights in pieces, int8 ones converted as they are used."""
+    """Gate/up and down weights in pieces, codes converted as they are used."""
     t, H = plan.tiling, plan.problem.H
     gate_up, down = gate_up_of(request), down_of(request)
     tensors = TiledTensors(request, plan, share, projections, gate_up, down)
     pieces = gate_up_pieces(H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
     tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
-    first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype)
+    conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else Alone()
+    first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype, conversion)
     pieces = down_pieces(H, share, t.down_columns, t.sent_ahead)
     tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
-    return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype)
+    conversion = down_block_scales(down, share) if down.block else Alone()
+    return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype, conversion)
 
 
 def _pieces(
-    matrix: Matrix, pieces: list[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece], dtype: DType
-) -> TiledPieces:
-    if not matrix.is_int8:
+    matrix: Matrix, pieces: list[MatrixPiece], tiles: list[Tensor], load: LoadPiece[Tensor, MatrixPiece],
+    dtype: DType, conversion: Conversion,
+) -> TiledPieces:  # fmt: skip
+    if not matrix.is_converted:
         return Pieces(pieces, tiles, load)
-    return ConvertedPieces(pieces, tiles, load, room_for_values(tuple(tiles[0].shape), dtype))
+    return ConvertedPieces(pieces, tiles, load, room_for_values(tuple(tiles[0].shape), dtype), conversion)
 
 
 def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[MatrixPiece]:

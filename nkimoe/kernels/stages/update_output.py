@@ -180,7 +180,7 @@ MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
 
 def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
-    p, dtype, buffers = plan.problem, request.hidden_states.dtype, OLD_ROW_SETS * plan.tiling.token_tiles
+    p, dtype, buffers = plan.problem, request.output_dtype, OLD_ROW_SETS * plan.tiling.token_tiles
     everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
         tensor, slabs = make_slabs(p, dtype)

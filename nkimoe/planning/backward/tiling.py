@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from nkimoe.errors import RequestError
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.problem import Problem
+from nkimoe.planning.request import COMPUTE_DTYPES
 from nkimoe.planning.tiling import PARTITIONS, PSUM_BANK_BYTES, PSUM_COLUMNS, Span, ceil_div, even_width, spans
-from nkimoe.planning.validate import COMPUTE_DTYPES
 
 # Columns of I at a time, if not all: whole tiles of 128 first, because a part of one costs the PE as much; below that
 # only so that something fits. Chosen, not measured.

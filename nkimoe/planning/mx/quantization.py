@@ -12,6 +12,7 @@ from nkimoe.spec import QuantizationType
 MX_DTYPES = ("float4_e2m1fn_x4", "float8_e4m3fn_x4", "float8_e5m2_x4")
 PACKED_BYTES = {"float4_e2m1fn_x4": 2, "float8_e4m3fn_x4": 4, "float8_e5m2_x4": 4}
 BLOCK_SCALE_DTYPES = ("uint8", "float8_e8m0fnu")
+COARSE = 1 / 32  # bytes of scales of 128 x 128 weights beside each packed element, before they are spread
 LAYOUTS = {QuantizationType.STATIC_MX: STATIC, QuantizationType.ROW_MX: ROW}
 
 
@@ -23,18 +24,20 @@ class MxMatrix(Matrix):
         dtype: of the packed elements.
         blocks: scales of blocks of 32, e8m0; None if all are 1 and `scale` multiplies the results.
         is_packed: four tiles of `blocks` share their partitions.
+        is_coarse: `blocks` has one for 32 packed rows and 128 columns.
     """
 
     dtype: str
     blocks: Any
     is_packed: bool
+    is_coarse: bool
 
     @property
     def bytes_on_chip(self) -> float:
         """Of a packed element, with its block scale as it lies in SBUF."""
         if self.blocks is None:
             return PACKED_BYTES[self.dtype]
-        return PACKED_BYTES[self.dtype] + (0.25 if self.is_packed else 1)
+        return PACKED_BYTES[self.dtype] + (0.25 if self.is_packed else 1) + (COARSE if self.is_coarse else 0)
 
 
 def mx_gate_up_of(request: Request) -> MxMatrix:
@@ -60,4 +63,5 @@ def _matrix(request: Request, which: str) -> MxMatrix:
         argument, getattr(request, argument), None if layout is None else Scale(tensor, layout),
         getattr(request, f"{which}_in_scale"), packed_dtype(request, which),
         tensor if layout is None else None, options.use_packed_scales,
+        options.use_block128_scales,
     )  # fmt: skip

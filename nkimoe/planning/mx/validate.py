@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.errors import RequestError, require
+from nkimoe.planning.mx.coded_rows import coded_width, is_coded
 from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
 from nkimoe.planning.problem import Problem
@@ -17,6 +18,7 @@ from nkimoe.spec import QuantizationType
 
 TYPES = (QuantizationType.MX, QuantizationType.STATIC_MX, QuantizationType.ROW_MX)
 QUANTIZED_DTYPES = {"bfloat16", "float16"}  # what quantize_mx takes
+COARSE_ROWS = 128  # rows and columns of weights that share a scale with use_block128_scales
 Shapes = tuple[tuple[int, ...], ...]
 
 
@@ -41,12 +43,35 @@ def mx_options(request: Request, problem: Problem, variant: Variant, target: Tar
         not options.use_packed_scales or options.quantization_type is QuantizationType.MX, "spec.use_packed_scales",
         "packs block scales, which only QuantizationType.MX has", options.quantization_type.name, "Drop it.",
     )  # fmt: skip
+    _coarse_scales(options, problem, variant)
+
+
+def _coarse_scales(options: Any, problem: Problem, variant: Variant) -> None:
+    name, is_coarse = "spec.use_block128_scales", options.use_block128_scales
+    require(isinstance(is_coarse, bool), name, "is a bool", repr(is_coarse), "Pass True or False.")
+    if not is_coarse:
+        return
+    kind = options.quantization_type
+    require(kind is QuantizationType.MX, name, "is for block scales, which only MX has", kind.name, "Drop it.")
+    require(not options.use_packed_scales, name, "excludes use_packed_scales", "both", "Choose one.")
+    is_whole = variant.split == BLOCKS or problem.cores == 1 or problem.I > COARSE_ROWS
+    require(
+        is_whole, name, f"needs more than {COARSE_ROWS} columns of I where cores split them", f"I={problem.I}",
+        "Spread the scales, or use shard_on_block_mx.",
+    )  # fmt: skip
 
 
 def mx_sizes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     """Whole tiles of H, whole blocks of I, and something for each core."""
     p = problem
     hint = "Pack the weights with nkimoe.weights.Mx, which pads with zeros, and pad hidden_states likewise."
+    if is_coded(request.hidden_states):
+        width, actual = coded_width(p.H), int(request.hidden_states.shape[1])
+        rule = f"has {p.H} elements and {width - p.H} bytes of scales a row"
+        require(actual == width, "hidden_states", rule, actual, "Make them with nkimoe.weights.quantize_rows.")
+        require(
+            request.gate_up_in_scale is None, "gate_up_in_scale", "quantises hidden states", "MXFP8 rows", "Drop it.",
+        )  # fmt: skip
     require(p.H % TILE == 0, "hidden_states", f"H is a multiple of {TILE} for MX", f"H={p.H}", hint)
     require(p.I > 0 and p.I % BLOCK == 0, "gate_up_proj_weight", f"I is a multiple of {BLOCK} for MX", f"I={p.I}", hint)
     needed = BLOCK if variant.split == BLOCKS else BLOCK * p.cores
@@ -78,6 +103,10 @@ def mx_quantisation(request: Request, problem: Problem, variant: Variant, target
             "gate_up": (p.E, PARTITIONS, ceil_div(n, 4), 2, p.I),
             "down": (p.E, PARTITIONS, ceil_div(tiles, 4), p.H),
         }
+    elif request.mx_options.use_block128_scales:
+        shapes = {
+            "gate_up": (p.E, 4, 2, n, ceil_div(p.I, COARSE_ROWS)), "down": (p.E, 4, tiles, ceil_div(p.H, COARSE_ROWS)),
+        }  # fmt: skip
     else:
         shapes = {"gate_up": (p.E, PARTITIONS // 8, 2, n, p.I), "down": (p.E, width // 8, tiles, p.H)}
     for which, matrix, columns, matrices in (

@@ -3,12 +3,16 @@
 import inspect
 import subprocess
 import sys
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
 import pytest
+from support.case import Case
+from support.inputs import build_inputs
+from support.launch import reference
 
-from nkimoe import ActFnType, ExpertAffinityScaleMode, SkipMode
+from nkimoe import ActFnType, ExpertAffinityScaleMode, RequestError, SkipMode
 from nkimoe.as_nkilib import kernels
 from nkimoe.as_nkilib.entry import moe_cte
 from nkimoe.as_nkilib.modules import MODULES
@@ -91,6 +95,21 @@ def test_a_direct_kernel_takes_its_arguments_in_nkilibs_order():
         *(tensors[name] for name in order), activation_function=ActFnType.Swish, skip_dma=SkipMode(True, False)
     )
     close(output[:, 0], moe_cte_reference(**tensors, skip_token=True, activation_function=ActFnType.Swish))
+
+
+def test_the_sharded_kernel_takes_blocks_and_scales_of_tokens_by_name():
+    case = Case(variant="shard_on_i", T=40, H=256, weights="fp8-block256", hidden_scales="tokens", biases="none")
+    tensors, shard_on_i = build_inputs(case), kernels.SHARDED_ON_I[0][2]
+    options = {
+        "block_size": case.B, "skip_dma": SkipMode(True, False),
+        "expert_affinities_scaling_mode": ExpertAffinityScaleMode.POST_SCALE,
+    }  # fmt: skip
+    close(shard_on_i(**tensors, **options, is_block_quant=True), reference(case, tensors))
+    with pytest.raises(RequestError, match="gate_up_proj_scale: has a scale a matrix with is_per_tensor"):
+        shard_on_i(**tensors, **options, is_per_tensor=True)
+    rows = build_inputs(replace(case, weights="fp8-row"))
+    with pytest.raises(RequestError, match="gate_up_proj_scale: has scales of 256 x 256 weights with is_block_quant"):
+        shard_on_i(**rows, **options, is_block_quant=True)
 
 
 @pytest.mark.parametrize("module", [m for m, names in MODULES.items() if m.rsplit(".", 1)[-1].startswith("bwmm")])

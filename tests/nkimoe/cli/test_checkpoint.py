@@ -97,6 +97,8 @@ def test_sizes_are_the_models(saved, tmp_path):
         ("Mixtral", ("--weights", "mxfp8", "--target", "trn3"), 0.08),
         ("DeepseekV3", ("--weights", "fp8-row"), 0.05),
         ("Mixtral", ("--weights", "int8"), 0.05),
+        ("DeepseekV3 in FP8", ("--weights", "fp8-block"), 4e-3),  # its own blocks
+        ("DeepseekV3 in FP8", ("--weights", "fp8-block", "--target", "trn3", "--variant", "shard_on_i"), 4e-3),
         ("Olmoe", ("--weights", "fp8-static", "--target", "trn3", "--variant", "shard_on_i"), 0.08),
     ],
 )

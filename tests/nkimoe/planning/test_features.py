@@ -36,6 +36,7 @@ N, B, H, I = 2, 128, 128, 32  # of CASE, with a block an expert
 CASES: dict[str, dict[str, Any]] = {
     "gate and up bias": {"biases": "gate_up"},
     "down bias": {"biases": "down"},
+    "down bias of a rank's columns": {"biases": "down", "bias_degree": 2, "bias_rank": 1},
     "gate limits": {"gate_upper": 0.5},
     "up limits": {"up_lower": -0.5},
     "offset of up": {"up_offset": 1.0},
@@ -46,10 +47,14 @@ CASES: dict[str, dict[str, Any]] = {
     "affinity on I": {"multiply_on_i": True},
     "fp8 weights, row scales": {"weights": "fp8-row"},
     "fp8 weights, static scales": {"weights": "fp8-static"},
+    "fp8 weights, scales of 128 x 128": {"weights": "fp8-block"},
+    "fp8 weights, scales of 256 x 256": {"weights": "fp8-block256"},
     "int8 weights": {"weights": "int8"},
     "int8 activations, a scale a token": {"weights": "int8", "int8_inputs": True},
     "fp8 gate/up activations": {"weights": "fp8-row", "fp8_inputs": "gate_up"},
     "fp8 down activations": {"weights": "fp8-row", "fp8_inputs": "down"},
+    "scales of gate/up activations": {"weights": "fp8-row", "hidden_scales": "tokens"},
+    "scales of down activations": {"weights": "fp8-static", "hidden_scales": "experts"},
     "checkpoints returned": {"checkpoints": True},
     "pad ids of -1": {"skip_token": True},
     "weights kept between blocks": {"skip_weight": True},
@@ -76,7 +81,9 @@ ON_BLOCK: dict[str, dict[str, Any]] = {
 # Of MX, as fields of a case, and as options of either configuration
 MX_CASES: dict[str, dict[str, Any]] = {
     "MX weights": {},
+    "MXFP8 rows": {"coded_rows": True},
     "packed scales": {"packed_scales": True},
+    "scales of 128 x 128, MX": {"coarse_scales": True, "I": 256},
     "weight_dtype": {"weights": "mxfp8-e5m2", "carrier": True},
     "STATIC_MX": {"mx_scales": QuantizationType.STATIC_MX},
     "ROW_MX": {"mx_scales": QuantizationType.ROW_MX},
@@ -85,6 +92,7 @@ MX_CASES: dict[str, dict[str, Any]] = {
 }
 STORED: dict[str, dict[str, Any]] = {
     "packed scales": {"use_packed_scales": True},
+    "scales of 128 x 128, MX": {"use_block128_scales": True},
     "weight_dtype": {"weight_dtype": "float8_e5m2_x4"},
     "STATIC_MX": {"quantization_type": QuantizationType.STATIC_MX},
     "ROW_MX": {"quantization_type": QuantizationType.ROW_MX},
@@ -109,6 +117,8 @@ def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str
     base, choices = (MX_CASE, {**CASES, **MX_CASES}) if variant in ON_MX else (CASE, CASES)
     if variant in ON_MX and feature.name.startswith("int8 activations"):
         return replace(base, variant=variant.name), {feature.argument: "int8_per_token"}
+    if variant in ON_MX and feature.argument.endswith("_hidden_scale"):
+        return replace(base, variant=variant.name), {feature.argument: np.ones((61, 1), np.float32)}
     refused_weights = variant in ON_MX and feature.name.startswith(("fp8 weights", "int8 weights"))
     case = replace(base, variant=variant.name, **({} if refused_weights else choices.get(feature.name, {})))
     changes = dict(ARGUMENTS.get(feature.name, {}))
@@ -116,6 +126,8 @@ def ask(feature: Feature, variant: MoECTEImplementation) -> tuple[Case, dict[str
         other = CASE if variant in ON_MX else replace(MX_CASE, variant="shard_on_i_mx")
         other = replace(other, **CASES.get(feature.name, {}))
         changes = {name: t for name, t in inputs_of(other).items() if name.startswith(("gate_up_proj", "down_proj"))}
+    if variant in ON_DENSE and feature.name == "MXFP8 rows":
+        changes["hidden_states"] = np.zeros((61, 256), ml_dtypes.float8_e4m3fn)
     if variant in ON_DENSE and feature.name in STORED:
         on_block = variant is MoECTEImplementation.shard_on_block
         config = {"shard_on_block": ShardOnBlockConfig(**STORED[feature.name])} if on_block else {}

@@ -191,7 +191,7 @@ def fp8(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return quantised, grid, real
 
 
-def test_fp8_blocks_of_deepseek_are_dequantised(tmp_path):
+def test_fp8_blocks_of_deepseek_are_kept_and_mean_what_they_say(tmp_path):
     shapes = {"gate_proj": (150, 130), "up_proj": (150, 130), "down_proj": (130, 150)}
     tensors, real = {}, {}
     for name, shape in shapes.items():
@@ -199,6 +199,9 @@ def test_fp8_blocks_of_deepseek_are_dequantised(tmp_path):
         tensors[full], tensors[f"{full}_scale_inv"], real[name] = fp8(RNG.standard_normal(shape))
     save(tmp_path, tensors)
     expert = Checkpoint(tmp_path).experts(LAYER)[0]
+    np.testing.assert_array_equal(expert.down, tensors[f"{MLP}.experts.0.down_proj.weight"].T)
+    np.testing.assert_array_equal(expert.down_scale, tensors[f"{MLP}.experts.0.down_proj.weight_scale_inv"].T)
+    expert = expert.dequantize()
     np.testing.assert_array_equal(expert.gate_up[:, 0], real["gate_proj"].T)
     np.testing.assert_array_equal(expert.gate_up[:, 1], real["up_proj"].T)
     np.testing.assert_array_equal(expert.down, real["down_proj"].T)

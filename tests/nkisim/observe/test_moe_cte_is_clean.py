@@ -16,6 +16,12 @@ MODES = {
     "slabs returned": Case(T=150, H=128, I=48, per_core_output=True),
     "slabs returned, T + 1 rows": Case(T=150, H=128, I=48, per_core_output=True, skip_token=False),
     "shared by disjoint tokens": Case(T=300, H=128, I=48, non_overlapping=True, routing="two_halves"),
+    "scales of blocks, of tokens": Case(
+        variant="shard_on_i", T=150, I=208, weights="fp8-block", hidden_scales="tokens", bias_degree=2
+    ),
+    "MXFP8 rows": Case(
+        variant="shard_on_i_mx", T=60, H=512, I=256, target="trn3", weights="mxfp8", coded_rows=True, coarse_scales=True
+    ),
     "overwritten": Case(T=150, H=128, I=48, K=1, accumulating=False),
     "overwritten, T + 1 rows": Case(T=150, H=128, I=48, K=1, accumulating=False, skip_token=False),
     "int8 weights": Case(T=300, H=128, I=48, weights="int8"),

@@ -37,10 +37,10 @@ class DenseWeights:
         self.gate_up_inputs = dense_inputs(gate_up, request.compute_dtype, small, with_gate_up)
         self.down_inputs = dense_inputs(down, request.compute_dtype, small, with_down)
         self.gate_up_steps = make_gate_up_steps(
-            request, gate_up.scale, self.gate_up_inputs.in_scale, small, with_gate_up
+            request, gate_up.product_scale, self.gate_up_inputs.in_scale, small, with_gate_up
         )
         self.down_finish = make_down_finish(
-            request, share.written, down.scale, self.down_inputs.in_scale, small, with_down
+            request, share.written, down.product_scale, self.down_inputs.in_scale, small, with_down
         )
 
     def room(self, part: Part) -> Intermediate:

@@ -13,8 +13,16 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, MxOperand
-from nkimoe.kernels.stages.mx.scales import BlockScales, PackedScales, ScaleRows, Scales, UnitScales, packed_shape
+from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, SCALE_ROWS, MxOperand
+from nkimoe.kernels.stages.mx.scales import (
+    BlockScales,
+    CoarseScales,
+    PackedScales,
+    ScaleRows,
+    Scales,
+    UnitScales,
+    packed_shape,
+)
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
 from nkimoe.planning.mx.quantization import MxMatrix
@@ -136,7 +144,8 @@ class MxTensors:
     def _rows(self, matrix: MxMatrix, first: int, rows: int) -> ScaleRows | None:
         if matrix.blocks is None or matrix.is_packed:
             return None
-        return self.scale_rows.setdefault((matrix.argument, first, rows), ScaleRows(matrix.blocks, first, rows))
+        alike = SCALE_ROWS if matrix.is_coarse else 1
+        return self.scale_rows.setdefault((matrix.argument, first, rows), ScaleRows(matrix.blocks, first, rows, alike))
 
 
 def _scales(matrix: MxMatrix, shape: Shape, packed: Shape, widest: int, rows: list[ScaleRows | None]) -> BlockScales:
@@ -144,7 +153,8 @@ def _scales(matrix: MxMatrix, shape: Shape, packed: Shape, widest: int, rows: li
         return UnitScales(widest)
     if matrix.is_packed:
         return PackedScales(matrix.blocks, packed)
-    return Scales(matrix.blocks, shape, [each for each in rows if each is not None])
+    kind = CoarseScales if matrix.is_coarse else Scales
+    return kind(matrix.blocks, shape, [each for each in rows if each is not None])
 
 
 def elements(matrix: MxMatrix) -> Tensor:

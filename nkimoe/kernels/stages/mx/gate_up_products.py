@@ -6,7 +6,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.expert_tensors import GateUpTile
-from nkimoe.kernels.stages.mx.operands import MxOperand, multiply
+from nkimoe.kernels.stages.mx.operands import TokenOperand, multiply
 from nkimoe.kernels.stages.mx.weights import MxWeights
 from nkimoe.kernels.stages.products import GateUpProduct, GateUpProducts
 from nkimoe.kernels.stages.scale_by_affinity import scale_columns
@@ -16,7 +16,7 @@ from nkimoe.planning.tiling import PSUM_COLUMNS, Span, spans
 
 
 def gate_up_products(
-    tokens: MxOperand, weights: MxWeights, now: Part, following: Part | None, affinity_columns: Tensor | None
+    tokens: TokenOperand, weights: MxWeights, now: Part, following: Part | None, affinity_columns: Tensor | None
 ) -> GateUpProducts:
     """One projection at a time of each quarter of each tile of I; gate, if there is one, before the up it belongs to.
 
@@ -36,7 +36,7 @@ def gate_up_products(
                     yield (GateUpProduct(which, at * QUARTERS + q, batch, result, steps),)
 
 
-def _project(tokens: MxOperand, weights: GateUpTile, columns: Span, batch: Span) -> Tensor:
+def _project(tokens: TokenOperand, weights: GateUpTile, columns: Span, batch: Span) -> Tensor:
     """PSUM [columns, tokens], accumulated over H."""
     result: Tensor = nl.ndarray((columns.size, batch.size), dtype=nl.float32, buffer=nl.psum)
     for h in range(tokens.data.shape[1]):

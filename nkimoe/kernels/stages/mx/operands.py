@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import nki.isa as nisa
 import nki.language as nl
@@ -26,6 +26,19 @@ class MxOperand(NamedTuple):
     def part(self, *index: Index) -> MxOperand:
         """The same part of both."""
         return MxOperand(self.data[index], self.scale[index])
+
+
+class TokenOperand(Protocol):
+    """Tokens with H on partitions, whichever way their scales lie."""
+
+    @property
+    def data(self) -> Tensor:
+        """[128, H/512, tokens]."""
+        ...
+
+    def part(self, rows: slice, h: int, tokens: slice, /) -> MxOperand:
+        """Tile h of H."""
+        ...
 
 
 def multiply(dst: Tensor, stationary: MxOperand, moving: MxOperand, step: int) -> None:

@@ -8,10 +8,11 @@ import nki.language as nl
 from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, cleared, scale_runs, unit_scales
 from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
 from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 
 EXACT = 1 << 24  # up to here fp32 holds every integer; rows of scales are computed in it
 NOBODY = EXACT // 2  # a row behind the last one, with room for an expert's first row on top
+COARSE_COLUMNS = 128  # that share a scale with `use_block128_scales`
 SHARERS = 4  # tiles of a contraction whose scales share a tile of partitions, as the caller packs them
 
 
@@ -21,10 +22,11 @@ class ScaleRows:
     Args:
         tensor: the scales.
         first, rows: packed rows whose scales are wanted.
+        alike: scale rows that have one row of the tensor, 1 or those of a quadrant.
     """
 
-    def __init__(self, tensor: Tensor, first: int, rows: int) -> None:
-        self._tensor, self._first, self._rows = tensor, first, rows
+    def __init__(self, tensor: Tensor, first: int, rows: int, alike: int = 1) -> None:
+        self._tensor, self._first, self._rows, self._alike = tensor, first, rows, alike
         self._base: Tensor | None = None
 
     def load(self, dst: Tensor, pattern: Pattern, offset: int, expert: IndexTile) -> None:
@@ -53,8 +55,9 @@ class ScaleRows:
             nisa.memset(dst=self._base, value=float(NOBODY))
             for row, partition, count in scale_runs(self._first, self._rows, PARTITIONS):
                 nisa.iota(
-                    dst=self._base[partition : partition + count, :], pattern=[[1, 1]], offset=row, channel_multiplier=1
-                )
+                    dst=self._base[partition : partition + count, :], pattern=[[1, 1]], offset=row // self._alike,
+                    channel_multiplier=1 if self._alike == 1 else 0,
+                )  # fmt: skip
         return self._base
 
 
@@ -92,6 +95,41 @@ class Scales:
     def down(self, rows: slice, at: int, columns: slice) -> Tensor:
         """For tile `at` of I, [rows, columns]."""
         return self._tile[rows, at, columns]
+
+
+class CoarseScales(Scales):
+    """Scales of 32 packed rows and 128 columns each (`use_block128_scales`), spread on chip when they have come."""
+
+    def __init__(self, tensor: Tensor, shape: Shape, rows: list[ScaleRows]) -> None:
+        super().__init__(tensor, shape, rows)
+        self._arrived = cleared((*shape[:-1], ceil_div(shape[-1], COARSE_COLUMNS * 4) * 4), tensor.dtype)
+
+    def load_gate_up(self, expert: IndexTile, projections: Span, columns: Span) -> None:
+        _, _, _, n, blocks = self._tensor.shape
+        own = _coarse(columns)
+        arrived = self._arrived[:, :, :, 0 : own.size]
+        offset = projections.start * n * blocks + own.start
+        self._rows[0].load(arrived, [[n * blocks, projections.size], [blocks, n], [1, own.size]], offset, expert)
+        for run in spans(columns.size, COARSE_COLUMNS):
+            block = run.start // COARSE_COLUMNS
+            scale = arrived[:, :, :, block : block + 1].broadcast(3, run.size)
+            nisa.tensor_copy(dst=self._tile[:, :, :, run.slice], src=scale, engine=nisa.engine.gpsimd)
+
+    def load_down(self, expert: IndexTile, group: int, at: Span, tiles: list[InnerTile], columns: Span) -> None:
+        _, _, _, blocks = self._tensor.shape
+        own = _coarse(columns)
+        arrived = self._arrived[:, at.slice, 0 : own.size]
+        pattern, offset = [[blocks, at.size], [1, own.size]], tiles[0].tile * blocks + own.start
+        self._rows[group].load(arrived, pattern, offset, expert)
+        for run in spans(columns.size, COARSE_COLUMNS):
+            block = run.start // COARSE_COLUMNS
+            scale = arrived[:, :, block : block + 1].broadcast(2, run.size)
+            nisa.tensor_copy(dst=self._tile[:, at.slice, run.slice], src=scale, engine=nisa.engine.gpsimd)
+
+
+def _coarse(columns: Span) -> Span:
+    """The scales of columns that start at a multiple of 128."""
+    return Span(columns.start // COARSE_COLUMNS, ceil_div(columns.size, COARSE_COLUMNS))
 
 
 class PackedScales:

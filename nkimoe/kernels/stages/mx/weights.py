@@ -12,6 +12,7 @@ from nkimoe.kernels.stages.mx.inputs import mx_inputs
 from nkimoe.kernels.stages.mx.intermediate import PackedIntermediate
 from nkimoe.kernels.stages.products import projections_of
 from nkimoe.kernels.stages.weight_pieces import Pieces, fill
+from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import TILE, inner_tiles
 from nkimoe.planning.plan import Plan
@@ -25,6 +26,7 @@ class MxWeights:
 
     Attributes:
         projections: GATE and UP, or UP alone.
+        meets_coded_rows: hidden states come quantised.
         inner: its packed rows of I; pieces of gate or up count in these.
         gate_up, down: the weights in pieces. All of gate comes before up: what replaces gate arrives while up is
             computed, and gate is activated meanwhile.
@@ -34,6 +36,7 @@ class MxWeights:
 
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         t, self.projections = plan.tiling, projections_of(request)
+        self.meets_coded_rows = is_coded(request.hidden_states)
         self.inner = inner_tiles(plan.problem.I, share.inner)
         gate_up, down = mx_gate_up_of(request), mx_down_of(request)
         tensors = MxTensors(self.projections, gate_up, down, tuple(self.inner))
