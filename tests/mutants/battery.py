@@ -12,6 +12,7 @@ from functools import partial
 from support.case import Case
 from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
+from support.grouped_gemms import check_grouped_gemms
 from support.inputs import build_inputs
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
@@ -77,6 +78,7 @@ def first_problem() -> str | None:
     for check_one in (
         check_routing,
         check_quantised_rows,
+        check_grouped_gemms,
         *(partial(check_forward, case) for case in CASES),
         *(partial(check_backward, case) for case in BACKWARD),
     ):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mutants import backward, compute, on_device, quantised_rows, results, routing, weights
+from mutants import backward, compute, grouped_gemm, on_device, quantised_rows, results, routing, weights
 
 
 class Mutant(NamedTuple):
@@ -24,7 +24,7 @@ class Mutant(NamedTuple):
 
 MUTANTS = tuple(
     Mutant(file, *mistake)
-    for module in (routing, weights, compute, results, backward, on_device, quantised_rows)
+    for module in (routing, weights, compute, results, backward, on_device, quantised_rows, grouped_gemm)
     for file, mistakes in module.MISTAKES.items()
     for mistake in mistakes
 )
