@@ -1,4 +1,4 @@
-"""Grouped GEMMs and the operations on them beside their definitions, on shapes that take every path of their kernels."""
+"""Grouped GEMMs, and what is made of them, beside their definitions, on shapes that take every path of the kernels."""
 
 from __future__ import annotations
 
