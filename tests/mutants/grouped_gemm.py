@@ -70,11 +70,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "if self._weighting is not None:",
             "weights behind the epilogue that belong before it",
         ),
-        (
-            "rounded if self._weighting is Weighting.ROUNDED else nl.float32",
-            "rounded",
-            "products rounded before the epilogue",
-        ),
     ),
     "kernels/grouped_gemm/epilogue.py": (
         (
