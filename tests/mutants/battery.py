@@ -77,8 +77,8 @@ def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
     for check_one in (
         check_routing,
-        check_quantised_rows,
         check_grouped_gemms,
+        check_quantised_rows,
         *(partial(check_forward, case) for case in CASES),
         *(partial(check_backward, case) for case in BACKWARD),
     ):
