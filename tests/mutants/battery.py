@@ -12,6 +12,7 @@ from functools import partial
 from support.case import Case
 from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
+from support.grouped_gemms import check_grouped_gemms
 from support.inputs import build_inputs
 from support.int8_experts import check_int8_experts
 from support.int8_stages import check_certificate, check_exact_layers, check_exact_sums, check_quotients
@@ -102,6 +103,7 @@ def first_problem() -> str | None:
     """A detector's code, "comparison", or the class of another error; None if all cases pass."""
     for check_one in (
         check_routing,
+        check_grouped_gemms,
         check_quantised_rows,
         check_certificate,
         check_exact_sums,

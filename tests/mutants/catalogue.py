@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mutants import backward, compute, int8, on_device, pair_experts, quantised_rows, results, routing, weights
+from mutants import (
+    backward,
+    compute,
+    grouped_gemm,
+    int8,
+    on_device,
+    pair_experts,
+    quantised_rows,
+    results,
+    routing,
+    weights,
+)
 
 
 class Mutant(NamedTuple):
@@ -24,7 +35,18 @@ class Mutant(NamedTuple):
 
 MUTANTS = tuple(
     Mutant(file, *mistake)
-    for module in (routing, weights, compute, results, backward, on_device, quantised_rows, int8, pair_experts)
+    for module in (
+        routing,
+        weights,
+        compute,
+        results,
+        backward,
+        on_device,
+        quantised_rows,
+        int8,
+        pair_experts,
+        grouped_gemm,
+    )
     for file, mistakes in module.MISTAKES.items()
     for mistake in mistakes
 )

@@ -39,7 +39,7 @@ def int8_drawn(M: int, N: int, K: int, k: int, E: int, quantization: str, dtype:
     """Codes of the whole range, and scales."""
     rng = np.random.default_rng(K)
     codes = rng.integers(-128, 128, (E, N, K)).astype(np.int8)
-    scale = rng.uniform(0.5, 1.5, (E, N)).astype(np.float32) / 128
+    scale = rng.uniform(0.5, 1.5, (E, N)).astype(np.float32) / np.float32(74 * K**0.5)
     return drawn(M, N, K, k, E, dtype) | {"b": codes, "b_scale": scale, "quantization": quantization}
 
 

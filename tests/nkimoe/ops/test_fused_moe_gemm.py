@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gemm_cases import BF16, FP16, check_gemm, drawn
 
 from nkimoe.ops import fused_moe_gemm
 from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference
 from nkimoe.reference.roofline import roofline
 from nkisim import Simulator
 from nkisim.machine import UsefulWork
-from tests.support.gemm_cases import BF16, FP16, check_gemm, drawn
 
 # M, N, K, k, E: the shapes that aiter tests its own with, but for the largest.
 PUBLISHED = [

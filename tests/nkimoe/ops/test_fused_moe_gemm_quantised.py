@@ -3,13 +3,13 @@
 import ml_dtypes
 import numpy as np
 import pytest
+from support.gemm_cases import BF16, FP16, check_gemm, drawn, int4_drawn, int8_drawn
 
 from nkimoe import InputError, RequestError
 from nkimoe.ops import fused_moe_gemm
 from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference, gemm_tolerance
 from nkimoe.reference.tolerance import distance
 from nkisim import Simulator
-from tests.support.gemm_cases import BF16, FP16, check_gemm, drawn, int4_drawn, int8_drawn
 
 SIZES = [(16, 64, 128, 2, 4), (150, 700, 300, 2, 5), (3, 1300, 1000, 1, 2)]
 EPILOGUES = [None, "silu", "gelu_mul", "gelu", "swiglu"]

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.gemm_cases import BF16, FP16, normal, routed
 
 from nkimoe import RequestError
 from nkimoe.ops import e2e_moe, fused_moe
 from nkimoe.reference.grouped_gemm import gemm_tolerance
 from nkimoe.reference.tolerance import distance
 from nkimoe.reference.two_stage_moe import two_stage_moe_reference
-from tests.support.gemm_cases import BF16, FP16, normal, routed
 
 # M, N, K, k, E: the shapes that aiter tests its own with; w1 has N rows.
 PUBLISHED = [

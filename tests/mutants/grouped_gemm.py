@@ -1,0 +1,139 @@
+"""Mistakes in the grouped GEMM, in two of them one after the other, and in the router of one expert."""
+
+MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
+    "planning/grouped_gemm/plan.py": (
+        (
+            "first = pieces.start * self.pieces.width",
+            "first = 0",
+            "every pass writes the first columns",
+        ),
+        (
+            "min(pieces.stop * self.pieces.width, self.problem.I) - first",
+            "pieces.stop * self.pieces.width - first",
+            "columns of padding written",
+        ),
+        (
+            "(everything.size * n // cores for n in (core, core + 1))",
+            "(everything.size * n // cores for n in (0, 1))",
+            "both cores compute the same columns",
+        ),
+    ),
+    "kernels/grouped_gemm/pieces.py": (
+        (
+            "offset=piece.columns.start // piece.columns.size * partitions * per_partition,",
+            "offset=0,",
+            "the first piece loaded for all",
+        ),
+    ),
+    "kernels/grouped_gemm/weights.py": (
+        (
+            "tokens.data[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
+            "tokens.data[:, :, 0:PARTITIONS]",
+            "the first tile of tokens for all",
+        ),
+        (
+            "weights[:, :, half * width : (half + 1) * width]",
+            "weights[:, :, 0:width]",
+            "the first half of columns for both",
+        ),
+        (
+            "Span(n * columns, columns)) for n in range(pieces.start, pieces.stop)",
+            "Span(n * columns, columns)) for n in range(pieces.size)",
+            "every pass with the weights of the first",
+        ),
+    ),
+    "kernels/grouped_gemm/tokens.py": (
+        (
+            "if part is None or part is before:",
+            "if part is None or before is not None:",
+            "the tokens of the first block for all",
+        ),
+        (
+            "        nisa.tensor_copy(dst=scale, src=scale_of(row))",
+            "        nisa.tensor_copy(dst=scale, src=scale_of(rows[0]))",
+            "scales of the first tile for all",
+        ),
+    ),
+    "kernels/grouped_gemm/finish.py": (
+        (
+            "(piece * len(products) + half) * self._width",
+            "piece * len(products) * self._width",
+            "scale and bias of the first half for both",
+        ),
+        (
+            "own = Span(pieces.start * per_piece,",
+            "own = Span(0 * per_piece,",
+            "scale and bias of the first pass for all",
+        ),
+        (
+            "if self._weighting in (Weighting.NONE, Weighting.AFTER):",
+            "if self._weighting is not None:",
+            "weights behind the epilogue that belong before it",
+        ),
+    ),
+    "kernels/grouped_gemm/epilogue.py": (
+        (
+            "(limit, None if limit is None else -limit)",
+            "(limit, None)",
+            "the up half unlimited below",
+        ),
+        (
+            "op=nl.sigmoid, data=gate, scale=alpha",
+            "op=nl.sigmoid, data=gate",
+            "swiglu without alpha",
+        ),
+    ),
+    "kernels/grouped_gemm/int4.py": (
+        (
+            "values[:, 2 * t + n, columns.slice]",
+            "values[:, 2 * t + 1 - n, columns.slice]",
+            "low and high halves swapped",
+        ),
+        (
+            "        self._groups.refill(i, now, following)",
+            "        pass",
+            "scales of the first expert for all",
+        ),
+        (
+            "nisa.tensor_tensor(dst=distance, data1=code, data2=zero, op=nl.subtract)",
+            "nisa.tensor_tensor(dst=distance, data1=code, data2=zero, op=nl.add)",
+            "zeros added",
+        ),
+    ),
+    "kernels/grouped_gemm/result.py": (
+        (
+            "zip(rows, part.pairs, strict=True)",
+            "zip(rows, part.ids, strict=True)",
+            "results in the rows of tokens",
+        ),
+        (
+            "        if request.options.has_gaps:",
+            "        if False:",
+            "rows of no expert left as they were",
+        ),
+    ),
+    "kernels/grouped_gemm/program.py": (
+        (
+            "nisa.core_barrier(data=result, cores=(0, 1))",
+            "pass",
+            "the second projection begins before the first is complete",
+        ),
+    ),
+    "routing/on_device/sigmoid_top1.py": (
+        (
+            "if rows.start == 0:",
+            "if True:",
+            "logits of the last window alone",
+        ),
+        (
+            "nisa.memset(dst=ids[:, 1:], value=n_experts)",
+            "nisa.memset(dst=ids[:, 1:], value=n_experts - 1)",
+            "the shared expert under the id of the last routed one",
+        ),
+        (
+            "(rows.start + first * PARTITIONS) * E + columns.start",
+            "first * PARTITIONS * E + columns.start",
+            "the first window of the router for all",
+        ),
+    ),
+}

@@ -1,0 +1,56 @@
+"""Grouped GEMMs, and what is made of them, beside their definitions, on shapes that take every path of the kernels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nkimoe.ops import fused_moe, routing_sigmoid_top1
+from nkimoe.planning.grouped_gemm import plan
+from nkimoe.reference.grouped_gemm import gemm_tolerance
+from nkimoe.reference.routing_ops import routing_sigmoid_top1_reference
+from nkimoe.reference.tolerance import distance
+from nkimoe.reference.two_stage_moe import two_stage_moe_reference
+from support.gemm_cases import BF16, check_gemm, drawn, int4_drawn, int8_drawn, normal, routed
+
+
+def check_grouped_gemms() -> None:
+    """Some ids name no expert; some experts have several blocks, and columns several passes."""
+    plan.FP32_TILES = 90  # small cases need several passes, too
+    bias = np.random.default_rng(2).standard_normal((3, 700)).astype(np.float32)
+    with_gaps = drawn(300, 700, 300, 2, 3)
+    with_gaps["topk_ids"][::7, 0] = -1
+    check_gemm(2, **with_gaps, epilogue="silu", bias=bias, doweight_stage1=True)
+    check_gemm(1, **with_gaps, epilogue="gelu", bias=bias)
+    check_gemm(2, **with_gaps, epilogue="silu", legacy_order=True)
+    check_gemm(2, **drawn(9, 5000, 4000, 2, 3), epilogue="swiglu", alpha=1.7, add_residual=True)
+    check_gemm(2, **drawn(1700, 90, 130, 2, 2))
+    check_gemm(2, **int8_drawn(150, 700, 1300, 2, 3, "int8_w8a16"), epilogue="swiglu", limit=0.5, bias=bias)
+    check_gemm(2, **int8_drawn(700, 700, 1900, 2, 3, "int8_w8a8"), epilogue="gelu_mul")
+    check_gemm(1, **int4_drawn(40, 1100, 1000, 2, 3, 8, True), epilogue="silu")
+    check_gemm(2, **int4_drawn(40, 64, 1024, 2, 3, 512, False, BF16))
+    for M in (300, 40):  # cores share blocks, or columns
+        _check_two_stages(M)
+    rng = np.random.default_rng(0)
+    x, w = rng.integers(-2, 3, (200, 4500)).astype(np.float32), rng.integers(-2, 3, (4500, 700)).astype(np.float32)
+    found, expected = (
+        routing_sigmoid_top1[2](x, w, fused_shared_experts=True),
+        routing_sigmoid_top1_reference(x, w, True),
+    )
+    np.testing.assert_array_equal(found[1], expected[1])
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+
+
+def _check_two_stages(M: int) -> None:
+    H, I, E, k = 200, 300, 4, 3
+    rng = np.random.default_rng(1)
+    ids, weights = routed(rng, M, k, 6)
+    tensors = {
+        "hidden_states": normal(rng, (M, H), BF16),
+        "w1": normal(rng, (E, 2 * I, H), BF16, H**-0.5),
+        "w2": normal(rng, (E, H, I), BF16, I**-0.5),
+        "topk_weights": weights,
+        "topk_ids": ids,
+        "expert_mask": np.array([1, 0, 1, 1, 0, 1]),
+    }
+    apart = distance(fused_moe[2](**tensors), two_stage_moe_reference(**tensors))
+    assert apart.within(gemm_tolerance("bfloat16"))
