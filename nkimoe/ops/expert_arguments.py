@@ -194,5 +194,5 @@ def block_size_for(pairs: int, experts: int) -> int:
     >>> block_size_for(640 * 8, 128), block_size_for(640 * 2, 8), block_size_for(4096 * 2, 8), block_size_for(3, 64)
     (64, 192, 256, 32)
     """
-    wanted = MULTIPLE * math.ceil(HEADROOM * pairs / (experts * MULTIPLE))
+    wanted = MULTIPLE * max(1, math.ceil(HEADROOM * pairs / (experts * MULTIPLE)))
     return LARGE_BLOCK if wanted > MOST_AT_ONCE else wanted
