@@ -64,6 +64,5 @@ def check_gemm(cores: int = 2, **arguments: Any) -> np.ndarray:
     assert result.shape == expected.shape
     rows = -1, expected.shape[2]
     apart = distance(result.reshape(rows), expected.reshape(rows))
-    print(f"relative L2 {apart.rel_l2:.2e}, worst row {apart.worst_row:.2e}")
     assert apart.within(gemm_tolerance(str(result.dtype)))
     return result
