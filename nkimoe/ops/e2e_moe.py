@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkimoe.ops.expert_arguments import Experts, arranged, check_matrices, check_tokens
+from nkimoe.ops.expert_arguments import UNQUANT, check_matrices, check_tokens, experts_of
 from nkimoe.ops.expert_mask import check_local_routing
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routed import run_routed
@@ -38,5 +38,5 @@ def e2e_moe(
     M, K = check_tokens(a, "a")
     E, _ = check_matrices(w1, w2, K, (dtype_of(a),))
     ids, weights = check_local_routing(topk_ids, topk_weights, M, E, expert_mask)
-    experts = Experts(*arranged(w1, w2), None, None, None)
+    experts = experts_of(UNQUANT, w1, w2, (None, None))
     return run_routed(launch, a, experts, ids, weights, False, block_size)

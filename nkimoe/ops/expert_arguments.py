@@ -22,6 +22,7 @@ from nkimoe.weights.int8 import exact_rows
 FLOATS = ("bfloat16", "float16")
 INTEGERS = ("int32", "int64")
 INT8_W8A8, UNQUANT = "int8_w8a8", "unquant"
+QUANTISATIONS = (INT8_W8A8, UNQUANT)
 LEAST_COLUMNS = 2  # of I: each of two cores may have one
 # Slots of a block. Predicted on layers of Qwen3-30B-A3B and Mixtral: an expert whose tokens fit in one block meets its
 # weights once, a block costs what its slots cost, and from three tiles of 128 on the weights have less room.
@@ -122,6 +123,45 @@ def check_scale(name: str, scale: Any, shape: tuple[int, ...]) -> Any:
     require(dtype_of(scale) == "float32", name, "is float32", dtype_of(scale), "Cast it.")
     check_finite(name, scale)
     return scale.reshape(shape)
+
+
+def check_quantization(quantization: Any) -> None:
+    """Raises RequestError for another than those that experts have."""
+    require(
+        quantization in QUANTISATIONS, "quantization", f"is {' or '.join(QUANTISATIONS)}", repr(quantization),
+        "Dequantise other weights first, or call moe_cte.",
+    )  # fmt: skip
+
+
+def weight_types(quantization: str, x: Any) -> tuple[str, ...]:
+    """Types of the matrices."""
+    return ("int8",) if quantization == INT8_W8A8 else (dtype_of(x),)
+
+
+def int8_scales(
+    quantization: str, w1_scale: Any, w2_scale: Any, first: tuple[int, int], second: tuple[int, int]
+) -> tuple[Any, Any]:
+    """Both scales in these shapes with int8 weights, none without.
+
+    Raises:
+        RequestError: one is missing, not asked for, or of another shape or type.
+    """
+    named = ("w1_scale", w1_scale, first), ("w2_scale", w2_scale, second)
+    if quantization != INT8_W8A8:
+        for name, scale, _ in named:
+            require(scale is None, name, f"is for {INT8_W8A8}", quantization, "Drop it.")
+        return None, None
+    for name, scale, _ in named:
+        require(scale is not None, name, f"is given with {INT8_W8A8}", "None", "Pass ones if there is none.")
+    checked = [check_scale(*each) for each in named]
+    return checked[0], checked[1]
+
+
+def experts_of(quantization: str, w1: Any, w2: Any, scales: tuple[Any, Any]) -> Experts:
+    """SGLang's layouts as the kernels' own, with checked scales."""
+    if quantization == INT8_W8A8:
+        return int8_experts(w1, w2, *scales)
+    return Experts(*arranged(w1, w2), None, None, None)
 
 
 def int8_experts(w1: Any, w2: Any, w1_scale: Any, w2_scale: Any, halves: int = 2) -> Experts:

@@ -4,24 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import (
     INT8_W8A8,
-    UNQUANT,
-    Experts,
-    arranged,
     check_kinds,
     check_matrices,
+    check_quantization,
     check_routing,
-    check_scale,
     check_tokens,
-    int8_experts,
+    experts_of,
+    int8_scales,
+    weight_types,
 )
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routed import run_routed
-from nkimoe.ops.routing_tensors import dtype_of
-
-QUANTISATIONS = (INT8_W8A8, UNQUANT)
 
 
 @OnCores
@@ -55,34 +50,11 @@ def fused_experts(
     Raises:
         RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
     """
-    require(
-        quantization in QUANTISATIONS, "quantization", f"is {' or '.join(QUANTISATIONS)}", repr(quantization),
-        "Dequantise other weights first, or call moe_cte.",
-    )  # fmt: skip
+    check_quantization(quantization)
     T, K = check_tokens(x)
-    is_int8 = quantization == INT8_W8A8
     check_kinds(x, w1=w1, w2=w2, w1_scale=w1_scale, w2_scale=w2_scale)
-    E, N = check_matrices(w1, w2, K, ("int8",) if is_int8 else (dtype_of(x),))
+    E, N = check_matrices(w1, w2, K, weight_types(quantization, x))
     ids, weights = check_routing(topk_ids, topk_weights, T, E)
     scales = int8_scales(quantization, w1_scale, w2_scale, (E, 2 * N), (E, K))
-    experts = int8_experts(w1, w2, *scales) if is_int8 else Experts(*arranged(w1, w2), None, None, None)
+    experts = experts_of(quantization, w1, w2, scales)
     return run_routed(launch, x, experts, ids, weights, round_each, block_size)
-
-
-def int8_scales(
-    quantization: str, w1_scale: Any, w2_scale: Any, first: tuple[int, int], second: tuple[int, int]
-) -> tuple[Any, Any]:
-    """Both scales in these shapes with int8 weights, none without.
-
-    Raises:
-        RequestError: one is missing, not asked for, or of another shape or type.
-    """
-    named = ("w1_scale", w1_scale, first), ("w2_scale", w2_scale, second)
-    if quantization != INT8_W8A8:
-        for name, scale, _ in named:
-            require(scale is None, name, f"is for {INT8_W8A8}", quantization, "Drop it.")
-        return None, None
-    for name, scale, _ in named:
-        require(scale is not None, name, f"is given with {INT8_W8A8}", "None", "Pass ones if there is none.")
-    checked = [check_scale(*each) for each in named]
-    return checked[0], checked[1]

@@ -15,9 +15,9 @@ from nkimoe.ops.expert_arguments import (
     check_scale,
     check_tokens,
     int8_experts,
+    int8_scales,
     padded,
 )
-from nkimoe.ops.fused_experts import int8_scales
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routed import run_routed
 from nkimoe.ops.routing_tensors import shape_of

@@ -10,16 +10,16 @@ import numpy as np
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import (
     INT8_W8A8,
-    Experts,
-    arranged,
     check_finite,
     check_kinds,
     check_matrices,
+    check_quantization,
     check_tokens,
-    int8_experts,
+    experts_of,
+    int8_scales,
     padded,
+    weight_types,
 )
-from nkimoe.ops.fused_experts import QUANTISATIONS, int8_scales
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.pair_experts import single_expert
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
@@ -52,10 +52,7 @@ def shared_expert(
     Raises:
         RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
     """
-    require(
-        quantization in QUANTISATIONS, "quantization", f"is {' or '.join(QUANTISATIONS)}", repr(quantization),
-        "Dequantise other weights first, or call moe_cte.",
-    )  # fmt: skip
+    check_quantization(quantization)
     T, K = check_tokens(x)
     given = shape_of("fused_experts_out", fused_experts_out), dtype_of(fused_experts_out)
     require(given == ((T, K), dtype_of(x)), "fused_experts_out", f"is {dtype_of(x)} {(T, K)}", given, "Cast it.")
@@ -70,11 +67,10 @@ def shared_expert(
         require(
             len(shape_of(name, matrix)) == 2, name, "has two dimensions", shape_of(name, matrix), "Pass one expert."
         )
-    is_int8 = quantization == INT8_W8A8
     w1, w2 = w1[None], w2[None]
-    _, N = check_matrices(w1, w2, K, ("int8",) if is_int8 else (dtype_of(x),))
+    _, N = check_matrices(w1, w2, K, weight_types(quantization, x))
     scales = int8_scales(quantization, _of_one("w1_scale", w1_scale), _of_one("w2_scale", w2_scale), (1, 2 * N), (1, K))
-    experts = int8_experts(w1, w2, *scales) if is_int8 else Experts(*arranged(w1, w2), None, None, None)
+    experts = experts_of(quantization, w1, w2, scales)
     if not T:
         return x
     blocks = ceil_div(T, BLOCK)

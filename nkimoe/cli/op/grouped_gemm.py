@@ -120,8 +120,7 @@ class FusedMoeGemm(OpRequest):
             f"E:{self.experts}, top_k:{self.topk}"
         )
 
-    def timing(self, us: float, gb_per_sec: float) -> str:
-        return f"{us:.2f} us, {self.useful_flops / us / 1e6:.4g} TFLOPS, {gb_per_sec:.2f} GB/s"
+    timing = OpRequest.timing_of_matrices
 
     def peer_json(self) -> dict[str, Any]:
         return {

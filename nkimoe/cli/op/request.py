@@ -117,6 +117,10 @@ class OpRequest(ABC):
         """Time and rate as the peer's line has them."""
         return f"{us:.2f} us, {gb_per_sec:.2f} GB/s"
 
+    def timing_of_matrices(self, us: float, gb_per_sec: float) -> str:
+        """Likewise, with the rate of operations between them."""
+        return f"{us:.2f} us, {self.useful_flops / us / 1e6:.4g} TFLOPS, {gb_per_sec:.2f} GB/s"
+
     @abstractmethod
     def peer_json(self) -> dict[str, Any]:
         """The peer's keys between `name` and `verification`."""

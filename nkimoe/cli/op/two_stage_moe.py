@@ -57,8 +57,7 @@ class _TwoProjections(OpRequest):
             f"expert:{self.experts}, topk:{self.topk}"
         )
 
-    def timing(self, us: float, gb_per_sec: float) -> str:
-        return f"{us:.2f} us, {self.useful_flops / us / 1e6:.4g} TFLOPS, {gb_per_sec:.2f} GB/s"
+    timing = OpRequest.timing_of_matrices
 
     def peer_json(self) -> dict[str, Any]:
         return {

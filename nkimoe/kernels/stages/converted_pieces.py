@@ -16,7 +16,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, IndexTile, Shape, Tensor
-from nkimoe.planning.tiling import CONVERTED_PIECES, Span, spans
+from nkimoe.planning.tiling import CONVERTED_PIECES, spans
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
@@ -128,8 +128,5 @@ def converted(rows: Tensor, dtype: DType) -> Tensor:
 
 def _used(tile: Tensor, piece: MatrixPiece) -> Tensor:
     """The part of a tile [128, tiles, ..., columns] that a piece fills."""
-    return _columns(tile[:, 0 : piece.tiles], Span(0, piece.columns.size))
-
-
-def _columns(tile: Tensor, own: Span) -> Tensor:
-    return tile[(*(slice(0, n) for n in tile.shape[:-1]), own.slice)]
+    between = (slice(0, n) for n in tile.shape[2:-1])
+    return tile[(slice(0, tile.shape[0]), slice(0, piece.tiles), *between, slice(0, piece.columns.size))]
