@@ -124,7 +124,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("super().fill(part)\n", "super().fill(part)\n        return\n", "the very first piece never converted"),
         ("self.vectors.replace(following)", "pass", "scales of the first expert for all"),
         ("range(src.shape[1])", "range(src.shape[1] - 1)", "last tile of a piece never converted"),
-        ("slice(0, piece.columns.size))]", "slice(0, piece.columns.size - 1))]", "last column of a piece never converted"),
+        (
+            "slice(0, piece.columns.size))]",
+            "slice(0, piece.columns.size - 1))]",
+            "last column of a piece never converted",
+        ),
     ),
     "kernels/stages/tiled_tensors.py": (
         ("and piece.rows.size % PARTITIONS:", "and False:", "rows of codes beyond the last are never cleared"),
