@@ -1,4 +1,7 @@
-"""A short battery of cases that together touch every stage. Prints what noticed the first problem, or nothing.
+"""A short battery of checks that together touch every stage. Prints what noticed the first problem, or null.
+
+    python tests/mutants/battery.py [NUMBER ...]     the checks to begin with; all others follow
+    python tests/mutants/battery.py --reach          what each check costs and which lines it runs, as JSON
 
 Run as a program with a mutated `nkimoe` first on the path.
 """
@@ -8,8 +11,12 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+import time
+from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 
+import coverage
 from support.case import Case
 from support.checkpoints import check_checkpoints
 from support.gradients import check_backward
@@ -30,6 +37,7 @@ Mode = ExpertAffinityScaleMode
 plan.LONG_LOOP = 3  # and loops that are not long, two blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
 SHORT = 5
+PACKAGE = Path(plan.__file__).parents[1]
 CASES = (
     Case(T=150, gate_upper=0.4, up_lower=-0.3, up_upper=0.5),
     Case(T=150, skip_token=False, routing="empty_experts", B=256, scaling=Mode.NO_SCALE),
@@ -100,22 +108,33 @@ BACKWARD = (
 )
 
 
-def first_problem() -> str | None:
-    """A detector's code, "comparison", or the class of another error; None if all cases pass."""
-    for check_one in (
-        check_routing,
-        check_grouped_gemms,
-        check_quantised_rows,
-        check_certificate,
-        check_exact_sums,
-        check_quotients,
-        check_exact_layers,
-        check_int8_experts,
+def checks() -> tuple[partial[None], ...]:
+    """All checks; a check's number is its place here."""
+    return (
+        *map(
+            partial,
+            (
+                check_routing,
+                check_grouped_gemms,
+                check_quantised_rows,
+                check_certificate,
+                check_exact_sums,
+                check_quotients,
+                check_exact_layers,
+                check_int8_experts,
+            ),
+        ),
         *(partial(check_forward, case) for case in (*CASES, *INT8)),
         *(partial(check_backward, case) for case in BACKWARD),
-    ):
+    )
+
+
+def first_problem(first: Sequence[int]) -> str | None:
+    """A detector's code, "comparison", or the class of another error; None if all checks pass."""
+    numbered = dict(enumerate(checks()))
+    for number in dict.fromkeys((*first, *numbered)):
         try:
-            check_one()
+            numbered[number]()
         except SimulationError as error:
             return error.code
         except AssertionError:
@@ -123,6 +142,27 @@ def first_problem() -> str | None:
         except Exception as error:
             return type(error).__name__
     return None
+
+
+def reach() -> dict[str, object]:
+    """Seconds of each check, and the numbers of the checks that run each line of each file of nkimoe."""
+    tracer = coverage.Coverage(data_file=None, source=[str(PACKAGE)])
+    seconds = []
+    for number, check in enumerate(checks()):
+        begin = time.perf_counter()
+        with tracer.collect():
+            tracer.switch_context(str(number))
+            check()
+        seconds.append(time.perf_counter() - begin)
+    data = tracer.get_data()
+    lines = {
+        Path(file).relative_to(PACKAGE).as_posix(): {
+            line: sorted(int(number) for number in numbers if number)
+            for line, numbers in data.contexts_by_lineno(file).items()
+        }
+        for file in data.measured_files()
+    }
+    return {"seconds": seconds, "lines": lines}
 
 
 def check_forward(case: Case) -> None:
@@ -137,5 +177,5 @@ def check_forward(case: Case) -> None:
 
 if __name__ == "__main__":
     with contextlib.redirect_stdout(sys.stderr):  # checks may say what they find; the answer is one line
-        problem = first_problem()
-    json.dump(problem, sys.stdout)
+        answer = reach() if sys.argv[1:] == ["--reach"] else first_problem([int(word) for word in sys.argv[1:]])
+    json.dump(answer, sys.stdout)
