@@ -11,7 +11,7 @@ from nkimoe import kernels
 from nkimoe.planning.check_inputs import check_inputs, checked_before_launch
 from nkimoe.planning.plan import make_plan
 from nkimoe.planning.request import Request
-from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, QuantizationConfig, SkipMode
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, Pairs, QuantizationConfig, SkipMode
 
 
 @nki.jit
@@ -31,6 +31,7 @@ def moe_cte(
     down_in_scale: Any = None, accumulation_dtype: Any = None, skip_gate_proj: bool = False,
     up_offset: float = 0.0, activation_quantization: str | None = None, gate_up_hidden_scale: Any = None,
     down_hidden_scale: Any = None, down_bias_tp_degree: int | None = None, down_bias_tp_rank: int | None = None,
+    pairs: Pairs | None = None,
 ) -> Any:  # fmt: skip
     """Blockwise Mixture-of-Experts MLP of prefill.
 
@@ -64,6 +65,7 @@ def moe_cte(
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
         gate_up_hidden_scale, down_hidden_scale: multiply products; fp32, of tokens [T', 1], experts [E, 2, 1], [E, 1].
         down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
+        pairs: which choice of its token each slot is, and its affinity; then expert_affinities_masked may be None.
 
     Returns:
         [T', H], dtype of hidden_states, of MXFP8 compute_dtype; rows that no slot names are zero. With checkpoints a

@@ -103,6 +103,26 @@ class QuantizationConfig:
     exact_rows: int | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Slots that hold a token's choice, not a token alone: each pair (token, choice) has a slot, and a row of its own.
+
+    Compared by identity, since fields are tensors. Read by all implementations.
+
+    positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
+    weights: fp32 [N * B], the affinity of each slot.
+    choices: k, experts a token.
+    rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
+    has_gaps: some pairs have no slot, so their rows are cleared first.
+    """
+
+    positions: Any
+    weights: Any
+    choices: int
+    rounds_each: bool = True
+    has_gaps: bool = False
+
+
 @dataclass(frozen=True)
 class ShardOnBlockConfig:
     """Options of the implementations that split blocks between the cores.

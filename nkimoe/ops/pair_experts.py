@@ -10,13 +10,14 @@ import nki.language as nl
 
 from nkimoe import kernels
 from nkimoe.planning.expert_options import ExpertOptions
-from nkimoe.planning.operation_needs import Added, Pairs, Smooth
+from nkimoe.planning.operation_needs import Added, Smooth
 from nkimoe.planning.plan import make_plan
 from nkimoe.planning.request import OperationRequest
 from nkimoe.spec import (
     ExpertAffinityScaleMode,
     MoECTEImplementation,
     MoECTESpec,
+    Pairs,
     QuantizationConfig,
     SkipMode,
 )

@@ -7,25 +7,6 @@ from typing import Any
 
 
 @dataclass(frozen=True, eq=False)
-class Pairs:
-    """Slots that hold a token's choice, not a token alone: each pair of them has one slot, and a row of its own.
-
-    Attributes:
-        positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
-        weights: fp32 [N * B], of each slot.
-        choices: k, experts a token.
-        rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
-        has_gaps: some pairs have no slot.
-    """
-
-    positions: Any
-    weights: Any
-    choices: int
-    rounds_each: bool
-    has_gaps: bool
-
-
-@dataclass(frozen=True, eq=False)
 class Added:
     """What results are added to: rows [T', H] * factor, in fp32, rounded with the sum. Every token has one slot."""
 

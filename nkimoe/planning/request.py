@@ -8,12 +8,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.planning.mx.coded_rows import is_coded
-from nkimoe.planning.operation_needs import Added, Pairs, Smooth
+from nkimoe.planning.operation_needs import Added, Smooth
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import (
     ActFnType,
     ExpertAffinityScaleMode,
     MoECTESpec,
+    Pairs,
     QuantizationConfig,
     ShardOnBlockConfig,
     ShardOnIConfig,
@@ -66,6 +67,7 @@ class Request:
     down_hidden_scale: Any = None
     down_bias_tp_degree: int | None = None
     down_bias_tp_rank: int | None = None
+    pairs: Pairs | None = None
 
     @classmethod
     def from_arguments(cls: type[Kind], arguments: dict[str, Any]) -> Kind:
@@ -122,12 +124,8 @@ class Request:
         )
 
     @property
-    def pairs(self) -> Pairs | None:
-        """Slots that hold pairs; of operations only (`OperationRequest`), as the next two."""
-        return None
-
-    @property
     def added(self) -> Added | None:
+        """Of operations only (`OperationRequest`), as the next."""
         return None
 
     @property
@@ -147,9 +145,8 @@ class Request:
 
 @dataclass(frozen=True, eq=False)
 class OperationRequest(Request):
-    """What an operation asks of the kernels of `moe_cte`; with `pairs`, affinities come with the slots."""
+    """What an operation asks of the kernels of `moe_cte`."""
 
-    pairs: Pairs | None = None
     added: Added | None = None
     smooth: Smooth | None = None
 

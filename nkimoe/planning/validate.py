@@ -26,6 +26,7 @@ from nkimoe.spec import (
     BlockShardStrategy,
     ExpertAffinityScaleMode,
     MoECTESpec,
+    Pairs,
     QuantizationConfig,
     ShardOnBlockConfig,
     ShardOnIConfig,
@@ -200,6 +201,7 @@ _OPTION_TYPES: dict[str, tuple[type, ...]] = {
     "expert_affinities_scaling_mode": (ExpertAffinityScaleMode,),
     "skip_dma": (SkipMode,),
     "quantization_config": (QuantizationConfig, type(None)),
+    "pairs": (Pairs, type(None)),
     "is_tensor_update_accumulating": (bool,),
     "skip_gate_proj": (bool,),
 }
@@ -370,7 +372,34 @@ def _bias_of_a_rank(request: Request, problem: Problem, variant: Variant, target
     )  # fmt: skip
 
 
-_COMMON_RULES: tuple[Rule, ...] = (_clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output)
+def _pairs(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Slots hold pairs; without them affinities come in a table."""
+    p, pairs = problem, request.pairs
+    if pairs is None:
+        is_table = request.expert_affinities_masked is not None or request.added is not None
+        require(is_table, "expert_affinities_masked", "comes without pairs", "None", "Pass it, or pairs with weights.")
+        return
+    for name, tensor, dtype in (("positions", pairs.positions, "int32"), ("weights", pairs.weights, "float32")):
+        shape = tuple(int(n) for n in getattr(tensor, "shape", ()))
+        rule = f"is {dtype} [{p.N * p.B}], of each slot"
+        fix = "Take it from nkimoe.routing.pair_blocks."
+        require(shape == (p.N * p.B,), f"pairs.{name}", rule, shape or repr(tensor), fix)
+        require(str(tensor.dtype) == dtype, f"pairs.{name}", rule, str(tensor.dtype), "Cast it.")
+    k = pairs.choices
+    is_count = isinstance(k, int) and not isinstance(k, bool) and k > 0
+    require(is_count, "pairs.choices", "is a positive int", repr(k), "Pass the router's top-k.")
+    require(p.rows * k < 2**24, "pairs.choices", "times T is below 2**24", f"{k} x {p.rows}", "Split T.")
+    fix = "Pass skip_dma=SkipMode(skip_token=True)."
+    require(request.skip_dma.skip_token, "pairs", "comes with pad ids of -1", "pad ids of T", fix)
+    config: Any = request.spec.shard_on_block
+    is_one = config is None or not (config.per_core_output or config.non_overlapping_shards)
+    fix = "Drop per_core_output and non_overlapping_shards."
+    require(is_one, "pairs", "excludes other forms of the output", "both", fix)
+
+
+_COMMON_RULES: tuple[Rule, ...] = (
+    _clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output, _pairs,
+)  # fmt: skip
 RULES: dict[str, tuple[Rule, ...]] = {
     DENSE: (
         _targets,

@@ -13,7 +13,6 @@ from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.operation_needs import Pairs
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
@@ -73,7 +72,7 @@ def _sum_of_rows(request: GemmRequest, plan: GemmPlan, dtype: DType) -> SumOfCho
     pairs = Pairs(request.positions, request.weights, options.summed, False, options.has_gaps)
     total: Tensor = nl.ndarray((rows, p.I), dtype=dtype, buffer=nl.shared_hbm)
     slots = replace(request.slots(dtype), pairs=pairs)
-    return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I))
+    return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I), Span(0, p.I))
 
 
 def make_result(request: GemmRequest, plan: GemmPlan, dtype: DType) -> ResultRows:

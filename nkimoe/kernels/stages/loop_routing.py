@@ -79,7 +79,8 @@ class LoopTables:
         nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
         for values in (to_use, to_load):  # the first block has weights, even if it is nobody's
             nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
-        self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
+        self.slot_tables = 2 if request.pairs is None else 3
+        self.width = self.at_once * (self.slot_tables * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
         self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
         most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
@@ -128,36 +129,44 @@ class LoopTables:
         tiles, n = self.problem.tiles_per_block, some.size * self.at_once
         first = some.start * self.at_once
         here = slice(first, first + n)
-        ids = self._ids(first, n)
-        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here]), self.problem.E)
+        slots = self._slot_tables(first, n, _copy(experts[:, here]))
         table = nl.ndarray((PARTITIONS, some.size, self.width), dtype=nl.int32, buffer=nl.sbuf)
         at = 0
-        for values in (ids, rows, *(vector[:, here] for vector in vectors)):
+        for values in (*slots, *(vector[:, here] for vector in vectors)):
             width = values.shape[1] // some.size
             parts = values.reshape((PARTITIONS, some.size, width))
-            nisa.tensor_copy(dst=table[:, :, at : at + width], src=parts)
+            nisa.tensor_copy(dst=table[:, :, at : at + width].view(values.dtype), src=parts)
             at += width
         pattern = [[self.width, PARTITIONS], [PARTITIONS * self.width, some.size], [1, self.width]]
         nisa.dma_copy(dst=self._rows.ap(pattern=pattern, offset=some.start * PARTITIONS * self.width), src=table)
 
-    def _ids(self, first: int, n: int) -> Tensor:
-        """int32 [128, n blocks * tiles], pads where there is no block."""
+    def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, ...]:
+        """[128, n blocks * tiles] each: tokens and rows of affinities; or tokens, pairs, and affinities, in fp32."""
+        p, pairs = self.problem, self._request.pairs
+        ids = self._slots(self._request.token_position_to_id, p.T, first, n)
+        if pairs is None:
+            return ids, affinity_rows(_integers(*ids.shape), ids, experts, p.E)
+        rows = self._slots(pairs.positions, p.rows * pairs.choices, first, n)
+        return ids, rows, self._slots(pairs.weights, 0, first, n)
+
+    def _slots(self, source: Tensor, pad: int, first: int, n: int) -> Tensor:
+        """[128, n blocks * tiles] from [N * B], pads where there is no block."""
         p, tiles, blocks = self.problem, self.problem.tiles_per_block, self.blocks
-        ids = _integers(PARTITIONS, n * tiles)
-        table = ids.reshape((PARTITIONS, n, tiles))
+        slots: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf)
+        table = slots.reshape((PARTITIONS, n, tiles))
         real = max(0, min(n, blocks.most - first))
         if real < n:
-            nisa.memset(dst=ids, value=p.T)
+            nisa.memset(dst=slots, value=pad)
         if real:
 
             def view(pattern: Pattern, offset: int) -> Tensor:
                 each = [pattern[0], [blocks.step * p.B, real], pattern[1]]
-                return blocks.view(self._request.token_position_to_id, p.B, each, first * blocks.step * p.B + offset)
+                return blocks.view(source, p.B, each, first * blocks.step * p.B + offset)
 
-            load_slots(table[:, 0:real, :], p.B, p.T, view)
+            load_slots(table[:, 0:real, :], p.B, pad, view)
         nobody = self._nobody.ap(pattern=[[self._positions, PARTITIONS], [1, n], [0, tiles]], offset=first)
-        nisa.tensor_copy_predicated(dst=table, src=float(p.T), predicate=nobody)
-        return ids
+        nisa.tensor_copy_predicated(dst=table, src=float(pad), predicate=nobody)
+        return slots
 
 
 class LoopRouting:
@@ -170,20 +179,25 @@ class LoopRouting:
     def __init__(self, tables: LoopTables, scaling: Scaling, out_of_bounds: OutOfBounds) -> None:
         self._tables, self._scaling, self._out_of_bounds = tables, scaling, out_of_bounds
         self._tile = _integers(PARTITIONS, tables.width)
-        self._affinities = scaling.room(tables.at_once * tables.problem.tiles_per_block)
+        self._comes_with_affinities = tables.slot_tables > 2
+        at_once = tables.at_once * tables.problem.tiles_per_block
+        self._affinities = None if self._comes_with_affinities else scaling.room(at_once)
         self.blocks = self._blocks(self._tile, self._affinities)
 
     def _blocks(self, tile: Tensor, affinities: Tensor | None) -> list[BlockRouting]:
         return [self._block(u, tile, affinities) for u in range(self._tables.at_once)]
 
     def _block(self, u: int, tile: Tensor, affinities: Tensor | None) -> BlockRouting:
-        n, tiles = self._tables.at_once, self._tables.problem.tiles_per_block
+        n, tiles, tables = self._tables.at_once, self._tables.problem.tiles_per_block, self._tables.slot_tables
         mine = slice(u * tiles, (u + 1) * tiles)
-        expert, to_load, number = (2 * n * tiles + k * n + u for k in range(3))
+        slots = [tile[:, (k * n + u) * tiles : (k * n + u + 1) * tiles] for k in range(tables)]
+        if self._comes_with_affinities:
+            affinities, mine = slots[2].view(nl.float32), slice(0, tiles)
+        expert, to_load, number = (tables * n * tiles + k * n + u for k in range(3))
         return BlockRouting(
             number=tile[0:1, number : number + 1],
-            ids=tile[:, mine],
-            rows=tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
+            ids=slots[0],
+            rows=slots[1],
             expert=tile[:, expert : expert + 1],
             expert_to_load=tile[:, to_load : to_load + 1],
             affinities=None if affinities is None else affinities[:, mine],
@@ -194,8 +208,8 @@ class LoopRouting:
         self._tables.load(self._tile, iteration, ahead)
 
     def gather_affinities(self) -> None:
-        """Load the affinities of the slots."""
-        for block in self.blocks:
+        """Load the affinities of the slots, unless they came with the tables."""
+        for block in self.blocks if not self._comes_with_affinities else ():
             self._scaling.gather(block.affinities, block, self._out_of_bounds)
 
     def copies(self) -> list[BlockRouting]:

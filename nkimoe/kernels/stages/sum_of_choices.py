@@ -19,20 +19,25 @@ GPSIMD_SHARE = 1 / 3  # of the columns: it adds half as fast as the Vector Engin
 class SumOfChoices(Output):
     """No old rows are read and none is rounded twice: less is moved than where blocks add to one row, and by half as
     many gathers and scatters.
+
+    Args:
+        tensor: [rows, H], the output.
+        written: columns of this core: all, and both cores write rows, or its own.
     """
 
-    def __init__(self, tensor: Tensor, request: Request, p: Problem) -> None:
+    def __init__(self, tensor: Tensor, request: Request, p: Problem, written: Span) -> None:
         pairs = request.pairs
         assert pairs is not None, "the plan says so"
-        dtype = request.hidden_states.dtype if pairs.rounds_each else nl.float32
+        dtype = request.output_dtype if pairs.rounds_each else nl.float32
         rows: Tensor = nl.ndarray((p.rows * pairs.choices, p.H), dtype=dtype, buffer=nl.shared_hbm, name="choices")
-        super().__init__(tensor, Slab(rows, p.rows * pairs.choices, Span(0, p.H), p.H), p.rows * pairs.choices, dtype)
+        super().__init__(tensor, Slab(rows, p.rows * pairs.choices, written, p.H), p.rows * pairs.choices, dtype)
         self._choices, self._has_gaps, self._p = pairs.choices, pairs.has_gaps, p
+        self._shares_rows = p.cores > 1 and written.size == p.H
 
     def begin(self) -> None:
         """Choices of no block add nothing."""
         if self._has_gaps:
-            zero_rows(self.slab, my_share(self.slab.rows))
+            zero_rows(self.slab, self._tiles(self.slab.rows))
             self._meet()
 
     def fresh_rows(self, ids: IndexTile) -> tuple[Tensor, Combine]:
@@ -42,14 +47,17 @@ class SumOfChoices(Output):
         return part.pairs
 
     def finish(self) -> Tensor:
-        """The cores take turns."""
+        """The cores take turns, or each adds its columns."""
         self._meet()
-        k, H = self._choices, self._p.H
+        k, own = self._choices, self.slab.columns
         each = max(PARTITIONS, SUMMED_BYTES // (k * (2 if self.dtype != nl.float32 else 4)))
-        for tokens in my_share(self._p.rows):
-            for columns in spans(H, min(H, each)):
+        for tokens in self._tiles(self._p.rows):
+            for columns in spans(own.size, min(own.size, each), own.start):
                 self._add(tokens, columns)
         return self.tensor
+
+    def _tiles(self, rows: int) -> list[Span]:
+        return my_share(rows) if self._shares_rows else spans(rows, PARTITIONS)
 
     def _add(self, tokens: Span, columns: Span) -> None:
         k, H = self._choices, self._p.H
@@ -72,5 +80,5 @@ class SumOfChoices(Output):
         nisa.dma_copy(dst=out, src=total)
 
     def _meet(self) -> None:
-        if self._p.cores > 1:
+        if self._shares_rows:
             nisa.core_barrier(data=self.slab.tensor, cores=(0, 1))

@@ -195,7 +195,7 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
     if plan.output == ADDED:
         return AddedToRows(tensor, slab, p.T, dtype, request)
     if plan.output == BY_CHOICE:
-        return SumOfChoices(tensor, request, p)
+        return SumOfChoices(tensor, request, p, slab.columns)
     if plan.output == ACCUMULATED:
         return Accumulate(tensor, slab, p.T, dtype, buffers)
     if plan.output == SHARED:

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from nkimoe.planning.operation_needs import Pairs
 from nkimoe.planning.request import OperationRequest
-from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs, SkipMode
 
 SILU, GELU_MUL, GELU, SWIGLU = "silu", "gelu_mul", "gelu", "swiglu"
 EPILOGUES = (None, SILU, GELU_MUL, GELU, SWIGLU)
