@@ -256,7 +256,7 @@ def _result_bytes(request: Request) -> int:
 def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
     """All blocks but as many as there are experts, if others may be left out: at least those hold tokens.
 
-    Where blocks are split: as the options say; else as many as top_k tokens on one of ep_degree ranks fill at least.
+    Where blocks are split: as the options say; else as many as the pairs fill at least.
     """
     if variant.schedule != HYBRID or request.conditions is None:
         return problem.N
@@ -266,9 +266,16 @@ def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
             return options.n_static_blocks
         if options.n_dynamic_blocks >= 0:
             return max(problem.N - options.n_dynamic_blocks, 0)
-        return min(problem.T * options.top_k // (options.ep_degree * problem.B), problem.N)
+        return min(_least_pairs(request, problem) // problem.B, problem.N)
     given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
     return max(problem.N - problem.E, 0) if given is None else given
+
+
+def _least_pairs(request: Request, problem: Problem) -> int:
+    """Pairs that surely have slots; an estimate from the options where slots do not say which pair they hold."""
+    if request.pairs is not None:
+        return 0 if request.pairs.has_gaps else problem.T * request.pairs.choices
+    return problem.T * request.block_options.top_k // request.block_options.ep_degree
 
 
 def _output(request: Request, cores: int) -> str:

@@ -24,7 +24,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("[[1, PARTITIONS], [PARTITIONS, whole]], 0)", "[[1, PARTITIONS], [0, whole]], 0)", "all tiles the first"),
         ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
-        ("token_position_to_id, p.T)", "token_position_to_id, 0)", "slots behind the end of a block hold token 0"),
         (
             "experts.expand_dim(2).broadcast(2, columns // experts.shape[1])",
             "experts.expand_dim(1).broadcast(1, columns // experts.shape[1])",

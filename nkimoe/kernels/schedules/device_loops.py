@@ -28,7 +28,7 @@ def run_static_then_dynamic(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
     tables = LoopTables(layer.request, plan, core)
     now, following, after = (LoopRouting(tables, layer.scaling, layer.routing.out_of_bounds) for _ in range(1 + AHEAD))
     now.load(None)
-    now.gather_affinities()
+    now.load_affinities(None)
     following.load(None, ahead=1)
     entry, second = [*_parts(now.blocks, layer), *_parts(following.blocks, layer)][:2]
     if unrolled:
@@ -40,7 +40,7 @@ def run_static_then_dynamic(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
     def body(iteration: Register) -> None:
         layer.output.rewind()
         after.load(iteration, AHEAD)
-        following.gather_affinities()
+        following.load_affinities(iteration, ahead=1)
         parts = _parts(now.copies(), layer)
         ahead = [*parts, *_parts(following.blocks, layer), *_parts(after.blocks, layer)]
         layer.token_rows.hold(ahead[1])
