@@ -14,6 +14,7 @@ from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.spec import Pairs
 
 
 class ResultRows:

@@ -79,23 +79,23 @@ class LoopTables:
         nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
         for values in (to_use, to_load):  # the first block has weights, even if it is nobody's
             nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
-        self.slot_tables = 2 if request.pairs is None else 3
-        self.width = self.at_once * (self.slot_tables * self.problem.tiles_per_block + 3)
+        self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
         self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
+        self._weights = self._weights_of_slots(iterations)
         most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
         for some in spans(iterations, most):
             self._store(some, experts, (to_use, to_load, numbers))
 
     def load(self, tile: Tensor, iteration: Register | None, ahead: int) -> None:
         """Tables of an iteration, counted from a register."""
-        pattern = [[self.width, PARTITIONS], [1, self.width]]
-        offset = ahead * PARTITIONS * self.width
-        if iteration is None:
-            nisa.dma_copy(dst=tile, src=self._rows.ap(pattern=pattern, offset=offset))
-            return
-        view = self._rows.ap(pattern=pattern, offset=offset, scalar_offset=iteration, indirect_dim=0)
-        nisa.dma_copy(dst=tile, src=view)
+        _load_row(tile, self._rows, iteration, ahead)
+
+    def load_weights(self, tile: Tensor, iteration: Register | None, ahead: int) -> bool:
+        """The affinities of its slots, if they came with pairs."""
+        if self._weights is not None:
+            _load_row(tile, self._weights, iteration, ahead)
+        return self._weights is not None
 
     def _experts(self) -> Tensor:
         """int32 [128, positions]; 0 behind the last block there can be."""
@@ -129,25 +129,37 @@ class LoopTables:
         tiles, n = self.problem.tiles_per_block, some.size * self.at_once
         first = some.start * self.at_once
         here = slice(first, first + n)
-        slots = self._slot_tables(first, n, _copy(experts[:, here]))
+        ids, rows = self._slot_tables(first, n, _copy(experts[:, here]))
         table = nl.ndarray((PARTITIONS, some.size, self.width), dtype=nl.int32, buffer=nl.sbuf)
         at = 0
-        for values in (*slots, *(vector[:, here] for vector in vectors)):
+        for values in (ids, rows, *(vector[:, here] for vector in vectors)):
             width = values.shape[1] // some.size
             parts = values.reshape((PARTITIONS, some.size, width))
-            nisa.tensor_copy(dst=table[:, :, at : at + width].view(values.dtype), src=parts)
+            nisa.tensor_copy(dst=table[:, :, at : at + width], src=parts)
             at += width
         pattern = [[self.width, PARTITIONS], [PARTITIONS * self.width, some.size], [1, self.width]]
         nisa.dma_copy(dst=self._rows.ap(pattern=pattern, offset=some.start * PARTITIONS * self.width), src=table)
 
-    def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, ...]:
-        """[128, n blocks * tiles] each: tokens and rows of affinities; or tokens, pairs, and affinities, in fp32."""
+    def _weights_of_slots(self, iterations: int) -> Tensor | None:
+        """fp32 [iterations, 128, blocks * tiles] in HBM, if affinities come with pairs."""
+        pairs = self._request.pairs
+        if pairs is None:
+            return None
+        slots = self._slots(pairs.weights, 0, 0, self._positions)
+        width = self.at_once * self.problem.tiles_per_block
+        shape = (iterations, PARTITIONS, width)
+        table: Tensor = nl.ndarray(shape, dtype=slots.dtype, buffer=nl.private_hbm, name="loop_weights")
+        pattern = [[width, PARTITIONS], [PARTITIONS * width, iterations], [1, width]]
+        nisa.dma_copy(dst=table.ap(pattern=pattern), src=slots.reshape((PARTITIONS, iterations, width)))
+        return table
+
+    def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, Tensor]:
+        """int32 [128, n blocks * tiles] each: tokens, and rows of affinities, or pairs."""
         p, pairs = self.problem, self._request.pairs
         ids = self._slots(self._request.token_position_to_id, p.T, first, n)
         if pairs is None:
             return ids, affinity_rows(_integers(*ids.shape), ids, experts, p.E)
-        rows = self._slots(pairs.positions, p.rows * pairs.choices, first, n)
-        return ids, rows, self._slots(pairs.weights, 0, first, n)
+        return ids, self._slots(pairs.positions, p.rows * pairs.choices, first, n)
 
     def _slots(self, source: Tensor, pad: int, first: int, n: int) -> Tensor:
         """[128, n blocks * tiles] from [N * B], pads where there is no block."""
@@ -179,25 +191,20 @@ class LoopRouting:
     def __init__(self, tables: LoopTables, scaling: Scaling, out_of_bounds: OutOfBounds) -> None:
         self._tables, self._scaling, self._out_of_bounds = tables, scaling, out_of_bounds
         self._tile = _integers(PARTITIONS, tables.width)
-        self._comes_with_affinities = tables.slot_tables > 2
-        at_once = tables.at_once * tables.problem.tiles_per_block
-        self._affinities = None if self._comes_with_affinities else scaling.room(at_once)
+        self._affinities = scaling.room(tables.at_once * tables.problem.tiles_per_block)
         self.blocks = self._blocks(self._tile, self._affinities)
 
     def _blocks(self, tile: Tensor, affinities: Tensor | None) -> list[BlockRouting]:
         return [self._block(u, tile, affinities) for u in range(self._tables.at_once)]
 
     def _block(self, u: int, tile: Tensor, affinities: Tensor | None) -> BlockRouting:
-        n, tiles, tables = self._tables.at_once, self._tables.problem.tiles_per_block, self._tables.slot_tables
+        n, tiles = self._tables.at_once, self._tables.problem.tiles_per_block
         mine = slice(u * tiles, (u + 1) * tiles)
-        slots = [tile[:, (k * n + u) * tiles : (k * n + u + 1) * tiles] for k in range(tables)]
-        if self._comes_with_affinities:
-            affinities, mine = slots[2].view(nl.float32), slice(0, tiles)
-        expert, to_load, number = (tables * n * tiles + k * n + u for k in range(3))
+        expert, to_load, number = (2 * n * tiles + k * n + u for k in range(3))
         return BlockRouting(
             number=tile[0:1, number : number + 1],
-            ids=slots[0],
-            rows=slots[1],
+            ids=tile[:, mine],
+            rows=tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
             expert=tile[:, expert : expert + 1],
             expert_to_load=tile[:, to_load : to_load + 1],
             affinities=None if affinities is None else affinities[:, mine],
@@ -207,9 +214,11 @@ class LoopRouting:
         """Become the blocks of an iteration, or of the first one if it is None, but for their affinities."""
         self._tables.load(self._tile, iteration, ahead)
 
-    def gather_affinities(self) -> None:
-        """Load the affinities of the slots, unless they came with the tables."""
-        for block in self.blocks if not self._comes_with_affinities else ():
+    def load_affinities(self, iteration: Register | None, ahead: int = 0) -> None:
+        """Of the slots of an iteration, whose tables have been loaded."""
+        if self._affinities is None or self._tables.load_weights(self._affinities, iteration, ahead):
+            return
+        for block in self.blocks:
             self._scaling.gather(block.affinities, block, self._out_of_bounds)
 
     def copies(self) -> list[BlockRouting]:
@@ -229,6 +238,16 @@ class LoopRouting:
     def take_tables(self, other: LoopRouting) -> None:
         """The same but for affinities."""
         nisa.tensor_copy(dst=self._tile, src=other._tile, engine=nisa.engine.gpsimd)
+
+
+def _load_row(tile: Tensor, table: Tensor, iteration: Register | None, ahead: int) -> None:
+    """Row `iteration + ahead` of [iterations, 128, width]; `ahead` if there is no register."""
+    _, partitions, width = table.shape
+    pattern, offset = [[width, partitions], [1, width]], ahead * partitions * width
+    if iteration is None:
+        nisa.dma_copy(dst=tile, src=table.ap(pattern=pattern, offset=offset))
+        return
+    nisa.dma_copy(dst=tile, src=table.ap(pattern=pattern, offset=offset, scalar_offset=iteration, indirect_dim=0))
 
 
 def _share(total: Tensor, rounding: int, parts: int) -> Tensor:
