@@ -65,7 +65,7 @@ def moe_cte(
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
         gate_up_hidden_scale, down_hidden_scale: multiply products; fp32, of tokens [T', 1], experts [E, 2, 1], [E, 1].
         down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
-        pairs: which choice of its token each slot is, and its affinity; then expert_affinities_masked may be None.
+        pairs: which choice of its token each slot is, and its affinity; expert_affinities_masked then is None.
 
     Returns:
         [T', H], dtype of hidden_states, of MXFP8 compute_dtype; rows that no slot names are zero. With checkpoints a

@@ -110,7 +110,7 @@ class Pairs:
     Compared by identity, since fields are tensors. Read by all implementations.
 
     positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
-    weights: fp32 [N * B], the affinity of each slot.
+    weights: fp32 [N * B], the affinity of each slot; expert_affinities_masked then is None.
     choices: k, experts a token.
     rounds_each: results are rounded to the type of the output before they are added; else they are fp32.
     has_gaps: some pairs have no slot, so their rows are cleared first.

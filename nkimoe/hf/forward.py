@@ -57,7 +57,8 @@ def _through_kernel(module: Any, hidden_states: Tensor, ids: Tensor, weights: Te
     gate = _gate_of(module)
     experts = packed_weights(module, hidden_states, current_options())
     if not module.has_post_expert_norm:
-        return moe_experts(hidden_states, ids, weights, experts, gate)
+        is_complete = not getattr(module, "_is_expert_parallel", True)  # whether its router may name other ranks' experts
+        return moe_experts(hidden_states, ids, weights, experts, gate, is_complete)
     outputs = module.post_expert_norm(expert_outputs(hidden_states, ids, experts, gate))
     is_local = (ids >= 0) & (ids < experts.n_experts)
     return (outputs * weights.masked_fill(~is_local, 0)[:, :, None]).sum(dim=1).to(hidden_states.dtype)

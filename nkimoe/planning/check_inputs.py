@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
+from nkimoe.planning.check_pairs import check_pairs
 from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.variants import DROPPING, VARIANTS
-from nkimoe.spec import ShardOnBlockConfig, SkipMode
+from nkimoe.spec import Pairs, ShardOnBlockConfig, SkipMode
 from nkimoe.weights.int8 import exact_rows
 
 FINITE = (
@@ -66,8 +67,13 @@ def check_inputs(**arguments: Any) -> None:
     _check_own_blocks(arguments, block_to_expert)
     _check_positive(arguments)
     _check_exact_rows(arguments)
+    runs = np.ones(ids.size, bool)
     if arguments.get("conditions") is not None:
-        _check_conditions(np.asarray(arguments["conditions"]).reshape(-1))
+        conditions = np.asarray(arguments["conditions"]).reshape(-1)
+        _check_conditions(conditions)
+        runs = np.repeat(conditions[: block_to_expert.size] > 0, arguments["block_size"])
+    if isinstance(arguments.get("pairs"), Pairs):
+        check_pairs(arguments["pairs"], ids, tokens, runs)
     if not skip_token:
         _check_pad_row(arguments, experts)
 
@@ -83,7 +89,9 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
     """Whether sizes and types say how to read the values."""
     hidden, weight, block_size = (arguments[n] for n in ("hidden_states", "gate_up_proj_weight", "block_size"))
     ids, experts = arguments["token_position_to_id"], arguments["block_to_expert"]
-    tensors = (hidden, weight, ids, experts, arguments["expert_affinities_masked"])
+    affinities = arguments["expert_affinities_masked"]
+    with_slots = affinities is None and isinstance(arguments.get("pairs"), Pairs)
+    tensors = (hidden, weight, ids, experts, *(() if with_slots else (affinities,)))
     return bool(
         all(hasattr(tensor, "shape") and hasattr(tensor, "dtype") for tensor in tensors)
         and isinstance(arguments.get("skip_dma"), SkipMode | None)
@@ -92,7 +100,8 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
         and block_size > 0
         and len(hidden.shape) == 2
         and len(weight.shape) > 0
-        and arguments["expert_affinities_masked"].size == hidden.shape[0] * weight.shape[0] > 0
+        and hidden.shape[0] * weight.shape[0] > 0
+        and (with_slots or affinities.size == hidden.shape[0] * weight.shape[0])
         and ids.size == experts.size * block_size
         and all(str(tensor.dtype).startswith(("int", "uint")) for tensor in (ids, experts))
     )

@@ -175,6 +175,7 @@ FEATURES: tuple[Feature, ...] = (
     Feature("pad ids of -1", "skip_dma", lambda r: r.skip_dma.skip_token),
     Feature("weights kept between blocks", "skip_dma", lambda r: r.skip_dma.skip_weight),
     Feature("one block a token", "is_tensor_update_accumulating", lambda r: not r.is_tensor_update_accumulating),
+    Feature("a row a choice", "pairs", _tensor("pairs")),
     Feature("dtype of sums over cores", "accumulation_dtype", _tensor("accumulation_dtype"), _SPLITS_BLOCKS),
     Feature("conditions", "conditions", _tensor("conditions"), _LOOPS),
     Feature("num_static_block", "spec.shard_on_I.num_static_block", _option("num_static_block"), _HYBRID_ONLY),

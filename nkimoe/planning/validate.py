@@ -377,8 +377,10 @@ def _pairs(request: Request, problem: Problem, variant: Variant, target: Target)
     p, pairs = problem, request.pairs
     if pairs is None:
         is_table = request.expert_affinities_masked is not None or request.added is not None
-        require(is_table, "expert_affinities_masked", "comes without pairs", "None", "Pass it, or pairs with weights.")
+        require(is_table, "expert_affinities_masked", "is a tensor without pairs", "None", "Pass it, or pairs.")
         return
+    is_none, fix = request.expert_affinities_masked is None, "Pass None: affinities are pairs.weights."
+    require(is_none, "expert_affinities_masked", "does not come beside pairs", "a tensor", fix)
     for name, tensor, dtype in (("positions", pairs.positions, "int32"), ("weights", pairs.weights, "float32")):
         shape = tuple(int(n) for n in getattr(tensor, "shape", ()))
         rule = f"is {dtype} [{p.N * p.B}], of each slot"

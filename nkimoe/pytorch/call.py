@@ -20,6 +20,7 @@ class Call:
         accumulate: whether a token has several experts.
         keeps: return the activations that the backward pass needs.
         exact_rows: of int8 weights whose activations become int8, too; None: activations stay as they are.
+        choices: K where slots hold pairs (token, choice); None: they hold tokens.
     """
 
     options: Options
@@ -27,25 +28,28 @@ class Call:
     accumulate: bool
     keeps: bool = False
     exact_rows: int | None = None
+    choices: int | None = None
 
     def to_text(self) -> str:
         """Words in a fixed order, written so that torch.compile can trace it."""
         o, g = self.options, self.gate
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
         launch = (o.variant, o.target, o.cores, o.block_size, o.weights)
-        words = (*launch, self.accumulate, self.keeps, self.exact_rows, g.activation, g.has_gate, g.up_offset, *limits)
+        words = (
+            *launch, self.accumulate, self.keeps, self.exact_rows, self.choices,
+            g.activation, g.has_gate, g.up_offset, *limits,
+        )  # fmt: skip
         return " ".join([str(word) for word in words])
 
     @classmethod
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
         variant, target, cores, block_size, weights, *words = text.split()
-        accumulate, keeps, rows, activation, has_gate, offset, *limits = words
+        accumulate, keeps, rows, choices, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
         options = Options(variant, target, int(cores), int(block_size), weights)
-        exact_rows = None if rows == "None" else int(rows)
-        return cls(options, gate, accumulate == "True", keeps == "True", exact_rows)
+        return cls(options, gate, accumulate == "True", keeps == "True", _count(rows), _count(choices))
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""
@@ -55,6 +59,10 @@ class Call:
             **self.gate.arguments(),
             **activation_arguments(self.exact_rows),
         }
+
+
+def _count(word: str) -> int | None:
+    return None if word == "None" else int(word)
 
 
 def _limit(word: str) -> float | None:

@@ -17,12 +17,13 @@ from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.options import INT8, PLAIN, Options
-from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
 from nkimoe.weights.host_array import host_array
 
 WEIGHTS = ("gate_up_proj_weight", "down_proj_weight")
+AFFINITIES, POSITIONS, WEIGHTS_OF_SLOTS = "expert_affinities_masked", "positions", "weights_of_slots"
 Formats = dict[str, np.dtype[Any]]
 
 
@@ -41,7 +42,7 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
     spec = MoECTESpec(MoECTEImplementation[options.variant])
     if VARIANTS[spec.implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
-    launch = _launch(moe_cte, options, formats)
+    launch = _launch(moe_cte, call, formats)
     arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
     if call.keeps:
         output, activations = launch(tensors, spec=_keeping(spec), **arguments)
@@ -67,15 +68,23 @@ def launch_moe_cte_backward(call: Call, tensors: dict[str, Any]) -> list[Tensor]
         RequestError, InputError: what `moe_cte_backward` refuses; or tensors of a device that nothing here can launch
             on.
     """
-    launch = _launch(moe_cte_backward, call.options, {})
+    launch = _launch(moe_cte_backward, call, {})
     arguments = call.arguments()
     del arguments["is_tensor_update_accumulating"]  # gradients of a token's experts always add up
     return list(launch(tensors, skip_dma=SkipMode(skip_token=True), **arguments))
 
 
-def _launch(kernel: Any, options: Options, formats: Formats) -> Any:
+def _launch(kernel: Any, call: Call, formats: Formats) -> Any:
     """How to launch a kernel on tensors by name."""
-    return partial(_on_neuron if TOOLCHAIN == NEURON else _simulated, kernel, options, formats)
+    return partial(_on_neuron if TOOLCHAIN == NEURON else _simulated, kernel, call, formats)
+
+
+def _with_pairs(tensors: dict[str, Any], choices: int | None) -> dict[str, Any]:
+    """Arguments of the kernel, from tensors by name."""
+    if choices is None:
+        return tensors
+    others = {name: tensor for name, tensor in tensors.items() if name not in (POSITIONS, WEIGHTS_OF_SLOTS)}
+    return {**others, AFFINITIES: None, "pairs": Pairs(tensors[POSITIONS], tensors[WEIGHTS_OF_SLOTS], choices)}
 
 
 def _number_type(options: Options) -> np.dtype[Any]:
@@ -84,7 +93,7 @@ def _number_type(options: Options) -> np.dtype[Any]:
     return FP8_OF_TARGET[options.target] if mx is None else mx.packed
 
 
-def _simulated(kernel: Any, options: Options, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
+def _simulated(kernel: Any, call: Call, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
     from nkisim import Simulator
 
     device = tensors["hidden_states"].device
@@ -94,12 +103,13 @@ def _simulated(kernel: Any, options: Options, formats: Formats, tensors: dict[st
     for name, number in formats.items():
         arrays[name] = arrays[name].view(number)
     arrays["hidden_states"] = tensors["hidden_states"].detach()  # results are of its kind
-    return Simulator(options.target, options.cores).run(kernel, **arrays, **arguments).outputs
+    simulator = Simulator(call.options.target, call.options.cores)
+    return simulator.run(kernel, **_with_pairs(arrays, call.choices), **arguments).outputs
 
 
-def _on_neuron(kernel: Any, options: Options, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
+def _on_neuron(kernel: Any, call: Call, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
     for name, number in formats.items():
         if number.itemsize == 1:
             tensors[name] = tensors[name].view(torch.float8_e4m3fn)  # the carrier that torch-neuronx reads as e4m3
-    return kernel[options.cores](**tensors, **arguments)
+    return kernel[call.options.cores](**_with_pairs(tensors, call.choices), **arguments)

@@ -57,6 +57,29 @@ def build_blocks(expert_ids: Tensor, n_experts: int, block_size: int) -> Blocks:
     return Blocks(positions.int(), experts.int(), conditions.int())
 
 
+class PairBlocks(NamedTuple):
+    """`Blocks` of pairs (token, choice), with the pair of each slot, int32 [N * B] (pads T * K), and its weight, fp32."""
+
+    blocks: Blocks
+    positions: Tensor
+    weights: Tensor
+
+
+def build_pair_blocks(expert_ids: Tensor, weights: Tensor, n_experts: int, block_size: int) -> PairBlocks:
+    """Place every pair in a slot, as `nkimoe.routing.pair_blocks` does.
+
+    expert_ids: integers [T, K] from 0 to E - 1, each expert once a token; weights [T, K].
+    """
+    blocks, top_k = build_blocks(expert_ids, n_experts, block_size), expert_ids.shape[1]
+    tokens = blocks.token_position_to_id
+    experts = blocks.block_to_expert.repeat_interleave(block_size)
+    is_pad = tokens < 0
+    choices = (expert_ids[tokens.clamp(min=0).long()] == experts[:, None]).int().argmax(dim=1)
+    positions = torch.where(is_pad, expert_ids.numel(), tokens * top_k + choices.int())
+    padded = torch.cat([weights.reshape(-1).float(), weights.new_zeros(1, dtype=torch.float32)])
+    return PairBlocks(blocks, positions.int(), padded[positions.long()])
+
+
 def scatter_weights(expert_ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:
     """The affinity column [T * E, 1], differentiable in weights [T, K]; see `scatter_affinities`."""
     columns = torch.where((expert_ids >= 0) & (expert_ids < n_experts), expert_ids, n_experts).long()

@@ -130,4 +130,5 @@ class MoE(Module):
         prepared = ExpertWeights(self.gate_up, self.down, biases).prepare(
             compute_dtype(rows, options), options.weights, options.target
         )
-        return sum_over(moe_experts(rows, ids, weights, prepared, self.gate), self.ranks.tp)
+        is_complete = self.ranks.ep is None  # else other ranks have some of the experts
+        return sum_over(moe_experts(rows, ids, weights, prepared, self.gate, is_complete), self.ranks.tp)

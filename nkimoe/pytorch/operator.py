@@ -6,6 +6,7 @@ it. `nkimoe.pytorch.moe_experts` is the comfortable door.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from nkimoe.pytorch.backward import BIASES, backward, setup_context
 from nkimoe.pytorch.call import Call
-from nkimoe.pytorch.launch import launch_moe_cte
+from nkimoe.pytorch.launch import AFFINITIES, POSITIONS, WEIGHTS_OF_SLOTS, launch_moe_cte
 
 BLOCKS = ("token_position_to_id", "block_to_expert", "conditions")
 SCALES = ("gate_up_proj_scale", "down_proj_scale")
@@ -27,17 +28,17 @@ def moe_cte_operator(
     """[T, H] of the dtype of hidden_states [T, H]; and [N, 2, I, B], or nothing if the call keeps no activations.
 
     Pads have id -1. biases and scales: of gate/up and of down, or empty. blocks: token_position_to_id, block_to_expert,
-    conditions.
+    conditions, and where slots hold pairs their positions; affinities then are those of slots, fp32 [N * B].
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.
     """
     tensors = {
         "hidden_states": hidden_states,
-        "expert_affinities_masked": affinities,
+        AFFINITIES if len(blocks) == len(BLOCKS) else WEIGHTS_OF_SLOTS: affinities,
         "gate_up_proj_weight": gate_up,
         "down_proj_weight": down,
-        **dict(zip(BLOCKS, blocks, strict=True)),
+        **dict(zip((*BLOCKS, POSITIONS), blocks, strict=False)),
         **dict(zip(BIASES, biases, strict=bool(biases))),
         **dict(zip(SCALES, scales, strict=bool(scales))),
     }
@@ -58,13 +59,17 @@ def _(
 moe_cte_operator.register_autograd(backward, setup_context=setup_context)
 
 
+def is_followed(tensors: Iterable[Tensor]) -> bool:
+    """Whether autograd follows one of the tensors."""
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
 def call_moe_cte(tensors: list[Tensor], biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor],
                  call: Call) -> Tensor:  # fmt: skip
     """The output alone; activations are kept if autograd follows one of the tensors.
 
     Quantised weights are not trained: a graph that leads through them fails when it is followed back.
     """
-    follows = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*tensors, *biases))
-    text = replace(call, keeps=follows and not scales).to_text()
+    text = replace(call, keeps=is_followed((*tensors, *biases)) and not scales).to_text()
     output: Tensor = moe_cte_operator(*tensors, biases, scales, blocks, text)[0]
     return output

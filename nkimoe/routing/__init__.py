@@ -1,6 +1,7 @@
 """Routing: which experts a token goes to, and which block each routed token sits in."""
 
 from nkimoe.routing.mapping import BlockMapping, build_block_mapping, scatter_affinities, static_block_count
+from nkimoe.routing.pair_blocks import PairBlocks, pair_blocks
 from nkimoe.routing.router import route, route_softmax_top_k
 from nkimoe.routing.rule import GroupScore, RoutingRule, Score
 from nkimoe.routing.sorted_pairs import AlignedIds, SortedTokens, moe_align_block_size, moe_sorting
@@ -10,6 +11,7 @@ __all__ = [
     "AlignedIds",
     "BlockMapping",
     "GroupScore",
+    "PairBlocks",
     "RoutingRule",
     "Score",
     "SortedTokens",
@@ -17,6 +19,7 @@ __all__ = [
     "build_block_mapping",
     "moe_align_block_size",
     "moe_sorting",
+    "pair_blocks",
     "route",
     "route_softmax_top_k",
     "scatter_affinities",

@@ -11,6 +11,7 @@ from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, ROUTING_COLUMNS, Span, ceil_div, spans
+from nkimoe.spec import Pairs
 
 
 class LoopBlocks:
@@ -82,7 +83,7 @@ class LoopTables:
         self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
         self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
-        self._weights = self._weights_of_slots(iterations)
+        self._weights = None if request.pairs is None else self._room_for_weights(iterations, request.pairs)
         most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
         for some in spans(iterations, most):
             self._store(some, experts, (to_use, to_load, numbers))
@@ -137,20 +138,15 @@ class LoopTables:
             parts = values.reshape((PARTITIONS, some.size, width))
             nisa.tensor_copy(dst=table[:, :, at : at + width], src=parts)
             at += width
-        pattern = [[self.width, PARTITIONS], [PARTITIONS * self.width, some.size], [1, self.width]]
-        nisa.dma_copy(dst=self._rows.ap(pattern=pattern, offset=some.start * PARTITIONS * self.width), src=table)
+        _store_rows(self._rows, some, table)
+        if self._request.pairs is not None and self._weights is not None:
+            weights = self._slots(self._request.pairs.weights, 0, first, n)
+            _store_rows(self._weights, some, weights.reshape((PARTITIONS, some.size, self.at_once * tiles)))
 
-    def _weights_of_slots(self, iterations: int) -> Tensor | None:
-        """fp32 [iterations, 128, blocks * tiles] in HBM, if affinities come with pairs."""
-        pairs = self._request.pairs
-        if pairs is None:
-            return None
-        slots = self._slots(pairs.weights, 0, 0, self._positions)
-        width = self.at_once * self.problem.tiles_per_block
-        shape = (iterations, PARTITIONS, width)
-        table: Tensor = nl.ndarray(shape, dtype=slots.dtype, buffer=nl.private_hbm, name="loop_weights")
-        pattern = [[width, PARTITIONS], [PARTITIONS * width, iterations], [1, width]]
-        nisa.dma_copy(dst=table.ap(pattern=pattern), src=slots.reshape((PARTITIONS, iterations, width)))
+    def _room_for_weights(self, iterations: int, pairs: Pairs) -> Tensor:
+        """fp32 [iterations, 128, blocks * tiles], for affinities that come with pairs."""
+        shape = (iterations, PARTITIONS, self.at_once * self.problem.tiles_per_block)
+        table: Tensor = nl.ndarray(shape, dtype=pairs.weights.dtype, buffer=nl.private_hbm, name="loop_weights")
         return table
 
     def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,6 +244,13 @@ def _load_row(tile: Tensor, table: Tensor, iteration: Register | None, ahead: in
         nisa.dma_copy(dst=tile, src=table.ap(pattern=pattern, offset=offset))
         return
     nisa.dma_copy(dst=tile, src=table.ap(pattern=pattern, offset=offset, scalar_offset=iteration, indirect_dim=0))
+
+
+def _store_rows(table: Tensor, some: Span, rows: Tensor) -> None:
+    """Rows `some` of [iterations, 128, width], which come as [128, rows, width]."""
+    _, partitions, width = table.shape
+    pattern = [[width, partitions], [partitions * width, some.size], [1, width]]
+    nisa.dma_copy(dst=table.ap(pattern=pattern, offset=some.start * partitions * width), src=rows)
 
 
 def _share(total: Tensor, rounding: int, parts: int) -> Tensor:

@@ -1,0 +1,60 @@
+"""Checks of the tables of pairs on the host: what would leave rows of the output unwritten, or written twice."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from nkimoe.errors import InputError
+from nkimoe.spec import Pairs
+
+FIX = "Build both with nkimoe.routing.pair_blocks."
+
+
+def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int, runs: npt.NDArray[Any]) -> None:
+    """Each slot with a token holds one of its pairs, no pair has two slots, and none lacks one unless it says so.
+
+    Tables of other types or sizes pass: `validate` reports them.
+
+    Args:
+        ids: int [N * B], the token of each slot, or a pad.
+        tokens: T.
+        runs: bool [N * B], slots of blocks that `conditions` lets run.
+
+    Raises:
+        InputError: the tables disagree.
+    """
+    if not _is_well_formed(pairs, ids.size):
+        return
+    positions, weights = np.asarray(pairs.positions), np.asarray(pairs.weights)
+    is_real = (ids >= 0) & (ids < tokens)
+    wrong = np.flatnonzero(np.where(is_real, positions // pairs.choices != ids, positions < tokens * pairs.choices))
+    if wrong.size:
+        at = int(wrong[0])
+        rule = f"holds token * {pairs.choices} + choice, and {tokens * pairs.choices} or more in pads"
+        raise InputError("pairs.positions", rule, f"{int(positions[at])} at {at}, token {int(ids[at])}", FIX)
+    slots = np.bincount(positions[is_real], minlength=tokens * pairs.choices)
+    _require_none("names a pair once", slots > 1, "twice")
+    if not pairs.has_gaps:
+        written = np.bincount(positions[is_real & runs], minlength=tokens * pairs.choices)
+        _require_none("has a slot for each pair in a block that runs, without has_gaps", written == 0, "without one")
+    bad = np.flatnonzero(~np.isfinite(weights))
+    if bad.size:
+        found, fix = f"{weights[bad[0]]} at {int(bad[0])}", f"Clean the {bad.size} bad elements."
+        raise InputError("pairs.weights", "is finite", found, fix)
+
+
+def _require_none(rule: str, bad: npt.NDArray[Any], how: str) -> None:
+    if bad.any():
+        raise InputError("pairs.positions", rule, f"pair {int(np.flatnonzero(bad)[0])} {how}", FIX)
+
+
+def _is_well_formed(pairs: Pairs, slots: int) -> bool:
+    """Whether sizes and types say how to read the values."""
+    tables = (pairs.positions, "int32"), (pairs.weights, "float32")
+    is_count = isinstance(pairs.choices, (int, np.integer)) and pairs.choices > 0
+    return bool(is_count) and all(
+        isinstance(table, np.ndarray) and table.size == slots and str(table.dtype) == dtype for table, dtype in tables
+    )
