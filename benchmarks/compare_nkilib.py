@@ -104,7 +104,8 @@ def compare(
 ) -> dict[str, Any]:
     """One row: both predictions, the roofline, and both errors."""
     layers = list(case.layers(shape, tokens))
-    ours = fastest([_predicted("nkimoe", case, *case.our_call(inputs)) for inputs in layers], case.target)
+    calls = (call for inputs in case.our_layers(shape, tokens) for call in case.our_calls(inputs))
+    ours = fastest([_predicted("nkimoe", case, *call) for call in calls], case.target)
     theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers], case.target)
     times_faster = ratio(ours, theirs)
     return {
@@ -125,7 +126,7 @@ def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, A
     prepared = predict(kernel, arguments, case.target)
     cell = prepared.cell
     result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
-    click.echo(f"  {name}, blocks of {cell.block_size}: {result}, computed in {cell.wall_s:.0f} s", err=True)
+    click.echo(f"  {name}, {cell.form}: {result}, computed in {cell.wall_s:.0f} s", err=True)
     return prepared
 
 

@@ -9,7 +9,8 @@ import ml_dtypes
 import numpy as np
 from shapes import LayerShape
 
-from nkimoe.routing import build_block_mapping, scatter_affinities, static_block_count
+from nkimoe import Pairs
+from nkimoe.routing import build_block_mapping, pair_blocks, scatter_affinities, static_block_count
 
 SEED = 20240701
 BF16 = np.dtype(ml_dtypes.bfloat16)
@@ -28,6 +29,8 @@ class LayerInputs:
         touched: local experts with at least one token.
         blocks, real_blocks: N, and blocks with a token.
         conditions: 1 for a block with tokens, then 0; [N + 1].
+        choices: for `moe_cte` of nkimoe, slots as pairs; None where this rank does not have all experts, or each token
+            has one.
     """
 
     shape: LayerShape
@@ -37,6 +40,7 @@ class LayerInputs:
     blocks: int
     real_blocks: int
     conditions: Array
+    choices: Pairs | None = None
 
 
 def draw(shape: LayerShape, with_values: bool) -> LayerInputs:
@@ -49,6 +53,7 @@ def draw(shape: LayerShape, with_values: bool) -> LayerInputs:
     blocks = max(blocks, int((-(-np.bincount(local, minlength=E) // shape.B)).sum()))
     blocks += blocks % 2
     mapping = build_block_mapping(chosen, E, shape.B, n_blocks=blocks)
+    in_slots = pair_blocks(chosen, shares, E, shape.B, blocks) if E == shape.E and shape.K > 1 else None
     touched = int(np.unique(mapping.block_to_expert[: mapping.n_real_blocks]).size)
     routing = {
         "expert_affinities_masked": scatter_affinities(shares, chosen, E, dtype=BF16),
@@ -57,7 +62,7 @@ def draw(shape: LayerShape, with_values: bool) -> LayerInputs:
     }
     return LayerInputs(
         shape, {**routing, **_tensors(shape, rng, with_values)}, mapping.n_real_slots, touched, blocks,
-        mapping.n_real_blocks, mapping.conditions,
+        mapping.n_real_blocks, mapping.conditions, in_slots and in_slots.pairs,
     )  # fmt: skip
 
 

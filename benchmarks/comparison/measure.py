@@ -28,6 +28,7 @@ class Cell:
         latency_us, bound_by: in the compiler's order; None where the kernel did not run.
         scenarios_us: latencies in both orders and at the corners of the machine, by name; the fastest kernel's only.
         block_size: slots of a block it was given; 0 where that is no argument of its own.
+        slots: what they hold, tokens, or pairs of a token and a choice.
         critical_path_us: latency by resource.
         busy: share of the latency each engine works, mean of the cores.
         hbm_mb: megabytes read from and written to HBM, all cores.
@@ -39,6 +40,7 @@ class Cell:
     latency_us: float | None = None
     bound_by: str | None = None
     block_size: int = 0
+    slots: str = "tokens"
     scenarios_us: Mapping[str, float] = field(default_factory=dict)
     critical_path_us: dict[str, float] = field(default_factory=dict)
     busy: dict[str, float] = field(default_factory=dict)
@@ -47,6 +49,11 @@ class Cell:
     refused: str | None = None
     findings: dict[str, int] = field(default_factory=dict)
     wall_s: float = 0.0
+
+    @property
+    def form(self) -> str:
+        """Of its arguments, for people who watch."""
+        return f"blocks of {self.block_size} {self.slots}"
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,6 +100,8 @@ def ratio(ours: Cell, theirs: Cell) -> Ratio | None:
 def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
     """The predicted latency on two cores; no values are computed."""
     started = time.perf_counter()
+    form: dict[str, Any] = {"block_size": arguments.get("block_size", 0)}
+    form["slots"] = "pairs" if arguments.get("pairs") is not None else "tokens"
     simulator = Simulator(target, 2, report_only=True, numerics=False)
     timer = Timer(simulator.machine)
     simulator.observers = (timer,)
@@ -101,13 +110,13 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
             run = simulator.run(kernel, **arguments)
     except Exception as error:
         wall_s = time.perf_counter() - started
-        return Prepared(Cell(refused=reason(error), block_size=arguments.get("block_size", 0), wall_s=wall_s))
+        return Prepared(Cell(refused=reason(error), **form, wall_s=wall_s))
     program = timer.program
     prediction = Prediction(timeline(program, simulator.machine))
     cell = Cell(
         latency_us=prediction.latency_us,
         bound_by=prediction.bound_by,
-        block_size=arguments.get("block_size", 0),
+        **form,
         critical_path_us=prediction.critical_path_us,
         busy={name: summary.utilization for name, summary in prediction.engines.items()},
         hbm_mb=sum(use.hbm_bytes for use in prediction.dma) / 1e6,

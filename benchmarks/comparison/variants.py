@@ -11,6 +11,7 @@ from shapes import SHAPES, LayerShape
 from comparison.layer_inputs import Array, LayerInputs, draw, reduced
 from comparison.nkilib import NkiLibrary
 from nkimoe import SkipMode, moe_cte
+from nkimoe.ops.expert_arguments import block_size_for
 from nkimoe.reference import moe_cte_reference
 
 Arguments = dict[str, Any]
@@ -56,6 +57,26 @@ class VariantCase:
     def our_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
         """nkimoe's kernel and its arguments."""
         return moe_cte, {**self._common(inputs), **self.ours(inputs.shape)}
+
+    def our_calls(self, inputs: LayerInputs) -> Iterator[tuple[Any, Arguments]]:
+        """With slots that hold tokens, and, where all experts are here, with slots that hold pairs."""
+        kernel, arguments = self.our_call(inputs)
+        yield kernel, arguments
+        if inputs.choices is not None:
+            slots = arguments["token_position_to_id"].size
+            pairs = replace(
+                inputs.choices, positions=inputs.choices.positions[:slots], weights=inputs.choices.weights[:slots]
+            )
+            yield kernel, {**arguments, "expert_affinities_masked": None, "pairs": pairs}
+
+    def our_layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
+        """The layer in each of the block sizes, and in the one that suits its pairs."""
+        layers = list(self.layers(shape, tokens))
+        yield from layers
+        s = layers[0].shape
+        suited = block_size_for(layers[0].pairs, s.experts)
+        if self.block_sizes and suited not in self.block_sizes:
+            yield self.draw(replace(s, B=suited), False)
 
     def their_call(self, inputs: LayerInputs, library: NkiLibrary) -> tuple[Any, Arguments]:
         """nki-library's kernel and its arguments."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,8 @@ from nkimoe.weights.formats import MXFP8
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 
+PAIRS, TOKENS = "pairs", "tokens"
+
 
 @dataclass(frozen=True)
 class Setup:
@@ -41,6 +43,7 @@ class Setup:
         checkpoint: the layer to run instead of one of `model`'s shape.
         numerics: False: shapes, integers and time only; no result, nothing compared.
         dequantise: MX weights are dequantised on the host, and a dense implementation computes.
+        slots: what slots hold, "pairs" (token, choice), or "tokens", as callers of nki-library pass them.
     """
 
     model: str
@@ -55,6 +58,7 @@ class Setup:
     numerics: bool = True
     checkpoint: CheckpointLayer | None = None
     dequantise: bool = False
+    slots: str = PAIRS
 
     @property
     def implementation(self) -> MoECTEImplementation:
@@ -81,6 +85,11 @@ class Setup:
         if self.is_mx:
             return MXFP8.name
         return BF16 if self.activation_quantization is None else INT8
+
+    @property
+    def has_pairs(self) -> bool:
+        """Whether slots hold pairs: where tokens have one expert they are the same."""
+        return self.slots == PAIRS and self.layer_model.K > 1
 
     @property
     def layer_model(self) -> Model:
@@ -155,6 +164,8 @@ def arguments_of(setup: Setup, data: LayerData) -> dict[str, object]:
     tensors = dict(data.tensors)
     if is_hybrid(setup):
         tensors["conditions"] = data.mapping.conditions
+    if setup.has_pairs:
+        tensors |= {"expert_affinities_masked": None, "pairs": data.pairs}
     arguments = {**tensors, **options_of(setup)}
     return dense_arguments(arguments) if setup.dequantise else arguments
 
@@ -253,7 +264,8 @@ def _references(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
         mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec, skip_token=True)
         return [partial(mx, rule=DEVICE_RULE), partial(mx, rule=None)]
     ignored = ("spec", "skip_dma", "conditions", "activation_quantization", "quantization_config")
-    tensors: Any = {name: value for name, value in arguments_of(setup, data).items() if name not in ignored}
+    arguments = arguments_of(replace(setup, slots=TOKENS), data)
+    tensors: Any = {name: value for name, value in arguments.items() if name not in ignored}
     plain = partial(moe_cte_reference, **tensors, skip_token=True)
     if setup.activations == BF16:
         return [plain]

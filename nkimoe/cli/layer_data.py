@@ -19,10 +19,12 @@ from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing import (
     BlockMapping,
     build_block_mapping,
+    pair_blocks,
     route,
     scatter_affinities,
     static_block_count,
 )
+from nkimoe.spec import Pairs
 from nkimoe.weights.expert import Expert
 
 SEED = 20240701
@@ -51,6 +53,14 @@ class LayerData:
     H: int
     I: int
     theirs: Array | None = None
+
+    @property
+    def pairs(self) -> Pairs:
+        """The slots as pairs (token, choice), with the affinities that the tensors have."""
+        ids, (E, *_) = self.experts_of_tokens, self.tensors["gate_up_proj_weight"].shape
+        table = self.tensors["expert_affinities_masked"].reshape(len(ids), E)
+        weights = np.take_along_axis(table, ids, axis=1).astype(np.float32)
+        return pair_blocks(ids, weights, E, self.tensors["block_size"], self.mapping.block_to_expert.size).pairs
 
 
 def read_text(path: Path | None) -> str:

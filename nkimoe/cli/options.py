@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
-from nkimoe.cli.experiment import Setup
+from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.layer_data import read_text
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
@@ -40,6 +40,13 @@ def layer_options(command: Command) -> Command:
             click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
             click.option("--block-size", type=click.IntRange(1, 4096), default=128, show_default=True),
+            click.option(
+                "--slots",
+                type=click.Choice([PAIRS, TOKENS]),
+                default=PAIRS,
+                show_default=True,
+                help="What a slot holds: a token and which choice of it, or a token.",
+            ),
             click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
             click.option("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
         )
@@ -73,6 +80,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         target=options["target"],
         lnc=int(options["lnc"]),
         block_size=options["block_size"],
+        slots=options["slots"],
         weights=options["weights"],
         text=text,
         numerics=not options.get("no_numerics", False),

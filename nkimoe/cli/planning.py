@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of
 from nkimoe.cli.packed_data import BF16, kind, multiples_of, weight_shapes, weight_types
@@ -10,7 +11,7 @@ from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 from nkimoe.routing import static_block_count
-from nkimoe.spec import MoECTEImplementation, MoECTESpec
+from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs
 from nkimoe.weights.dense_arguments import dense_spec
 from nkimoe.weights.formats import MX_FORMATS
 
@@ -32,13 +33,16 @@ def plan_only(setup: Setup) -> Plan:
     m, T, B = setup.layer_model, setup.tokens, setup.block_size
     H, I = m.padded_sizes(setup.tp, multiples_of(setup.weights))
     N = static_block_count(T, m.K, m.E, B)
-    tensors = {
+    tensors: dict[str, Any] = {
         "hidden_states": Shape((T, H)),
         "expert_affinities_masked": Shape((T * m.E, 1)),
         **_weights(setup, H, I),
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
+    if setup.has_pairs:
+        pairs = Pairs(Shape((N * B,), "int32"), Shape((N * B,), "float32"), m.K)
+        tensors |= {"expert_affinities_masked": None, "pairs": pairs}
     if is_hybrid(setup):
         tensors["conditions"] = Shape((N + 1,), "int32")
     options = options_of(setup)

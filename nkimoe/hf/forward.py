@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from typing import Any
-from weakref import WeakKeyDictionary
 
+import torch
 from torch import Tensor
 
 from nkimoe.errors import RequestError
@@ -16,7 +16,7 @@ from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import current_options
 
 NAME = "nkimoe"
-_GATES: WeakKeyDictionary[Any, tuple[Any, Gate]] = WeakKeyDictionary()
+GATE = "_nkimoe_gate"  # on the module: a graph may guard it, where a table of all modules changes as others are freed
 
 
 def register(name: str = NAME) -> None:
@@ -57,17 +57,26 @@ def _through_kernel(module: Any, hidden_states: Tensor, ids: Tensor, weights: Te
     gate = _gate_of(module)
     experts = packed_weights(module, hidden_states, current_options())
     if not module.has_post_expert_norm:
-        is_complete = not getattr(module, "_is_expert_parallel", True)  # whether its router may name other ranks' experts
-        return moe_experts(hidden_states, ids, weights, experts, gate, is_complete)
+        return moe_experts(hidden_states, ids, weights, experts, gate, _is_complete(module, ids, experts.n_experts))
     outputs = module.post_expert_norm(expert_outputs(hidden_states, ids, experts, gate))
     is_local = (ids >= 0) & (ids < experts.n_experts)
     return (outputs * weights.masked_fill(~is_local, 0)[:, :, None]).sum(dim=1).to(hidden_states.dtype)
 
 
+def _is_complete(module: Any, ids: Tensor, n_experts: int) -> bool:
+    """Whether tokens list different experts of this rank: seen where the host has the ids, else said by the module."""
+    if torch.compiler.is_compiling() or ids.device.type != "cpu":
+        return not getattr(module, "_is_expert_parallel", True)
+    ordered = ids.sort(dim=1).values
+    is_local, repeats = (ids >= 0) & (ids < n_experts), ordered[:, 1:] == ordered[:, :-1]
+    return bool(is_local.all() and not repeats.any())
+
+
 def _gate_of(module: Any) -> Gate:
     """Recognised once for a module, and again if its activation or limits were replaced."""
     key = (getattr(module, "act_fn", None), *limits_of(module))
-    kept: tuple[Any, Gate] | None = _GATES.get(module)
+    kept: tuple[Any, Gate] | None = getattr(module, GATE, None)
     if kept is None or kept[0] != key:
-        kept = _GATES[module] = (key, recognise_gate(module))
+        kept = key, recognise_gate(module)
+        setattr(module, GATE, kept)
     return kept[1]

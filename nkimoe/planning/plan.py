@@ -25,9 +25,9 @@ from nkimoe.planning.validate import check_option_types, check_weight_form, choo
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
 from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleMode
 
-# From so many looped blocks on, two go in an iteration: at most one of them is in vain, a sixteenth of the work, and
-# half as many turns are paid. Chosen, not measured.
-LONG_LOOP = 16
+# From so many looped blocks on, so many go in an iteration: an iteration drains all engines, some microseconds on a
+# device, and at most one of them is partly in vain, a sixteenth of the work.
+LONG_LOOPS = (64, 4), (16, 2)
 FP32 = 4  # bytes
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
@@ -166,7 +166,7 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
     keeps = request.keeps_activations or variant.schedule == DROPPING
     return Plan(
         variant, problem, target, tiling, numerics_of(request, variant), _weights(request, problem, tiling), strategy,
-        static_blocks=static_blocks, loop_blocks=2 if problem.N - static_blocks >= LONG_LOOP else 1,
+        static_blocks=static_blocks, loop_blocks=_loop_blocks(problem.N - static_blocks),
         keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
         output=_output(request, cores),
@@ -269,6 +269,10 @@ def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
         return min(_least_pairs(request, problem) // problem.B, problem.N)
     given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
     return max(problem.N - problem.E, 0) if given is None else given
+
+
+def _loop_blocks(looped: int) -> int:
+    return next((blocks for least, blocks in LONG_LOOPS if looped >= least), 1)
 
 
 def _least_pairs(request: Request, problem: Problem) -> int:

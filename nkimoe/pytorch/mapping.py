@@ -58,7 +58,7 @@ def build_blocks(expert_ids: Tensor, n_experts: int, block_size: int) -> Blocks:
 
 
 class PairBlocks(NamedTuple):
-    """`Blocks` of pairs (token, choice), with the pair of each slot, int32 [N * B] (pads T * K), and its weight, fp32."""
+    """`Blocks` of pairs (token, choice): the pair of each slot, int32 [N * B] (pads T * K), and its weight, fp32."""
 
     blocks: Blocks
     positions: Tensor

@@ -34,7 +34,7 @@ from nkimoe.planning import plan
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
-plan.LONG_LOOP = 3  # and loops that are not long, two blocks an iteration
+plan.LONG_LOOPS = (8, 4), (3, 2)  # and loops that are not long, several blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
 SHORT = 5
 PACKAGE = Path(plan.__file__).parents[1]

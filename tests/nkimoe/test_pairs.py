@@ -60,7 +60,9 @@ def test_rows_of_choices_add_up_to_the_reference(case: Case) -> None:
     assert_matches(outcome, reference(case, inputs))
 
 
-@cases(Case(K=3), Case(K=3, B=72), Case(K=3, cores=1), Case(K=3, conditions=1, static_blocks=0), Case(K=3, shuffled=True))
+@cases(
+    Case(K=3), Case(K=3, B=72), Case(K=3, cores=1), Case(K=3, conditions=1, static_blocks=0), Case(K=3, shuffled=True)
+)
 def test_the_bits_depend_on_nothing_but_the_choices(case: Case) -> None:
     plain = Case(K=3)
     expected = run_with_pairs(plain, build_inputs(plain)).output
