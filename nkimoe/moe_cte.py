@@ -51,20 +51,18 @@ def moe_cte(
         block_size: B, slots a block; whole tiles of 128 use the cores best.
         spec: which implementation, its options.
         conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid implementations.
-        gate_and_up_proj_bias, down_proj_bias: [E, 2, I] and [E, H].
+        gate_and_up_proj_bias, down_proj_bias: [E, 2, I], and [E, H], or of a rank's columns alone: [E, H / degree].
         quantization_config, gate_up_proj_scale, down_proj_scale, gate_up_in_scale, down_in_scale: dequantisation.
         gate_up_activations_T, down_activations: caller's checkpoint buffers, [N, 2, I, B] and [N, B, H].
-        activation_function: of the gate.
         skip_dma: pad convention, and whether weights stay on chip between blocks of one expert; None is SkipMode().
-        compute_dtype: dtype of the matmul operands on chip.
+        compute_dtype, accumulation_dtype: of the matmul operands on chip, and of sums across cores.
         is_tensor_update_accumulating: add the results of a token's blocks (top-k > 1), or let each overwrite.
         expert_affinities_scaling_mode: where the affinity multiplies.
         gate_clamp_upper_limit, gate_clamp_lower_limit, up_clamp_upper_limit, up_clamp_lower_limit: 0.0 is a limit.
-        accumulation_dtype: dtype of sums across cores.
-        skip_gate_proj, up_offset: act(u) @ Wd alone; added to u after its limits, 1.0 for gpt-oss's (up + 1).
+        activation_function, skip_gate_proj, up_offset: of the gate; act(u) @ Wd alone; added to u after its limits.
         activation_quantization: with int8 weights, "int8_per_token" makes x and act(g) * u int8 (W8A8); None: W8A16.
         gate_up_hidden_scale, down_hidden_scale: multiply products; fp32, of tokens [T', 1], experts [E, 2, 1], [E, 1].
-        down_bias_tp_degree, down_bias_tp_rank: down_proj_bias is [E, H / degree], for the columns of this rank alone.
+        down_bias_tp_degree, down_bias_tp_rank: of those ranks' columns, how many and which.
         pairs: which choice of its token each slot is, and its affinity; expert_affinities_masked then is None.
 
     Returns:

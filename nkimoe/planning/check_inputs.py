@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.planning.check_pairs import check_pairs
 from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.shares import block_range
+from nkimoe.planning.slot_pairs import check_pairs
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.spec import Pairs, ShardOnBlockConfig, SkipMode
 from nkimoe.weights.int8 import exact_rows

@@ -19,6 +19,7 @@ from nkimoe.planning.problem import Problem
 from nkimoe.planning.quantization import LARGEST_FP8
 from nkimoe.planning.quantized_weights import quantisation
 from nkimoe.planning.request import COMPUTE_DTYPES, Request
+from nkimoe.planning.slot_pairs import slot_pairs
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import BLOCKS, DENSE, DROPPING, HYBRID, MX, VARIANTS, Variant
 from nkimoe.spec import (
@@ -372,35 +373,8 @@ def _bias_of_a_rank(request: Request, problem: Problem, variant: Variant, target
     )  # fmt: skip
 
 
-def _pairs(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """Slots hold pairs; without them affinities come in a table."""
-    p, pairs = problem, request.pairs
-    if pairs is None:
-        is_table = request.expert_affinities_masked is not None or request.added is not None
-        require(is_table, "expert_affinities_masked", "is a tensor without pairs", "None", "Pass it, or pairs.")
-        return
-    is_none, fix = request.expert_affinities_masked is None, "Pass None: affinities are pairs.weights."
-    require(is_none, "expert_affinities_masked", "does not come beside pairs", "a tensor", fix)
-    for name, tensor, dtype in (("positions", pairs.positions, "int32"), ("weights", pairs.weights, "float32")):
-        shape = tuple(int(n) for n in getattr(tensor, "shape", ()))
-        rule = f"is {dtype} [{p.N * p.B}], of each slot"
-        fix = "Take it from nkimoe.routing.pair_blocks."
-        require(shape == (p.N * p.B,), f"pairs.{name}", rule, shape or repr(tensor), fix)
-        require(str(tensor.dtype) == dtype, f"pairs.{name}", rule, str(tensor.dtype), "Cast it.")
-    k = pairs.choices
-    is_count = isinstance(k, int) and not isinstance(k, bool) and k > 0
-    require(is_count, "pairs.choices", "is a positive int", repr(k), "Pass the router's top-k.")
-    require(p.rows * k < 2**24, "pairs.choices", "times T is below 2**24", f"{k} x {p.rows}", "Split T.")
-    fix = "Pass skip_dma=SkipMode(skip_token=True)."
-    require(request.skip_dma.skip_token, "pairs", "comes with pad ids of -1", "pad ids of T", fix)
-    config: Any = request.spec.shard_on_block
-    is_one = config is None or not (config.per_core_output or config.non_overlapping_shards)
-    fix = "Drop per_core_output and non_overlapping_shards."
-    require(is_one, "pairs", "excludes other forms of the output", "both", fix)
-
-
 _COMMON_RULES: tuple[Rule, ...] = (
-    _clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output, _pairs,
+    _clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output, slot_pairs,
 )  # fmt: skip
 RULES: dict[str, tuple[Rule, ...]] = {
     DENSE: (

@@ -57,7 +57,7 @@ def build_blocks(expert_ids: Tensor, n_experts: int, block_size: int) -> Blocks:
     return Blocks(positions.int(), experts.int(), conditions.int())
 
 
-class PairBlocks(NamedTuple):
+class PairSlots(NamedTuple):
     """`Blocks` of pairs (token, choice): the pair of each slot, int32 [N * B] (pads T * K), and its weight, fp32."""
 
     blocks: Blocks
@@ -65,7 +65,7 @@ class PairBlocks(NamedTuple):
     weights: Tensor
 
 
-def build_pair_blocks(expert_ids: Tensor, weights: Tensor, n_experts: int, block_size: int) -> PairBlocks:
+def build_pair_blocks(expert_ids: Tensor, weights: Tensor, n_experts: int, block_size: int) -> PairSlots:
     """Place every pair in a slot, as `nkimoe.routing.pair_blocks` does.
 
     expert_ids: integers [T, K] from 0 to E - 1, each expert once a token; weights [T, K].
@@ -77,7 +77,7 @@ def build_pair_blocks(expert_ids: Tensor, weights: Tensor, n_experts: int, block
     choices = (expert_ids[tokens.clamp(min=0).long()] == experts[:, None]).int().argmax(dim=1)
     positions = torch.where(is_pad, expert_ids.numel(), tokens * top_k + choices.int())
     padded = torch.cat([weights.reshape(-1).float(), weights.new_zeros(1, dtype=torch.float32)])
-    return PairBlocks(blocks, positions.int(), padded[positions.long()])
+    return PairSlots(blocks, positions.int(), padded[positions.long()])
 
 
 def scatter_weights(expert_ids: Tensor, weights: Tensor, n_experts: int) -> Tensor:

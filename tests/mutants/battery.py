@@ -26,6 +26,7 @@ from support.int8_experts import check_int8_experts
 from support.int8_stages import check_certificate, check_exact_layers, check_exact_sums, check_quotients
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
+from support.pairs import check_pairs
 from support.quantised_rows import check_quantised_rows
 
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
@@ -98,6 +99,13 @@ INT8 = (
         weights="int8", int8_inputs=True, T=1500, H=128, I=80, E=3, K=1, conditions=1, static_blocks=1, checkpoints=True
     ),
 )
+PAIRS = (
+    Case(T=150, K=3, conditions=1, static_blocks=0, routing="some_tokens_nowhere"),
+    Case(T=600, K=3, E=6, conditions=1, static_blocks=1, strategy=BlockShardStrategy.HI_LO),
+    Case(T=600, K=1, E=3, conditions=1, static_blocks=1),
+    Case(T=150, H=384, variant="shard_on_i", routing="some_tokens_nowhere"),
+    Case(T=150, B=72, K=3, scaling=Mode.PRE_SCALE),
+)
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
     Case(T=300, H=128, I=48, E=3, B=640, padding_blocks=1, skip_token=False, activation=ActFnType.ReLU),
@@ -125,6 +133,7 @@ def checks() -> tuple[partial[None], ...]:
             ),
         ),
         *(partial(check_forward, case) for case in (*CASES, *INT8)),
+        *(partial(check_pairs, case) for case in PAIRS),
         *(partial(check_backward, case) for case in BACKWARD),
     )
 

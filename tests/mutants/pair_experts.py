@@ -8,15 +8,17 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("        if k == 1:\n", "        if False:\n", "a single choice is never copied"),
         ("        if self._has_gaps:\n", "        if False:\n", "rows of pairs without a slot never cleared"),
         (
-            "my_share(self.slab.rows))\n            self._meet()\n",
-            "my_share(self.slab.rows))\n",
+            "self._tiles(self.slab.rows))\n            self._meet()\n",
+            "self._tiles(self.slab.rows))\n",
             "cleared after it is written",
         ),
-        ("        self._meet()\n        k, H", "        k, H", "choices added before the other core wrote them"),
+        ("        self._meet()\n        k, own", "        k, own", "choices added before the other core wrote them"),
         ("tokens.start * k * H + columns.start", "tokens.start * k * H", "the first columns of choices again"),
         ("offset=tokens.start * H + columns.start", "offset=tokens.start * H", "sums over the first columns"),
         ("dtype if pairs.rounds_each else nl.float32", "dtype", "choices rounded though only their sum should be"),
         ("return part.pairs", "return part.ids", "choices of a token laid over each other"),
+        ("min(own.size, each), own.start)", "min(own.size, each))", "both cores add the first columns"),
+        ("p.cores > 1 and written.size == p.H", "p.cores > 1", "cores take turns at rows though each has columns"),
     ),
     "kernels/stages/combine.py": (
         (
@@ -41,5 +43,25 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("np.where(is_pad, pairs, positions)", "np.where(is_pad, 0, positions)", "pads write over the first pair"),
         ("int((~is_pad).sum()) < pairs", "int((~is_pad).sum()) > pairs", "gaps are not noticed"),
         ("topk_weights.reshape(-1)", "topk_weights.T.reshape(-1)", "weights of other pairs"),
+    ),
+    "kernels/stages/loop_routing.py": (
+        (
+            "self._slots(pairs.positions, p.rows * pairs.choices,",
+            "self._slots(self._request.token_position_to_id, p.rows * pairs.choices,",
+            "the loop writes to the rows of tokens",
+        ),
+        ("pairs.weights, 0, first, n)", "pairs.weights, 0, 0, n)", "weights of the first window for all"),
+        (
+            "_load_row(tile, self._weights, iteration, ahead)",
+            "_load_row(tile, self._weights, iteration, 0)",
+            "weights of the iteration before",
+        ),
+    ),
+    "planning/plan.py": (
+        (
+            "    if request.pairs is not None:\n        return BY_CHOICE",
+            "    if request.pairs is not None:\n        return SLABS",
+            "rows of choices in a slab of tokens",
+        ),
     ),
 }

@@ -150,8 +150,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the loop's first block finds the weights of another",
         ),
         (
-            "predicate=nobody)\n        return ids",
-            "predicate=nobody, reverse_pred=True)\n        return ids",
+            "predicate=nobody)\n        return slots",
+            "predicate=nobody, reverse_pred=True)\n        return slots",
             "pads and tokens confused",
         ),
         (
@@ -159,15 +159,15 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "values, src=float(self.problem.E), predicate=self._nobody",
             "a core without blocks never loads weights",
         ),
-        ("offset = ahead * PARTITIONS * self.width", "offset = 0", "the loop computes its first blocks twice"),
+        ("]], ahead * partitions * width", "]], 0", "the loop computes its first blocks twice"),
         (
             "nisa.tensor_copy(dst=self._affinities, src=other._affinities, engine=nisa.engine.gpsimd)",
             "pass",
             "the loop keeps its first affinities",
         ),
         (
-            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here])",
-            "affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, 0:n])",
+            "self._slot_tables(first, n, _copy(experts[:, here])",
+            "self._slot_tables(first, n, _copy(experts[:, 0:n])",
             "affinities of other experts",
         ),
         (

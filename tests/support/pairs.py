@@ -8,6 +8,14 @@ import numpy as np
 
 from nkimoe import Pairs
 from support.case import Case
+from support.inputs import build_inputs
+from support.launch import assert_matches, reference, run
+
+
+def check_pairs(case: Case) -> None:
+    """What rows of choices add up to, beside the definition."""
+    inputs = build_inputs(case)
+    assert_matches(run(case, with_pairs(case, inputs)), reference(case, inputs))
 
 
 def with_pairs(case: Case, inputs: dict[str, Any], rounds_each: bool = True) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Checks of the tables of pairs on the host: what would leave rows of the output unwritten, or written twice."""
+"""Slots that hold pairs: what is refused by shapes, and by values, which would leave rows unwritten or written twice."""
 
 from __future__ import annotations
 
@@ -7,10 +7,41 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from nkimoe.errors import InputError
+from nkimoe.errors import InputError, require
+from nkimoe.planning.problem import Problem
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import Target
+from nkimoe.planning.variants import Variant
 from nkimoe.spec import Pairs
 
 FIX = "Build both with nkimoe.routing.pair_blocks."
+
+
+def slot_pairs(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    """Slots hold pairs; without them affinities come in a table."""
+    p, pairs = problem, request.pairs
+    if pairs is None:
+        is_table = request.expert_affinities_masked is not None or request.added is not None
+        require(is_table, "expert_affinities_masked", "is a tensor without pairs", "None", "Pass it, or pairs.")
+        return
+    is_none, fix = request.expert_affinities_masked is None, "Pass None: affinities are pairs.weights."
+    require(is_none, "expert_affinities_masked", "does not come beside pairs", "a tensor", fix)
+    for name, tensor, dtype in (("positions", pairs.positions, "int32"), ("weights", pairs.weights, "float32")):
+        shape = tuple(int(n) for n in getattr(tensor, "shape", ()))
+        rule = f"is {dtype} [{p.N * p.B}], of each slot"
+        fix = "Take it from nkimoe.routing.pair_blocks."
+        require(shape == (p.N * p.B,), f"pairs.{name}", rule, shape or repr(tensor), fix)
+        require(str(tensor.dtype) == dtype, f"pairs.{name}", rule, str(tensor.dtype), "Cast it.")
+    k = pairs.choices
+    is_count = isinstance(k, int) and not isinstance(k, bool) and k > 0
+    require(is_count, "pairs.choices", "is a positive int", repr(k), "Pass the router's top-k.")
+    require(p.rows * k < 2**24, "pairs.choices", "times T is below 2**24", f"{k} x {p.rows}", "Split T.")
+    fix = "Pass skip_dma=SkipMode(skip_token=True)."
+    require(request.skip_dma.skip_token, "pairs", "comes with pad ids of -1", "pad ids of T", fix)
+    config: Any = request.spec.shard_on_block
+    is_one = config is None or not (config.per_core_output or config.non_overlapping_shards)
+    fix = "Drop per_core_output and non_overlapping_shards."
+    require(is_one, "pairs", "excludes other forms of the output", "both", fix)
 
 
 def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int, runs: npt.NDArray[Any]) -> None:
