@@ -1,4 +1,4 @@
-"""Slots that hold pairs: what is refused by shapes, and by values, which would leave rows unwritten or written twice."""
+"""Slots that hold pairs: what is refused by shapes, and by values, which leave rows unwritten or write them twice."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ def test_positional_arguments_come_in_the_order_of_nkilib() -> None:
     assert_same_bits(moe_cte[2](*values), run(CASE).output)
 
 
-NEEDS = ("pairs", "added", "smooth")  # of operations
+NEEDS = ("added", "smooth")  # of operations
 
 
 def test_every_parameter_is_a_field_of_the_request_with_the_same_default() -> None:
