@@ -23,8 +23,8 @@ from marked_page import grid, renewed
 from shapes import LayerShape, of_model
 
 from nkimoe.arrays import Array
-from nkimoe.ops.expert_arguments import block_size_for
 from nkimoe.ops.pair_experts import pair_experts
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.reference.roofline import layer_work, roofline
 from nkimoe.routing.pair_blocks import PairBlocks, pair_blocks

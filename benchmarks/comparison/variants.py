@@ -11,7 +11,7 @@ from shapes import SHAPES, LayerShape
 from comparison.layer_inputs import Array, LayerInputs, draw, reduced
 from comparison.nkilib import NkiLibrary
 from nkimoe import SkipMode, moe_cte
-from nkimoe.ops.expert_arguments import block_size_for
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference import moe_cte_reference
 
 Arguments = dict[str, Any]

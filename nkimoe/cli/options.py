@@ -13,6 +13,7 @@ from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.layer_data import read_text
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
@@ -39,7 +40,7 @@ def layer_options(command: Command) -> Command:
             click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
             click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
-            click.option("--block-size", type=click.IntRange(1, 4096), default=128, show_default=True),
+            click.option("--block-size", type=click.IntRange(1, 4096), help="By default what suits the layer."),
             click.option(
                 "--slots",
                 type=click.Choice([PAIRS, TOKENS]),
@@ -72,6 +73,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         raise click.UsageError("--text and --prompt both give the text: leave one out.")
     text = read_text(options["text"]) if options["prompt"] is None else options["prompt"]
     checkpoint = _checkpoint(options, text)
+    model = MODELS[options["model"]] if checkpoint is None else checkpoint.model
     return Setup(
         model=options["model"] if checkpoint is None else checkpoint.name,
         tp=options["tp"] or (4 if checkpoint is None else 1),
@@ -79,7 +81,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         variant=_variant(options["variant"], is_mx),
         target=options["target"],
         lnc=int(options["lnc"]),
-        block_size=options["block_size"],
+        block_size=options["block_size"] or block_size_for(options["tokens"] * model.K, model.E),
         slots=options["slots"],
         weights=options["weights"],
         text=text,

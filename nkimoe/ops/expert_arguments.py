@@ -24,9 +24,6 @@ INTEGERS = ("int32", "int64")
 INT8_W8A8, UNQUANT = "int8_w8a8", "unquant"
 QUANTISATIONS = (INT8_W8A8, UNQUANT)
 LEAST_COLUMNS = 2  # of I: each of two cores may have one
-# Slots of a block. Predicted on layers of Qwen3-30B-A3B and Mixtral: an expert whose tokens fit in one block meets its
-# weights once, a block costs what its slots cost, and from three tiles of 128 on the weights have less room.
-HEADROOM, MULTIPLE, MOST_AT_ONCE, LARGE_BLOCK = 1.2, 32, 384, 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -226,13 +223,3 @@ def on_host(name: str, tensor: Any) -> Array:
 def zeros_like_rows(x: Any) -> Any:
     """[T, H] of zeros."""
     return x.new_zeros(x.shape) if is_torch(x) else np.zeros(x.shape, x.dtype)
-
-
-def block_size_for(pairs: int, experts: int) -> int:
-    """Slots of a block for so many pairs of so many experts: room for an expert of somewhat more than the average.
-
-    >>> block_size_for(640 * 8, 128), block_size_for(640 * 2, 8), block_size_for(4096 * 2, 8), block_size_for(3, 64)
-    (64, 192, 256, 32)
-    """
-    wanted = MULTIPLE * max(1, math.ceil(HEADROOM * pairs / (experts * MULTIPLE)))
-    return LARGE_BLOCK if wanted > MOST_AT_ONCE else wanted

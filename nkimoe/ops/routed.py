@@ -8,10 +8,11 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import Experts, block_size_for, padded, zeros_like_rows
+from nkimoe.ops.expert_arguments import Experts, padded, zeros_like_rows
 from nkimoe.ops.launch import Launch
 from nkimoe.ops.pair_experts import pair_experts
 from nkimoe.ops.routing_tensors import dtype_of, like
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.routing.pair_blocks import pair_blocks
 from nkimoe.routing.sorting_rule import is_count
@@ -30,7 +31,7 @@ def run_routed(
     require(is_size, "block_size", "is a positive int or None", repr(block_size), "Use 128, 256, 512.")
     E, K = int(experts.gate_up.shape[0]), int(x.shape[1])
     used = np.unique(ids[(ids >= 0) & (ids < E)]).size
-    B = block_size_for(ids.size, max(used, 1)) if block_size is None else int(block_size)
+    B = block_size_for(ids.size, used) if block_size is None else int(block_size)
     blocks = pair_blocks(ids, weights, E, B)
     if not blocks.block_to_expert.size:
         return zeros_like_rows(x)

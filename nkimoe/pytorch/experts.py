@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from nkimoe.errors import require
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.gate import SILU, Gate
@@ -16,6 +19,7 @@ from nkimoe.pytorch.options import Options, current_options
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.spec import MoECTEImplementation
 
+USUAL_BLOCK = 128  # slots, where how many pairs are here is a matter of values
 SIXTEEN_BITS = (torch.bfloat16, torch.float16)
 
 
@@ -63,24 +67,30 @@ def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWei
 def _call(
     hidden_states: Tensor, expert_ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate, accumulate: bool
 ) -> Tensor:
-    options = current_options()
     if expert_ids.numel() == 0:
         return torch.zeros_like(hidden_states)
+    options, size = _sized(current_options(), USUAL_BLOCK)
     dtype, E = compute_dtype(hidden_states, options), experts.n_experts
     ids, weights = merge_repeated(expert_ids, weights, E)
-    blocks = build_blocks(ids, E, options.block_size)
+    blocks = build_blocks(ids, E, size)
     affinities = scatter_weights(ids, weights, E).to(dtype)
     call = Call(options, gate, accumulate, exact_rows=experts.exact_rows)
     return _launch(hidden_states, affinities, experts, [*blocks], call)
 
 
 def _call_with_pairs(hidden_states: Tensor, ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate) -> Tensor:
-    options = current_options()
     if ids.numel() == 0:
         return torch.zeros_like(hidden_states)
-    slots = build_pair_blocks(ids, weights, experts.n_experts, options.block_size)
+    options, size = _sized(current_options(), block_size_for(ids.numel(), experts.n_experts))
+    slots = build_pair_blocks(ids, weights, experts.n_experts, size)
     call = Call(options, gate, accumulate=True, exact_rows=experts.exact_rows, choices=ids.shape[1])
     return _launch(hidden_states, slots.weights, experts, [*slots.blocks, slots.positions], call)
+
+
+def _sized(options: Options, otherwise: int) -> tuple[Options, int]:
+    """The options with a block size, and that: `otherwise` if they name none."""
+    size = int(options.block_size or otherwise)
+    return replace(options, block_size=size), size
 
 
 def _launch(x: Tensor, affinities: Tensor, experts: ExpertWeights, blocks: list[Tensor], call: Call) -> Tensor:

@@ -26,7 +26,7 @@ class Options:
         variant: name of a `MoECTEImplementation`.
         target: machine to simulate, "trn2" or "trn3"; on a Neuron device, what it is.
         cores: NeuronCores of a launch, 1 or 2.
-        block_size: B, slots a block.
+        block_size: B, slots a block; None: what suits the tokens and experts of the layer.
         weights: "plain", as the model has them, or quantised when packed (inference only): "fp8-row", "fp8-static",
             "int8", whose activations become int8, too, and for the MX variants "mxfp8", "mxfp8-e5m2", "mxfp4".
         dtype: what float32 models are computed in, since the kernel takes 16 bits; other models keep theirs.
@@ -40,7 +40,7 @@ class Options:
     variant: str = "shard_on_block"
     target: str = "trn2"
     cores: int = 2
-    block_size: int = 128
+    block_size: int | None = None
     weights: str = PLAIN
     dtype: str = "bfloat16"
     strict: bool = True
@@ -56,8 +56,8 @@ class Options:
             value = getattr(self, name)
             if value not in known:
                 raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
-        is_size = isinstance(self.block_size, int) and self.block_size > 0
-        require(is_size, "block_size", "is a positive int", repr(self.block_size), "128 suits most layers.")
+        is_size = self.block_size is None or (isinstance(self.block_size, int) and self.block_size > 0)
+        require(is_size, "block_size", "is a positive int or None", repr(self.block_size), "None suits most layers.")
         takes = VARIANTS[MoECTEImplementation[self.variant]]
         targets = ", ".join(takes.targets)
         rule = f"is {targets} for {self.variant}"

@@ -23,7 +23,7 @@ from nkimoe.cli.op.int8_experts import HALVES, expert_bytes
 from nkimoe.cli.op.request import OpRequest, choice, count, option, stride
 from nkimoe.cli.op.sizes import FP32, INT32, itemsize, pitch
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import block_size_for
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference.expert_ops import fused_moe_smoothquant_reference
 
 ACTIVATIONS = ("gelu", "silu")  # in the order of the peer's numbers

@@ -52,7 +52,7 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     document = json.loads(target.read_text())
     assert set(document) == KEYS
     assert set(document["predicted"]) == PREDICTED
-    assert document["problem"] == {"T": 100, "H": 256, "E": 8, "I": 96, "K": 2, "B": 128, "N": 9}
+    assert document["problem"] == {"T": 100, "H": 256, "E": 8, "I": 96, "K": 2, "B": 32, "N": 14}
     assert document["correct"]["passed"] is True
     assert document["correct"]["rel_l2"] <= document["correct"]["tolerance"]
     assert document["what_if_us"] == {}
@@ -376,7 +376,7 @@ def test_the_matrix_is_the_page_in_the_documentation() -> None:
 
 def test_explain_prints_the_plan_that_run_would_use() -> None:
     output = nkimoe("explain", "--model", "qwen3-30b-a3b", "--tp", "4", "--tokens", "640").output
-    assert "T=640 H=2048 I=192 E=128 B=128 N=167" in output
+    assert "T=640 H=2048 I=192 E=128 B=64 N=206" in output
     assert "weights resident" in output
 
 
