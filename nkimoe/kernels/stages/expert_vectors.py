@@ -105,9 +105,14 @@ class ExpertVectors:
         return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1))
 
     def down_scale(self, scale: Scale) -> Vector:
-        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
-        own = self._share.written if scale.layout == ROW else Span(0, 1)
-        return everywhere(scale.tensor, own, (PARTITIONS, own.size))
+        """fp32 [slots, columns of H that this core writes], or [128, 1]; the same on all partitions.
+
+        A block has no more slots: each partition more is a row more that is read from HBM.
+        """
+        if scale.layout != ROW:
+            return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1))
+        own, slots = self._share.written, min(PARTITIONS, self._request.block_size)
+        return everywhere(scale.tensor, own, (slots, own.size))
 
     def smooth_hidden(self, tensor: Tensor) -> Vector:
         """fp32 [128, H], the same on all partitions."""
@@ -141,8 +146,8 @@ def everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
     """A part of an expert's row, on all partitions."""
 
     def load(tile: Tensor, expert: IndexTile) -> None:
-        source = of_expert(tensor, [[0, PARTITIONS], [1, part.size]], part.start, expert)
-        nisa.dma_copy(dst=tile, src=source, oob_mode=without_expert(tensor))
+        source = of_expert(tensor, [[0, shape[0]], [1, part.size]], part.start, expert)
+        load_vector(tile, source, tensor)
 
     return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
 
@@ -155,6 +160,17 @@ def of_expert(tensor: Tensor, pattern: Pattern, offset: int, expert: IndexTile) 
     if int(tensor.shape[0]) == 1:
         return tensor.ap(pattern=pattern, offset=offset)
     return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
+
+
+def load_vector(dst: Tensor, src: Tensor, tensor: Tensor) -> None:
+    """A transfer of `of_expert`, in the Scalar Engine's queue: a queue starts a transfer in 0.6 us, and that of Sync is
+    busy with weights. Hardware describes none that casts.
+    """
+    skip = without_expert(tensor)
+    if dst.dtype != tensor.dtype:
+        nisa.dma_copy(dst=dst, src=src, oob_mode=skip)
+    else:
+        nisa.dma_copy(dst=dst, src=src, oob_mode=skip, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
 
 
 def without_expert(tensor: Tensor) -> OutOfBounds:

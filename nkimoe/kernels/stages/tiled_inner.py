@@ -5,7 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.expert_vectors import Vector, of_expert, row_tiles, without_expert
+from nkimoe.kernels.stages.expert_vectors import Vector, load_vector, of_expert, row_tiles
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
@@ -41,7 +41,7 @@ class TiledAlongInner:
                 pattern = [[1, rows], [I, halves], [PARTITIONS, count]]
                 source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
                 dst = tile[0:rows, :, first : first + count]
-                nisa.dma_copy(dst=dst, src=source, oob_mode=without_expert(tensor))
+                load_vector(dst, source, tensor)
 
         shape = (PARTITIONS, halves, ceil_div(self._inner.size, PARTITIONS))
         tile = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
