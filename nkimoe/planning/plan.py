@@ -27,7 +27,8 @@ from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleM
 
 # From so many looped blocks on, so many go in an iteration: an iteration drains all engines, some microseconds on a
 # device, and at most one of them is partly in vain, a sixteenth of the work.
-LONG_LOOPS = (64, 4), (16, 2)
+LONG_LOOPS = (256, 8), (64, 4), (16, 2)
+MOST_UNROLLED = 256  # blocks that pairs fill, unrolled: a loop of the others is not much slower, and compiles sooner
 FP32 = 4  # bytes
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
@@ -266,7 +267,7 @@ def _static_blocks(request: Request, problem: Problem, variant: Variant) -> int:
             return options.n_static_blocks
         if options.n_dynamic_blocks >= 0:
             return max(problem.N - options.n_dynamic_blocks, 0)
-        return min(_least_pairs(request, problem) // problem.B, problem.N)
+        return min(_least_pairs(request, problem) // problem.B, problem.N, MOST_UNROLLED)
     given = request.spec.shard_on_I.num_static_block if request.spec.shard_on_I else None
     return max(problem.N - problem.E, 0) if given is None else given
 
