@@ -53,7 +53,8 @@ def _latency(cell: dict[str, Any], notes: list[str]) -> str:
     every = cell["scenarios_us"].values()
     marks = [_note(f"the simulator reports {code} in this run", notes) for code in cell["findings"]]
     found = f" ({', '.join(map(str, marks))})" if marks else ""
-    return f"{cell['latency_us']:,.0f} ({min(every):,.0f} to {max(every):,.0f}), B {cell['block_size']}{found}"
+    slots = f"B {cell['block_size']}" + (" pairs" if cell["slots"] == "pairs" else "")
+    return f"{cell['latency_us']:,.0f} ({min(every):,.0f} to {max(every):,.0f}), {slots}{found}"
 
 
 def _short(reason: str) -> str:

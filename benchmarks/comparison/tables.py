@@ -60,7 +60,7 @@ def _latency(cell: dict[str, Any], notes: list[str]) -> str:
     if cell["latency_us"] is None:
         return f"refused {_note(cell['refused'], notes)}"
     marks = [_note(f"the simulator reports {code} {count} times", notes) for code, count in cell["findings"].items()]
-    return " ".join((f"{cell['latency_us']:.0f}, B {cell['block_size']}", *marks))
+    return " ".join((f"{cell['latency_us']:.0f}, B {cell['block_size']} {cell['slots']}", *marks))
 
 
 def _numbers(numbers: dict[str, Any] | None, notes: list[str]) -> str:

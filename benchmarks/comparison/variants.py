@@ -58,16 +58,14 @@ class VariantCase:
         """nkimoe's kernel and its arguments."""
         return moe_cte, {**self._common(inputs), **self.ours(inputs.shape)}
 
-    def our_calls(self, inputs: LayerInputs) -> Iterator[tuple[Any, Arguments]]:
-        """With slots that hold tokens, and, where all experts are here, with slots that hold pairs."""
+    def our_fastest_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
+        """With slots that hold pairs, where all experts are here."""
         kernel, arguments = self.our_call(inputs)
-        yield kernel, arguments
-        if inputs.choices is not None:
-            slots = arguments["token_position_to_id"].size
-            pairs = replace(
-                inputs.choices, positions=inputs.choices.positions[:slots], weights=inputs.choices.weights[:slots]
-            )
-            yield kernel, {**arguments, "expert_affinities_masked": None, "pairs": pairs}
+        if inputs.choices is None:
+            return kernel, arguments
+        slots, pairs = arguments["token_position_to_id"].size, inputs.choices
+        pairs = replace(pairs, positions=pairs.positions[:slots], weights=pairs.weights[:slots])
+        return kernel, {**arguments, "expert_affinities_masked": None, "pairs": pairs}
 
     def our_layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
         """The layer in each of the block sizes, and in the one that suits its pairs."""

@@ -67,8 +67,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores add the first half of the down bias",
         ),
         (
-            "own = self._share.written if scale.layout == ROW",
-            "own = Span(0, self._share.written.size) if scale.layout == ROW",
+            "own, slots = self._share.written, min",
+            "own, slots = Span(0, self._share.written.size), min",
             "both cores scale with the first half of down's scales",
         ),
         ("(self._request.down_bias_tp_rank or 0) * width", "0", "every rank adds its bias to the first columns"),
