@@ -4,6 +4,8 @@ Nothing here checks a combination of options against shapes or a target; that is
 Each option names the implementations that read it.
 """
 
+from __future__ import annotations
+
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -223,3 +225,15 @@ class MoECTESpec:
                 object.__setattr__(self, "shard_on_block", ShardOnBlockConfig())
         elif self.shard_on_I is None:
             object.__setattr__(self, "shard_on_I", ShardOnIConfig())
+
+    @classmethod
+    def suited(cls, implementation: MoECTEImplementation) -> MoECTESpec:
+        """The options for a caller without wishes: nki-library's, but that a core takes consecutive blocks, so that it
+        loads an expert's weights once.
+
+        >>> MoECTESpec.suited(MoECTEImplementation.shard_on_block).shard_on_block.block_sharding_strategy.name
+        'HI_LO'
+        """
+        if implementation in _BLOCK_SHARDED:
+            return cls(implementation, ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO))
+        return cls(implementation)

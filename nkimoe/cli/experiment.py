@@ -177,7 +177,7 @@ def is_hybrid(setup: Setup) -> bool:
 
 def options_of(setup: Setup) -> dict[str, object]:
     """Arguments of `moe_cte` beside the tensors."""
-    spec = MoECTESpec(MoECTEImplementation[setup.variant])
+    spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
     return {
         "spec": spec, "skip_dma": SkipMode(skip_token=True), "is_tensor_update_accumulating": True,
         "activation_quantization": setup.activation_quantization,
@@ -260,7 +260,7 @@ def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tup
 
 def _references(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
     if setup.is_mx:
-        spec = MoECTESpec(MoECTEImplementation[setup.variant])
+        spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
         mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec, skip_token=True)
         return [partial(mx, rule=DEVICE_RULE), partial(mx, rule=None)]
     ignored = ("spec", "skip_dma", "conditions", "activation_quantization", "quantization_config")

@@ -47,7 +47,7 @@ def plan_only(setup: Setup) -> Plan:
         tensors["conditions"] = Shape((N + 1,), "int32")
     options = options_of(setup)
     if setup.dequantise:
-        options["spec"] = dense_spec(MoECTESpec(MoECTEImplementation[setup.variant]))
+        options["spec"] = dense_spec(MoECTESpec.suited(MoECTEImplementation[setup.variant]))
     arguments = {**tensors, **options, "block_size": B, "compute_dtype": "bfloat16"}
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])
 

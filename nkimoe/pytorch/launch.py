@@ -39,7 +39,7 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
     """
     options = call.options
     formats = {name: _number_type(options) for name in WEIGHTS} if options.weights not in (PLAIN, INT8) else {}
-    spec = MoECTESpec(MoECTEImplementation[options.variant])
+    spec = MoECTESpec.suited(MoECTEImplementation[options.variant])
     if VARIANTS[spec.implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
     launch = _launch(moe_cte, call, formats)
