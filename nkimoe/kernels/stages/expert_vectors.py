@@ -88,11 +88,37 @@ class AlongInner(Protocol):
         ...
 
 
-class ExpertVectors:
-    """The vectors of a request, as one core needs them."""
+LoadVector = Callable[[Tensor, Tensor, Tensor], None]
+"""(tile, view by `of_expert`, tensor): start a transfer."""
 
-    def __init__(self, request: Request, share: Share, along_inner: AlongInner) -> None:
-        self._request, self._share, self._along_inner = request, share, along_inner
+
+def behind_weights(dst: Tensor, src: Tensor, tensor: Tensor) -> None:
+    """In the queue of the weights."""
+    nisa.dma_copy(dst=dst, src=src, oob_mode=without_expert(tensor))
+
+
+def beside_weights(dst: Tensor, src: Tensor, tensor: Tensor) -> None:
+    """In the Scalar Engine's queue, if hardware can describe it: it casts nothing. A queue starts a transfer in 0.6 us,
+    and that of Sync is busy with weights. Not where the Scalar Engine converts weights: it would wait for room.
+    """
+    if dst.dtype != tensor.dtype:
+        behind_weights(dst, src, tensor)
+        return
+    skip = without_expert(tensor)
+    nisa.dma_copy(dst=dst, src=src, oob_mode=skip, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
+
+
+class ExpertVectors:
+    """The vectors of a request, as one core needs them.
+
+    Args:
+        load: of those that lie on all partitions.
+    """
+
+    def __init__(
+        self, request: Request, share: Share, along_inner: AlongInner, load: LoadVector = behind_weights
+    ) -> None:
+        self._request, self._share, self._along_inner, self._load = request, share, along_inner, load
 
     def gate_up_bias(self) -> Vector:
         """fp32 [128, 2, ...] along I."""
@@ -102,7 +128,7 @@ class ExpertVectors:
         """Likewise; [128, 2, 1] when one scale serves a matrix."""
         if scale.layout == ROW:
             return self._along_inner.scales(scale.tensor)
-        return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1))
+        return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1), self._load)
 
     def down_scale(self, scale: Scale) -> Vector:
         """fp32 [slots, columns of H that this core writes], or [128, 1]; the same on all partitions.
@@ -110,18 +136,18 @@ class ExpertVectors:
         A block has no more slots: each partition more is a row more that is read from HBM.
         """
         if scale.layout != ROW:
-            return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1))
+            return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1), self._load)
         own, slots = self._share.written, min(PARTITIONS, self._request.block_size)
-        return everywhere(scale.tensor, own, (slots, own.size))
+        return everywhere(scale.tensor, own, (slots, own.size), self._load)
 
     def smooth_hidden(self, tensor: Tensor) -> Vector:
         """fp32 [128, H], the same on all partitions."""
         H = int(tensor.shape[1])
-        return everywhere(tensor, Span(0, H), (PARTITIONS, H))
+        return everywhere(tensor, Span(0, H), (PARTITIONS, H), self._load)
 
     def in_scale(self, tensor: Tensor) -> Vector:
         """fp32 [128, 1], the same on all partitions."""
-        return everywhere(tensor, Span(0, 1), (PARTITIONS, 1))
+        return everywhere(tensor, Span(0, 1), (PARTITIONS, 1), self._load)
 
     def down_bias(self) -> Vector:
         """[1, columns of H that this core writes], in the compute dtype; zeros where other ranks add theirs."""
@@ -142,12 +168,11 @@ class ExpertVectors:
         return Vector(tile, load)
 
 
-def everywhere(tensor: Tensor, part: Span, shape: Shape) -> Vector:
-    """A part of an expert's row, on all partitions."""
+def everywhere(tensor: Tensor, part: Span, shape: Shape, transfer: LoadVector = behind_weights) -> Vector:
+    """A part of an expert's row, on all partitions of a tile."""
 
     def load(tile: Tensor, expert: IndexTile) -> None:
-        source = of_expert(tensor, [[0, shape[0]], [1, part.size]], part.start, expert)
-        load_vector(tile, source, tensor)
+        transfer(tile, of_expert(tensor, [[0, shape[0]], [1, part.size]], part.start, expert), tensor)
 
     return Vector(nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf), load)
 
@@ -160,17 +185,6 @@ def of_expert(tensor: Tensor, pattern: Pattern, offset: int, expert: IndexTile) 
     if int(tensor.shape[0]) == 1:
         return tensor.ap(pattern=pattern, offset=offset)
     return tensor.ap(pattern=pattern, offset=offset, scalar_offset=expert[0:1, :], indirect_dim=0)
-
-
-def load_vector(dst: Tensor, src: Tensor, tensor: Tensor) -> None:
-    """A transfer of `of_expert`, in the Scalar Engine's queue: a queue starts a transfer in 0.6 us, and that of Sync is
-    busy with weights. Hardware describes none that casts.
-    """
-    skip = without_expert(tensor)
-    if dst.dtype != tensor.dtype:
-        nisa.dma_copy(dst=dst, src=src, oob_mode=skip)
-    else:
-        nisa.dma_copy(dst=dst, src=src, oob_mode=skip, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
 
 
 def without_expert(tensor: Tensor) -> OutOfBounds:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.expert_vectors import Vector, load_vector, of_expert, row_tiles
+from nkimoe.kernels.stages.expert_vectors import LoadVector, Vector, behind_weights, of_expert, row_tiles
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 
@@ -16,10 +16,11 @@ class TiledAlongInner:
     Args:
         I: columns of gate, or of up, in the tensors.
         inner: this core's columns.
+        load: how they come.
     """
 
-    def __init__(self, I: int, inner: Span) -> None:
-        self._I, self._inner = I, inner
+    def __init__(self, I: int, inner: Span, load: LoadVector = behind_weights) -> None:
+        self._I, self._inner, self._load = I, inner, load
 
     def biases(self, tensor: Tensor) -> Vector:
         """Of rows [E or 1, 2 x I], cast to fp32 on the way."""
@@ -41,7 +42,7 @@ class TiledAlongInner:
                 pattern = [[1, rows], [I, halves], [PARTITIONS, count]]
                 source = of_expert(tensor, pattern, start + first * PARTITIONS, expert)
                 dst = tile[0:rows, :, first : first + count]
-                load_vector(dst, source, tensor)
+                self._load(dst, source, tensor)
 
         shape = (PARTITIONS, halves, ceil_div(self._inner.size, PARTITIONS))
         tile = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkimoe.kernels.stages.dense.inputs import dense_inputs
 from nkimoe.kernels.stages.dense.intermediate import Intermediate
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
-from nkimoe.kernels.stages.expert_vectors import ExpertVectors
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, behind_weights, beside_weights
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import projections_of
 from nkimoe.kernels.stages.sums import PsumSum, Sum
@@ -32,7 +32,8 @@ class DenseWeights:
         self._inner, self.projections = share.inner.size, projections_of(request)
         gate_up, down = gate_up_of(request), down_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
-        small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner))
+        load = behind_weights if gate_up.is_converted or down.is_converted else beside_weights
+        small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner, load), load)
         with_gate_up, with_down = self.gate_up.vectors, self.down.vectors
         self.gate_up_inputs = dense_inputs(gate_up, request.compute_dtype, small, with_gate_up)
         self.down_inputs = dense_inputs(down, request.compute_dtype, small, with_down)
