@@ -70,7 +70,5 @@ def fused_moe(
     ids, weights = check_local_routing(topk_ids, topk_weights, M, first.sizes[0], expert_mask)
     orders = (Weighting.BEFORE, Weighting.NONE) if doweight_stage1 else (Weighting.NONE, Weighting.AFTER)
     activated = Epilogue(ACTIVATIONS[activation], orders[0], alpha, limit, add_residual)
-    return run_two_stages(
-        launch, hidden_states, Projection(first, activated), Projection(second, Epilogue(None, orders[1])), ids, weights,
-        tuned,
-    )  # fmt: skip
+    stages = Projection(first, activated), Projection(second, Epilogue(None, orders[1]))
+    return run_two_stages(launch, hidden_states, *stages, ids, weights, tuned)

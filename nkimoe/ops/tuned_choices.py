@@ -11,13 +11,12 @@ from nkimoe.ops.projection import Projection
 from nkimoe.ops.routing_tensors import dtype_of
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
-from nkimoe.planning.grouped_gemm.request import GELU, GELU_MUL, SILU, SWIGLU, Weighting
-from nkimoe.tuning.layer_key import LayerKey
+from nkimoe.planning.grouped_gemm.request import Weighting
+from nkimoe.tuning.layer_key import EPILOGUES, LayerKey
 from nkimoe.tuning.operand_types import operand_types
 from nkimoe.tuning.table import TunedRows
 
-ACT_TYPES = {None: "none", SILU: "silu", GELU_MUL: "gelu", GELU: "gelu", SWIGLU: "swiglu"}
-"""aiter's word for each epilogue."""
+ACT_TYPES = {epilogue: act_type for (act_type, _), epilogue in EPILOGUES.items()}
 
 
 def check_tuned(tuned: Any) -> None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from nkimoe.planning.grouped_gemm.request import GELU, GELU_MUL, SILU, SWIGLU
 from nkimoe.tuning.operand_types import OperandTypes
 
+# What follows the products of the first projection, by act_type and use_g1u1.
+EPILOGUES: dict[tuple[str, bool], str | None] = {
+    ("silu", True): SILU, ("gelu", True): GELU_MUL, ("swiglu", True): SWIGLU, ("gelu", False): GELU,
+    ("none", False): None,
+}  # fmt: skip
 TIERS = (32768, 131072)  # from the first on, tokens are rounded down to one of these
 
 
@@ -42,6 +48,11 @@ class LayerKey:
     @property
     def types(self) -> OperandTypes:
         return OperandTypes(self.q_dtype_a, self.q_dtype_w, self.q_type)
+
+    @property
+    def epilogue(self) -> str | None:
+        """What follows the products of the first projection."""
+        return EPILOGUES[self.act_type, self.use_g1u1]
 
     @property
     def stages(self) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import csv
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from nkimoe.errors import require
 from nkimoe.planning.grouped_gemm.pieces import MOST_ROWS
 from nkimoe.tuning.layer_key import LayerKey, buckets
 from nkimoe.tuning.operand_types import OperandTypes, quantization_of
-from nkimoe.tuning.tuned_row import LAYER
+from nkimoe.tuning.tuned_row import LAYER, SIZES
 
-SIZES, FLAGS = LAYER[:5], LAYER[-2:]
+FLAGS = LAYER[-2:]
 ACT_TYPES = {"ActivationType.Silu": "silu", "ActivationType.Gelu": "gelu", "ActivationType.Swiglu": "swiglu"}
 DTYPES = {"torch.bfloat16": "bfloat16", "torch.float16": "float16"}
 
@@ -71,8 +71,9 @@ def _reason(line: Mapping[str, str]) -> str:
 
 
 def _layer(line: Mapping[str, str]) -> LayerKey:
-    sizes, flags = (int(line[name]) for name in SIZES), (line[name] == "1" for name in FLAGS)
-    return LayerKey(*sizes, ACT_TYPES[line["act_type"]], DTYPES[line["dtype"]], *_types(line), *flags)
+    values: dict[str, Any] = {name: int(line[name]) for name in SIZES} | {name: line[name] == "1" for name in FLAGS}
+    values |= {"act_type": ACT_TYPES[line["act_type"]], "dtype": DTYPES[line["dtype"]], **_types(line)._asdict()}
+    return LayerKey(**values)
 
 
 def _types(line: Mapping[str, str]) -> OperandTypes:

@@ -10,12 +10,12 @@ from nkimoe.errors import require
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS
-from nkimoe.tuning.layer_key import LayerKey
-from nkimoe.tuning.operand_types import quantization_of
+from nkimoe.tuning.layer_key import EPILOGUES, LayerKey
+from nkimoe.tuning.operand_types import OperandTypes, quantization_of
 
-ACTIVATIONS = ("silu", "gelu", "swiglu", "none")
 FLAGS = {"0": False, "1": True}
 LAYER = tuple(each.name for each in fields(LayerKey))
+SIZES = LAYER[:5]
 STAGES = ("1", "2")
 OF_CHOICE, OF_TIME = ("width", "at_once", "split"), ("us", "low", "high")
 OF_STAGE = (*OF_CHOICE, *OF_TIME)
@@ -97,13 +97,15 @@ def row_of(text: Mapping[str, str], place: str) -> TunedRow:
 
 
 def _layer(read: _Line) -> LayerKey:
-    sizes = [read.count(name) for name in LAYER[:5]]
-    dtype = read.one_of("dtype", ("bfloat16", "float16"))
-    types = [read.text[name] for name in ("q_dtype_a", "q_dtype_w", "q_type")]
-    flags = [FLAGS[read.one_of(name, FLAGS)] for name in ("use_g1u1", "doweight_stage1")]
-    layer = LayerKey(*sizes, read.one_of("act_type", ACTIVATIONS), dtype, *types, *flags)
-    known, rule = quantization_of(layer.types, dtype) is not None, "are types of a quantisation of nkimoe.ops"
-    require(known, f"{read.place}, q_type", rule, ", ".join(types), "See docs/tuning.md.")
+    gated = FLAGS[read.one_of("use_g1u1", FLAGS)]
+    values: dict[str, Any] = {name: read.count(name) for name in SIZES}
+    values |= {name: read.text[name] for name in OperandTypes._fields}
+    values["act_type"] = read.one_of("act_type", [name for name, of in EPILOGUES if of is gated])
+    values["dtype"] = read.one_of("dtype", ("bfloat16", "float16"))
+    values |= {"use_g1u1": gated, "doweight_stage1": FLAGS[read.one_of("doweight_stage1", FLAGS)]}
+    layer = LayerKey(**values)
+    is_known, rule = quantization_of(layer.types, layer.dtype) is not None, "is of a quantisation of nkimoe.ops"
+    require(is_known, f"{read.place}, q_type", rule, ", ".join(layer.types), "Drop the line.")
     return layer
 
 
