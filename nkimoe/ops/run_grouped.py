@@ -50,7 +50,8 @@ def run_two_stages(
     if not blocks.block_to_expert.size:
         return _zeros(a, (M, second.columns))
     pieces1, pieces2 = sizes1.pieces(choice1.width), sizes2.pieces(choice2.width)
-    options1 = first.options(dtype_of(a), width, choice1, k, False)
+    reads_all = second.weights.row_codes == "int8"  # rows are quantised before they are gathered
+    options1 = first.options(dtype_of(a), width, choice1, k, blocks.has_gaps and reads_all)
     options2 = second.options(dtype_of(a), second.columns, choice2, 1, blocks.has_gaps, k)
     tensors = *first.tensors(pieces1), *second.tensors(pieces2), *_tables(blocks, a)
     return launch(two_stage_moe, padded(a, pieces1.rows * PARTITIONS), *tensors, options1, options2)

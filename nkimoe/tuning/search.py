@@ -57,21 +57,19 @@ def _of_stage(stages: Stages, stage: int) -> list[GemmChoice]:
     refused = None
     for choice in _candidates(stages, stage):
         try:
-            most = stages.plan(stage, choice)
+            plan = stages.plan(stage, choice)
         except RequestError as error:
             refused = error
             continue
-        for at_once in (most.at_once, ceil_div(most.at_once, 2)):
-            plan = replace(most, at_once=at_once)
-            if all(_order_of(plan) != _order_of(other) for other in plans.values()):
-                plans[replace(choice, at_once=at_once, split=plan.split)] = plan
+        if all(_order_of(plan) != _order_of(other) for other in plans.values()):
+            plans[replace(choice, at_once=plan.at_once, split=plan.split)] = plan
     if refused is not None and not plans:
         raise refused
     return list(plans)
 
 
 def _candidates(stages: Stages, stage: int) -> Iterator[GemmChoice]:
-    """With all pieces on chip, if they fit."""
+    """With as many pieces on chip as fit: fewer are predicted slower, or the same."""
     layer, sizes = stages.layer, stages.gemms[stage].sizes
     blocks = [B for B in BLOCK_SIZES if B == PARTITIONS or B * layer.expert <= 2 * layer.token * layer.topk]
     fewest = ceil_div(sizes.columns, sizes.default_width)
