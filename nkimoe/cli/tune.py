@@ -14,6 +14,7 @@ from rich.progress import Progress as Bar
 
 from nkimoe.cli.refusals import refusals
 from nkimoe.cli.tuned_layers import layer_options, layers_of
+from nkimoe.errors import require
 from nkimoe.planning.targets import TARGETS
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.peer_table import read_peer_table
@@ -43,6 +44,8 @@ def tune(table: Path, peer_table: Path | None, target: str, lnc: str, again: boo
     with refusals():
         check_writable(table)
         layers = layers_of(options) + _layers_of_peer(peer_table)
+        fix = "Pass --model, --shape or --peer-table."
+        require(bool(layers), "layers", "are given, and some can be tuned", "none", fix)
         there = read_table(table) if table.exists() else TunedTable()
         wanted = [each for each in dict.fromkeys(layers) if again or _is_missing(there.get(target, int(lnc), each))]
         if len(wanted) < len(layers):

@@ -16,6 +16,6 @@ CHOICES = GemmChoice(256, 112, 2, Split.COLUMNS), GemmChoice(256, 100, 1, Split.
 
 def tuned_row(layer: LayerKey = LAYER, us: float = 9.0, choices: Sequence[GemmChoice] = CHOICES) -> TunedRow:
     """On two cores of trn2."""
-    times = tuple(PredictedTime(us / 2, us / 3, us) for _ in range(layer.stages))
-    whole = PredictedTime(us, us - 1, us + 1)
+    times = tuple(PredictedTime(us / 2, us / 4, us) for _ in range(layer.stages))
+    whole = PredictedTime(us, us / 2, us * 2)
     return TunedRow("trn2", 2, layer, tuple(choices[: layer.stages]), times, whole, CLOCK, "0.1.0")
