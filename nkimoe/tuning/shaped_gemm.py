@@ -73,46 +73,49 @@ class ShapedGemm:
         halves, is_int4 = 2 if self.epilogue in HALVED else 1, self.types.q_dtype_w == INT4
         return ProjectionSizes(self.K, self.columns, halves, is_int4 or self.types.q_dtype_w == "int8", 1 + is_int4)
 
-    def options(self, choice: GemmChoice, has_gaps: bool = False) -> GemmOptions:
+    def options(self, choice: GemmChoice) -> GemmOptions:
         """Constants of the launch."""
         row_codes = None if self.types.q_dtype_a == self.dtype else self.types.q_dtype_a
         return GemmOptions(
-            choice, self.dtype, self.columns, self.choices, has_gaps, self.epilogue, self.weighting,
+            choice, self.dtype, self.columns, self.choices, False, self.epilogue, self.weighting,
             row_codes=row_codes, exact_rows=ALL_EXACT if row_codes == "int8" else None, summed=self.summed,
         )  # fmt: skip
 
     @property
     def a(self) -> Array:
         """Its rows, up to whole tiles of columns."""
-        return _any((self.rows, self.sizes.rows * PARTITIONS), self.dtype)
+        return without_values((self.rows, self.sizes.rows * PARTITIONS), self.dtype)
 
     def tensors(self, choice: GemmChoice) -> tuple[Any, ...]:
         """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
         pieces, kind = self.sizes.pieces(choice.width), quantization_of(self.types, self.dtype)
         E, tiles = self.experts, pieces.rows // self.sizes.rows_together
         is_int4 = kind == INT4_W4A16
-        b = _any((E, pieces.count, PARTITIONS, tiles, pieces.columns), "uint8" if is_int4 else self.types.q_dtype_w)
+        b = without_values(
+            (E, pieces.count, PARTITIONS, tiles, pieces.columns), "uint8" if is_int4 else self.types.q_dtype_w
+        )
         groups = None
         if is_int4:
             of_tile = max(1, ROWS_A_TILE // (group_size_of(self.types) or 1))
-            groups = _any((E, pieces.count, of_tile, tiles, pieces.columns), "float32")
+            groups = without_values((E, pieces.count, of_tile, tiles, pieces.columns), "float32")
         is_scaled = not is_int4 and kind != "unquant"
-        scale = _any((E, pieces.count * pieces.columns), "float32") if is_scaled else None
-        a_scale = _any((1, 1), "float32") if kind == FP8_W8A8 else None
+        scale = without_values((E, pieces.count * pieces.columns), "float32") if is_scaled else None
+        a_scale = without_values((1, 1), "float32") if kind == FP8_W8A8 else None
         return a_scale, b, groups, groups if self.has_zeros else None, scale, None
 
+    def arguments(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> tuple[Any, ...]:
+        """Those of `grouped_gemm`; `of_pairs`: rows of a are those of pairs, not of tokens."""
+        rows = blocks.positions if of_pairs else blocks.tokens
+        tables = rows, blocks.positions, blocks.weights, blocks.block_to_expert
+        return self.a, *self.tensors(choice), *tables, self.options(choice)
+
     def request(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> GemmRequest:
-        """What `grouped_gemm` is asked; `of_pairs`: rows of a are those of pairs, not of tokens."""
-        a_scale, b, scales, zeros, scale, bias = self.tensors(choice)
-        groups, tokens = (
-            None if scales is None else Groups(scales, zeros),
-            blocks.positions if of_pairs else blocks.tokens,
-        )
-        tables = tokens, blocks.positions, blocks.weights, blocks.block_to_expert
-        return GemmRequest(self.a, a_scale, b, groups, scale, bias, *tables, self.options(choice))
+        """The same as a value."""
+        a, a_scale, b, scales, zeros, *rest = self.arguments(choice, blocks, of_pairs)
+        return GemmRequest(a, a_scale, b, None if scales is None else Groups(scales, zeros), *rest)
 
 
-def _any(shape: tuple[int, ...], dtype: str) -> Array:
+def without_values(shape: tuple[int, ...], dtype: str) -> Array:
     """Values that do not matter; of integers, which are looked at, zeros."""
     kind = np.dtype(getattr(ml_dtypes, dtype, dtype))
     return np.zeros(shape, kind) if kind.kind in "iu" else np.broadcast_to(np.zeros((), kind), shape)

@@ -62,10 +62,8 @@ class Stages:
 
     def predict(self, stage: int, choice: GemmChoice) -> Profile:
         """One stage alone."""
-        gemm, blocks = self.gemms[stage], self.routed.blocks(choice.block_size)
-        tokens = blocks.positions if stage else blocks.tokens
-        tables = tokens, blocks.positions, blocks.weights, blocks.block_to_expert
-        return self._run(grouped_gemm, gemm.a, *gemm.tensors(choice), *tables, gemm.options(choice))
+        blocks = self.routed.blocks(choice.block_size)
+        return self._run(grouped_gemm, *self.gemms[stage].arguments(choice, blocks, of_pairs=stage > 0))
 
     def predict_all(self, choices: Sequence[GemmChoice]) -> Profile:
         """All stages in one launch."""

@@ -6,6 +6,7 @@ from click.testing import CliRunner, Result
 from nkimoe.cli import tune as command
 from nkimoe.cli.main import main
 from nkimoe.tuning import read_table
+from nkimoe.tuning.tuned_row import LAYER
 from nkisim.timing import CLOCK
 
 SHAPE = ("--shape", 256, 128, 4, 2)
@@ -63,7 +64,7 @@ def test_layers_of_a_model_and_of_aiters_table(table, tmp_path, monkeypatch):
     monkeypatch.setattr(command, "_tuned", lambda stages, which: asked.append(stages.layer))
     monkeypatch.setattr(command, "add_to_table", lambda *_: None)
     monkeypatch.setattr(command, "_as_line", lambda _: "")
-    header = "cu_num,token,model_dim,inter_dim,expert,topk,act_type,dtype,q_dtype_a,q_dtype_w,q_type,use_g1u1,doweight_stage1"
+    header = "cu_num," + ",".join(LAYER)
     line = "80,4,2304,1536,8,2,ActivationType.Gelu,torch.bfloat16,{0},{0},QuantType.No,1,1"
     lines = [header, line.format("torch.bfloat16"), line.format("torch.float8_e4m3fnuz")]
     (tmp_path / "theirs.csv").write_text("\n".join(lines))
