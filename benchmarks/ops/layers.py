@@ -32,12 +32,14 @@ def layers(models: str, path: Path | None) -> list[BenchLayer]:
     """Those whose name begins with one of the names, which commas separate, or all.
 
     Raises:
-        RequestError: a name without a layer. OSError, ValueError: a file that is not there, or no JSON.
+        RequestError: a name without a layer, or a file without any. OSError: no such file. ValueError: it is no JSON.
     """
     if path is None:
         known = [BenchLayer(name, 2 * model.I, model.H, model.E, model.K) for name, model in MODELS.items()]
     else:
         known = [*_of_file(json.loads(path.read_text("utf-8")), [])]
+        rule = "has models with hidden_size, intermediate_size, num_expert and top_k"
+        require(bool(known), "-model_configs", rule, path, "Leave it out for the models of nkimoe.")
     if models == ALL:
         return known
     found = []
