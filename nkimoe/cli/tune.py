@@ -20,8 +20,9 @@ from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.peer_table import read_peer_table
 from nkimoe.tuning.search import best_row, space_of
 from nkimoe.tuning.stages import Stages
-from nkimoe.tuning.table import TunedTable, add_to_table, read_table
+from nkimoe.tuning.table import TunedTable, read_table
 from nkimoe.tuning.tuned_row import TunedRow
+from nkimoe.tuning.writer import add_to_table
 from nkisim.report.files import check_writable
 from nkisim.timing import CLOCK
 

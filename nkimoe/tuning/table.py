@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +11,6 @@ from nkimoe.errors import require
 from nkimoe.planning.targets import TARGETS
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.tuned_row import COLUMNS, TunedRow, row_of
-from nkisim.report.files import write_whole
 
 
 class TunedRows:
@@ -81,23 +79,6 @@ def read_table(path: str | Path) -> TunedTable:
             require(whole, place, f"has {len(COLUMNS)} values", "another number", "Drop the line.")
             rows.append(row_of(line, place))
     return TunedTable(rows)
-
-
-def add_to_table(path: str | Path, rows: Iterable[TunedRow]) -> TunedTable:
-    """The table of a file, which need not be there yet, with these rows: written as a whole, and returned.
-
-    Raises:
-        RequestError: the file is no table. OSError: it cannot be written.
-    """
-    table = read_table(path) if Path(path).exists() else TunedTable()
-    for row in rows:
-        table.add(row)
-    text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, restval="", lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(row.as_text() for row in table)
-    write_whole(path, text.getvalue())
-    return table
 
 
 def _any_activation(layer: LayerKey) -> LayerKey:

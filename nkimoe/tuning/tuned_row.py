@@ -10,7 +10,7 @@ from nkimoe.errors import require
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS
-from nkimoe.tuning.layer_key import EPILOGUES, LayerKey
+from nkimoe.tuning.layer_key import EPILOGUES, TIERS, LayerKey, buckets
 from nkimoe.tuning.operand_types import OperandTypes, quantization_of
 
 FLAGS = {"0": False, "1": True}
@@ -99,6 +99,8 @@ def row_of(text: Mapping[str, str], place: str) -> TunedRow:
 def _layer(read: _Line) -> LayerKey:
     gated = FLAGS[read.one_of("use_g1u1", FLAGS)]
     values: dict[str, Any] = {name: read.count(name) for name in SIZES}
+    token, rule = values["token"], f"is a power of two up to {TIERS[0]}, or {TIERS[1]}"
+    require(token == buckets(token)[0], f"{read.place}, token", rule, token, "Calls would not find it: drop the line.")
     values |= {name: read.text[name] for name in OperandTypes._fields}
     values["act_type"] = read.one_of("act_type", [name for name, of in EPILOGUES if of is gated])
     values["dtype"] = read.one_of("dtype", ("bfloat16", "float16"))

@@ -14,9 +14,10 @@ from nkimoe.ops import fused_moe_gemm
 from nkimoe.ops.tuned_choices import choices_for
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
-from nkimoe.tuning import LayerKey, TunedTable, add_to_table, read_table
+from nkimoe.tuning import LayerKey, TunedTable, read_table
 from nkimoe.tuning.layer_key import buckets
 from nkimoe.tuning.tuned_row import COLUMNS
+from nkimoe.tuning.writer import add_to_table
 from nkisim import Simulator
 from nkisim.timing import CLOCK
 
@@ -102,6 +103,7 @@ def test_rows_of_another_target_or_number_of_cores_are_not_found(target, lnc):
         ("target", "gfx942", "line 2, target: is trn2, trn3; got 'gfx942'"),
         ("lnc", "3", "line 2, lnc: is 1 to 2; got 3"),
         ("token", "0", "line 2, token: is 1 or more; got 0"),
+        ("token", "100", "line 2, token: is a power of two up to 32768, or 131072; got 100"),
         ("block_size", "192", "line 2, block_size: is a multiple of 128; got 192"),
         ("width1", "513", "line 2, width1: is 1 to 512; got 513"),
         ("at_once2", "", "line 2, at_once2: is a number; got ''"),
