@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,9 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from nkimoe.cli.refusals import refusals
+from nkimoe.cli.refusals import REFUSED, refusals
 from nkimoe.cli.tuned_layers import layer_options, layers_of
-from nkimoe.errors import require
+from nkimoe.errors import RequestError, require
 from nkimoe.planning.targets import TARGETS
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.peer_table import read_peer_table
@@ -50,11 +51,22 @@ def tune(table: Path, peer_table: Path | None, target: str, lnc: str, again: boo
         there = read_table(table) if table.exists() else TunedTable()
         wanted = [each for each in dict.fromkeys(layers) if again or _is_missing(there.get(target, int(lnc), each))]
         if len(wanted) < len(layers):
-            click.echo(f"{len(layers) - len(wanted)} rows are there already")
-        for n, layer in enumerate(wanted):
-            row = _tuned(Stages(layer, target, int(lnc)), f"{n + 1} of {len(wanted)}")
-            add_to_table(table, [row])
-            click.echo(_as_line(row))
+            click.echo(f"{len(layers) - len(wanted)} of {len(layers)} rows are there already")
+        refused = [not _fill(table, Stages(each, target, int(lnc)), n, len(wanted)) for n, each in enumerate(wanted, 1)]
+    if any(refused):
+        sys.exit(REFUSED)
+
+
+def _fill(table: Path, stages: Stages, n: int, count: int) -> bool:
+    """Whether the layer has its row now; says why not."""
+    try:
+        row = _tuned(stages, f"{n} of {count}")
+    except RequestError as error:
+        click.echo(f"{_name(stages.layer)}: not tuned: {error}", err=True)
+        return False
+    add_to_table(table, [row])
+    click.echo(_as_line(row))
+    return True
 
 
 def _is_missing(row: TunedRow | None) -> bool:
@@ -81,13 +93,14 @@ def _tuned(stages: Stages, which: str) -> TunedRow:
 
 def _as_line(row: TunedRow) -> str:
     """What was found, and its time."""
-    layer, choices = row.layer, row.choices
-    how = "; ".join(f"{c.width} columns x {c.at_once}, {c.split.value if c.split else ''} shared" for c in choices)
+    stages = (f"{c.width} columns x {c.at_once}, {c.split.value if c.split else ''} shared" for c in row.choices)
     us, low, high = row.whole
-    return (
-        f"token {layer.token}, {layer.model_dim} x {layer.inter_dim}, E {layer.expert}, k {layer.topk}: "
-        f"predicted {us:,.0f} us ({low:,.0f} to {high:,.0f}); blocks of {choices[0].block_size}, {how}"
-    )
+    how = f"blocks of {row.choices[0].block_size}; {'; '.join(stages)}"
+    return f"{_name(row.layer)}: predicted {us:,.0f} us ({low:,.0f} to {high:,.0f}); {how}"
+
+
+def _name(layer: LayerKey) -> str:
+    return f"token {layer.token}, {layer.model_dim} x {layer.inter_dim}, E {layer.expert}, k {layer.topk}"
 
 
 @contextmanager

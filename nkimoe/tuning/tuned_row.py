@@ -39,7 +39,7 @@ class TunedRow:
 
     Attributes:
         target, lnc: where it runs, and on how many cores.
-        choices: of each stage; they have one block size.
+        choices: of each stage, with nothing left to a rule; they have one block size.
         stages: predicted, each alone.
         whole: predicted of one launch of all stages.
         clock, nkimoe: versions of what predicted it; of nkimoe "" from sources that are not installed.
@@ -68,9 +68,8 @@ class TunedRow:
         layer = {name: _written(getattr(self.layer, name)) for name in LAYER}
         row = {"target": self.target, "lnc": str(self.lnc), **layer, "block_size": str(self.choices[0].block_size)}
         for stage, choice, time in zip(STAGES, self.choices, self.stages, strict=False):
-            split = "" if choice.split is None else choice.split.value
-            row |= {"width" + stage: str(choice.width), "at_once" + stage: str(choice.at_once), "split" + stage: split}
-            row |= {name + stage: _written(value) for name, value in time._asdict().items()}
+            values = {name: getattr(choice, name) for name in OF_CHOICE} | time._asdict()
+            row |= {name + stage: _written(value) for name, value in values.items()}
         row |= {name: _written(value) for name, value in self.whole._asdict().items()}
         return row | {"clock": self.clock, "nkimoe": self.nkimoe}
 
@@ -158,4 +157,6 @@ def _version(text: str) -> tuple[int, ...]:
 def _written(value: Any) -> str:
     if isinstance(value, bool):
         return str(int(value))
+    if isinstance(value, Split):
+        return value.value
     return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -61,9 +61,7 @@ def test_a_run_that_is_stopped_keeps_what_it_found(table, monkeypatch):
 
 def test_layers_of_a_model_and_of_aiters_table(table, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(command, "_tuned", lambda stages, which: asked.append(stages.layer))
-    monkeypatch.setattr(command, "add_to_table", lambda *_: None)
-    monkeypatch.setattr(command, "_as_line", lambda _: "")
+    monkeypatch.setattr(command, "_fill", lambda table, stages, *_: asked.append(stages.layer) or True)
     header = "cu_num," + ",".join(LAYER)
     line = "80,4,2304,1536,8,2,ActivationType.Gelu,torch.bfloat16,{0},{0},QuantType.No,1,1"
     lines = [header, line.format("torch.bfloat16"), line.format("torch.float8_e4m3fnuz")]
@@ -76,6 +74,17 @@ def test_layers_of_a_model_and_of_aiters_table(table, tmp_path, monkeypatch):
     assert [(layer.model_dim, layer.inter_dim, layer.doweight_stage1) for layer in asked] == [
         (5120, 1024, True), (2304, 1536, True),
     ]  # fmt: skip
+
+
+def test_a_layer_that_the_target_cannot_run_is_named_and_the_others_go_on(table, tmp_path):
+    fp8, bf16 = ("torch.float8_e4m3fn", "per_Tensor"), ("torch.bfloat16", "No")
+    line = "80,4,256,128,4,2,ActivationType.Silu,torch.bfloat16,{0},{0},QuantType.{1},1,0"
+    lines = ["cu_num," + ",".join(LAYER), line.format(*fp8), line.format(*bf16)]
+    (tmp_path / "theirs.csv").write_text("\n".join(lines))
+    done = nkimoe_tune(table, "--peer-table", tmp_path / "theirs.csv")
+    assert done.exit_code == 2
+    assert "token 4, 256 x 128, E 4, k 2: not tuned: b: is float8_e4m3, float8_e5m2 on trn2" in done.output
+    assert [row.layer.q_dtype_w for row in read_table(table)] == ["bfloat16"]
 
 
 @pytest.mark.parametrize(
