@@ -57,19 +57,21 @@ def _of_stage(stages: Stages, stage: int) -> list[GemmChoice]:
     refused = None
     for choice in _candidates(stages, stage):
         try:
-            plan = stages.plan(stage, choice)
+            most = stages.plan(stage, choice)
         except RequestError as error:
             refused = error
             continue
-        if all(_order_of(plan) != _order_of(other) for other in plans.values()):
-            plans[replace(choice, at_once=plan.at_once, split=plan.split)] = plan
+        for at_once in (most.at_once, ceil_div(most.at_once, 2)):  # shorter passes, whose results leave sooner
+            plan = replace(most, at_once=at_once)
+            if all(_order_of(plan) != _order_of(other) for other in plans.values()):
+                plans[replace(choice, at_once=at_once, split=plan.split)] = plan
     if refused is not None and not plans:
         raise refused
     return list(plans)
 
 
 def _candidates(stages: Stages, stage: int) -> Iterator[GemmChoice]:
-    """With as many pieces on chip as fit: fewer are predicted slower, or the same."""
+    """With all pieces on chip, if they fit."""
     layer, sizes = stages.layer, stages.gemms[stage].sizes
     blocks = [B for B in BLOCK_SIZES if B == PARTITIONS or B * layer.expert <= 2 * layer.token * layer.topk]
     fewest = ceil_div(sizes.columns, sizes.default_width)

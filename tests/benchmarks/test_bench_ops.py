@@ -63,8 +63,13 @@ def test_the_table_has_a_row_for_each_stage_of_each_model(models):
     ]
 
 
-def test_the_second_stage_is_left_out_when_told(models):
-    assert len(bench(*models, "-M", 64, "-no_bench_stage2").stdout.splitlines()) == 3
+@pytest.mark.parametrize("more", [(), ("-silu_fused",)])
+def test_the_second_stage_is_left_out_when_told(models, more):
+    assert len(bench(*models, "-M", 64, "-no_bench_stage2", *more).stdout.splitlines()) == 3
+
+
+def test_silu_belongs_to_the_first_stage():
+    assert [request.epilogue for request in requests(silu=True)] == ["silu", "none"]
 
 
 def test_the_type_that_is_asked_for_is_the_one_that_runs():
