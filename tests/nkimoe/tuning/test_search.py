@@ -42,7 +42,7 @@ def test_every_choice_says_all_and_no_two_are_the_same():
 
 def test_one_core_shares_nothing():
     for stage in space_of(Stages(SMALL, "trn2", 1)):
-        assert len({choice.width for choice in stage}) == len(stage)
+        assert len({(choice.width, choice.at_once) for choice in stage}) == len(stage)
 
 
 def test_the_default_is_tried():
