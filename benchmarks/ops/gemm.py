@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
@@ -75,7 +75,7 @@ class GemmBench:
         (choice,) = default_choices(routed.ids.size, request.experts, [gemm.sizes])
         arguments = gemm.arguments(choice, routed.blocks(choice.block_size), of_pairs=False)
         profile = Simulator(self.device.target, self.device.lnc, numerics=False).run(grouped_gemm, *arguments).profile
-        useful = UsefulWork(request.useful_flops, request.useful_bytes)
+        useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         operands = "fp8" if self.quantization == FP8_W8A8 else "bf16"
         return Outcome(profile, self.device, peer_work(request), useful, operands)
 

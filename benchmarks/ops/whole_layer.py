@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
-
-import numpy as np
 
 from nkimoe.cli.op.two_stage_moe import E2eMoe
 from nkimoe.ops.expert_arguments import block_size_for
@@ -39,14 +37,14 @@ class LayerBench:
         T, E, I, dtype = request.tokens, request.experts, request.intermediate, DTYPES[self.dtype]
         H = ceil_div(request.hidden, PARTITIONS) * PARTITIONS
         routed = Routed.evenly(T, request.topk, E)
-        blocks = routed.blocks(block_size_for(routed.ids.size, np.unique(routed.ids).size))
+        blocks = routed.blocks(block_size_for(routed.ids.size, routed.used))
         size = blocks.tokens.size // blocks.block_to_expert.size
         matrices = (without_values(shape, dtype) for shape in ((T, H), (E, H, 2, I), (E, I, H)))
         tables = blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert
         options = ExpertOptions(size, dtype, request.topk, has_gaps=blocks.has_gaps)
         simulator = Simulator(self.device.target, self.device.lnc, numerics=False)
         profile = simulator.run(pair_experts, *matrices, None, None, None, None, *tables, options).profile
-        useful = UsefulWork(request.useful_flops, request.useful_bytes)
+        useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         return Outcome(profile, self.device, peer_work(request), useful)
 
 

@@ -39,6 +39,11 @@ class Routed(NamedTuple):
         order = np.argsort(np.random.default_rng(SEED).random((tokens, experts)), axis=1)
         return cls(order[:, :top_k].astype(np.int32), experts)
 
+    @property
+    def used(self) -> int:
+        """Experts that have tokens."""
+        return int(np.unique(self.ids).size)
+
     def blocks(self, size: int) -> PairBlocks:
         """In blocks of that many slots."""
         return pair_blocks(self.ids, np.ones(self.ids.shape, np.float32), self.experts, size)

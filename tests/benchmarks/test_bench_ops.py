@@ -9,9 +9,11 @@ from click.testing import CliRunner, Result
 from ops.gemm import GemmBench, peer_work
 from ops.layers import BenchLayer, layers
 from ops.outcome import OURS, Device
+from ops.whole_layer import LayerBench
 
 from nkimoe import RequestError
 from nkimoe.models import MODELS
+from nkimoe.tuning.shaped_gemm import Routed
 from nkisim.timing import CLOCK
 
 TRN2 = Device("trn2", 2)
@@ -97,6 +99,18 @@ def test_our_bytes_count_int4_as_half_a_byte_with_scales_zeros_and_ids():
     M, N, K, E, k = 64, 512, 256, 4, 2
     weights = E * N * (K // 2 + K // 32 * 4.5)
     assert request.useful_bytes == weights + 2 * (M * K + M * k * N) + 4 * M * k
+
+
+@pytest.mark.parametrize("bench", [GemmBench(TRN2, stage2=False), LayerBench(TRN2)], ids=["moe", "moe_e2e"])
+def test_our_bytes_are_those_of_experts_that_have_tokens(bench):
+    M, E, k = 8, 24, 2
+    (row,) = bench.rows(BenchLayer("small", 256, 128, E, k), M)
+    outcome, matrices = row.find(), 256 * 128 if isinstance(bench, GemmBench) else 3 * 128 * 128
+    used = Routed.evenly(M, k, E).used
+    assert used < min(E, M * k)
+    rows = 2 * (M * 128 + (M * k * 256 if isinstance(bench, GemmBench) else M * 128))
+    ids_and_weights = 4 * M * k * (1 if isinstance(bench, GemmBench) else 2)
+    assert outcome.useful.nbytes == 2 * used * matrices + rows + ids_and_weights
 
 
 @pytest.mark.parametrize(
