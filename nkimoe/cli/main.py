@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain, pack, op."""
+"""Commands: run, demo, variants, explain, pack, op, tune."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.refusals import WRONG, refusals
 from nkimoe.cli.report import show
+from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.machine import load_machine
 from nkisim.report.text import describe_changes, describe_sensitivity
@@ -40,6 +41,7 @@ def main() -> None:
 
 main.add_command(pack)
 main.add_command(op)
+main.add_command(tune)
 
 
 @main.command()

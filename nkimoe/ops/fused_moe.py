@@ -10,9 +10,12 @@ from nkimoe.ops.expert_mask import check_local_routing
 from nkimoe.ops.fused_moe_gemm import check_swiglu
 from nkimoe.ops.gemm_weights import Quantisation, check_rows, checked_weights
 from nkimoe.ops.launch import Launch, OnCores
+from nkimoe.ops.projection import Epilogue, Projection
 from nkimoe.ops.routing_tensors import dtype_of
-from nkimoe.ops.run_grouped import Epilogue, Projection, run_two_stages
+from nkimoe.ops.run_grouped import run_two_stages
+from nkimoe.ops.tuned_choices import check_tuned
 from nkimoe.planning.grouped_gemm.request import GELU_MUL, SILU, SWIGLU, Weighting
+from nkimoe.tuning.table import TunedRows
 
 ACTIVATIONS = {"silu": SILU, "gelu": GELU_MUL, "swiglu": SWIGLU}
 
@@ -23,7 +26,7 @@ def fused_moe(
     activation: str = "silu", quantization: str = UNQUANT, doweight_stage1: bool = False, w1_scale: Any = None,
     w2_scale: Any = None, w1_zero_point: Any = None, w2_zero_point: Any = None, group_size: int | None = None,
     a1_scale: Any = None, a2_scale: Any = None, bias1: Any = None, bias2: Any = None, alpha: float = 1.0,
-    limit: float | None = None, add_residual: bool = False,
+    limit: float | None = None, add_residual: bool = False, tuned: TunedRows | None = None,
 ) -> Any:  # fmt: skip
     """Sort, first projection and activation, second projection, weighted sum: each step for all pairs before the next.
 
@@ -43,6 +46,7 @@ def fused_moe(
         quantization, group_size, alpha, limit, add_residual: as of `fused_moe_gemm`, as are the scales, zero points and
             biases of each projection; a1_scale and a2_scale are the a_scale of hidden_states and of m.
         doweight_stage1: weights multiply in the first projection, before bias and activation, not in the second.
+        tuned: rows of a tuned table; that of this layer decides how it runs, which no bit of the result depends on.
 
     Returns:
         [M, H], type and kind of hidden_states.
@@ -55,6 +59,7 @@ def fused_moe(
     require(activation in ACTIVATIONS, "activation", f"is {known}", repr(activation), "Use fused_moe_gemm twice.")
     is_bool = isinstance(doweight_stage1, bool)
     require(is_bool, "doweight_stage1", "is True or False", repr(doweight_stage1), "Pass a bool.")
+    check_tuned(tuned)
     check_swiglu(ACTIVATIONS[activation], alpha, limit, add_residual)
     dtype = dtype_of(hidden_states)
     given = Quantisation(quantization, w1_scale, w1_zero_point, group_size, a1_scale)
@@ -65,6 +70,5 @@ def fused_moe(
     ids, weights = check_local_routing(topk_ids, topk_weights, M, first.sizes[0], expert_mask)
     orders = (Weighting.BEFORE, Weighting.NONE) if doweight_stage1 else (Weighting.NONE, Weighting.AFTER)
     activated = Epilogue(ACTIVATIONS[activation], orders[0], alpha, limit, add_residual)
-    return run_two_stages(
-        launch, hidden_states, Projection(first, activated), Projection(second, Epilogue(None, orders[1])), ids, weights
-    )
+    stages = Projection(first, activated), Projection(second, Epilogue(None, orders[1]))
+    return run_two_stages(launch, hidden_states, *stages, ids, weights, tuned)

@@ -11,9 +11,12 @@ from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import UNQUANT, check_routing
 from nkimoe.ops.gemm_weights import Quantisation, check_rows, checked_weights
 from nkimoe.ops.launch import Launch, OnCores
+from nkimoe.ops.projection import Epilogue, Projection
 from nkimoe.ops.routing_tensors import dtype_of, shape_of
-from nkimoe.ops.run_grouped import Epilogue, Projection, run_grouped
+from nkimoe.ops.run_grouped import run_grouped
+from nkimoe.ops.tuned_choices import check_tuned
 from nkimoe.planning.grouped_gemm.request import EPILOGUES, GELU, HALVED, SILU, SWIGLU, Weighting
+from nkimoe.tuning.table import TunedRows
 
 
 @OnCores
@@ -22,6 +25,7 @@ def fused_moe_gemm(
     quantization: str = UNQUANT, b_scale: Any = None, zero_point: Any = None, group_size: int | None = None,
     a_scale: Any = None, bias: Any = None, doweight_stage1: bool = False, alpha: float = 1.0,
     limit: float | None = None, add_residual: bool = False, legacy_order: bool = False,
+    tuned: TunedRows | None = None,
 ) -> Any:  # fmt: skip
     """c[t, j] = epilogue(a[t] b[e] * scale[e] + bias[e]) * weight[t, j] for the expert e of (t, j); fp32, rounded once.
 
@@ -51,6 +55,7 @@ def fused_moe_gemm(
         alpha, limit, add_residual: of "swiglu".
         legacy_order: the values of aiter's kernels: with "silu" weights multiply, and all is rounded to the type of a,
             before the epilogue; with "gelu" and weights there is no epilogue.
+        tuned: as of `fused_moe`; gated epilogues take the first stage of a layer's row.
 
     Returns:
         [M, k, N or N / 2], type and kind of a.
@@ -59,6 +64,7 @@ def fused_moe_gemm(
         RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
     """
     M, K = check_rows("a", a)
+    check_tuned(tuned)
     require(epilogue in EPILOGUES, "epilogue", "is None, silu, gelu_mul, gelu or swiglu", repr(epilogue), "Pick one.")
     given = Quantisation(quantization, b_scale, zero_point, group_size, a_scale)
     weights = checked_weights(b, dtype_of(a), K, 2 if epilogue in HALVED else 1, given, bias)
@@ -69,7 +75,7 @@ def fused_moe_gemm(
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
-    return run_grouped(launch, a, Projection(weights, finish), ids, factors)
+    return run_grouped(launch, a, Projection(weights, finish), ids, factors, tuned)
 
 
 def _weighting(epilogue: str | None, weighted: bool, doweight_stage1: bool, legacy_order: bool, bias: Any) -> Weighting:

@@ -17,6 +17,25 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "(everything.size * n // cores for n in (0, 1))",
             "both cores compute the same columns",
         ),
+        (
+            "    if count < problem.cores:",
+            "    if count < 0:",
+            "one piece of columns shared by two cores",
+        ),
+    ),
+    "planning/grouped_gemm/pieces.py": (
+        (
+            "ColumnPieces(ceil_div(self.columns, width), width,",
+            "ColumnPieces(max(1, self.columns // width), width,",
+            "columns behind the last whole piece left out",
+        ),
+    ),
+    "ops/run_grouped.py": (
+        (
+            "blocks.has_gaps and reads_all",
+            "False",
+            "rows of no expert between int8 projections left as they were",
+        ),
     ),
     "kernels/grouped_gemm/pieces.py": (
         (

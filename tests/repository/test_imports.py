@@ -137,8 +137,16 @@ def file_behind(name: str, importer: str, modules: set[str], faces: Faces) -> st
 
 def circles(sources: dict[str, tuple[str, bool]]) -> list[list[str]]:
     """Files that import each other in a circle, wherever the statements stand: each set once, sorted."""
+    arrows = arrows_of(sources)
+    reached = {module: reachable(module, arrows) for module in arrows}
+    found = {frozenset(b for b in reached[a] if a in reached[b]) for a in arrows if a in reached[a]}
+    return sorted(sorted(circle) for circle in found)
+
+
+def arrows_of(sources: dict[str, tuple[str, bool]]) -> dict[str, set[str]]:
+    """The files that each file imports."""
     faces, modules = faces_of(sources), set(sources)
-    arrows = {
+    return {
         module: {
             target
             for name in imported_modules(source, module, is_package)
@@ -146,9 +154,6 @@ def circles(sources: dict[str, tuple[str, bool]]) -> list[list[str]]:
         }
         for module, (source, is_package) in sources.items()
     }
-    reached = {module: reachable(module, arrows) for module in modules}
-    found = {frozenset(b for b in reached[a] if a in reached[b]) for a in modules if a in reached[a]}
-    return sorted(sorted(circle) for circle in found)
 
 
 def reachable(start: str, arrows: dict[str, set[str]]) -> set[str]:
@@ -260,6 +265,14 @@ def test_an_import_across_kernels_that_lie_apart_is_found(module: str, source: s
 )
 def test_kernels_may_import_their_own_folder_and_what_all_share(module: str, source: str) -> None:
     assert forbidden_between_kernels(source, module) == []
+
+
+def test_operations_reach_no_file_that_needs_the_simulator() -> None:
+    sources = {module: (source, is_package) for source, module, is_package in modules_in(LIBRARY, ROOT)}
+    reached = reachable("nkimoe.ops", arrows_of(sources))
+    assert {"nkimoe.tuning.table", "nkimoe.ops.fused_moe"} <= reached
+    imported = {name: [*imported_modules(sources[name][0], name, sources[name][1])] for name in reached}
+    assert [name for name, names in imported.items() if any(is_inside(each, "nkisim") for each in names)] == []
 
 
 def test_routing_kernels_import_only_nki_and_the_library() -> None:

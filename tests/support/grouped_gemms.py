@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from nkimoe.ops import fused_moe, routing_sigmoid_top1
+from nkimoe.ops import fused_moe, fused_moe_gemm, routing_sigmoid_top1
 from nkimoe.planning.grouped_gemm import plan
+from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
 from nkimoe.reference.grouped_gemm import gemm_tolerance
 from nkimoe.reference.routing_ops import routing_sigmoid_top1_reference
 from nkimoe.reference.tolerance import distance
 from nkimoe.reference.two_stage_moe import two_stage_moe_reference
+from nkimoe.tuning import LayerKey, TunedTable
 from support.gemm_cases import BF16, check_gemm, drawn, int4_drawn, int8_drawn, normal, routed
+from support.tuned_rows import tuned_row
 
 
 def check_grouped_gemms() -> None:
@@ -30,6 +35,8 @@ def check_grouped_gemms() -> None:
     check_gemm(2, **int4_drawn(40, 64, 1024, 2, 3, 512, False, BF16))
     for M in (300, 40):  # cores share blocks, or columns
         _check_two_stages(M)
+    _check_two_stages_of_int8()
+    _check_tuned(with_gaps)
     rng = np.random.default_rng(0)
     x, w = rng.integers(-2, 3, (200, 4500)).astype(np.float32), rng.integers(-2, 3, (4500, 700)).astype(np.float32)
     found, expected = (
@@ -38,6 +45,32 @@ def check_grouped_gemms() -> None:
     )
     np.testing.assert_array_equal(found[1], expected[1])
     np.testing.assert_allclose(found[0], expected[0], rtol=1e-6)
+
+
+def _check_two_stages_of_int8() -> None:
+    """Some pairs have no expert, and their rows between the projections are quantised, too."""
+    M, H, I, E, k = 60, 200, 300, 3, 2
+    first, second = (int8_drawn(M, N, K, k, E, "int8_w8a8") for N, K in ((2 * I, H), (H, I)))
+    first["topk_ids"][::5, 1] = -1
+    tensors = {"hidden_states": first["a"], "w1": first["b"], "w2": second["b"]}
+    tensors |= {name: first[name] for name in ("topk_weights", "topk_ids", "quantization")}
+    result = fused_moe[2](**tensors, w1_scale=first["b_scale"], w2_scale=second["b_scale"])
+    del tensors["quantization"]
+    of_each = ({name: each[name] for name in ("b_scale", "quantization")} for each in (first, second))
+    expected = two_stage_moe_reference(**tensors, **dict(zip(("of_first", "of_second"), of_each, strict=True)))
+    assert distance(result, expected).within(gemm_tolerance("bfloat16"))
+
+
+def _check_tuned(arguments: dict[str, Any]) -> None:
+    """Neither pieces that do not divide the columns, nor how many are on chip, nor what cores share matter."""
+    K = arguments["a"].shape[1]
+    E, N = arguments["b"].shape[:2]
+    layer = LayerKey(512, K, N, E, 2, "none", "bfloat16", "bfloat16", "bfloat16", "no", False, False)
+    expected = fused_moe_gemm(**arguments).view(np.uint16)
+    for split in Split:
+        row = tuned_row(layer, choices=(GemmChoice(256, 96, 3, split),))
+        found = fused_moe_gemm[2](**arguments, tuned=TunedTable([row]).on("trn2", 2))
+        np.testing.assert_array_equal(found.view(np.uint16), expected)
 
 
 def _check_two_stages(M: int) -> None:

@@ -10,11 +10,6 @@ MOST_ROWS = 16384  # K: beyond, tokens alone would fill SBUF
 # Bytes of a partition that a piece of weights has as 16-bit numbers: so that two fit beside tokens at the largest K.
 # Those of int8 are converted, two at a time, beside their codes.
 PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
-# (pairs an expert has on average, rows K at most, slots of a block): while a larger block is multiplied, weights of the
-# next expert arrive piece by piece; but the last block of an expert is half empty, and tokens take room from weights.
-# Predicted best, at 512 to 2048 pairs an expert and K from 1024 to 4096.
-BLOCK_SIZES = ((1536, 4096, 512), (448, 2048, 256))
-SMALLEST_BLOCK = PARTITIONS
 SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
 
 
@@ -38,34 +33,55 @@ class ColumnPieces:
         return self.halves * self.width
 
 
-def gemm_block_size(pairs: int, experts: int, K: int) -> int:
-    """Slots of a block.
+@dataclass(frozen=True)
+class ProjectionSizes:
+    """Weights of one projection, as far as it matters how they are cut.
 
-    >>> gemm_block_size(4096, 8, 1024), gemm_block_size(64, 8, 1024), gemm_block_size(4096, 8, 16384)
-    (256, 128, 128)
-    """
-    fitting = (size for least, most, size in BLOCK_SIZES if pairs >= least * experts and most >= K)
-    return next(fitting, SMALLEST_BLOCK)
-
-
-def pieces_of(K: int, columns: int, halves: int, converted: bool, rows_together: int = 1) -> ColumnPieces:
-    """As few as PSUM and SBUF allow, an even number of them, equally wide.
-
-    Args:
+    Attributes:
+        K: rows of the contraction.
+        columns: of the result.
+        halves: columns of the product behind each.
         converted: weights become 16-bit numbers on chip.
         rows_together: rows of the contraction that share a byte.
-
-    >>> pieces_of(4096, 14336, 1, False)
-    ColumnPieces(count=28, width=512, halves=1, rows=32)
-    >>> pieces_of(16384, 1024, 1, False)
-    ColumnPieces(count=4, width=256, halves=1, rows=128)
-    >>> pieces_of(100, 7, 2, False)
-    ColumnPieces(count=1, width=7, halves=2, rows=1)
     """
-    rows = ceil_div(K, PARTITIONS * rows_together) * rows_together
-    most = (CONVERTED_PIECE_BYTES if converted else PIECE_BYTES) // (2 * rows * halves)
-    count = ceil_div(columns, min(PSUM_COLUMNS, max(most, 1)))
-    if columns >= SHARED_COLUMNS:
-        count += count % 2
-    width = ceil_div(columns, count)
-    return ColumnPieces(ceil_div(columns, width), width, halves, rows)
+
+    K: int
+    columns: int
+    halves: int
+    converted: bool
+    rows_together: int = 1
+
+    @property
+    def rows(self) -> int:
+        """Tiles of 128 rows of the contraction."""
+        return ceil_div(self.K, PARTITIONS * self.rows_together) * self.rows_together
+
+    @property
+    def widest(self) -> int:
+        """Columns of the result that a piece can have."""
+        most = (CONVERTED_PIECE_BYTES if self.converted else PIECE_BYTES) // (2 * self.rows * self.halves)
+        return min(PSUM_COLUMNS, max(most, 1))
+
+    def width_of(self, count: int) -> int:
+        """Of so many pieces of one width, or one more: from SHARED_COLUMNS on there are evenly many."""
+        if self.columns >= SHARED_COLUMNS:
+            count += count % 2
+        return ceil_div(self.columns, count)
+
+    def pieces(self, width: int) -> ColumnPieces:
+        """All columns, in pieces of that width.
+
+        >>> sizes = ProjectionSizes(K=4096, columns=14336, halves=1, converted=False)
+        >>> sizes.pieces(sizes.default_width)
+        ColumnPieces(count=28, width=512, halves=1, rows=32)
+        """
+        return ColumnPieces(ceil_div(self.columns, width), width, self.halves, self.rows)
+
+    @property
+    def default_width(self) -> int:
+        """As few pieces as PSUM and SBUF allow.
+
+        >>> ProjectionSizes(16384, 1024, 1, False).default_width, ProjectionSizes(100, 7, 2, False).default_width
+        (256, 7)
+        """
+        return self.width_of(ceil_div(self.columns, self.widest))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.errors import require
+from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
 from nkimoe.planning.grouped_gemm.pieces import ColumnPieces
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.problem import Problem
@@ -56,17 +57,19 @@ class GemmPlan:
     Attributes:
         problem: its sizes; I are the columns of the result.
         at_once: pieces of an expert's weights on chip.
+        split: what cores share.
     """
 
     problem: Problem
     pieces: ColumnPieces
     tiling: GemmTiling
     at_once: int
+    split: Split
 
     def share_of(self, core: int) -> GemmShare:
         """What `core` does."""
         N, cores, everything = self.problem.N, self.problem.cores, Span(0, self.pieces.count)
-        if N >= BLOCKS_TO_SHARE or everything.size < cores:
+        if self.split is Split.BLOCKS:
             return GemmShare(block_range(BlockShardStrategy.HI_LO, N, cores, core), everything)
         first, stop = (everything.size * n // cores for n in (core, core + 1))
         return GemmShare(BlockRange(0, 1, N), Span(first, stop - first))
@@ -84,10 +87,10 @@ class GemmPlan:
 
 
 def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan:
-    """Sizes from tensors, and as many pieces of weights on chip as fit.
+    """Sizes from tensors, and the choice of the options as far as it goes.
 
     Raises:
-        RequestError: the target's PE takes no such weights.
+        RequestError: the target's PE takes no such weights, or a choice of `at_once` is for more room than there is.
     """
     dtype, known = str(request.b.dtype), target.fp8_dtypes
     is_right = not dtype.startswith("float8") or dtype in known
@@ -97,10 +100,25 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     pieces = ColumnPieces(count, columns // options.halves, options.halves, K // PARTITIONS)
     blocks = int(request.block_to_expert.shape[0])
     problem = Problem(M, K, options.block_size, E, blocks, options.columns, M, cores)
-    room = target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)
     tiling = GemmTiling(problem.tiles_per_block, K // PARTITIONS // int(request.b.shape[3]))
-    at_once = max(1, min(count, room // _piece_bytes(request, pieces)))
-    return GemmPlan(problem, pieces, tiling, at_once)
+    fit = (target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)) // _piece_bytes(request, pieces)
+    at_once = max(1, min(count, _at_once(options.choice, fit, target)))
+    return GemmPlan(problem, pieces, tiling, at_once, _split(options.choice, problem, count))
+
+
+def _at_once(choice: GemmChoice, fit: int, target: Target) -> int:
+    """Pieces on chip, of which `fit` find room."""
+    if choice.at_once is None:
+        return fit
+    rule = f"leaves room for a piece of {choice.width} columns on {target.name}"
+    require(fit > 0, "tuned", rule, f"blocks of {choice.block_size} slots", "Tune this layer again, or drop its row.")
+    return min(fit, choice.at_once)
+
+
+def _split(choice: GemmChoice, problem: Problem, count: int) -> Split:
+    if count < problem.cores:
+        return Split.BLOCKS
+    return choice.split or (Split.BLOCKS if problem.N >= BLOCKS_TO_SHARE else Split.COLUMNS)
 
 
 def is_converted(request: GemmRequest) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from nkimoe.planning.grouped_gemm.choice import GemmChoice
 from nkimoe.planning.request import OperationRequest
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs, SkipMode
 
@@ -32,7 +33,7 @@ class GemmOptions:
     """Constants of one launch.
 
     Attributes:
-        block_size: slots of a block, a multiple of 128.
+        choice: how it runs.
         compute_dtype: of a, of the result, and of matmul operands.
         columns: of the result.
         choices: rows of the result that a row of a has.
@@ -44,7 +45,7 @@ class GemmOptions:
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
     """
 
-    block_size: int
+    choice: GemmChoice
     compute_dtype: str
     columns: int
     choices: int
@@ -57,6 +58,11 @@ class GemmOptions:
     row_codes: str | None = None
     exact_rows: int | None = None
     summed: int | None = None
+
+    @property
+    def block_size(self) -> int:
+        """Slots of a block."""
+        return self.choice.block_size
 
     @property
     def halves(self) -> int:

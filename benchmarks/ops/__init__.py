@@ -1,0 +1,1 @@
+"""Operations of aiter under the names, options and columns of its benchmarks; times are predicted."""
