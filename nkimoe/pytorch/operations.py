@@ -1,4 +1,4 @@
-"""Operations of `nkimoe.ops` with experts as torch operators, each with a fake kernel: `torch.ops.nkimoe.fused_moe`, ...
+"""Operations of `nkimoe.ops` with experts as torch operators with fake kernels, such as `torch.ops.nkimoe.fused_moe`.
 
 An operator takes what its operation takes, by position or by name, and `cores` and `target` behind that. The functions
 here take these two from the options in force. There are no gradients.
@@ -21,7 +21,7 @@ from nkimoe.planning.grouped_gemm.request import HALVED
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.toolchain import NEURON
 
-HOW = {"cores": Options().cores, "target": Options().target}
+HOW: dict[str, Any] = {"cores": Options().cores, "target": Options().target}
 NUMPY_OR_TORCH = "Any"  # how operations annotate tensors
 
 
@@ -58,6 +58,8 @@ def _operator(operation: OnCores, shape: Callable[..., tuple[int, ...]]) -> Call
         return result
 
     with_options.__name__, with_options.__doc__ = name, operation.__doc__
+    own = [*signature.parameters.values()][: -len(HOW)]
+    with_options.__signature__ = signature.replace(parameters=own)  # type: ignore[attr-defined]
     return with_options
 
 

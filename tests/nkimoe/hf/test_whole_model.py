@@ -41,6 +41,19 @@ def test_a_compiled_model_is_one_graph_and_follows_the_options(model):
             torch.testing.assert_close(compiled(PROMPT, use_cache=False).logits, model(PROMPT, use_cache=False).logits)
 
 
+def test_fused_moe_gives_the_same_logits_eager_and_compiled(model):
+    logits = {}
+    for implementation in ("eager", "nkimoe_fused_moe"):
+        model.set_experts_implementation(implementation)
+        with torch.no_grad():
+            logits[implementation] = model(PROMPT, use_cache=False).logits
+    spread = logits["eager"].max() - logits["eager"].min()
+    assert (logits["nkimoe_fused_moe"] - logits["eager"]).abs().max() < 2e-2 * spread
+    compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(compiled(PROMPT, use_cache=False).logits, logits["nkimoe_fused_moe"])
+
+
 def test_gradient_checkpointing_gives_the_same_gradients(model):
     model.set_experts_implementation("nkimoe")
     model.float().train()
