@@ -57,6 +57,7 @@ class ReferenceFile:
         except SyntaxError as error:
             raise MissingReference(f"{path} is no Python: {error}") from error
         self._tables = {child.get_name(): child for child in table.get_children()}
+        self._tree.body = [part for node in self._tree.body for part in _singly(node)]
         self._statements = {name: node for node in self._tree.body for name in _bound(node)}
 
     def functions(self, *names: str) -> list[Any]:
@@ -119,6 +120,13 @@ class ReferenceFile:
             parts = [] if isinstance(node, (ast.Import, ast.ImportFrom)) else [node]
         for part in parts:
             yield from (n.id for n in ast.walk(part) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load))
+
+
+def _singly(node: ast.stmt) -> list[ast.stmt]:
+    """An import of several modules as one of each."""
+    if not isinstance(node, ast.Import):
+        return [node]
+    return [ast.copy_location(ast.Import([alias]), node) for alias in node.names]
 
 
 def _bound(node: ast.stmt) -> list[str]:

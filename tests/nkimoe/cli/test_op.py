@@ -464,3 +464,13 @@ def test_the_routing_operations_are_right_with_their_own_options() -> None:
         result = nkimoe_op(*arguments)
         assert result.exit_code == 0, result.output
         assert ", valid:y" in result.output
+
+
+@pytest.mark.parametrize("name", ["fused_moe_gemm", "fused_moe", "e2e_moe", "fused_experts"])
+def test_bytes_of_experts_without_tokens_are_not_counted(name: str, tmp_path: Path) -> None:
+    tokens, experts = {"fused_moe_gemm": ("-m", "-e"), "fused_experts": ("-t", "-e")}.get(name, ("-token", "-expert"))
+    few, many = (
+        document_of(tmp_path, name, *SMALL[name][0], f"{tokens}=2", f"{experts}={count}")["useful_nbytes"]
+        for count in (6, 60)
+    )
+    assert few == many

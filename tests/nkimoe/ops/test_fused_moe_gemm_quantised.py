@@ -52,6 +52,19 @@ def test_blocks_of_several_tiles(quantization):
     check_gemm(**int4_drawn(*sizes, 64, True) if is_int4 else int8_drawn(*sizes, quantization), epilogue="silu")
 
 
+@pytest.mark.parametrize("scale", [0, 1e-38, 1e-23])
+@pytest.mark.parametrize("quantization", ["int8_w8a16", "int8_w8a8", "int4_w4a16"])
+def test_experts_whose_scales_are_dead_give_nothing(quantization, scale):
+    sizes = (16, 64, 128, 2, 4)
+    is_int4 = quantization == "int4_w4a16"
+    arguments = int4_drawn(*sizes, 64, True) if is_int4 else int8_drawn(*sizes, quantization)
+    arguments["b_scale"][1] = scale
+    result = fused_moe_gemm[2](**arguments, epilogue="silu").astype(np.float32)
+    assert np.isfinite(result).all()
+    assert (np.abs(result[arguments["topk_ids"] == 1]) < 1e-30).all()
+    assert result[arguments["topk_ids"] == 2].any()
+
+
 def test_the_scale_may_have_a_last_dimension_of_1():
     arguments = int8_drawn(9, 32, 64, 2, 4, "int8_w8a16")
     flat = fused_moe_gemm(**arguments)
