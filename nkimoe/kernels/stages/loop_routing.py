@@ -5,7 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_slots, unless_equal
+from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_place, affinity_rows, load_slots, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
 from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
@@ -129,7 +129,8 @@ class LoopTables:
         first = some.start * self.at_once
         here = slice(first, first + n)
         ids = self._ids(first, n)
-        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here]), self.problem.E)
+        place = affinity_place(self._request, self.problem)
+        rows = affinity_rows(_integers(PARTITIONS, n * tiles), ids, _copy(experts[:, here]), place)
         table = nl.ndarray((PARTITIONS, some.size, self.width), dtype=nl.int32, buffer=nl.sbuf)
         at = 0
         for values in (ids, rows, *(vector[:, here] for vector in vectors)):
