@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -27,7 +28,7 @@ def register(name: str = NAME) -> None:
 
     `model.set_experts_implementation("nkimoe")`, or `experts_implementation="nkimoe"` when loading, then runs the
     experts of every family with transformers' `use_experts_implementation` through `moe_cte`, as `nkimoe.hf.options`
-    says; "nkimoe_fused_moe" runs them through the operation `fused_moe`.
+    says; "nkimoe_fused_moe" runs them through the operation `fused_moe`. FP8Experts know `name` alone.
 
     Raises:
         ImportError: transformers has no experts interface (it came with version 5).
@@ -36,6 +37,10 @@ def register(name: str = NAME) -> None:
 
     ALL_EXPERTS_FUNCTIONS.register(name, experts_forward)
     ALL_EXPERTS_FUNCTIONS.register(f"{name}_fused_moe", fused_moe_forward)
+    with suppress(ImportError):  # transformers without experts in fp8
+        from transformers.integrations.finegrained_fp8 import ALL_FP8_EXPERTS_FUNCTIONS
+
+        ALL_FP8_EXPERTS_FUNCTIONS.register(name, experts_forward)
 
 
 def experts_forward(module: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nkimoe.errors import RequestError, require
-from nkimoe.hf.layout import weights_of
+from nkimoe.hf.layout import is_fp8, weights_of
 from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT
 from nkimoe.ops.gemm_weights import INT8_W8A16
 from nkimoe.planning.grouped_gemm.request import SILU, SWIGLU
@@ -31,6 +31,7 @@ def through_fused_moe(module: Any, gate: Gate, hidden_states: Tensor, ids: Tenso
     """
     name, options = type(module).__name__, current_options()
     require(not module.has_post_expert_norm, name, "has no norm after each expert", "one", "Run it with 'nkimoe'.")
+    require(not is_fp8(module), name, "has weights without blocks", "fp8", "Run it with 'nkimoe'.")
     require(options.weights == PLAIN, "weights", f"is {PLAIN!r}", repr(options.weights), "Run it with 'nkimoe'.")
     activation, dtype = _activation(name, gate), compute_dtype(hidden_states, options)
     experts = _arguments(weights_of(module), dtype, activation["activation"] == SWIGLU)

@@ -18,6 +18,7 @@ from conformance.kernel_run import TestManager
 from conformance.reference_functions import ReferenceFile
 from conformance.session import SETUP
 from nkimoe.ops import e2e_moe, fused_moe
+from nkimoe.ops.launch import OnCores
 
 CHECKOUT = Path(SETUP["checkout"])
 INT8 = "int8_w8a16"
@@ -63,15 +64,17 @@ def _e2e() -> Iterator[Moe]:
                 yield Moe(*sizes, dtype, routed_weight, left_out=not is_one_of_theirs)
 
 
+@pytest.mark.parametrize("operation", [e2e_moe, fused_moe], ids=["e2e_moe", "fused_moe"])
 @pytest.mark.parametrize("moe", _e2e(), ids=str)
-def test_moe_e2e(moe: Moe, test_manager: TestManager) -> None:
+def test_moe_e2e(moe: Moe, operation: OnCores, test_manager: TestManager) -> None:
     x, w1, w2, weights, ids = _drawn(moe, uniform=True)
     empty = torch.empty(moe.M, moe.top_k, moe.K, dtype=moe.dtype)
     theirs = torch_e2e_moe(
         x, w1, w2, empty, None, None, None, ids, weights.to(moe.dtype), moe.routed_weight, moe.dtype, False, False
     )
     factors = weights if moe.routed_weight else torch.ones_like(weights)
-    ours = simulated(e2e_moe)(x, w1, w2, ids, factors)
+    routing = {"topk_ids": ids, "topk_weights": factors}
+    ours = simulated(operation)(x, w1, w2, **routing)
     pairs = _pairs(moe, fp64(x), fp64(w1), fp64(w2), ids.numpy()) * fp64(factors)[..., None]
     judge(test_manager, ours, theirs.double().sum(dim=1).to(moe.dtype), pairs.sum(axis=1), 1e-1)
 

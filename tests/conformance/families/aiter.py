@@ -8,9 +8,33 @@ _SATURATED = PeerBug(
     message="ours wrong in 0, theirs wrong in",
 )
 
+_OURS = "^within the tolerance of fp64: ours;"
+_UNSCALED_SUMS = PeerBug(
+    r"-float16-.*fp8_w8a8-left_out",
+    "sums of products of fp8 codes become fp16 before they are scaled, and infinite beyond 65504",
+    message=_OURS,
+)
+_UNSCALED_GELU = PeerBug(
+    r"-gelu-(int8_w8a16|fp8_w8a8)-left_out",
+    "GELU of sums of products that are not scaled yet",
+    message=_OURS,
+)
+_CANCELLED = PeerBug(
+    "test_moe_e2e",
+    "results near zero are differences of large numbers, which the reference rounds to 16 bits at every step: it is not "
+    "within its own tolerance of fp64, and where no 16-bit result can be, nor is ours",
+    message="^within the tolerance of fp64: (neither|ours);",
+)
+
 AITER = (
-    Family("aiter-gemm", ("cases/aiter_gemm.py",), source="aiter", largest={"N": 2048}),
-    Family("aiter-two_stage", ("cases/aiter_two_stage.py",), source="aiter", largest={"N": 2048}),
+    Family(
+        "aiter-gemm",
+        ("cases/aiter_gemm.py",),
+        source="aiter",
+        largest={"N": 2048},
+        bugs=(_UNSCALED_SUMS, _UNSCALED_GELU),
+    ),
+    Family("aiter-two_stage", ("cases/aiter_two_stage.py",), source="aiter", largest={"N": 2048}, bugs=(_CANCELLED,)),
     Family("aiter-routing", ("cases/aiter_routing.py",), source="aiter", bugs=(_SATURATED,)),
     Family(
         "aiter-smoothquant",

@@ -89,6 +89,25 @@ def test_scales_of_int4_may_be_of_the_type_of_the_tokens():
     check_gemm(**int4_drawn(20, 64, 512, 2, 3, 64, True, BF16))
 
 
+@pytest.mark.parametrize("group_size", [16, 512])
+def test_scales_and_zeros_of_torch_are_those_of_numpy(group_size):
+    torch = pytest.importorskip("torch")
+    arguments = int4_drawn(9, 32, 1024, 2, 4, group_size, True, BF16)
+
+    def tensor(value):
+        if not isinstance(value, np.ndarray):
+            return value
+        return (
+            torch.from_numpy(value.view(np.uint16)).view(torch.bfloat16)
+            if value.dtype == BF16
+            else torch.from_numpy(value)
+        )
+
+    result = fused_moe_gemm(**{name: tensor(value) for name, value in arguments.items()})
+    expected = fused_moe_gemm(**arguments)
+    np.testing.assert_array_equal(result.view(torch.int16), expected.view(np.int16))
+
+
 def test_the_low_half_of_a_byte_is_the_even_row_and_the_even_column():
     a = np.array([[1, 10]], FP16)
     given = {"topk_ids": np.zeros((1, 1), np.int32), "quantization": "int4_w4a16", "group_size": 2}
