@@ -21,8 +21,8 @@ _UNSCALED_GELU = PeerBug(
 )
 _CANCELLED = PeerBug(
     "test_moe_e2e",
-    "results near zero are differences of large numbers, which the reference rounds to 16 bits at every step: it is not "
-    "within its own tolerance of fp64, and where no 16-bit result can be, nor is ours",
+    "results near zero are differences of large numbers, which the reference rounds to 16 bits at every step: it is "
+    "not within its own tolerance of fp64, and where no 16-bit result can be, nor is ours",
     message="^within the tolerance of fp64: (neither|ours);",
 )
 
