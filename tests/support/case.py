@@ -121,6 +121,11 @@ class Case:
         return self.variant.find("_mx") > 0
 
     @property
+    def down_bias_on_chip(self) -> str | None:
+        """Its type, if there is one."""
+        return self.computes_in if self.biases in ("both", "down") else None
+
+    @property
     def computes_in(self) -> str:
         return self.compute_dtype or self.dtype
 
