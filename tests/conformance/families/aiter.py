@@ -19,6 +19,11 @@ _UNSCALED_GELU = PeerBug(
     "GELU of sums of products that are not scaled yet",
     message=_OURS,
 )
+_PAIRS_BEYOND_FP16 = PeerBug(
+    "test_moe_e2e.*-float16-.*left_out",
+    "each pair becomes fp16 before it is weighted, and infinite beyond 65504; where sums are beyond, ours are, too",
+    message="theirs inf$",
+)
 _CANCELLED = PeerBug(
     "test_moe_e2e",
     "results near zero are differences of large numbers, which the reference rounds to 16 bits at every step: it is "
@@ -34,7 +39,13 @@ AITER = (
         largest={"N": 2048},
         bugs=(_UNSCALED_SUMS, _UNSCALED_GELU),
     ),
-    Family("aiter-two_stage", ("cases/aiter_two_stage.py",), source="aiter", largest={"N": 2048}, bugs=(_CANCELLED,)),
+    Family(
+        "aiter-two_stage",
+        ("cases/aiter_two_stage.py",),
+        source="aiter",
+        largest={"N": 2048},
+        bugs=(_PAIRS_BEYOND_FP16, _CANCELLED),
+    ),
     Family("aiter-routing", ("cases/aiter_routing.py",), source="aiter", bugs=(_SATURATED,)),
     Family(
         "aiter-smoothquant",
