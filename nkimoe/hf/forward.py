@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
@@ -20,7 +19,7 @@ from nkimoe.pytorch.options import current_options
 
 NAME = "nkimoe"
 Through = Callable[[Any, Gate, Tensor, Tensor, Tensor], Tensor]
-_GATES: WeakKeyDictionary[Any, tuple[Any, Gate]] = WeakKeyDictionary()
+_GATE = "_nkimoe_gate"  # of a module: a dictionary of modules breaks the guards of compiled ones when one is gone
 
 
 def register(name: str = NAME) -> None:
@@ -83,7 +82,8 @@ def _through_moe_cte(module: Any, gate: Gate, hidden_states: Tensor, ids: Tensor
 def _gate_of(module: Any) -> Gate:
     """Recognised once for a module, and again if its activation or limits were replaced."""
     key = (getattr(module, "act_fn", None), *limits_of(module))
-    kept: tuple[Any, Gate] | None = _GATES.get(module)
+    kept: tuple[Any, Gate] | None = getattr(module, _GATE, None)
     if kept is None or kept[0] != key:
-        kept = _GATES[module] = (key, recognise_gate(module))
+        kept = (key, recognise_gate(module))
+        setattr(module, _GATE, kept)
     return kept[1]
