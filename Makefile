@@ -30,9 +30,10 @@ test: $(READY) ## all tests but the slow ones
 test-all: $(READY) ## all tests, slow ones included
 	$(BIN)/python -m pytest -n auto -m '' $(PYTEST_ARGS)
 
-conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<checkout> [FAMILIES='moe_cte rope']
+conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<checkout> AITER=<checkout> [FAMILIES='moe_cte rope']
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
 	PYTHONPATH=tests $(BIN)/python -m conformance $(if $(NKILIB),--nkilib $(NKILIB)) $(if $(SAMPLES),--samples $(SAMPLES)) \
+	  $(if $(AITER),--aiter $(AITER)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
 clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from nkimoe.cli.op.two_stage_moe import E2eMoe
-from nkimoe.ops.expert_arguments import block_size_for
 from nkimoe.ops.pair_experts import pair_experts
+from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkimoe.tuning.shaped_gemm import Routed, without_values

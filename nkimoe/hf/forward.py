@@ -1,14 +1,17 @@
-"""The forward of an experts module, and its registration with transformers."""
+"""The forwards of an experts module, and their registration with transformers."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from nkimoe.errors import RequestError
+from nkimoe.hf.fused_moe import through_fused_moe
 from nkimoe.hf.packed import packed_weights
 from nkimoe.hf.recognise import limits_of, recognise_gate
 from nkimoe.pytorch.experts import expert_outputs, moe_experts
@@ -16,15 +19,16 @@ from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import current_options
 
 NAME = "nkimoe"
-GATE = "_nkimoe_gate"  # on the module: a graph may guard it, where a table of all modules changes as others are freed
+Through = Callable[[Any, Gate, Tensor, Tensor, Tensor], Tensor]
+_GATE = "_nkimoe_gate"  # of a module: a dictionary of modules breaks the guards of compiled ones when one is gone
 
 
 def register(name: str = NAME) -> None:
-    """Add `name` to the experts implementations of transformers; calling it again changes nothing.
+    """Add `name` and `name`_fused_moe to the experts implementations of transformers; again, it changes nothing.
 
     `model.set_experts_implementation("nkimoe")`, or `experts_implementation="nkimoe"` when loading, then runs the
     experts of every family with transformers' `use_experts_implementation` through `moe_cte`, as `nkimoe.hf.options`
-    says.
+    says; "nkimoe_fused_moe" runs them through the operation `fused_moe`. FP8Experts know `name` alone.
 
     Raises:
         ImportError: transformers has no experts interface (it came with version 5).
@@ -32,6 +36,11 @@ def register(name: str = NAME) -> None:
     from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
     ALL_EXPERTS_FUNCTIONS.register(name, experts_forward)
+    ALL_EXPERTS_FUNCTIONS.register(f"{name}_fused_moe", fused_moe_forward)
+    with suppress(ImportError):  # transformers without experts in fp8
+        from transformers.integrations.finegrained_fp8 import ALL_FP8_EXPERTS_FUNCTIONS
+
+        ALL_FP8_EXPERTS_FUNCTIONS.register(name, experts_forward)
 
 
 def experts_forward(module: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
@@ -42,19 +51,27 @@ def experts_forward(module: Any, hidden_states: Tensor, top_k_index: Tensor, top
     Raises:
         RequestError: the module is not what the kernel computes; with `options(strict=False)` it runs in torch.
     """
+    return _forward(_through_moe_cte, module, hidden_states, top_k_index, top_k_weights)
+
+
+def fused_moe_forward(module: Any, hidden_states: Tensor, top_k_index: Tensor, top_k_weights: Tensor) -> Tensor:
+    """Likewise, by the operation `fused_moe`. Not differentiable."""
+    return _forward(through_fused_moe, module, hidden_states, top_k_index, top_k_weights)
+
+
+def _forward(through: Through, module: Any, hidden_states: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     try:
-        return _through_kernel(module, hidden_states, top_k_index, top_k_weights)
+        return through(module, _gate_of(module), hidden_states, ids, weights)
     except RequestError as error:
         if current_options().strict:
             raise
-        warnings.warn(f"{type(module).__name__} runs in torch: {error}", RuntimeWarning, stacklevel=2)
+        warnings.warn(f"{type(module).__name__} runs in torch: {error}", RuntimeWarning, stacklevel=3)
     eager = type(module).forward.__wrapped__  # what the class itself defines
-    result: Tensor = eager(module, hidden_states, top_k_index, top_k_weights)
+    result: Tensor = eager(module, hidden_states, ids, weights)
     return result
 
 
-def _through_kernel(module: Any, hidden_states: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
-    gate = _gate_of(module)
+def _through_moe_cte(module: Any, gate: Gate, hidden_states: Tensor, ids: Tensor, weights: Tensor) -> Tensor:
     experts = packed_weights(module, hidden_states, current_options())
     if not module.has_post_expert_norm:
         return moe_experts(hidden_states, ids, weights, experts, gate, _is_complete(module, ids, experts.n_experts))
@@ -75,8 +92,8 @@ def _is_complete(module: Any, ids: Tensor, n_experts: int) -> bool:
 def _gate_of(module: Any) -> Gate:
     """Recognised once for a module, and again if its activation or limits were replaced."""
     key = (getattr(module, "act_fn", None), *limits_of(module))
-    kept: tuple[Any, Gate] | None = getattr(module, GATE, None)
+    kept: tuple[Any, Gate] | None = getattr(module, _GATE, None)
     if kept is None or kept[0] != key:
-        kept = key, recognise_gate(module)
-        setattr(module, GATE, kept)
+        kept = (key, recognise_gate(module))
+        setattr(module, _GATE, kept)
     return kept[1]

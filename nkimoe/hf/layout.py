@@ -11,17 +11,21 @@ from torch import Tensor
 from nkimoe.errors import RequestError, require
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN
+from nkimoe.weights.fp8_blocks import SIZE
 
 FLOATS = (torch.float32, torch.bfloat16, torch.float16)
+FP8 = torch.float8_e4m3fn
 ACTIVATIONS = "activation_quantization"  # an attribute of modules in int8, as of `moe_cte`
 
 
 def parameters_of(module: Any) -> list[Tensor]:
-    """Its expert weights, biases and, in int8, scales, whose change makes packed weights stale."""
+    """Its expert weights, biases and, in int8 and fp8, scales, whose change makes packed weights stale."""
     first = "gate_up_proj" if module.has_gate else "up_proj"
     names = [first, "down_proj", *([f"{first}_bias", "down_proj_bias"] if module.has_bias else [])]
     if is_int8(module):
         names += [f"{first}_scale", "down_proj_scale"]
+    if is_fp8(module):
+        names += [f"{first}_scale_inv", "down_proj_scale_inv"]
     return [getattr(module, name) for name in names]
 
 
@@ -30,18 +34,26 @@ def is_int8(module: Any) -> bool:
     return module.down_proj.dtype == torch.int8
 
 
+def is_fp8(module: Any) -> bool:
+    """Whether its experts are e4m3, with a scale for 128 x 128: transformers' FP8Experts."""
+    return module.down_proj.dtype == FP8
+
+
 def weights_of(module: Any) -> ExpertWeights:
     """The experts of `module`, not padded, in its dtype; differentiable.
 
     The module's flags say how its weights lie: is_transposed [E, H, 2I] or else [E, 2I, H], is_concatenated halves or
     else alternating columns, has_gate, has_bias. Beside int8 weights lie gate_up_proj_scale [E, 2I], in the order of
-    the columns, and down_proj_scale [E, H], and activation_quantization says what `moe_cte` does to activations.
+    the columns, and down_proj_scale [E, H], and activation_quantization says what `moe_cte` does to activations. Beside
+    fp8 weights lie gate_up_proj_scale_inv and down_proj_scale_inv, a number a block; activations stay as they are.
 
     Raises:
         RequestError: the weights are quantised in another way, or nothing says whether activations are.
     """
     if is_int8(module):
         return _int8_weights_of(module)
+    if is_fp8(module):
+        return _fp8_weights_of(module)
     tensors = parameters_of(module)
     for tensor in tensors:
         if tensor.dtype not in FLOATS:
@@ -67,6 +79,23 @@ def _int8_weights_of(module: Any) -> ExpertWeights:
     require(found == wanted, "scales", f"are a number an output column, {wanted}", found, "Reshape them.")
     exact = EXACT_ROWS if given == INT8_PER_TOKEN else None
     return replace(experts, scales=[_split(module, scale), down_scale], exact_rows=exact)
+
+
+def _fp8_weights_of(module: Any) -> ExpertWeights:
+    name, I = type(module).__name__, module.down_proj.shape[1 if module.is_transposed else 2]
+    for attribute, wanted in (
+        ("block_size", [SIZE, SIZE]),
+        ("activation_scheme", "dynamic"),
+        ("is_concatenated", True),
+    ):
+        found = getattr(module, attribute, None)
+        is_right = (list(found) if isinstance(found, tuple) else found) == wanted
+        require(is_right, f"{name}.{attribute}", f"is {wanted}", found, "Load the model dequantised.")
+    require(I % SIZE == 0, name, f"has I in whole blocks of {SIZE}", I, "Load the model dequantised.")
+    *tensors, scale, down_scale = parameters_of(module)
+    if not module.is_transposed:
+        scale, down_scale = scale.transpose(1, 2), down_scale.transpose(1, 2)
+    return replace(_arranged(module, tensors), scales=[_split(module, scale.float()), down_scale.float()])
 
 
 def join(module: Any, gate_up: Tensor, down: Tensor, gate_up_scale: Tensor) -> tuple[Tensor, Tensor, Tensor]:

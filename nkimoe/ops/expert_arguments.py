@@ -62,7 +62,7 @@ def check_tokens(x: Any, name: str = "x") -> tuple[int, int]:
     shape = shape_of(name, x)
     rule = f"is [tokens, columns], with 1 to {MAX_HIDDEN} columns"
     is_right = len(shape) == 2 and 0 < shape[1] <= MAX_HIDDEN
-    require(is_right, name, rule, shape, "Flatten batch and sequence to tokens.")
+    require(is_right, name, rule, shape, "Flatten batch and sequence to tokens; fused_moe takes more columns.")
     require(dtype_of(x) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(x), "Cast it.")
     check_finite(name, x)
     return shape[0], shape[1]

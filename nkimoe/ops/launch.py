@@ -17,6 +17,8 @@ Launch = Callable[..., Any]
 class OnCores:
     """A function of `launch` and its own arguments as an operation: `operation[2](...)`, or `operation(...)`."""
 
+    __name__: str
+
     def __init__(self, function: Callable[..., Any], launch: Launch | None = None) -> None:
         functools.update_wrapper(self, function)
         self._function, self._launch = function, launch or partial(_on, 1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
@@ -49,7 +50,10 @@ def like(array: Array, given: Any) -> Any:
         return array
     import torch
 
-    return torch.from_numpy(array).to(given.device)
+    name = array.dtype.name
+    if not hasattr(ml_dtypes, name):
+        return torch.from_numpy(array).to(given.device)
+    return torch.from_numpy(array.view(f"uint{8 * array.itemsize}")).view(getattr(torch, name)).to(given.device)
 
 
 def with_stride(rows: Any, stride: int) -> Any:

@@ -19,6 +19,7 @@ from nkimoe.ops.expert_arguments import (
     int8_scales,
     padded,
     weight_types,
+    zeros_like_rows,
 )
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.pair_experts import single_expert
@@ -72,7 +73,7 @@ def shared_expert(
     scales = int8_scales(quantization, _of_one("w1_scale", w1_scale), _of_one("w2_scale", w2_scale), (1, 2 * N), (1, K))
     experts = experts_of(quantization, w1, w2, scales)
     if not T:
-        return x
+        return zeros_like_rows(x)
     blocks = ceil_div(T, BLOCK)
     tokens = np.where(np.arange(blocks * BLOCK) < T, np.arange(blocks * BLOCK), -1).astype(np.int32)
     H = int(experts.down.shape[2])

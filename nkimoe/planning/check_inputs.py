@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.planning.mx.coded_rows import is_coded
+from nkimoe.planning.mx.coded_rows import is_coded, packed_affinities, packed_width
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.slot_pairs import check_pairs
 from nkimoe.planning.variants import DROPPING, VARIANTS
@@ -48,15 +48,13 @@ def check_inputs(**arguments: Any) -> None:
             `exact_rows` than int8 weights have.
     """
     _check_int32(arguments)
+    arguments = _taken_apart(arguments)
     if not _is_well_formed(arguments):
         return
     skip_token = (arguments.get("skip_dma") or SkipMode()).skip_token
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
-    if is_coded(arguments["hidden_states"]) and arguments["gate_up_proj_weight"].ndim == 5:
-        elements = 4 * 128 * arguments["gate_up_proj_weight"].shape[3]
-        arguments = {**arguments, "hidden_states": arguments["hidden_states"][:, :elements]}  # without their scales
     _check_finite(arguments)
     _check_block_scales(arguments)
     _check_fits_fp16(arguments)
@@ -76,6 +74,18 @@ def check_inputs(**arguments: Any) -> None:
         check_pairs(arguments["pairs"], ids, tokens, runs)
     if not skip_token:
         _check_pad_row(arguments, experts)
+
+
+def _taken_apart(arguments: dict[str, Any]) -> dict[str, Any]:
+    """MXFP8 rows without their scales, and affinities that lie behind those as others."""
+    rows, weight = arguments["hidden_states"], arguments["gate_up_proj_weight"]
+    if not (is_coded(rows) and rows.ndim == 2 and getattr(weight, "ndim", 0) == 5):
+        return arguments
+    E, H = int(weight.shape[0]), 4 * 128 * int(weight.shape[3])
+    taken = {"hidden_states": rows[:, :H]}
+    if arguments["expert_affinities_masked"] is None and rows.shape[1] == packed_width(H, E):
+        taken["expert_affinities_masked"] = packed_affinities(rows, H, E)
+    return {**arguments, **taken}
 
 
 def _check_int32(arguments: dict[str, Any]) -> None:

@@ -133,6 +133,11 @@ class Request:
         return None
 
     @property
+    def has_packed_affinities(self) -> bool:
+        """Whether affinities lie behind the scales of MXFP8 rows."""
+        return self.expert_affinities_masked is None and self.pairs is None and is_coded(self.hidden_states)
+
+    @property
     def output_dtype(self) -> Any:
         """Of the output, of affinities and biases: that of the hidden states, or of what coded ones are computed in."""
         return self.compute_dtype if is_coded(self.hidden_states) else self.hidden_states.dtype

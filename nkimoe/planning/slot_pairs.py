@@ -18,11 +18,9 @@ FIX = "Build both with nkimoe.routing.pair_blocks."
 
 
 def slot_pairs(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
-    """Slots hold pairs; without them affinities come in a table."""
+    """Slots that hold pairs bring their affinities along."""
     p, pairs = problem, request.pairs
     if pairs is None:
-        is_table = request.expert_affinities_masked is not None or request.added is not None
-        require(is_table, "expert_affinities_masked", "is a tensor without pairs", "None", "Pass it, or pairs.")
         return
     is_none, fix = request.expert_affinities_masked is None, "Pass None: affinities are pairs.weights."
     require(is_none, "expert_affinities_masked", "does not come beside pairs", "a tensor", fix)

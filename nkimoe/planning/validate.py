@@ -101,6 +101,14 @@ def _dtypes(request: Request, problem: Problem, variant: Variant, target: Target
     )
 
 
+def _affinities(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
+    given = (request.expert_affinities_masked, request.pairs, request.added)
+    require(
+        request.has_packed_affinities or any(each is not None for each in given), "expert_affinities_masked",
+        "is None only where hidden states are MXFP8 rows that hold them", "None", "Pass [T' * E, 1].",
+    )  # fmt: skip
+
+
 def _sizes(request: Request, problem: Problem, variant: Variant, target: Target) -> None:
     p = problem
     hint = "Pad with zeros: extra rows of weights and columns of hidden_states change nothing."
@@ -112,27 +120,10 @@ def _sizes(request: Request, problem: Problem, variant: Variant, target: Target)
         hint,
     )
     require(p.E > 0, "gate_up_proj_weight", "has at least one expert", "E=0", "Skip the call on ranks without experts.")
-    require(
-        p.cores <= p.I,
-        "down_proj_weight",
-        "I has a column for each core",
-        f"I={p.I}",
-        hint,
-    )
-    require(
-        p.T > 0,
-        "hidden_states",
-        "has at least one token",
-        f"{p.rows} rows",
-        "Skip the call for empty batches.",
-    )
-    require(
-        p.N > 0,
-        "token_position_to_id",
-        "has at least one block",
-        "no slots",
-        "Skip the call for empty batches.",
-    )
+    require(p.cores <= p.I, "down_proj_weight", "I has a column for each core", f"I={p.I}", hint)
+    fix = "Skip the call for empty batches."
+    require(p.T > 0, "hidden_states", "has at least one token", f"{p.rows} rows", fix)
+    require(p.N > 0, "token_position_to_id", "has at least one block", "no slots", fix)
     require(
         p.rows * p.E < 2**31,
         "expert_affinities_masked",
@@ -374,8 +365,17 @@ def _bias_of_a_rank(request: Request, problem: Problem, variant: Variant, target
 
 
 _COMMON_RULES: tuple[Rule, ...] = (
-    _clamps, _offset, _features, _hybrid, _dropping, _checkpoints, _sums, _output, slot_pairs,
-)  # fmt: skip
+    _affinities,
+    _clamps,
+    _offset,
+    _features,
+    _hybrid,
+    _dropping,
+    _checkpoints,
+    _sums,
+    _output,
+    slot_pairs,
+)
 RULES: dict[str, tuple[Rule, ...]] = {
     DENSE: (
         _targets,

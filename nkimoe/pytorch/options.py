@@ -13,8 +13,8 @@ from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import MoECTEImplementation
 from nkimoe.weights import MX_FORMATS
 
-PLAIN, INT8 = "plain", "int8"
-WEIGHT_FORMATS = (PLAIN, "fp8-row", "fp8-static", INT8, *MX_FORMATS)
+PLAIN, INT8, FP8_BLOCK = "plain", "int8", "fp8-block"
+WEIGHT_FORMATS = (PLAIN, "fp8-row", "fp8-static", FP8_BLOCK, INT8, *MX_FORMATS)
 DTYPES = ("bfloat16", "float16")
 
 
@@ -28,7 +28,8 @@ class Options:
         cores: NeuronCores of a launch, 1 or 2.
         block_size: B, slots a block; None: what suits the tokens and experts of the layer.
         weights: "plain", as the model has them, or quantised when packed (inference only): "fp8-row", "fp8-static",
-            "int8", whose activations become int8, too, and for the MX variants "mxfp8", "mxfp8-e5m2", "mxfp4".
+            "fp8-block", a scale for 128 x 128, "int8", whose activations become int8, too, and for the MX variants
+            "mxfp8", "mxfp8-e5m2", "mxfp4".
         dtype: what float32 models are computed in, since the kernel takes 16 bits; other models keep theirs.
         strict: refuse what the kernel cannot do; False: let the model do it in torch, with a warning. Read by
             `nkimoe.hf`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch.nn.functional import pad
 from nkimoe.errors import RequestError, require
 from nkimoe.pytorch.launch import WEIGHTS
 from nkimoe.pytorch.operator import BIASES, SCALES
-from nkimoe.pytorch.options import INT8, PLAIN
+from nkimoe.pytorch.options import FP8_BLOCK, INT8, PLAIN
 from nkimoe.weights import MX_FORMATS, exact_rows, experts_of, pack, packing_named
-from nkimoe.weights.expert import H_MULTIPLE, I_MULTIPLE
+from nkimoe.weights.expert import H_MULTIPLE, I_MULTIPLE, Expert
+from nkimoe.weights.fp8_blocks import Fp8BlockExpert
 from nkimoe.weights.host_array import host_array
 
 MX_I_MULTIPLE = 64  # of an MX kernel that gives half of I to each core
@@ -27,7 +29,7 @@ class ExpertWeights:
     Attributes:
         gate_up: [E, H, 2, I], gate first. Up-only experts have a gate of zeros.
         down: [E, I, H]. Quantised, both are integers of the same size, and MX ones in the layouts of `moe_cte`. A
-            model in int8 has them so before they are prepared.
+            model in int8 has them so before they are prepared, one in fp8 with a scale for 128 x 128 as float8_e4m3fn.
         biases: of gate/up [E, 2, I] and of down [E, H], or empty.
         scales: of gate/up and of down, float32 as `moe_cte` takes them, or empty.
         unpadded_H: the layer's H, where the tensors have been padded.
@@ -56,13 +58,16 @@ class ExpertWeights:
         return any(tensor.requires_grad for tensor in (self.gate_up, self.down, *self.biases))
 
     def prepare(self, dtype: torch.dtype, packing: str, target: str) -> ExpertWeights:
-        """Padded to the kernel's multiples of H and I, and in `dtype` or the named format; int8 stays as it is.
+        """Padded to the kernel's multiples of H and I, and in `dtype` or the named format; int8 and fp8 stay.
 
         Padding with zeros changes nothing: act(0) * 0 = 0, and with an up offset the down rows are zero.
 
         Raises:
-            RequestError: quantised weights cannot be trained, nor int8 ones be packed in another format.
+            RequestError: quantised weights cannot be trained, nor int8 and fp8 ones be packed in another format.
         """
+        if self.down.dtype == torch.float8_e4m3fn:
+            rule, fix = f"is {FP8_BLOCK} for experts in fp8", "Load the model dequantised for other formats."
+            require(packing == FP8_BLOCK, "weights", rule, repr(packing), fix)
         if self.down.dtype == torch.int8:
             return self._keep_int8(dtype, packing)
         if packing != PLAIN:
@@ -93,14 +98,26 @@ class ExpertWeights:
             [pad(bias, more) for bias, more in zip(self.biases, columns, strict=False)],
         )
 
+    def _experts(self, packing: str) -> Sequence[Expert]:
+        """On the host, as `nkimoe.weights` has them."""
+        if not self.scales:
+            whole = self._padded(1, MX_I_MULTIPLE) if packing in MX_FORMATS else self
+            return experts_of(*(t.detach().float().cpu() for t in (whole.gate_up, whole.down, *whole.biases)))
+        tensors = (self.gate_up, self.down, *self.scales, *self.biases)
+        gate_up, down, gate_up_scale, down_scale, *biases = (host_array("weights", t.detach().cpu()) for t in tensors)
+        return [
+            Fp8BlockExpert(
+                gate_up[e], down[e], *(b[e] for b in biases), gate_up_scale=gate_up_scale[e], down_scale=down_scale[e]
+            )
+            for e in range(self.n_experts)
+        ]
+
     def _quantise(self, dtype: torch.dtype, packing: str, target: str) -> ExpertWeights:
         if torch.is_grad_enabled() and self.requires_grad:
             raise RequestError(
                 "weights", "is 'plain' when weights are trained", repr(packing), "Use torch.no_grad() for inference."
             )
-        whole = self._padded(1, MX_I_MULTIPLE) if packing in MX_FORMATS else self
-        plain = (t.detach().float().cpu() for t in (whole.gate_up, whole.down, *whole.biases))
-        packed = pack(experts_of(*plain), packing_named(packing, target))
+        packed = pack(self._experts(packing), packing_named(packing, target))
         device = self.down.device
 
         def tensor(name: str) -> Tensor:

@@ -1,12 +1,12 @@
-"""The definition of the operations with int8 experts in NumPy: roundings where formulas have them.
+"""The definition of the operations with experts in NumPy: roundings where formulas have them.
 
 Sums of products of codes are fp64, which has room for all of their bits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,8 +14,6 @@ from nkimoe.arrays import Array, Floats
 from nkimoe.reference.activations import ACTIVATIONS
 from nkimoe.reference.row_quantisation import quantize_int8_reference
 from nkimoe.spec import ActFnType
-
-Activation = Callable[[Floats], Floats]
 
 
 class Int8Expert(NamedTuple):
@@ -43,13 +41,36 @@ class Int8Expert(NamedTuple):
         return _matmul(m, self.w2, self.w2_scale)
 
 
+class PlainExpert(NamedTuple):
+    """One expert in the type of x, likewise; w1 [2I, H]."""
+
+    w1: Array
+    w2: Array
+
+    def __call__(self, x: Array, activation: ActFnType = ActFnType.SiLU) -> Floats:
+        g, u = np.split(x.astype(np.float32) @ self.w1.astype(np.float32).T, 2, axis=1)
+        m = (ACTIVATIONS[activation].value(g) * u).astype(x.dtype).astype(np.float32)
+        result: Floats = m @ self.w2.astype(np.float32).T
+        return result
+
+
+Expert = Int8Expert | PlainExpert
+
+
+def _expert(w1: Array, w2: Array, w1_scale: Any, w2_scale: Any) -> Expert:
+    """A plain one has no scales."""
+    if w1_scale is None:
+        return PlainExpert(w1, w2)
+    return Int8Expert(w1, w2, w1_scale.reshape(-1), w2_scale.reshape(-1))
+
+
 def fused_experts_reference(
-    x: Array, w1: Array, w2: Array, topk_weights: Floats, topk_ids: Array, *, w1_scale: Floats, w2_scale: Floats,
-    round_each: bool = True,
+    x: Array, w1: Array, w2: Array, topk_weights: Floats, topk_ids: Array, *, w1_scale: Floats | None = None,
+    w2_scale: Floats | None = None, round_each: bool = True,
 ) -> Array:  # fmt: skip
-    """[T, K], as `nkimoe.ops.fused_experts` documents it for int8."""
-    E = len(w1)
-    experts = [Int8Expert(w1[e], w2[e], w1_scale[e].reshape(-1), w2_scale[e].reshape(-1)) for e in range(E)]
+    """[T, K], as `nkimoe.ops.fused_experts` documents it."""
+    scales = ([None] * len(w1) if s is None else s for s in (w1_scale, w2_scale))
+    experts = [_expert(*each) for each in zip(w1, w2, *scales, strict=True)]
     return _routed(x, experts, topk_weights, topk_ids, round_each, ActFnType.SiLU)
 
 
@@ -64,17 +85,17 @@ def fused_moe_smoothquant_reference(
 
 
 def shared_expert_reference(
-    x: Array, w1: Array, w2: Array, fused_experts_out: Array, routed_scaling_factor: float, *, w1_scale: Floats,
-    w2_scale: Floats,
+    x: Array, w1: Array, w2: Array, fused_experts_out: Array, routed_scaling_factor: float, *,
+    w1_scale: Floats | None = None, w2_scale: Floats | None = None,
 ) -> Array:  # fmt: skip
-    """[T, K], as `nkimoe.ops.shared_expert` documents it for int8."""
-    y = Int8Expert(w1, w2, w1_scale.reshape(-1), w2_scale.reshape(-1))(x)
+    """[T, K], as `nkimoe.ops.shared_expert` documents it."""
+    y = _expert(w1, w2, w1_scale, w2_scale)(x)
     total: Array = (y + fused_experts_out.astype(np.float32) * np.float32(routed_scaling_factor)).astype(x.dtype)
     return total
 
 
 def _routed(
-    x: Array, experts: list[Int8Expert], weights: Floats, ids: Array, round_each: bool, activation: ActFnType
+    x: Array, experts: Sequence[Expert], weights: Floats, ids: Array, round_each: bool, activation: ActFnType
 ) -> Array:
     T, k = ids.shape
     results = np.zeros((T, k, x.shape[1]), np.float32)

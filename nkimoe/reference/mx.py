@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
-from nkimoe.planning.mx.coded_rows import is_coded
+from nkimoe.planning.mx.coded_rows import is_coded, packed_affinities
 from nkimoe.planning.mx.tiling import QUARTERS, TILE
 from nkimoe.reference.forward import moe_cte_reference
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
@@ -68,7 +68,7 @@ class _Matrix:
 
 
 def moe_cte_mx_reference(
-    hidden_states: Array, expert_affinities_masked: Array, gate_up_proj_weight: Array, down_proj_weight: Array,
+    hidden_states: Array, expert_affinities_masked: Array | None, gate_up_proj_weight: Array, down_proj_weight: Array,
     token_position_to_id: Array, block_to_expert: Array, block_size: int, *, spec: MoECTESpec,
     gate_up_proj_scale: Array, down_proj_scale: Array, gate_and_up_proj_bias: Array | None = None,
     compute_dtype: str = "bfloat16", rule: str | None = DEVICE_RULE, **options: Any,
@@ -83,6 +83,8 @@ def moe_cte_mx_reference(
     assert stored is not None
     H, I = TILE * gate_up_proj_weight.shape[3], gate_up_proj_weight.shape[-1]
     coded = is_coded(hidden_states)
+    if expert_affinities_masked is None:
+        expert_affinities_masked = packed_affinities(hidden_states, H, len(gate_up_proj_weight))
     hidden_states = dequantize_rows(hidden_states, H) if coded else hidden_states
     packed = {"gate_up_proj_weight": gate_up_proj_weight, "down_proj_weight": down_proj_weight}
     scales = {"gate_up_proj_scale": gate_up_proj_scale, "down_proj_scale": down_proj_scale}

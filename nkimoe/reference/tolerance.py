@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ import numpy as np
 from nkimoe.arrays import Array
 
 SIGNIFICANT_BITS = {"bfloat16": 8, "float16": 11}
-SPREAD = 0.68
+SPREAD, NORMAL_SPREAD = 0.68, 0.75  # of values spread evenly in their logarithm; of normal ones, as biases are
 INT8_STEP = 1 / 127  # distance of two codes, over the largest value of a row
 E4M3_STEP = 1 / 8  # largest distance of two neighbours, over the smaller one
 WORST_TO_TYPICAL = math.sqrt(12) / (2 * SPREAD)
@@ -74,9 +75,14 @@ def tolerance(compute_dtype: str, dtype: str, blocks: int, weights: str = "plain
     """
     inside, why = ROUNDINGS[compute_dtype, dtype]
     counted = Counter(inside) + Counter({compute_dtype: WEIGHT_FORMATS[weights]}) + Counter({dtype: blocks + 1})
-    typical = {t: SPREAD * 2 ** (1 - p) / math.sqrt(12) for t, p in SIGNIFICANT_BITS.items()}
-    rel_l2 = math.sqrt(sum(n * typical[t] ** 2 for t, n in counted.items()))
+    rel_l2 = _typical(counted)
     return Tolerance(rel_l2, rel_l2 * WORST_TO_TYPICAL, f"{why}; output rounded {blocks + 1} times")
+
+
+def _typical(counted: Mapping[str, int]) -> float:
+    """Of so many roundings to each type."""
+    of_one = {t: SPREAD * 2 ** (1 - p) / math.sqrt(12) for t, p in SIGNIFICANT_BITS.items()}
+    return math.sqrt(sum(n * of_one[t] ** 2 for t, n in counted.items()))
 
 
 def mx_tolerance(output_dtype: str, blocks: int, I: int) -> Tolerance:
@@ -86,22 +92,26 @@ def mx_tolerance(output_dtype: str, blocks: int, I: int) -> Tolerance:
     the border of two e4m3 values, one element of act * u rounds the other way: by an eighth of itself. That is rare
     among all elements, and seen in the row it falls on, even if the element is four times the typical one of I.
     """
-    typical = SPREAD * 2 ** (1 - SIGNIFICANT_BITS[output_dtype]) / math.sqrt(12)
-    rel_l2 = math.sqrt(blocks + 1) * typical
+    rel_l2 = _typical({output_dtype: blocks + 1})
     worst = rel_l2 * WORST_TO_TYPICAL + 4 * E4M3_STEP / math.sqrt(I)
     return Tolerance(rel_l2, worst, f"output rounded {blocks + 1} times; a row with an activation at a border")
 
 
-def int8_tolerance(output_dtype: str, blocks: int, I: int) -> Tolerance:
+def int8_tolerance(output_dtype: str, blocks: int, I: int, bias_dtype: str | None = None) -> Tolerance:
     """The bounds against the reference that makes int8 of activations, likewise.
+
+    Args:
+        bias_dtype: what a down bias of the output's type becomes on chip; None: there is none.
 
     An element of act * u at the border of two numbers of the compute dtype may get the code beside its own, a step of
     the largest value of its row, which is five times the typical one. Two such elements are allowed for in a row.
     """
-    typical = SPREAD * 2 ** (1 - SIGNIFICANT_BITS[output_dtype]) / math.sqrt(12)
-    rel_l2 = math.sqrt(blocks + 1) * typical
+    rounds_bias = SIGNIFICANT_BITS.get(bias_dtype or output_dtype, 24) < SIGNIFICANT_BITS[output_dtype]
+    of_bias = NORMAL_SPREAD / SPREAD * _typical({bias_dtype: 1}) if bias_dtype and rounds_bias else 0.0
+    rel_l2 = math.hypot(_typical({output_dtype: blocks + 1}), of_bias)
     worst = rel_l2 * WORST_TO_TYPICAL + math.sqrt(2) * 5 * INT8_STEP / math.sqrt(I)
-    return Tolerance(rel_l2, worst, f"output rounded {blocks + 1} times; a row with two activations at borders")
+    why = "; down bias" * rounds_bias
+    return Tolerance(rel_l2, worst, f"output rounded {blocks + 1} times{why}; a row with two activations at borders")
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.planning.mx.coded_rows import is_coded
+from nkimoe.planning.mx.coded_rows import is_coded, packed_affinities
 from nkimoe.planning.variants import DENSE, MX, VARIANTS
 from nkimoe.spec import MoECTESpec, QuantizationType, ShardOnBlockConfig, ShardOnIConfig
 from nkimoe.weights.formats import format_of
@@ -49,8 +49,10 @@ def dense_arguments(arguments: Mapping[str, Any], dtype: Any = ml_dtypes.bfloat1
     result |= _plain(tensors, arguments.get("gate_and_up_proj_bias"), stored, dtype)
     result["spec"] = dense_spec(spec)
     if is_coded(arguments["hidden_states"]):
-        H = TILE * tensors["gate_up_proj_weight"].shape[3]
-        result["hidden_states"] = dequantize_rows(np.asarray(arguments["hidden_states"]), H).astype(dtype)
+        rows, (E, _, _, tiles, _) = np.asarray(arguments["hidden_states"]), tensors["gate_up_proj_weight"].shape
+        result["hidden_states"] = dequantize_rows(rows, tiles * TILE).astype(dtype)
+        if arguments["expert_affinities_masked"] is None:
+            result["expert_affinities_masked"] = packed_affinities(rows, tiles * TILE, E).astype(dtype)
     return result
 
 

@@ -6,15 +6,18 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array, Floats
-from nkimoe.planning.mx.coded_rows import coded_width
+from nkimoe.planning.mx.coded_rows import coded_width, packed_width
 from nkimoe.weights.formats import MXFP8
 from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
 
 RUN, QUARTERS, TILE = 8, 4, 512  # columns of a quarter in a block; of H
 
 
-def quantize_rows(hidden_states: Array, rule: str = "isa") -> Array:
+def quantize_rows(hidden_states: Array, rule: str = "isa", affinities: Array | None = None) -> Array:
     """float8_e4m3fn [T', H + ceil(H/2048) * 128] of [T', H]; blocks as `quantize_mx` makes them on chip.
+
+    Args:
+        affinities: bfloat16 [T' * E, 1], which go behind the scales, in bytes up to a multiple of four; None: none do.
 
     Raises:
         InputError: a value is NaN or infinite.
@@ -22,9 +25,13 @@ def quantize_rows(hidden_states: Array, rule: str = "isa") -> Array:
     T, H = hidden_states.shape
     blocks = hidden_states.reshape(T, QUARTERS, -1, RUN).transpose(2, 3, 0, 1)  # [blocks, 8, T, quarter]
     elements, codes = quantize_blocks(blocks, MXFP8, rule, "hidden_states")
-    rows = np.zeros((T, coded_width(H)), np.uint8)
+    E = 0 if affinities is None else affinities.size // T
+    rows = np.zeros((T, packed_width(H, E)), np.uint8)
     rows[:, :H] = elements.view(np.uint8).transpose(2, 0, 1, 3).reshape(T, H)
     rows[:, H + _places(H)] = codes.T
+    if affinities is not None:
+        own = affinities.reshape(T, E).astype(ml_dtypes.bfloat16).view(np.uint8)
+        rows[:, coded_width(H) : coded_width(H) + own.shape[1]] = own
     return rows.view(ml_dtypes.float8_e4m3fn)
 
 

@@ -1,4 +1,4 @@
-"""`python -m conformance --nkilib CHECKOUT --samples CHECKOUT [FAMILY ...]`."""
+"""`python -m conformance --nkilib CHECKOUT --samples CHECKOUT --aiter CHECKOUT [FAMILY ...]`."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--nkilib", type=Path, help="checkout of nki-library")
     parser.add_argument("--samples", type=Path, help="checkout of nki-samples")
     parser.add_argument("--sdk", type=Path, help="the folder nki of the SDK's documents, for its examples")
+    parser.add_argument("--aiter", type=Path, help="checkout of aiter, for the torch references of its tests")
     parser.add_argument("--cases", type=int, default=8, help="most cases a family (8)")
     parser.add_argument("--parallel", type=int, default=2, help="cases at a time (2)")
     parser.add_argument("--seconds", type=int, default=0, help="time for a case, instead of its family's")
@@ -39,7 +40,7 @@ def main() -> int:
     if unknown:
         print(f"no family {', '.join(sorted(unknown))}; there are {', '.join(_names())}", file=sys.stderr)
         return 2
-    places = {"nkilib": given.nkilib, "samples": given.samples, "sdk": given.sdk}
+    places = {"nkilib": given.nkilib, "samples": given.samples, "sdk": given.sdk, "aiter": given.aiter}
     checkouts = {source: path.resolve() for source, path in places.items() if path}
     settings = Settings(
         checkouts, given.cases, given.parallel, given.seconds, given.memory, given.only, given.full_size
@@ -53,7 +54,7 @@ def main() -> int:
             if given.json:
                 report.save(given.json, results, sizes, versions)
     if not results:
-        print("nothing to run: give --nkilib or --samples a checkout", file=sys.stderr)
+        print("nothing to run: give --nkilib, --samples or --aiter a checkout", file=sys.stderr)
         return 2
     _summary(results, sizes)
     return 1 if any(result["status"] == "fail" for cases in results.values() for result in cases) else 0

@@ -36,7 +36,7 @@ class Family:
     Attributes:
         name: as printed.
         modules: test files: of nki-library, or for any other source of this folder.
-        source: which checkout the kernels come from: "nkilib", "samples" or "sdk".
+        source: which checkout the kernels come from: "nkilib", "samples", "sdk" or "aiter".
         largest: most a parameter of a test may be; larger values are replaced by this, and the report says so.
         leave_out: regular expression on names of cases that do not fit a laptop, or need several devices.
         unskip: regular expression on names of cases that run although the test skips them.

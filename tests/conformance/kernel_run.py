@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nkimoe.errors import RequestError
 from nkisim import NkiValidationError, NotSimulated, Simulator
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -154,6 +155,8 @@ def outcome_of(error: BaseException) -> tuple[str, str, BaseException]:
     last = chain[-1]
     if isinstance(error, WrongNumbers):
         return "fail", "", error
+    if isinstance(last, RequestError):
+        return "refused", "", last
     if isinstance(last, NkiValidationError):
         return "refused", getattr(last, "code", "NKI000"), last
     return "error", type(last).__name__, last

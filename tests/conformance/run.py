@@ -21,7 +21,8 @@ class Settings:
     """What the command line chose.
 
     Attributes:
-        checkouts: by source: "nkilib" nki-library, "samples" nki-samples, "sdk" the folder nki of the SDK's documents.
+        checkouts: by source: "nkilib" nki-library, "samples" nki-samples, "sdk" the folder nki of the SDK's documents,
+            "aiter" aiter.
         cases: most cases a family.
         parallel: cases at a time.
         seconds: of processor time a case gets; 0 for what its family says.

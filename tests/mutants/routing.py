@@ -10,7 +10,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "experts of neighbouring blocks",
         ),
         ("self.experts[:, first : first + n]", "self.experts[:, 0:n]", "affinity experts always from block 0"),
-        ("nisa.memset(dst=factor, value=E)", "nisa.memset(dst=factor, value=E - 1)", "E off by one"),
+        ("value=place.step", "value=place.step - 1", "E off by one"),
         ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
         (
             "nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error",

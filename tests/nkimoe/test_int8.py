@@ -40,6 +40,8 @@ SCALES = ("gate_up_proj_scale", "down_proj_scale")
     *(replace(case, T=500, E=3, skip_weight=True) for case in EACH),
     *(replace(case, dtype="float16") for case in EACH),
     *(replace(case, compute_dtype="float16") for case in EACH),
+    *(replace(case, dtype="float16", compute_dtype="bfloat16") for case in EACH),
+    replace(BOTH, dtype="float16", compute_dtype="bfloat16", biases="down", checkpoints=True),
     *(replace(case, target="trn3") for case in EACH),
     *(replace(case, strategy=HALVES, T=300) for case in EACH),
     *(replace(case, per_core_output=True, T=300) for case in EACH),

@@ -70,3 +70,52 @@ def test_dense_arguments_have_numbers_instead() -> None:
     plain = dense_arguments({**inputs, **ALL[0].options()})
     expected = dequantize_rows(inputs["hidden_states"], ALL[0].H).astype(ml_dtypes.bfloat16)
     np.testing.assert_array_equal(plain["hidden_states"], expected)
+
+
+PACKED = [replace(case, packed_affinities=True, E=5) for case in ALL]
+
+
+@cases(
+    *PACKED,
+    *(replace(case, scaling=mode) for case in PACKED for mode in ExpertAffinityScaleMode),
+    *(replace(case, multiply_on_i=True, skip_token=False) for case in PACKED),
+    replace(PACKED[0], per_core_output=True, strategy=BlockShardStrategy.HI_LO, static_blocks=1, T=400),
+)
+def test_affinities_behind_the_scales_are_those_of_a_column(case: Case) -> None:
+    outcome = check(case)
+    inputs = build_inputs(replace(case, packed_affinities=False))
+    assert_same_bits(outcome.output, run(replace(case, packed_affinities=False), inputs).output)
+
+
+def test_rows_with_affinities_are_whole_words() -> None:
+    H, E = 512, 5
+    x, affinities = np.ones((3, H), ml_dtypes.bfloat16), np.arange(3 * E).reshape(-1, 1).astype(ml_dtypes.bfloat16)
+    rows = quantize_rows(x, affinities=affinities)
+    assert rows.shape == (3, H + 128 + 12)
+    assert rows[1, H + 128 : H + 128 + 2 * E].view(ml_dtypes.bfloat16).tolist() == [5, 6, 7, 8, 9]
+    np.testing.assert_array_equal(rows[:, : H + 128].view(np.uint8), quantize_rows(x).view(np.uint8))
+
+
+def test_affinities_are_in_rows_or_beside_them() -> None:
+    case = PACKED[0]
+    packed, beside = build_inputs(case), build_inputs(replace(case, packed_affinities=False))
+    column = beside["expert_affinities_masked"]
+    with pytest.raises(RequestError, match="hidden_states: has 512 elements and 128 bytes of scales a row; got 652"):
+        run(case, {**packed, "expert_affinities_masked": column})
+    with pytest.raises(RequestError, match="a row, and 5 affinities, since expert_affinities_masked is None; got 640"):
+        run(case, {**beside, "expert_affinities_masked": None})
+    for other in (replace(case, coded_rows=False, packed_affinities=False), Case(T=60, H=256, I=64)):
+        without = {**build_inputs(other), "expert_affinities_masked": None}
+        with pytest.raises(RequestError, match="affinities_masked: is None only where hidden states are MXFP8 rows"):
+            run(other, without)
+    rows = packed["hidden_states"].copy()
+    rows.view(np.uint8)[3, 640:642] = (0xC0, 0x7F)  # bf16 NaN
+    with pytest.raises(InputError, match="expert_affinities_masked"):
+        run(case, {**packed, "hidden_states": rows})
+
+
+def test_dense_arguments_have_affinities_beside() -> None:
+    inputs = build_inputs(PACKED[0])
+    column = build_inputs(replace(PACKED[0], packed_affinities=False))["expert_affinities_masked"]
+    plain = dense_arguments({**inputs, **PACKED[0].options()})
+    np.testing.assert_array_equal(plain["expert_affinities_masked"], column)

@@ -41,6 +41,7 @@ class Case:
             `use_block128_scales` take them; carrier:
             packed weights as integers.
         coded_rows: hidden states come as MXFP8.
+        packed_affinities: with their affinities behind.
         shared_scales: one set of scales for all experts.
         shuffled: blocks with tokens in random order instead of by expert.
         checkpoints: ask for activation checkpoints.
@@ -95,6 +96,7 @@ class Case:
     packed_scales: bool = False
     coarse_scales: bool = False
     coded_rows: bool = False
+    packed_affinities: bool = False
     carrier: bool = False
     static_blocks: int | None = None
     dynamic_blocks: int = -1
@@ -117,6 +119,11 @@ class Case:
     @property
     def is_mx(self) -> bool:
         return self.variant.find("_mx") > 0
+
+    @property
+    def down_bias_on_chip(self) -> str | None:
+        """Its type, if there is one."""
+        return self.computes_in if self.biases in ("both", "down") else None
 
     @property
     def computes_in(self) -> str:

@@ -19,7 +19,7 @@ def check_checkpoints(outcome: Outcome) -> None:
     bounds = tolerance(case.computes_in, case.dtype, 1, case.weights)
     expected = reference_checkpoints(case, outcome.inputs)
     if case.int8_inputs:
-        bounds = int8_tolerance(case.dtype, 1, case.I)
+        bounds = int8_tolerance(case.dtype, 1, case.I, case.down_bias_on_chip)
     assert len(outcome.checkpoints) == (1 if case.multiply_on_i else 2)
     for actual, wanted in zip(outcome.checkpoints, expected, strict=False):
         assert actual.shape == wanted.shape

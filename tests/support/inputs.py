@@ -52,10 +52,14 @@ def _inputs(case: Case) -> dict[str, Any]:
         tensors["hidden_states"] = np.concatenate(
             [tensors["hidden_states"], np.zeros_like(tensors["hidden_states"][:1])]
         )
-    if case.coded_rows:
-        tensors["hidden_states"] = quantize_rows(tensors["hidden_states"])
     if case.is_mx:
-        return {**_mx(case, tensors), **route(case, expert_ids, _weights(case, rng, expert_ids.shape))}
+        routing = route(case, expert_ids, _weights(case, rng, expert_ids.shape))
+        if case.coded_rows:
+            packed = routing["expert_affinities_masked"] if case.packed_affinities else None
+            tensors["hidden_states"] = quantize_rows(tensors["hidden_states"], affinities=packed)
+        if case.packed_affinities:
+            routing["expert_affinities_masked"] = None
+        return {**_mx(case, tensors), **routing}
     if case.hidden_scales != "none":
         tensors.update(_hidden_scales(case))
     if case.weights != "plain":

@@ -102,8 +102,10 @@ def assert_matches(outcome: Outcome, expected: npt.NDArray[np.float32]) -> None:
     case = outcome.case
     blocks = min(case.K, case.E)
     bounds = tolerance(case.computes_in, case.dtype, blocks, case.weights) if not case.is_mx else None
-    if bounds is None or case.int8_inputs:
-        bounds = (mx_tolerance if case.is_mx else int8_tolerance)(case.dtype, blocks, case.I)
+    if bounds is None:
+        bounds = mx_tolerance(case.dtype, blocks, case.I)
+    elif case.int8_inputs:
+        bounds = int8_tolerance(case.dtype, blocks, case.I, case.down_bias_on_chip)
     assert_close(outcome.output.astype(np.float32), expected, bounds)
 
 

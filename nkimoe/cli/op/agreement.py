@@ -14,7 +14,7 @@ from nkimoe.reference.row_tolerance import (
     code_distance,
     ulps_apart,
 )
-from nkimoe.reference.tolerance import distance, int8_tolerance
+from nkimoe.reference.tolerance import distance, int8_tolerance, tolerance
 
 
 @dataclass(frozen=True)
@@ -57,14 +57,16 @@ def rows_agree(
     ]
 
 
-def experts_agree(found: Array, expected: Array, roundings: int, columns: int) -> list[Agreement]:
-    """Of rows that int8 experts give.
+def experts_agree(found: Array, expected: Array, roundings: int, columns: int, is_int8: bool = True) -> list[Agreement]:
+    """Of rows that experts give.
 
     Args:
         roundings: of each row, before the last.
         columns: I, of act(gate) * up.
+        is_int8: activations become int8.
     """
-    apart, bounds = distance(found, expected), int8_tolerance(str(expected.dtype), roundings, columns)
+    apart, dtype = distance(found, expected), str(expected.dtype)
+    bounds = int8_tolerance(dtype, roundings, columns) if is_int8 else tolerance(dtype, dtype, roundings)
     return [
         Agreement("relative error", apart.rel_l2, bounds.rel_l2),
         Agreement("relative error of the worst row", apart.worst_row, bounds.worst_row),

@@ -19,8 +19,8 @@ from nkimoe.cli.op.inputs import (
     weight_scales,
     with_pitch,
 )
-from nkimoe.cli.op.int8_experts import HALVES, expert_bytes
 from nkimoe.cli.op.request import OpRequest, choice, count, option, stride
+from nkimoe.cli.op.sglang_experts import HALVES, expert_bytes
 from nkimoe.cli.op.sizes import FP32, INT32, itemsize, pitch
 from nkimoe.errors import require
 from nkimoe.planning.block_size import block_size_for

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
-from nkimoe.cli.op.int8_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
 from nkimoe.cli.op.request import OpRequest
+from nkimoe.cli.op.sglang_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting

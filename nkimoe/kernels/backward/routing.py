@@ -13,6 +13,7 @@ from nkimoe.kernels.stages.load_routing import BlockRouting, Part, affinity_rows
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.backward.plan import BackwardPlan, OwnBlocks
 from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.mx.coded_rows import AffinityPlace
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
@@ -87,7 +88,7 @@ class BackwardRouting:
             ),
         )  # fmt: skip
         self._experts = experts_everywhere(request, own.first, n)
-        self._rows = affinity_rows(_table(n * tiles), self._ids, self._experts, p.E)
+        self._rows = affinity_rows(_table(n * tiles), self._ids, self._experts, AffinityPlace(p.E))
         self._keep = nl.ndarray((PARTITIONS, n), dtype=nl.float32, buffer=nl.sbuf)
         clear(self._keep)
         self._to_load, self._to_store = (nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf) for _ in range(2))

@@ -9,6 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
+from nkimoe.planning.mx.coded_rows import AffinityPlace
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import BlockRange
@@ -22,7 +23,7 @@ class BlockRouting:
     Attributes:
         number: which block, from 0; an int, or an int32 tile [1, 1] inside a device loop.
         ids: int32 [128, tiles], the token of each slot.
-        rows: int32 [128, tiles], row of the affinity column: id * E + expert; where slots hold pairs, the row of each.
+        rows: int32 [128, tiles], row of the affinity (`affinity_place`); where slots hold pairs, the row of each.
         expert: int32 [128, 1], equal on all partitions.
         expert_to_load: int32 [128, 1], the same, or E when the block before used this expert too.
         affinities: fp32 [128, tiles], or None when no stage reads them.
@@ -139,7 +140,8 @@ class Routing:
             rows = self._table("pairs", first, n, pairs.positions, p.rows * pairs.choices)
             return _Window(first, ids, rows, self._table("weights", first, n, pairs.weights, 0))
         rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
-        return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], p.E))
+        place = affinity_place(self._request, p)
+        return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], place))
 
     def _table(self, name: str, first: int, n: int, source: Tensor, pad: int) -> Tensor:
         """[128, n * tiles]: what slots of n blocks have in `source` [N * B]."""
@@ -171,8 +173,23 @@ def load_slots(table: Tensor, B: int, pad: int, view: Callable[[Pattern, int], T
         nisa.dma_copy(dst=last[0:rest], src=view([[1, rest], [PARTITIONS, 1]], whole * PARTITIONS))
 
 
-def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, E: int) -> Tensor:
-    """rows = ids * E + expert, on GpSimd: the Vector Engine's int32 goes through fp32 and is exact only to 2**24.
+def affinity_place(request: Request, problem: Problem) -> AffinityPlace:
+    """Where affinities are in `affinity_column`."""
+    p = problem
+    return AffinityPlace.behind_rows(p.H, p.E) if request.has_packed_affinities else AffinityPlace(p.E)
+
+
+def affinity_column(request: Request) -> Tensor:
+    """[numbers, 1] in HBM."""
+    if not request.has_packed_affinities:
+        column: Tensor = request.expert_affinities_masked
+        return column
+    rows = request.hidden_states.view(nl.bfloat16)
+    return rows.reshape((rows.shape[0] * rows.shape[1], 1))
+
+
+def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, place: AffinityPlace) -> Tensor:
+    """rows = ids * step + first + expert, on GpSimd: the Vector Engine's int32 goes through fp32, exact only to 2**24.
 
     Args:
         rows, ids: int32 [128, blocks * tiles].
@@ -180,9 +197,14 @@ def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, E: int) -> Tensor:
     """
     columns = ids.shape[1]
     factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.memset(dst=factor, value=E)
+    nisa.memset(dst=factor, value=place.step)
     everywhere = factor.ap(pattern=[[1, PARTITIONS], [0, columns]])
     nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
+    if place.first:
+        first = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.memset(dst=first, value=place.first)
+        everywhere = first.ap(pattern=[[1, PARTITIONS], [0, columns]])
+        nisa.tensor_tensor(dst=rows, data1=rows, data2=everywhere, op=nl.add, engine=nisa.engine.gpsimd)
     per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
     return rows

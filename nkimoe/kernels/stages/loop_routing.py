@@ -5,7 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_rows, load_slots, unless_equal
+from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_place, affinity_rows, load_slots, unless_equal
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
 from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
@@ -154,7 +154,8 @@ class LoopTables:
         p, pairs = self.problem, self._request.pairs
         ids = self._slots(self._request.token_position_to_id, p.T, first, n)
         if pairs is None:
-            return ids, affinity_rows(_integers(*ids.shape), ids, experts, p.E)
+            place = affinity_place(self._request, p)
+            return ids, affinity_rows(_integers(*ids.shape), ids, experts, place)
         return ids, self._slots(pairs.positions, p.rows * pairs.choices, first, n)
 
     def _slots(self, source: Tensor, pad: int, first: int, n: int) -> Tensor:

@@ -12,7 +12,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.gather_tokens import gather_affinities
-from nkimoe.kernels.stages.load_routing import BlockRouting
+from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_column
 from nkimoe.kernels.tensor import ElementOperand, OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
@@ -23,7 +23,7 @@ class Scaling:
     """No scaling, and the base of the modes. Affinities are fp32 tiles [128, 1], one for each token tile."""
 
     def __init__(self, request: Request) -> None:
-        self._source = request.expert_affinities_masked
+        self._source = affinity_column(request)
         self._ones = nl.ndarray((1, PARTITIONS), dtype=request.compute_dtype, buffer=nl.sbuf)
         nisa.memset(dst=self._ones, value=1.0)
 

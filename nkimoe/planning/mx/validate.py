@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.errors import RequestError, require
-from nkimoe.planning.mx.coded_rows import coded_width, is_coded
+from nkimoe.planning.mx.coded_rows import AFFINITY_BYTES, coded_width, is_coded, packed_width
 from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES, MX_DTYPES, MxMatrix, mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import BLOCK, QUARTERS, TILE
 from nkimoe.planning.problem import Problem
@@ -65,13 +65,7 @@ def mx_sizes(request: Request, problem: Problem, variant: Variant, target: Targe
     """Whole tiles of H, whole blocks of I, and something for each core."""
     p = problem
     hint = "Pack the weights with nkimoe.weights.Mx, which pads with zeros, and pad hidden_states likewise."
-    if is_coded(request.hidden_states):
-        width, actual = coded_width(p.H), int(request.hidden_states.shape[1])
-        rule = f"has {p.H} elements and {width - p.H} bytes of scales a row"
-        require(actual == width, "hidden_states", rule, actual, "Make them with nkimoe.weights.quantize_rows.")
-        require(
-            request.gate_up_in_scale is None, "gate_up_in_scale", "quantises hidden states", "MXFP8 rows", "Drop it.",
-        )  # fmt: skip
+    _coded_rows(request, p)
     require(p.H % TILE == 0, "hidden_states", f"H is a multiple of {TILE} for MX", f"H={p.H}", hint)
     require(p.I > 0 and p.I % BLOCK == 0, "gate_up_proj_weight", f"I is a multiple of {BLOCK} for MX", f"I={p.I}", hint)
     needed = BLOCK if variant.split == BLOCKS else BLOCK * p.cores
@@ -81,6 +75,20 @@ def mx_sizes(request: Request, problem: Problem, variant: Variant, target: Targe
     )  # fmt: skip
     dtype = str(request.compute_dtype)
     require(dtype in QUANTIZED_DTYPES, "compute_dtype", "has 16 bits for MX", dtype, "Use bfloat16.")
+
+
+def _coded_rows(request: Request, problem: Problem) -> None:
+    p = problem
+    if not is_coded(request.hidden_states):
+        return
+    width, actual, rest = coded_width(p.H), int(request.hidden_states.shape[1]), ""
+    if request.has_packed_affinities:
+        width, rest = packed_width(p.H, p.E), f", and {p.E} affinities, since expert_affinities_masked is None"
+    rule = f"has {p.H} elements and {coded_width(p.H) - p.H} bytes of scales a row{rest}"
+    require(actual == width, "hidden_states", rule, actual, "Make them with nkimoe.weights.quantize_rows.")
+    numbers = p.rows * width // AFFINITY_BYTES
+    require(not rest or numbers < 2**31, "hidden_states", "has numbers that fit int32", numbers, "Split T.")
+    require(request.gate_up_in_scale is None, "gate_up_in_scale", "quantises hidden states", "MXFP8 rows", "Drop it.")
 
 
 def mx_shapes(problem: Problem) -> dict[str, Shapes]:

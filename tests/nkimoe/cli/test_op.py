@@ -13,8 +13,8 @@ from nkimoe.cli.op import smoothquants
 from nkimoe.cli.op.fused_moe import FusedMoeSmoothquant
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
 from nkimoe.cli.op.inputs import SEED
-from nkimoe.cli.op.int8_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.int8_quantisers import PerChannelInt8, PerTokenInt8
+from nkimoe.cli.op.sglang_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
@@ -405,6 +405,9 @@ def test_balanced_ids_go_round_the_experts() -> None:
         ("fused_moe_smoothquant", "-prec_i=fp16", "-balance=1", "-bm=32", "-t=40", "-h=70", "-i=96", "-e=6"),
         ("fused_experts", "--no-round-each", "-prec=fp16", "-t=20"),
         ("shared_expert", "--factor", "1.5", "-prec=fp16", "--lnc", "1"),
+        *((name, "--quantization", "unquant", f"-prec={prec}", "-t=40")
+          for name in ("fused_experts", "shared_expert") for prec in ("bf16", "fp16")),
+        ("fused_experts", "-quant=unquant", "--no-round-each", "-t=20"),
     ],
     ids=" ".join,
 )  # fmt: skip
@@ -412,6 +415,15 @@ def test_experts_are_right_with_their_options(arguments: tuple[str, ...]) -> Non
     result = nkimoe_op(*arguments)
     assert result.exit_code == 0, result.output
     assert ", valid:y" in result.output
+
+
+def test_experts_in_16_bits_say_so_and_count_their_bytes(tmp_path: Path) -> None:
+    sizes = ("-t=64", "-e=8", "-k=2", "-h=256", "-i=128")
+    int8, plain = (document_of(tmp_path, "fused_experts", *sizes, f"-quant={q}") for q in ("int8_w8a8", "unquant"))
+    assert (int8["quantization"], plain["quantization"]) == ("int8_w8a8", "unquant")
+    codes, scales = 8 * 3 * 256 * 128, 8 * 4 * (2 * 128 + 256)
+    assert plain["useful_nbytes"] - int8["useful_nbytes"] == codes - scales
+    assert "[bf16-bf16] tokens:64" in nkimoe_op("fused_experts", *sizes, "-quant=unquant").output
 
 
 def test_what_moves_at_least_does_move(tmp_path: Path) -> None:
@@ -464,3 +476,13 @@ def test_the_routing_operations_are_right_with_their_own_options() -> None:
         result = nkimoe_op(*arguments)
         assert result.exit_code == 0, result.output
         assert ", valid:y" in result.output
+
+
+@pytest.mark.parametrize("name", ["fused_moe_gemm", "fused_moe", "e2e_moe", "fused_experts"])
+def test_bytes_of_experts_without_tokens_are_not_counted(name: str, tmp_path: Path) -> None:
+    tokens, experts = {"fused_moe_gemm": ("-m", "-e"), "fused_experts": ("-t", "-e")}.get(name, ("-token", "-expert"))
+    few, many = (
+        document_of(tmp_path, name, *SMALL[name][0], f"{tokens}=2", f"{experts}={count}")["useful_nbytes"]
+        for count in (6, 60)
+    )
+    assert few == many

@@ -52,6 +52,19 @@ def test_blocks_of_several_tiles(quantization):
     check_gemm(**int4_drawn(*sizes, 64, True) if is_int4 else int8_drawn(*sizes, quantization), epilogue="silu")
 
 
+@pytest.mark.parametrize("scale", [0, 1e-38, 1e-23])
+@pytest.mark.parametrize("quantization", ["int8_w8a16", "int8_w8a8", "int4_w4a16"])
+def test_experts_whose_scales_are_dead_give_nothing(quantization, scale):
+    sizes = (16, 64, 128, 2, 4)
+    is_int4 = quantization == "int4_w4a16"
+    arguments = int4_drawn(*sizes, 64, True) if is_int4 else int8_drawn(*sizes, quantization)
+    arguments["b_scale"][1] = scale
+    result = fused_moe_gemm[2](**arguments, epilogue="silu").astype(np.float32)
+    assert np.isfinite(result).all()
+    assert (np.abs(result[arguments["topk_ids"] == 1]) < 1e-30).all()
+    assert result[arguments["topk_ids"] == 2].any()
+
+
 def test_the_scale_may_have_a_last_dimension_of_1():
     arguments = int8_drawn(9, 32, 64, 2, 4, "int8_w8a16")
     flat = fused_moe_gemm(**arguments)
@@ -74,6 +87,25 @@ def test_int4_with_every_epilogue(K, group_size, zeros, epilogue):
 
 def test_scales_of_int4_may_be_of_the_type_of_the_tokens():
     check_gemm(**int4_drawn(20, 64, 512, 2, 3, 64, True, BF16))
+
+
+@pytest.mark.parametrize("group_size", [16, 512])
+def test_scales_and_zeros_of_torch_are_those_of_numpy(group_size):
+    torch = pytest.importorskip("torch")
+    arguments = int4_drawn(9, 32, 1024, 2, 4, group_size, True, BF16)
+
+    def tensor(value):
+        if not isinstance(value, np.ndarray):
+            return value
+        return (
+            torch.from_numpy(value.view(np.uint16)).view(torch.bfloat16)
+            if value.dtype == BF16
+            else torch.from_numpy(value)
+        )
+
+    result = fused_moe_gemm(**{name: tensor(value) for name, value in arguments.items()})
+    expected = fused_moe_gemm(**arguments)
+    np.testing.assert_array_equal(result.view(torch.int16), expected.view(np.int16))
 
 
 def test_the_low_half_of_a_byte_is_the_even_row_and_the_even_column():

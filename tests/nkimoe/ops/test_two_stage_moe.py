@@ -103,6 +103,27 @@ def test_a_shared_expert_is_one_more_id_with_weight_1(check):
     check(arguments)
 
 
+@pytest.mark.parametrize("check", [check_e2e, check_fused], ids=["e2e_moe", "fused_moe"])
+def test_with_a_mask_and_a_shared_expert_every_choice_counts(check):
+    arguments, rng = drawn(12, 64, 96, 2, 17), np.random.default_rng(0)
+    ids, weights = routed(rng, 12, 8, 32)
+    arguments["topk_ids"] = np.hstack([ids, np.full((12, 1), 32, np.int32)])
+    arguments["topk_weights"] = np.hstack([weights, np.ones((12, 1), np.float32)])
+    mask = np.arange(33) % 2 == 0  # 17 of 33, the shared expert among them
+    whole = check(arguments, expert_mask=mask)
+    arguments["topk_weights"][:, -1] = 0
+    assert not np.array_equal(check(arguments, expert_mask=mask), whole)
+
+
+@pytest.mark.parametrize("check", [check_e2e, check_fused], ids=["e2e_moe", "fused_moe"])
+def test_few_tokens_have_the_rows_that_they_have_among_many(check):
+    arguments = drawn(300, 140, 200, 2, 5)
+    rows = check(arguments)
+    for M in range(1, 6):
+        of_few = {n: v[:M] if n in ("hidden_states", "topk_ids", "topk_weights") else v for n, v in arguments.items()}
+        np.testing.assert_array_equal(check(of_few).view(np.uint16), rows[:M].view(np.uint16))
+
+
 def test_the_same_call_gives_the_same_bits_however_it_is_done():
     arguments = drawn(300, 140, 200, 3, 5)
     first = fused_moe[2](**arguments).view(np.uint16)
@@ -145,6 +166,12 @@ def test_quantisations_of_fused_moe_where_some_pairs_have_no_expert(quantization
             of_projection["a_scale"] = np.array([0.02], np.float32)
         given.append(of_projection)
     check_fused(arguments, 2, *given)
+
+
+@pytest.mark.parametrize("check", [check_e2e, check_fused], ids=["e2e_moe", "fused_moe"])
+@pytest.mark.parametrize("I", [192, 232, 352])
+def test_an_intermediate_size_of_any_rank_will_do(I, check):
+    check(drawn(20, 2 * I, 200, 2, 5))
 
 
 @given(st.integers(1, 150), st.integers(1, 200), st.integers(1, 300), st.integers(1, 3), st.sampled_from([1, 2]))

@@ -78,7 +78,7 @@ def test_the_dropping_variant_wants_a_mapping_of_its_own():
         ({"block_size": 0}, "is a positive int; got 0"),
         ({"block_size": "128"}, "is a positive int; got '128'"),
         ({"variant": "shard_on_block_mx", "weights": "mxfp4"}, "target: is trn3 for shard_on_block_mx"),
-        ({"weights": "mxfp4"}, "weights: is one of plain, fp8-row, fp8-static, int8 for shard_on_block"),
+        ({"weights": "mxfp4"}, "weights: is one of plain, fp8-row, fp8-static, fp8-block, int8 for shard_on_block"),
     ],
 )
 def test_options_that_no_layer_can_run_with(changes, message):

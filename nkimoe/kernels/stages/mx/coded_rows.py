@@ -18,7 +18,7 @@ from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, MxOperand
 from nkimoe.kernels.stages.mx.transpose_tokens import PackedTokenColumns
 from nkimoe.kernels.stages.mx.weights import MxWeights
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
-from nkimoe.planning.mx.coded_rows import TILES_OF_A_GROUP, is_coded, scale_groups
+from nkimoe.planning.mx.coded_rows import TILES_OF_A_GROUP, coded_width, is_coded, scale_groups
 from nkimoe.planning.mx.tiling import TILE
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, Tiling, spans
@@ -29,7 +29,7 @@ class MxTokenRows(TokenRows):
 
     def __init__(self, request: Request, tiles: int, out_of_bounds: OutOfBounds) -> None:
         self._source, self._out_of_bounds = request.hidden_states, out_of_bounds
-        self._columns = Span(0, int(self._source.shape[1]))
+        self._columns = Span(0, coded_width(TILE * int(request.gate_up_proj_weight.shape[3])))
         self._tiles = self._room(request, tiles, self._columns.size, self._source.dtype)
         self._part = None
 
