@@ -48,7 +48,7 @@ class Call:
         accumulate, keeps, rows, choices, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
-        options = Options(variant, target, int(cores), int(block_size), weights)
+        options = Options(variant, target, int(cores), _count(block_size), weights)
         return cls(options, gate, accumulate == "True", keeps == "True", _count(rows), _count(choices))
 
     def arguments(self) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from nkimoe.toolchain import NEURON
 
 HOW: dict[str, Any] = {"cores": Options().cores, "target": Options().target}
 NUMPY_OR_TORCH = "Any"  # how operations annotate tensors
+NOT_IN_GRAPHS = ("tuned",)  # a table is no value that a graph can hold
 
 
 def _operator(operation: OnCores, shape: Callable[..., tuple[int, ...]]) -> Callable[..., Tensor]:
@@ -67,7 +68,8 @@ def _signature(operation: OnCores) -> inspect.Signature:
     """What torch reads the schema from. All by position, too: torch knows no tensors by name alone."""
     _, *own = inspect.signature(operation).parameters.values()
     how = (_parameter(name, type(value), value) for name, value in HOW.items())
-    return inspect.Signature([*map(_of_torch, own), *how], return_annotation=Tensor)
+    values = (_of_torch(each) for each in own if each.name not in NOT_IN_GRAPHS)
+    return inspect.Signature([*values, *how], return_annotation=Tensor)
 
 
 def _of_torch(own: inspect.Parameter) -> inspect.Parameter:

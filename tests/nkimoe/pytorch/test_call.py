@@ -15,8 +15,10 @@ from nkimoe.pytorch.call import Call
 @pytest.mark.parametrize("accumulate", [True, False])
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("rows", [None, 1024, 1 << 30])
-def test_a_call_survives_as_text(gate, accumulate, keeps, rows):
-    call = Call(Options(variant="shard_on_i", target="trn3", cores=1, block_size=256), gate, accumulate, keeps, rows)
+@pytest.mark.parametrize("choices", [None, 8])
+def test_a_call_survives_as_text(gate, accumulate, keeps, rows, choices):
+    options = Options(variant="shard_on_i", target="trn3", cores=1, block_size=256)
+    call = Call(options, gate, accumulate, keeps, rows, choices)
     assert Call.from_text(call.to_text()) == call
 
 

@@ -85,7 +85,7 @@ def test_a_gradient_is_the_slope_of_the_kernel_itself():
 def arguments():
     experts, (x, ids, routing) = weights(H=128, bias=True), tokens(H=128)
     experts = experts.prepare(torch.bfloat16, "plain", "trn2")
-    call = Call(Options(), Gate(), True, keeps=True)
+    call = Call(Options(block_size=128), Gate(), True, keeps=True)
     column = scatter_weights(ids, routing, 4)
     tensors = [t.detach().bfloat16().requires_grad_() for t in (x, column, experts.gate_up, experts.down)]
     biases = [b.detach().requires_grad_() for b in experts.biases]

@@ -75,8 +75,8 @@ def test_the_dropping_variant_wants_a_mapping_of_its_own():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"block_size": 0}, "is a positive int; got 0"),
-        ({"block_size": "128"}, "is a positive int; got '128'"),
+        ({"block_size": 0}, "is a positive int or None; got 0"),
+        ({"block_size": "128"}, "is a positive int or None; got '128'"),
         ({"variant": "shard_on_block_mx", "weights": "mxfp4"}, "target: is trn3 for shard_on_block_mx"),
         ({"weights": "mxfp4"}, "weights: is one of plain, fp8-row, fp8-static, fp8-block, int8 for shard_on_block"),
     ],
