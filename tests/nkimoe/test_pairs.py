@@ -5,10 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.case import Case, cases
-from support.inputs import build_inputs
+from support.inputs import build_inputs, route
 from support.launch import Outcome, assert_matches, assert_same_bits, plan_of, reference, run
 from support.pairs import with_pairs
+from support.routings import expert_lists
 
 from nkimoe import (
     BlockShardStrategy,
@@ -58,6 +61,32 @@ def test_rows_of_choices_add_up_to_the_reference(case: Case) -> None:
     inputs = build_inputs(case)
     outcome = run_with_pairs(case, inputs)
     assert_matches(outcome, reference(case, inputs))
+
+
+@st.composite
+def routed_cases(draw: st.DrawFn) -> tuple[Case, Any]:
+    """A small case of any split, with or without device loop, and experts [T, K] with unrouted pairs anywhere."""
+    T, E = draw(st.integers(1, 300)), draw(st.integers(1, 6))
+    variant = draw(st.sampled_from(["shard_on_block", "shard_on_i", "shard_on_i_hybrid"]))
+    loops = {"conditions": 1, "static_blocks": 0} if variant != "shard_on_i" and draw(st.booleans()) else {}
+    case = Case(
+        variant=variant, T=T, H=draw(st.sampled_from([128, 384])), I=draw(st.sampled_from([16, 48, 144])), E=E,
+        K=min(draw(st.integers(1, E)), 4), B=draw(st.sampled_from([32, 100, 128, 200])),
+        padding_blocks=draw(st.integers(0, 3)), cores=draw(st.sampled_from([1, 2])),
+        strategy=draw(st.sampled_from(list(BlockShardStrategy))),
+        scaling=draw(st.sampled_from(list(ExpertAffinityScaleMode))), seed=draw(st.integers(0, 99)),
+        dtype=draw(st.sampled_from(["bfloat16", "float16"])), **loops,
+    )  # fmt: skip
+    return case, draw(expert_lists(T, E, case.K))
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(routed_cases())
+def test_any_routing_with_pairs_equals_the_reference(drawn: tuple[Case, Any]) -> None:
+    case, ids = drawn
+    weights = np.random.default_rng(case.seed).uniform(0.2, 1, ids.shape)
+    inputs = {**build_inputs(case), **route(case, ids, weights)}
+    assert_matches(run_with_pairs(case, inputs), reference(case, inputs))
 
 
 @cases(
