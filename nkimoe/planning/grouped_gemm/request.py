@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from nkimoe.planning.grouped_gemm.column_runs import Runs
 from nkimoe.planning.operation_needs import Pairs
 from nkimoe.planning.request import OperationRequest
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
@@ -34,19 +35,23 @@ class GemmOptions:
 
     Attributes:
         block_size: slots of a block, a multiple of 128.
-        compute_dtype: of a, of the result, and of matmul operands.
+        compute_dtype: of matmul operands, and of rows of a that are not codes.
+        out_dtype: of the result.
         columns: of the result.
         choices: rows of the result that a row of a has.
         summed: results of so many neighbouring rows are added, in fp32 and in order, and rounded once; None: they stay.
         has_gaps: some pairs have no slot.
         epilogue: one of EPILOGUES.
         alpha, limit, add_residual: of SWIGLU.
-        row_codes: what rows of a become: int8, a scale each, or an e4m3 type, with `a_scale`; None: they stay.
+        row_codes: what rows of a are, or become: int8, a scale each; an e4m3 type, with `a_scale`, or with a scale for
+            each 128 columns; None: they stay.
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
+        runs: of weights with scales of blocks, for each piece; else None.
     """
 
     block_size: int
     compute_dtype: str
+    out_dtype: str
     columns: int
     choices: int
     has_gaps: bool
@@ -57,6 +62,7 @@ class GemmOptions:
     add_residual: bool = False
     row_codes: str | None = None
     exact_rows: int | None = None
+    runs: tuple[Runs, ...] | None = None
     summed: int | None = None
 
     @property
@@ -82,13 +88,17 @@ class GemmRequest:
     """Tensors and constants of a grouped GEMM.
 
     Attributes:
-        a: [M, K], K a multiple of 128.
-        a_scale: fp32 [1, 1], of rows that become e4m3; else None.
+        a: [M, K], K a multiple of 128; or bytes, int8 [M, K + 4 n]: codes, and the bytes of their n scales.
+        a_scale: fp32 [1, 1], of rows that become e4m3 with one scale; else None.
         b: [E, pieces, 128, K / 128, halves * width]: row r of the contraction on partition r % 128; a piece has `width`
             columns of the result, those of its first half before those of the second. Of a's type, int8 or fp8. Or
-            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half.
+            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half. With
+            scales of blocks, and rows of a that are no codes, rows of the contraction lie in groups
+            (`pieces.row_group`).
         groups: of int4 codes, else None.
+        blocks: scales of blocks, fp32 [E, K / 128, all runs of columns]; or None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
+        out_factor: fp32 [1, 1], what results are multiplied with before they are rounded to codes; or None.
         tokens, positions, weights: of each slot, as `pair_blocks` has them.
         block_to_expert: int32 [blocks].
     """
@@ -97,8 +107,10 @@ class GemmRequest:
     a_scale: Any
     b: Any
     groups: Groups | None
+    blocks: Any
     scale: Any
     bias: Any
+    out_factor: Any
     tokens: Any
     positions: Any
     weights: Any
