@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.ops.expert_arguments import padded
+from nkimoe.ops.gemm_quantisation import FP8_W8A8
+from nkimoe.ops.gemm_rows import GemmRows
 from nkimoe.ops.gemm_weights import GemmWeights
 from nkimoe.ops.grouped_gemm import grouped_gemm, two_stage_moe
 from nkimoe.ops.launch import Launch
 from nkimoe.ops.routing_tensors import dtype_of, like
-from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, gemm_block_size, pieces_of
+from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, gemm_block_size
 from nkimoe.planning.grouped_gemm.request import HALVED, SWIGLU, GemmOptions, Weighting
 from nkimoe.planning.tiling import PARTITIONS
 from nkimoe.routing.pair_blocks import PairBlocks, pair_blocks
 from nkimoe.weights.host_array import is_torch
+from nkimoe.weights.int8 import LARGEST
 
 
 @dataclass(frozen=True)
@@ -48,61 +51,106 @@ class Projection:
         """Of the result."""
         return self.weights.sizes[1] // self.epilogue.halves
 
+    @property
+    def interleaved(self) -> bool:
+        """The halves of the product are its even and its odd columns."""
+        return self.epilogue.kind == SWIGLU
+
     def pieces(self, K: int, columns: int) -> ColumnPieces:
         """How weights for rows of K columns are cut; `columns` are those of the result, with zeros behind its own."""
-        weights = self.weights
-        return pieces_of(K, columns, self.epilogue.halves, weights.is_converted, weights.given.codes_a_byte)
+        return self.weights.pieces(K, columns, self.epilogue.halves)
 
     def tensors(self, pieces: ColumnPieces) -> tuple[Any, ...]:
-        """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
-        return self.weights.tensors(pieces, self.epilogue.kind == SWIGLU)
+        """(b, group_scale, group_zero, scale, bias), as the kernel takes them."""
+        return self.weights.tensors(pieces, self.interleaved)
 
-    def options(
-        self, dtype: str, columns: int, block_size: int, choices: int, has_gaps: bool, summed: int | None = None
-    ) -> GemmOptions:
-        """Constants of the launch."""
+    def a_scale(self) -> Any:
+        """fp32 [1, 1] of rows that become e4m3 with one scale; else None."""
+        given = self.weights.given
+        return given.a_scale.reshape(1, 1) if given.quantization == FP8_W8A8 else None
+
+    def options(self, pieces: ColumnPieces, launch: Slots, result: Result, least: int = -int(LARGEST)) -> GemmOptions:
+        """Constants of the launch.
+
+        Args:
+            least: of the codes of a.
+        """
         e, weights = self.epilogue, self.weights
+        runs = weights.runs(pieces, self.interleaved)
         return GemmOptions(
-            block_size, dtype, columns, choices, has_gaps, e.kind, e.weighting, e.alpha, e.limit, e.add_residual,
-            weights.row_codes, weights.exact_rows, summed,
+            launch.block_size, launch.dtype, result.dtype, result.columns, launch.choices, launch.has_gaps, e.kind,
+            e.weighting, e.alpha, e.limit, e.add_residual, weights.given.row_codes(dtype_of(weights.b)),
+            weights.exact_rows(least), None if runs is None else tuple(tuple(own for own, _ in each) for each in runs),
+            result.summed,
         )  # fmt: skip
 
 
-def run_grouped(launch: Launch, a: Any, projection: Projection, ids: Array, topk_weights: Array) -> Any:
-    """c [M, k, columns] of checked arguments; ids and topk_weights [M, k] on the host."""
-    (M, k), columns, E = ids.shape, projection.columns, projection.weights.sizes[0]
-    B = gemm_block_size(ids.size, E, int(a.shape[1]))
+class Slots(NamedTuple):
+    """What a GEMM is told of its rows, as `GemmOptions` has it; `dtype` is that of matmul operands."""
+
+    block_size: int
+    dtype: str
+    choices: int
+    has_gaps: bool
+
+
+class Result(NamedTuple):
+    """What becomes of results, as `GemmOptions` has it.
+
+    Attributes:
+        factor: as `GemmRequest` has it.
+    """
+
+    dtype: str
+    factor: Any
+    columns: int
+    summed: int | None = None
+
+
+def run_grouped(
+    launch: Launch, rows: GemmRows, projection: Projection, ids: Array, topk_weights: Array, result: Result
+) -> Any:
+    """c [M, k, columns], or sums [M, columns], of checked arguments; ids and topk_weights [M, k] on the host."""
+    (M, k), (_, K), E = ids.shape, rows.a.shape, projection.weights.sizes[0]
+    B = gemm_block_size(ids.size, E, int(K))
     blocks = pair_blocks(ids, topk_weights, E, B)
+    shape = (M, k, result.columns) if result.summed is None else (M, result.columns)
     if not blocks.block_to_expert.size:
-        return _zeros(a, (M, k, columns))
-    pieces = projection.pieces(int(a.shape[1]), columns)
-    a_scale, *tensors = projection.tensors(pieces)
-    options = projection.options(dtype_of(a), columns, B, k, blocks.has_gaps)
-    rows = padded(a, pieces.rows * PARTITIONS)
-    return launch(grouped_gemm, rows, a_scale, *tensors, *_tables(blocks, a), options).reshape(M, k, columns)
+        return _zeros(rows.a, shape, result.dtype)
+    pieces = projection.pieces(int(K), result.columns)
+    options = projection.options(pieces, Slots(B, rows.dtype, k, blocks.has_gaps), result, rows.least)
+    return launch(
+        grouped_gemm, rows.tensor(pieces.rows * PARTITIONS), projection.a_scale(), *projection.tensors(pieces),
+        result.factor, *_tables(blocks, rows.a), options,
+    ).reshape(shape)  # fmt: skip
 
 
 def run_two_stages(
     launch: Launch, a: Any, first: Projection, second: Projection, ids: Array, topk_weights: Array
 ) -> Any:
     """[M, columns of the second projection], the sum over each token's pairs, likewise."""
-    (M, k), E = ids.shape, first.weights.sizes[0]
+    (M, k), E, dtype = ids.shape, first.weights.sizes[0], dtype_of(a)
     B = gemm_block_size(ids.size, E, max(int(a.shape[1]), first.columns))
     blocks = pair_blocks(ids, topk_weights, E, B)
     if not blocks.block_to_expert.size:
-        return _zeros(a, (M, second.columns))
+        return _zeros(a, (M, second.columns), dtype)
     pieces2 = second.pieces(first.columns, second.columns)
     width = pieces2.rows * PARTITIONS  # of what lies between: the second contraction has whole tiles
     pieces1 = first.pieces(int(a.shape[1]), width)
-    options1 = first.options(dtype_of(a), width, B, k, False)
-    options2 = second.options(dtype_of(a), second.columns, B, 1, blocks.has_gaps, k)
-    tensors = *first.tensors(pieces1), *second.tensors(pieces2), *_tables(blocks, a)
-    return launch(two_stage_moe, padded(a, pieces1.rows * PARTITIONS), *tensors, options1, options2)
+    options1 = first.options(pieces1, Slots(B, dtype, k, False), Result(dtype, None, width))
+    options2 = second.options(pieces2, Slots(B, dtype, 1, blocks.has_gaps), Result(dtype, None, second.columns, k))
+    of_first = padded(a, pieces1.rows * PARTITIONS), first.a_scale(), *first.tensors(pieces1)
+    of_second = second.a_scale(), *second.tensors(pieces2)
+    return launch(two_stage_moe, *of_first, *of_second, *_tables(blocks, a), options1, options2)
 
 
 def _tables(blocks: PairBlocks, a: Any) -> tuple[Any, ...]:
     return tuple(like(t, a) for t in (blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert))
 
 
-def _zeros(a: Any, shape: tuple[int, ...]) -> Any:
-    return a.new_zeros(shape) if is_torch(a) else np.zeros(shape, a.dtype)
+def _zeros(a: Any, shape: tuple[int, ...], dtype: str) -> Any:
+    if is_torch(a):
+        import torch
+
+        return a.new_zeros(shape, dtype=getattr(torch, dtype))
+    return np.zeros(shape, dtype)

@@ -56,6 +56,18 @@ def int4_drawn(
     return drawn(M, N, K, k, E) | given
 
 
+def blocks_drawn(
+    M: int, N: int, K: int, k: int, E: int, quantization: str, dtype: Any = BF16, fp8: Any = ml_dtypes.float8_e4m3
+) -> dict[str, Any]:
+    """fp8 codes, and a scale for each block of 128 x 128, which differ widely; groups of a row, too."""
+    rng, blocks = np.random.default_rng(K), (E, -(-N // 128), -(-K // 128))
+    scale = np.exp2(rng.uniform(-3, 3, blocks)).astype(np.float32) / np.float32(K**0.5)
+    arguments = drawn(M, N, K, k, E, dtype) | {"b": normal(rng, (E, N, K), fp8), "b_scale": scale}
+    spread = np.exp2(rng.uniform(-2, 2, (M, blocks[2]))).repeat(128, axis=1)[:, :K]
+    arguments["a"] = (arguments["a"].astype(np.float32) * spread).astype(dtype)
+    return arguments | {"quantization": quantization}
+
+
 def check_gemm(cores: int = 2, **arguments: Any) -> np.ndarray:
     """Run it, hold it to the definition, and return the result [M, k, columns]."""
     result = fused_moe_gemm[cores](**arguments)

@@ -15,7 +15,7 @@ from nkimoe.cli.op.inputs import DTYPES, distinct_ids, normal_rows
 from nkimoe.cli.op.request import OpRequest, choice, count, option
 from nkimoe.cli.op.sizes import FP32, INT32, itemsize
 from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT
-from nkimoe.ops.gemm_weights import FP8_W8A8, FP8_W8A16, INT4_W4A16, INT8_W8A16
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, FP8_W8A16, INT4_W4A16, INT8_W8A16
 from nkimoe.planning.grouped_gemm.request import GELU, GELU_MUL, HALVED, SILU, SWIGLU
 from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference, gemm_tolerance
 from nkimoe.reference.tolerance import distance

@@ -15,6 +15,7 @@ PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
 # Predicted best, at 512 to 2048 pairs an expert and K from 1024 to 4096.
 BLOCK_SIZES = ((1536, 4096, 512), (448, 2048, 256))
 SMALLEST_BLOCK = PARTITIONS
+CODES_A_BYTE = 2  # of int4
 SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
 # Neighbouring rows of the contraction that share a partition: with more of them fewer instructions scale the blocks of
 # a piece. Beyond eight a transpose would read rows of tokens at half rate.

@@ -117,6 +117,21 @@ class GemmRequest:
     block_to_expert: Any
     options: GemmOptions
 
+    @property
+    def gathers_codes(self) -> bool:
+        """Whether rows of a become codes, if they are none, before they are gathered."""
+        return self.options.row_codes is not None and self.a_scale is None
+
+    @property
+    def scales_weights(self) -> bool:
+        """Whether weights with scales of blocks are multiplied by them, rather than the products of each block."""
+        return self.blocks is not None and not self.gathers_codes
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether weights become 16-bit numbers on chip."""
+        return str(self.b.dtype) in ("int8", "uint8") or self.scales_weights
+
     def slots(self, compute_dtype: Any) -> OperationRequest:
         """What stages that know nothing of a GEMM see of it: rows of a, and which pair is in each slot."""
         pairs = Pairs(self.positions, self.weights, self.options.choices, True, self.options.has_gaps)
