@@ -21,6 +21,7 @@ from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
 from nkimoe.cli.op.two_stage_moe import E2eMoe
+from nkimoe.ops.gemm_quantisation import QUANTISATIONS
 from nkisim.timing import CLOCK
 
 SMALL = {  # keys of the peers' programs, and the start of the line
@@ -437,7 +438,7 @@ def test_inputs_follow_from_the_seed_and_lie_in_the_ranges_of_the_peers_tests() 
     assert np.abs(logits).max() <= 5
 
 
-@pytest.mark.parametrize("quantization", ["unquant", "int8_w8a16", "int8_w8a8", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"])
+@pytest.mark.parametrize("quantization", QUANTISATIONS)
 @pytest.mark.parametrize("epilogue", ["none", "gelu", "swiglu"])
 def test_fused_moe_gemm_is_right_with_each_of_its_options(quantization: str, epilogue: str) -> None:
     keys = ("-m=9", "-n=64", "-k=128", f"-quant={quantization}", f"-epilogue={epilogue}", "--no-routed-weight")
