@@ -96,7 +96,7 @@ def _product(
 
 
 def dequantised_blocks(weight: Array, scale: Floats) -> Array:
-    """[N, K] of fp8 codes times the scale [N / 128, K / 128] of their block of 128 x 128, in the precision of scales."""
+    """[N, K] of fp8 codes times the scale [N / 128, K / 128] of their block, in the precision of scales."""
     of_each = np.repeat(np.repeat(scale, BLOCK, axis=0), BLOCK, axis=1)
     numbers: Array = weight.astype(scale.dtype) * of_each[: weight.shape[0], : weight.shape[1]]
     return numbers

@@ -2,7 +2,7 @@
 
 Where rows of a are 16-bit numbers, codes times scales, rounded to their type, are what is multiplied, as in `moe_cte`
 (`stages/block_scales.py`). Where they are codes, too, products of each 128 rows are multiplied by both scales and then
-added, in fp32: nothing is rounded, and the Vector Engine passes over what the PE does.
+added, in fp32: nothing is rounded, and other engines pass over all that the PE multiplies, which takes them longer.
 """
 
 from __future__ import annotations
@@ -99,6 +99,8 @@ class ProductScales:
 class ScaledSum:
     """A sum [128, columns] in fp32 of the products of each tile of 128 rows, times their factors.
 
+    The Vector Engine multiplies and adds; of every other tile the Scalar Engine multiplies and GpSimd adds, beside it.
+
     Args:
         factors: fp32 [128, tiles, runs].
         runs: of the columns.
@@ -106,23 +108,45 @@ class ScaledSum:
 
     def __init__(self, columns: int, factors: Tensor, runs: Runs) -> None:
         self._factors, self._runs = factors, runs
-        self._total: Tensor = nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.sbuf)
+        self._total, self._beside = (
+            nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2)
+        )
 
     def add(self, stationary: Tensor, moving: Tensor, rows: Span) -> None:
         for n in range(rows.size // PARTITIONS):
             tile, one = rows.start // PARTITIONS + n, slice(n, n + 1)
             products: Tensor = nl.ndarray(tuple(self._total.shape), dtype=nl.float32, buffer=nl.psum)
             contract(products, stationary[:, one, :], moving[:, one, :], Span(0, PARTITIONS), 1)
-            for r, run in enumerate(self._runs):
-                self._add(products[:, run.slice], self._total[:, run.slice], self._factors[:, tile, r : r + 1], tile)
+            if tile % 2:
+                self._add_beside(products, tile)
+            else:
+                self._add(products, tile)
 
     def total(self) -> Tensor:
+        if self._factors.shape[1] > 1:
+            nisa.tensor_tensor(dst=self._total, data1=self._total, data2=self._beside, op=nl.add)
         return self._total
 
-    def _add(self, products: Tensor, total: Tensor, factor: Tensor, tile: int) -> None:
-        if tile == 0:
-            nisa.tensor_scalar(dst=total, data=products, op0=nl.multiply, operand0=factor)
-            return
-        nisa.scalar_tensor_tensor(
-            dst=total, data=products, op0=nl.multiply, operand0=factor, op1=nl.add, operand1=total
+    def _add(self, products: Tensor, tile: int) -> None:
+        for own, factor in self._parts(tile):
+            total, data = self._total[:, own], products[:, own]
+            if tile == 0:
+                nisa.tensor_scalar(dst=total, data=data, op0=nl.multiply, operand0=factor)
+            else:
+                nisa.scalar_tensor_tensor(
+                    dst=total, data=data, op0=nl.multiply, operand0=factor, op1=nl.add, operand1=total
+                )
+
+    def _add_beside(self, products: Tensor, tile: int) -> None:
+        is_first = tile == 1
+        scaled: Tensor = (
+            self._beside if is_first else nl.ndarray(tuple(products.shape), dtype=nl.float32, buffer=nl.sbuf)
         )
+        for own, factor in self._parts(tile):
+            nisa.activation(dst=scaled[:, own], op=nl.copy, data=products[:, own], scale=factor)
+        if not is_first:
+            nisa.tensor_tensor(dst=self._beside, data1=self._beside, data2=scaled, op=nl.add, engine=nisa.engine.gpsimd)
+
+    def _parts(self, tile: int) -> list[tuple[slice, Tensor]]:
+        """The columns of each run, and their factor."""
+        return [(run.slice, self._factors[:, tile, r : r + 1]) for r, run in enumerate(self._runs)]
