@@ -84,6 +84,8 @@ def fused_moe_gemm(
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
     require(isinstance(reduce, bool), "reduce", "is True or False", repr(reduce), "Pass a bool.")
     projection, summed = Projection(weights, finish), ids.shape[1] if reduce else None
+    is_plain = not reduce or out_scale is None
+    require(is_plain, "reduce", "comes without out_scale", "both", "Quantise the sums: downcast_to_static_fp8.")
     coded = checked_out(out_dtype or rows.dtype, out_scale, a)
     return run_grouped(launch, rows, projection, ids, factors, Result(*coded, projection.columns, summed))
 
