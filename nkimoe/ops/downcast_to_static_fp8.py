@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import nki
+import numpy as np
 
 from nkimoe import kernels
 from nkimoe.arrays import Array
@@ -19,9 +20,10 @@ from nkimoe.planning.row_quantisation.validate import E4M3, FLOATS, code_type, s
 
 def check_static_inputs(x: Array, scale: Array, **_: Any) -> None:
     """Raises InputError for values that are not finite, or a scale that is not positive."""
-    largest_magnitude("x", x)
-    if not largest_magnitude("scale", scale) or (scale < 0).any():
-        raise InputError("scale", "is positive", f"{scale.reshape(-1)[:1]}", "Calibrate it.")
+    for name, values in (("x", x), ("scale", scale)):
+        largest_magnitude(name, values)
+    if (np.asarray(scale) <= 0).any():
+        raise InputError("scale", "is positive", str(scale), "Calibrate it.")
 
 
 @nki.jit

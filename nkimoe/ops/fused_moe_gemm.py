@@ -37,6 +37,7 @@ def fused_moe_gemm(
 
     Args:
         a: [M, K] bf16 or fp16, NumPy or torch, K up to 16384; M may be 0. Or codes, with `a_scale`.
+            Or [M, k, K], a row for each choice, such as an operation before this one leaves.
         b: [E, N, K], of the type that `quantization` says. It is turned on the host.
         topk_ids: [M, k] int32 or int64, k up to E. topk_weights: [M, k] float32; None: no weights.
         epilogue: None, "silu", "gelu_mul", "gelu" or "swiglu".
@@ -73,21 +74,27 @@ def fused_moe_gemm(
     require(epilogue in EPILOGUES, "epilogue", "is None, silu, gelu_mul, gelu or swiglu", repr(epilogue), "Pick one.")
     given = Quantisation(quantization, b_scale, zero_point, group_size, a_scale)
     rows = checked_rows(a, b, given)
-    M, K = shape_of("a", a)
+    M, *per_pair, K = shape_of("a", a)
     weights = checked_weights(b, rows.dtype, K, 2 if epilogue in HALVED else 1, given, bias)
     all_ones = np.ones(shape_of("topk_ids", topk_ids), np.float32)
     ids, factors = check_routing(topk_ids, all_ones if topk_weights is None else topk_weights, M, weights.sizes[0])
+    k = ids.shape[1]
+    if per_pair:
+        require(per_pair == [k], "a", f"has a row for each of the {k} choices", shape_of("a", a), "Or one for all.")
+        ids, factors = ids.reshape(-1, 1), factors.reshape(-1, 1)
     weighting = _weighting(epilogue, topk_weights is not None, doweight_stage1, legacy_order, bias)
     if legacy_order and epilogue == GELU and topk_weights is not None:
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
     require(isinstance(reduce, bool), "reduce", "is True or False", repr(reduce), "Pass a bool.")
-    projection, summed = Projection(weights, finish), ids.shape[1] if reduce else None
+    projection = Projection(weights, finish)
     is_plain = not reduce or out_scale is None
     require(is_plain, "reduce", "comes without out_scale", "both", "Quantise the sums: downcast_to_static_fp8.")
     coded = checked_out(out_dtype or rows.dtype, out_scale, a)
-    return run_grouped(launch, rows, projection, ids, factors, Result(*coded, projection.columns, summed))
+    result = Result(*coded, projection.columns, k if reduce else None)
+    shape = (M, projection.columns) if reduce else (M, k, projection.columns)
+    return run_grouped(launch, rows, projection, ids, factors, result).reshape(shape)
 
 
 def _weighting(epilogue: str | None, weighted: bool, doweight_stage1: bool, legacy_order: bool, bias: Any) -> Weighting:

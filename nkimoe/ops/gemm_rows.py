@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,36 +59,38 @@ class GemmRows:
         return np.concatenate([codes, scales], axis=1)
 
 
-def check_rows(name: str, a: Any, codes: tuple[str, ...] = ()) -> tuple[int, int]:
-    """(rows, K) of a [rows, K], of 16-bit numbers or one of the types of `codes`.
+def check_rows(name: str, a: Any, codes: tuple[str, ...] = (), dims: tuple[int, ...] = (2,)) -> tuple[int, int]:
+    """(rows, K) of a [rows, K], or with so many dimensions, of 16-bit numbers or one of the types of `codes`.
 
     Raises:
         RequestError: another shape or type. InputError: values that are not finite.
     """
     shape, types = shape_of(name, a), (*FLOATS, *codes)
-    is_right = len(shape) == 2 and 0 < shape[1] <= MOST_ROWS
-    require(is_right, name, f"is [rows, K], K from 1 to {MOST_ROWS}", shape, "Flatten batch and sequence, or split K.")
+    is_right = len(shape) in dims and 0 < shape[-1] <= MOST_ROWS
+    rule = f"is [rows, K]{' or [rows, k, K]' * (3 in dims)}, K from 1 to {MOST_ROWS}"
+    require(is_right, name, rule, shape, "Flatten batch and sequence, or split K.")
     require(dtype_of(a) in types, name, f"is {' or '.join(types)}", dtype_of(a), "Cast it.")
     check_finite(name, a)
-    return shape[0], shape[1]
+    return shape[0], shape[-1]
 
 
 def checked_rows(a: Any, b: Any, given: Quantisation) -> GemmRows:
-    """The rows of a call; raises as `check_rows`."""
+    """The rows of a [M, K] or [M, k, K]; raises as `check_rows`."""
     shape_of("b", b)
-    kinds = ROW_CODES.get(given.quantization, ())
-    M, K = check_rows("a", a, kinds)
+    _, K = check_rows("a", a, ROW_CODES.get(given.quantization, ()), (2, 3))
     given.check(dtype_of(a))
+    before = shape_of("a", a)[:-1]
+    rows = math.prod(before)
     if dtype_of(a) in FLOATS:
-        return GemmRows(a)
+        return GemmRows(a.reshape((rows, K)))
     wanted = given.row_codes(dtype_of(b))
     require(dtype_of(a) == wanted, "a", f"is {wanted} with b of {dtype_of(b)}", dtype_of(a), "Convert one of them.")
-    shapes = [(M, 1), (M,)] if wanted == "int8" else [(M, ceil_div(K, BLOCK))]
+    shapes = [(*before, 1), before] if wanted == "int8" else [(*before, ceil_div(K, BLOCK))]
     found, scale = shape_of("a_scale", given.a_scale), given.a_scale
     require(found in shapes, "a_scale", f"is {shapes[0]}", found, "One a row, or one for each 128 columns of a row.")
     require(dtype_of(scale) == "float32", "a_scale", "is float32", dtype_of(scale), "Cast it.")
     check_finite("a_scale", scale)
-    return GemmRows(a, scale.reshape(shapes[0]))
+    return GemmRows(a.reshape((rows, K)), scale.reshape((rows, shapes[0][-1])))
 
 
 def _bytes(tensor: Any) -> Any:

@@ -110,19 +110,18 @@ class Result(NamedTuple):
 def run_grouped(
     launch: Launch, rows: GemmRows, projection: Projection, ids: Array, topk_weights: Array, result: Result
 ) -> Any:
-    """c [M, k, columns], or sums [M, columns], of checked arguments; ids and topk_weights [M, k] on the host."""
-    (M, k), (_, K), E = ids.shape, rows.a.shape, projection.weights.sizes[0]
-    B = gemm_block_size(ids.size, E, int(K))
+    """Results [rows * k, columns], or their sums, of checked arguments; ids and topk_weights [rows, k] on the host."""
+    k, K, E = int(ids.shape[1]), int(rows.a.shape[1]), projection.weights.sizes[0]
+    B = gemm_block_size(ids.size, E, K)
     blocks = pair_blocks(ids, topk_weights, E, B)
-    shape = (M, k, result.columns) if result.summed is None else (M, result.columns)
     if not blocks.block_to_expert.size:
-        return _zeros(rows.a, shape, result.dtype)
-    pieces = projection.pieces(int(K), result.columns)
+        return _zeros(rows.a, (ids.size // (result.summed or 1), result.columns), result.dtype)
+    pieces = projection.pieces(K, result.columns)
     options = projection.options(pieces, Slots(B, rows.dtype, k, blocks.has_gaps), result, rows.least)
     return launch(
         grouped_gemm, rows.tensor(pieces.rows * PARTITIONS), projection.a_scale(), *projection.tensors(pieces),
         result.factor, *_tables(blocks, rows.a), options,
-    ).reshape(shape)  # fmt: skip
+    )  # fmt: skip
 
 
 def run_two_stages(

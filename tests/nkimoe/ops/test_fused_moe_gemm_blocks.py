@@ -123,7 +123,7 @@ def test_checkpoints_in_e4m3fn_run_on_trn2_with_halved_codes_and_doubled_scales(
     b = np.rint(arguments["b"].astype(np.float32) * 16) / 16  # halves of these are exact
     b[0, 5, 7], b[2, 290, 200], b[1, 150, 100] = 448, -256, 240
     arguments["b"] = b.astype(E4M3FN)
-    with pytest.raises(RequestError, match="b: is float8_e4m3, float8_e5m2 on trn2; .* nkimoe.weights"):
+    with pytest.raises(RequestError, match=r"b: is float8_e4m3, float8_e5m2 on trn2; .* nkimoe\.weights"):
         on("trn2")(**arguments)
     legacy, scale, rounding = legacy_blocks(arguments["b"], arguments["b_scale"], 128)
     assert (rounding.halved, rounding.rounded) == (2, 0)

@@ -3,10 +3,10 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from support.gemm_cases import BF16, FP16, drawn, int4_drawn, int8_drawn, routed
+from support.gemm_cases import BF16, FP16, blocks_drawn, drawn, int4_drawn, int8_drawn, normal, routed
 
 from nkimoe import RequestError
-from nkimoe.ops import fused_moe_gemm, quantize_per_token_int8, smoothquant
+from nkimoe.ops import fused_moe, fused_moe_gemm, quantize_per_token_int8, smoothquant
 from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference, gemm_tolerance
 from nkimoe.reference.row_quantisation import static_codes_reference
 from nkimoe.reference.row_tolerance import code_distance
@@ -21,33 +21,46 @@ LARGE = [(256, 2048, 1024, 16, 4), (256, 2048, 2048, 32, 2), (16, 4096, 1280, 12
 ACTIVATIONS = [{}, {"epilogue": "swiglu"}, {"epilogue": "swiglu", "alpha": 1.702, "limit": 7.0, "add_residual": True}]
 
 
-def summed(results, weights=None):
+def summed(results):
     """The sum over the choices of each token, in fp32."""
     return results.astype(np.float32).sum(axis=1)
 
 
 def smoothquant_drawn(M, N, K, E, k, gather, gammas):
-    """int8 rows and weights with their scales; without `gather` a row for each pair, as an op before left them."""
+    """int8 rows and weights with their scales; without `gather` a row for each pair."""
     rng = np.random.default_rng(M)
     ids, weights = routed(rng, M, k, E)
-    if not gather:
-        ids, weights = ids.reshape(-1, 1), weights.reshape(-1, 1)
-    codes = rng.integers(-127, 128, (len(ids), K)).astype(np.int8)
+    rows = (M,) if gather else (M, k)
     pool = rng.integers(-127, 128, min(E * N * K, 1_000_003)).astype(np.int8)
-    scales = rng.uniform(0.5, 1.5, len(ids)).astype(np.float32) / 73, rng.uniform(0.5, 1.5, (E, N)).astype(np.float32)
     return {
-        "a": codes, "b": np.resize(pool, (E, N, K)), "topk_ids": ids, "topk_weights": weights if gammas else None,
-        "quantization": "int8_w8a8", "a_scale": scales[0], "b_scale": scales[1] / np.float32(73 * K**0.5),
+        "a": rng.integers(-127, 128, (*rows, K)).astype(np.int8), "b": np.resize(pool, (E, N, K)), "topk_ids": ids,
+        "topk_weights": weights if gammas else None, "quantization": "int8_w8a8",
+        "a_scale": rng.uniform(0.5, 1.5, rows).astype(np.float32) / 73,
+        "b_scale": rng.uniform(0.5, 1.5, (E, N)).astype(np.float32) / np.float32(73 * K**0.5),
         "bias": rng.standard_normal((E, N)).astype(np.float32),
     }  # fmt: skip
 
 
+def expected_of(arguments, **options):
+    """The definition, which has a row for each of its results where `a` has."""
+    arguments = {**arguments, **options}
+    (M, k), N = arguments["topk_ids"].shape, arguments["a"].ndim
+    if N == 2:
+        return fused_moe_gemm_reference(**arguments)
+    flat = {"a": arguments["a"].reshape(M * k, -1), "topk_ids": arguments["topk_ids"].reshape(-1, 1)}
+    if arguments.get("a_scale") is not None:
+        flat["a_scale"] = arguments["a_scale"].reshape(M * k, *arguments["a_scale"].shape[2:])
+    if arguments.get("topk_weights") is not None:
+        flat["topk_weights"] = arguments["topk_weights"].reshape(-1, 1)
+    results = fused_moe_gemm_reference(**arguments | flat)
+    return results.reshape(M, k, results.shape[2])
+
+
 def check_smoothquant(sizes, gather, scatter, gammas, activation):
     arguments = smoothquant_drawn(*sizes, gather, gammas) | activation
-    expected = fused_moe_gemm_reference(**arguments)
-    reduce = scatter and gather
-    result = fused_moe_gemm[2](**arguments, reduce=reduce)
-    wanted = summed(expected) if reduce else expected
+    expected = expected_of(arguments)
+    wanted = summed(expected) if scatter else expected
+    result = fused_moe_gemm[2](**arguments, reduce=scatter)
     assert (result.dtype, result.shape) == (BF16, wanted.shape)
     rows = -1, expected.shape[-1]
     assert distance(result.reshape(rows), wanted.reshape(rows)).within(gemm_tolerance("bfloat16"))
@@ -55,7 +68,8 @@ def check_smoothquant(sizes, gather, scatter, gammas, activation):
 
 @pytest.mark.parametrize("activation", ACTIVATIONS, ids=["plain", "swiglu", "gpt-oss"])
 @pytest.mark.parametrize("gammas", [False, True], ids=["", "gammas"])
-@pytest.mark.parametrize(("gather", "scatter"), [(False, False), (True, False), (True, True)])
+@pytest.mark.parametrize("gather", [False, True], ids=["", "gather"])
+@pytest.mark.parametrize("scatter", [False, True], ids=["", "scatter"])
 @pytest.mark.parametrize("sizes", SMOOTHQUANT, ids=str)
 def test_int8_rows_with_their_scales(sizes, gather, scatter, gammas, activation):
     check_smoothquant(sizes, gather, scatter, gammas, activation)
@@ -176,6 +190,32 @@ def test_results_of_a_token_are_added(epilogue, cores):
     assert distance(result, expected).within(gemm_tolerance("bfloat16"))
 
 
+@pytest.mark.parametrize("reduce", [False, True])
+@pytest.mark.parametrize("quantization", [None, "fp8_block_w8a8"], ids=str)
+def test_each_choice_may_have_a_row_of_its_own(quantization, reduce):
+    arguments = drawn(150, 300, 200, 3, 5) if quantization is None else blocks_drawn(150, 300, 200, 3, 5, quantization)
+    arguments["a"] = normal(np.random.default_rng(1), (150, 3, 200), BF16)
+    result, expected = fused_moe_gemm[2](**arguments, reduce=reduce), expected_of(arguments)
+    wanted = summed(expected) if reduce else expected
+    assert result.shape == wanted.shape
+    assert distance(result.reshape(-1, 300), wanted.reshape(-1, 300)).within(gemm_tolerance("bfloat16"))
+
+
+def test_the_second_projection_of_a_layer_takes_what_the_first_left():
+    first = drawn(40, 128, 200, 2, 4) | {"epilogue": "silu"}
+    m = fused_moe_gemm(**first | {"topk_weights": None})
+    w2 = normal(np.random.default_rng(1), (4, 200, 64), BF16, 0.1)
+    out = fused_moe_gemm(m, w2, first["topk_ids"], first["topk_weights"], reduce=True)
+    same = fused_moe(first["a"], first["b"], w2, first["topk_weights"], first["topk_ids"])
+    np.testing.assert_array_equal(out.view(np.uint16), same.view(np.uint16))
+
+
+def test_no_rows_give_no_results():
+    arguments = drawn(0, 32, 64, 2, 4)
+    assert fused_moe_gemm(**arguments, reduce=True).shape == (0, 32)
+    assert fused_moe_gemm(**arguments).shape == (0, 2, 32)
+
+
 def test_sums_of_no_pairs_are_zero():
     arguments = drawn(9, 32, 64, 2, 4)
     arguments["topk_ids"][:] = -1
@@ -206,6 +246,7 @@ ONE = np.ones(1, np.float32)
         ({"reduce": 1}, "reduce: is True or False"),
         ({"reduce": True, "out_dtype": "int8", "out_scale": ONE}, "reduce: comes without out_scale"),
         ({"a": np.ones((9, 64), np.int8)}, "a: is bfloat16 or float16; got int8"),
+        ({"a": np.ones((9, 3, 64), BF16)}, r"a: has a row for each of the 2 choices; got \(9, 3, 64\)"),
     ],
     ids=lambda each: each if isinstance(each, str) else "-".join(each),
 )

@@ -143,7 +143,7 @@ REFUSED = [
     ({"doweight_stage1": True, "topk_weights": None}, "doweight_stage1: comes with topk_weights"),
     ({"doweight_stage1": 1}, "doweight_stage1: is True or False"),
     ({"topk_ids": np.zeros((9, 5), np.int32), "topk_weights": None}, r"topk_ids: is \[9, k\], k from 1 to 4"),
-    ({"a": np.zeros((9, 16385), BF16)}, r"a: is \[rows, K\], K from 1 to 16384"),
+    ({"a": np.zeros((9, 16385), BF16)}, r"a: is \[rows, K\] or \[rows, k, K\], K from 1 to 16384"),
     ({"a": np.zeros((9, 64), np.float32)}, "a: is bfloat16 or float16; got float32"),
 ]
 
