@@ -14,7 +14,7 @@ from nkimoe.ops.gemm_rows import checked_rows
 from nkimoe.ops.gemm_weights import checked_weights
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
-from nkimoe.ops.run_grouped import Epilogue, Projection, Result, run_grouped
+from nkimoe.ops.run_grouped import Epilogue, Projection, Results, run_grouped
 from nkimoe.planning.grouped_gemm.request import EPILOGUES, GELU, HALVED, SILU, SWIGLU, Weighting
 
 
@@ -92,7 +92,7 @@ def fused_moe_gemm(
     is_plain = not reduce or out_scale is None
     require(is_plain, "reduce", "comes without out_scale", "both", "Quantise the sums: downcast_to_static_fp8.")
     coded = checked_out(out_dtype or rows.dtype, out_scale, a)
-    result = Result(*coded, projection.columns, k if reduce else None)
+    result = Results(*coded, projection.columns, k if reduce else None)
     shape = (M, projection.columns) if reduce else (M, k, projection.columns)
     return run_grouped(launch, rows, projection, ids, factors, result).reshape(shape)
 

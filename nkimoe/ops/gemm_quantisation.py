@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT
+from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT, check_quantization
 from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
 
 INT8_W8A16, INT4_W4A16, FP8_W8A16, FP8_W8A8 = "int8_w8a16", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"
@@ -46,10 +46,7 @@ class Quantisation:
             RequestError: something is missing, or is given beside what it is not for.
         """
         kind = self.quantization
-        require(
-            kind in QUANTISATIONS, "quantization", f"is {', '.join(QUANTISATIONS)}", repr(kind),
-            INSTEAD.get(kind, "Dequantise other weights first."),
-        )  # fmt: skip
+        check_quantization(kind, QUANTISATIONS, INSTEAD.get(str(kind), "Dequantise other weights first."))
         of_rows = (kind,) if rows in ROW_CODES.get(kind, ()) else (FP8_W8A8,)
         for name, value, kinds in (
             ("b_scale", self.b_scale, tuple(TYPES)), ("group_size", self.group_size, (INT4_W4A16,)),

@@ -69,7 +69,7 @@ class Projection:
         given = self.weights.given
         return given.a_scale.reshape(1, 1) if given.quantization == FP8_W8A8 else None
 
-    def options(self, pieces: ColumnPieces, launch: Slots, result: Result, least: int = -int(LARGEST)) -> GemmOptions:
+    def options(self, pieces: ColumnPieces, launch: Slots, result: Results, least: int = -int(LARGEST)) -> GemmOptions:
         """Constants of the launch.
 
         Args:
@@ -94,7 +94,7 @@ class Slots(NamedTuple):
     has_gaps: bool
 
 
-class Result(NamedTuple):
+class Results(NamedTuple):
     """What becomes of results, as `GemmOptions` has it.
 
     Attributes:
@@ -108,7 +108,7 @@ class Result(NamedTuple):
 
 
 def run_grouped(
-    launch: Launch, rows: GemmRows, projection: Projection, ids: Array, topk_weights: Array, result: Result
+    launch: Launch, rows: GemmRows, projection: Projection, ids: Array, topk_weights: Array, result: Results
 ) -> Any:
     """Results [rows * k, columns], or their sums, of checked arguments; ids and topk_weights [rows, k] on the host."""
     k, K, E = int(ids.shape[1]), int(rows.a.shape[1]), projection.weights.sizes[0]
@@ -136,8 +136,8 @@ def run_two_stages(
     pieces2 = second.pieces(first.columns, second.columns)
     width = pieces2.rows * PARTITIONS  # of what lies between: the second contraction has whole tiles
     pieces1 = first.pieces(int(a.shape[1]), width)
-    options1 = first.options(pieces1, Slots(B, dtype, k, False), Result(dtype, None, width))
-    options2 = second.options(pieces2, Slots(B, dtype, 1, blocks.has_gaps), Result(dtype, None, second.columns, k))
+    options1 = first.options(pieces1, Slots(B, dtype, k, False), Results(dtype, None, width))
+    options2 = second.options(pieces2, Slots(B, dtype, 1, blocks.has_gaps), Results(dtype, None, second.columns, k))
     of_first = padded(a, pieces1.rows * PARTITIONS), first.a_scale(), *first.tensors(pieces1)
     of_second = second.a_scale(), *second.tensors(pieces2)
     return launch(two_stage_moe, *of_first, *of_second, *_tables(blocks, a), options1, options2)

@@ -15,7 +15,7 @@ from nkisim import Simulator
 
 E4M3, E4M3FN = ml_dtypes.float8_e4m3, ml_dtypes.float8_e4m3fn
 EPILOGUES = [None, "silu", "gelu_mul", "gelu", "swiglu"]
-# M, N, K, E, k: the shapes that aiter tests its int8 smoothquant GEMM with; those beyond 2**30 weights are left out.
+# M, N, K, E, k: the shapes that aiter tests its int8 smoothquant GEMM with, up to 2**30 weights.
 SMOOTHQUANT = [(16, 256, 256, 8, 2), (64, 512, 512, 8, 2), (300, 400, 400, 8, 2), (128, 1024, 512, 8, 4)]
 LARGE = [(256, 2048, 1024, 16, 4), (256, 2048, 2048, 32, 2), (16, 4096, 1280, 128, 6), (128, 4096, 1280, 128, 6)]
 ACTIVATIONS = [{}, {"epilogue": "swiglu"}, {"epilogue": "swiglu", "alpha": 1.702, "limit": 7.0, "add_residual": True}]

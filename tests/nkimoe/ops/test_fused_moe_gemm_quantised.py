@@ -121,7 +121,7 @@ def test_types_of_fp8_are_those_of_the_target():
 
 
 REFUSED = [
-    ({"quantization": "int2"}, "quantization: is unquant, int8_w8a16"),
+    ({"quantization": "int2"}, "quantization: is unquant or int8_w8a16"),
     ({"b_scale": None}, "b_scale: is given with int8_w8a16 or int8_w8a8 or int4_w4a16"),
     ({"quantization": "unquant"}, "b_scale: is given with .* got it with unquant"),
     ({"quantization": "fp8_w8a16"}, "b: is float8_e4m3 or .* with fp8_w8a16; got int8"),
