@@ -1,4 +1,18 @@
-"""`fused_moe_gemm`: one projection of each token by each of its experts, with aiter's epilogues."""
+"""`fused_moe_gemm`: one projection of each token by each of its experts, with aiter's epilogues.
+
+`quantization`, what b [E, N, K] is then, and what becomes of rows of a:
+
+    unquant            the type of a
+    int8_w8a16         int8
+    int8_w8a8          int8, and so become rows, as by `fused_experts`; sums of products are those of integers
+    int4_w4a16         uint8 [E, N, K / 2], the code of the even row in the low half; each weight is
+                       (code - zero) * scale, rounded to the type of a
+    fp8_w8a16          a type of the target's fp8
+    fp8_w8a8           likewise, and rows become e4m3, a / a_scale
+    fp8_block_w8a16    fp8, a scale for each block of 128 x 128; each weight is code * scale, rounded to the type of a
+    fp8_block_w8a8     likewise, and each 128 columns of a row become e4m3, with a scale, max |a| / the largest e4m3;
+                       products of each 128 are multiplied by both scales and added, in fp32
+"""
 
 from __future__ import annotations
 
@@ -41,15 +55,7 @@ def fused_moe_gemm(
         b: [E, N, K], of the type that `quantization` says. It is turned on the host.
         topk_ids: [M, k] int32 or int64, k up to E. topk_weights: [M, k] float32; None: no weights.
         epilogue: None, "silu", "gelu_mul", "gelu" or "swiglu".
-        quantization: "unquant", b is of the type of a;
-            "int8_w8a16", int8 weights alone;
-            "int8_w8a8", int8, and so become rows of a, as by `fused_experts`; sums of products are those of integers;
-            "int4_w4a16", uint8 [E, N, K / 2], the code of the even row in the low half; each weight is
-            (code - zero) * scale, rounded to the type of a;
-            "fp8_w8a16", a type of the target's fp8; "fp8_w8a8", and rows become e4m3, a / a_scale;
-            "fp8_block_w8a16", fp8 with a scale for each 128 x 128; each weight is code * scale, rounded to the type of
-            a; "fp8_block_w8a8", and each 128 columns of a row become e4m3 with a scale, max |a| / the largest e4m3;
-            products of each 128 are multiplied by both scales and added, in fp32.
+        quantization: "unquant", or another of this module's list.
         b_scale: float32 [E, N], or with a last dimension of 1; of fp8 also [E]; of blocks [E, N / 128, K / 128],
             rounded up; of int4 [E, N, K / group_size], also of the type of a. zero_point: of int4, uint8 [E, N / 2,
             K / group_size], that of the even column in the low half; None: 8. group_size: of int4.
@@ -79,20 +85,17 @@ def fused_moe_gemm(
     all_ones = np.ones(shape_of("topk_ids", topk_ids), np.float32)
     ids, factors = check_routing(topk_ids, all_ones if topk_weights is None else topk_weights, M, weights.sizes[0])
     k = ids.shape[1]
-    if per_pair:
-        require(per_pair == [k], "a", f"has a row for each of the {k} choices", shape_of("a", a), "Or one for all.")
-        ids, factors = ids.reshape(-1, 1), factors.reshape(-1, 1)
+    is_right = not per_pair or per_pair == [k]
+    require(is_right, "a", f"has a row for each of the {k} choices", shape_of("a", a), "Or one for all.")
     weighting = _weighting(epilogue, topk_weights is not None, doweight_stage1, legacy_order, bias)
     if legacy_order and epilogue == GELU and topk_weights is not None:
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
-    require(isinstance(reduce, bool), "reduce", "is True or False", repr(reduce), "Pass a bool.")
-    projection = Projection(weights, finish)
-    is_plain = not reduce or out_scale is None
-    require(is_plain, "reduce", "comes without out_scale", "both", "Quantise the sums: downcast_to_static_fp8.")
-    coded = checked_out(out_dtype or rows.dtype, out_scale, a)
-    result = Results(*coded, projection.columns, k if reduce else None)
+    projection, out = Projection(weights, finish), checked_out(out_dtype or rows.dtype, out_scale, a, reduce)
+    result = Results(*out, projection.columns, k if reduce else None)
+    if per_pair:
+        ids, factors = ids.reshape(-1, 1), factors.reshape(-1, 1)
     shape = (M, projection.columns) if reduce else (M, k, projection.columns)
     return run_grouped(launch, rows, projection, ids, factors, result).reshape(shape)
 
@@ -124,8 +127,11 @@ def check_swiglu(epilogue: str | None, alpha: float, limit: float | None, add_re
     require(is_default or epilogue == SWIGLU, "epilogue", rule, repr(epilogue), fix)
 
 
-def checked_out(out_dtype: str, out_scale: Any, a: Any) -> tuple[str, Any]:
+def checked_out(out_dtype: str, out_scale: Any, a: Any, reduce: bool) -> tuple[str, Any]:
     """The type of results, and 1 / out_scale as what `a` is, fp32 [1, 1], or None. Raises RequestError, InputError."""
+    require(isinstance(reduce, bool), "reduce", "is True or False", repr(reduce), "Pass a bool.")
+    is_plain, fix = not reduce or out_scale is None, "Quantise the sums: downcast_to_static_fp8."
+    require(is_plain, "reduce", "comes without out_scale", "both", fix)
     codes = ("int8", *E4M3)
     known = ", ".join((*FLOATS, *codes))
     require(out_dtype in (*FLOATS, *codes), "out_dtype", f"is {known}", repr(out_dtype), "Cast the result.")
