@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from nkimoe.arrays import Array
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import FLOATS, UNQUANT, check_finite, check_routing, on_host
 from nkimoe.ops.gemm_quantisation import E4M3, Quantisation
@@ -80,24 +81,27 @@ def fused_moe_gemm(
     require(epilogue in EPILOGUES, "epilogue", "is None, silu, gelu_mul, gelu or swiglu", repr(epilogue), "Pick one.")
     given = Quantisation(quantization, b_scale, zero_point, group_size, a_scale)
     rows = checked_rows(a, b, given)
-    M, *per_pair, K = shape_of("a", a)
-    weights = checked_weights(b, rows.dtype, K, 2 if epilogue in HALVED else 1, given, bias)
-    all_ones = np.ones(shape_of("topk_ids", topk_ids), np.float32)
-    ids, factors = check_routing(topk_ids, all_ones if topk_weights is None else topk_weights, M, weights.sizes[0])
-    k = ids.shape[1]
-    is_right = not per_pair or per_pair == [k]
-    require(is_right, "a", f"has a row for each of the {k} choices", shape_of("a", a), "Or one for all.")
+    weights = checked_weights(b, rows.dtype, int(a.shape[-1]), 2 if epilogue in HALVED else 1, given, bias)
+    ids, factors = _routing(shape_of("a", a), topk_ids, topk_weights, weights.sizes[0])
     weighting = _weighting(epilogue, topk_weights is not None, doweight_stage1, legacy_order, bias)
     if legacy_order and epilogue == GELU and topk_weights is not None:
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
     projection, out = Projection(weights, finish), checked_out(out_dtype or rows.dtype, out_scale, a, reduce)
-    result = Results(*out, projection.columns, k if reduce else None)
-    if per_pair:
-        ids, factors = ids.reshape(-1, 1), factors.reshape(-1, 1)
-    shape = (M, projection.columns) if reduce else (M, k, projection.columns)
-    return run_grouped(launch, rows, projection, ids, factors, result).reshape(shape)
+    (M, k), columns = shape_of("topk_ids", topk_ids), projection.columns
+    results = run_grouped(launch, rows, projection, ids, factors, Results(*out, columns, k if reduce else None))
+    return results.reshape((M, columns) if reduce else (M, k, columns))
+
+
+def _routing(a: tuple[int, ...], topk_ids: Any, topk_weights: Any, experts: int) -> tuple[Array, Array]:
+    """Ids and weights [rows, choices of a row] for rows of the shape `a`; ones for no weights."""
+    all_ones = np.ones(shape_of("topk_ids", topk_ids), np.float32)
+    ids, factors = check_routing(topk_ids, all_ones if topk_weights is None else topk_weights, a[0], experts)
+    if len(a) == 2:
+        return ids, factors
+    require(a[1] == ids.shape[1], "a", f"has a row for each of the {ids.shape[1]} choices", a, "Or one for all.")
+    return ids.reshape(-1, 1), factors.reshape(-1, 1)
 
 
 def _weighting(epilogue: str | None, weighted: bool, doweight_stage1: bool, legacy_order: bool, bias: Any) -> Weighting:
