@@ -34,6 +34,7 @@ SMALL = {  # keys of the peers' programs, and the start of the line
     ),
     "quantize_per_token_int8": (("-t=17", "-h=16"), "[bf16] tokens:17, hidden_size:16, stride:16, "),
     "quantize_per_channel_int8": (("-e=3", "-n=5", "-k=70"), "[bf16] experts:3, n:5, k:70, "),
+    "downcast_to_static_fp8": (("-m=33", "-n=70", "-prec=fp16"), "[fp16] m:33, n:70, "),
     "topk_softmax": (
         ("-t=127", "-e=99", "-k=19", "-st_i=233", "-st_o=31"),
         "[fp16|fp32]tokens:127, experts:99, topk:19, st_i:233, st_o:31, ms:0.0",
@@ -72,6 +73,7 @@ PEER_KEYS = {
     "smoothquant": ["prec", "m", "n", "x_stride", "y_stride"],
     "quantize_per_token_int8": ["prec", "tokens", "hidden_size", "stride"],
     "quantize_per_channel_int8": ["prec", "experts", "n", "k"],
+    "downcast_to_static_fp8": ["prec", "m", "n"],
     "topk_softmax": ["input_prec", "weight_prec", "tokens", "experts", "topk", "stride_input", "stride_output"],
     "moe_sorting": [
         "index_prec", "weight_prec", "workspace_size", "dispatch_policy", "tokens", "num_experts", "topk",
