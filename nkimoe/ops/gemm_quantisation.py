@@ -10,20 +10,18 @@ from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT, check_quantization
 from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
 
 INT8_W8A16, INT4_W4A16, FP8_W8A16, FP8_W8A8 = "int8_w8a16", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"
+MXFP4, MXFP8 = "mxfp4", "mxfp8"
+MX = (MXFP4, MXFP8)
 FP8_BLOCK_W8A16, FP8_BLOCK_W8A8 = "fp8_block_w8a16", "fp8_block_w8a8"
 BLOCKS = (FP8_BLOCK_W8A16, FP8_BLOCK_W8A8)
 E4M3 = ("float8_e4m3", "float8_e4m3fn")
 FP8 = (*E4M3, "float8_e5m2")
 TYPES = {
     INT8_W8A16: ("int8",), INT8_W8A8: ("int8",), INT4_W4A16: ("uint8",), FP8_W8A16: FP8, FP8_W8A8: FP8,
-    FP8_BLOCK_W8A16: FP8, FP8_BLOCK_W8A8: FP8,
+    FP8_BLOCK_W8A16: FP8, FP8_BLOCK_W8A8: FP8, MXFP4: ("uint8",), MXFP8: ("float8_e4m3fn",),
 }  # fmt: skip
 QUANTISATIONS = (UNQUANT, *TYPES)
 ROW_CODES = {INT8_W8A8: ("int8",), FP8_BLOCK_W8A8: E4M3}  # types of rows that come as codes, with their scales
-INSTEAD = {
-    "mxfp4": "Call moe_cte with a spec of an MX variant on Trn3.",
-    "mxfp8": "Call moe_cte with a spec of an MX variant on Trn3.",
-}
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +44,7 @@ class Quantisation:
             RequestError: something is missing, or is given beside what it is not for.
         """
         kind = self.quantization
-        check_quantization(kind, QUANTISATIONS, INSTEAD.get(str(kind), "Dequantise other weights first."))
+        check_quantization(kind, QUANTISATIONS, "Dequantise other weights first.")
         of_rows = (kind,) if rows in ROW_CODES.get(kind, ()) else (FP8_W8A8,)
         for name, value, kinds in (
             ("b_scale", self.b_scale, tuple(TYPES)), ("group_size", self.group_size, (INT4_W4A16,)),
@@ -62,7 +60,7 @@ class Quantisation:
     @property
     def codes_a_byte(self) -> int:
         """Rows of the contraction that share an element of b."""
-        return CODES_A_BYTE if self.quantization == INT4_W4A16 else 1
+        return CODES_A_BYTE if self.quantization in (INT4_W4A16, MXFP4) else 1
 
     @property
     def has_blocks(self) -> bool:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import FLOATS, check_finite, on_host, padded
+from nkimoe.ops.gemm_layout import as_bytes
 from nkimoe.ops.gemm_quantisation import ROW_CODES, Quantisation
 from nkimoe.ops.routing_tensors import dtype_of, shape_of
 from nkimoe.planning.grouped_gemm.column_runs import BLOCK
@@ -51,7 +52,7 @@ class GemmRows:
             return padded(self.a, K)
         n = int(self.scale.shape[1])
         scale = self.scale if n == 1 else padded(self.scale, K // BLOCK)
-        codes, scales = padded(_bytes(self.a), K), _bytes(scale)
+        codes, scales = padded(as_bytes(self.a, "int8"), K), as_bytes(scale, "int8")
         if is_torch(codes):
             import torch
 
@@ -91,12 +92,3 @@ def checked_rows(a: Any, b: Any, given: Quantisation) -> GemmRows:
     require(dtype_of(scale) == "float32", "a_scale", "is float32", dtype_of(scale), "Cast it.")
     check_finite("a_scale", scale)
     return GemmRows(a.reshape((rows, K)), scale.reshape((rows, shapes[0][-1])))
-
-
-def _bytes(tensor: Any) -> Any:
-    """[rows, bytes], int8."""
-    if is_torch(tensor):
-        import torch
-
-        return tensor.contiguous().view(torch.int8)
-    return np.ascontiguousarray(tensor).view(np.int8)

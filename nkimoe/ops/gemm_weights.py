@@ -7,17 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from nkimoe.errors import require
+from nkimoe.errors import InputError, require
 from nkimoe.ops.expert_arguments import INT8_W8A8, check_finite, check_scale, on_host, padded
-from nkimoe.ops.gemm_layout import packed_blocks, packed_columns, packed_weights
-from nkimoe.ops.gemm_quantisation import FP8_BLOCK_W8A16, FP8_W8A8, FP8_W8A16, TYPES, Quantisation
+from nkimoe.ops.gemm_layout import as_bytes, packed_blocks, packed_columns, packed_mx, packed_weights
+from nkimoe.ops.gemm_quantisation import FP8_BLOCK_W8A16, FP8_W8A8, FP8_W8A16, MX, TYPES, Quantisation
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
 from nkimoe.planning.grouped_gemm.column_runs import BLOCK, column_runs
 from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, ColumnPieces, pieces_of, row_group
+from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES
+from nkimoe.planning.shares import MX_BLOCK, QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 from nkimoe.routing.sorting_rule import is_count
 from nkimoe.spec import EXACT_ROWS
 from nkimoe.weights.int8 import LARGEST, exact_rows_of
+from nkimoe.weights.mx_scale import NOT_A_NUMBER
 
 ROWS_A_TILE = CODES_A_BYTE * PARTITIONS  # of int4
 
@@ -45,6 +48,8 @@ class GemmWeights:
 
     def pieces(self, K: int, columns: int, halves: int) -> ColumnPieces:
         """How they are cut for rows of K columns; `columns` are those of the result, with zeros behind its own."""
+        if self.given.quantization in MX:
+            return pieces_of(K, columns, halves, False, QUARTERS)
         scaled = self.given.quantization == FP8_BLOCK_W8A16
         is_converted = scaled or dtype_of(self.b) in ("int8", "uint8")
         return pieces_of(K, columns, halves, is_converted, row_group(K) if scaled else self.given.codes_a_byte)
@@ -64,6 +69,8 @@ class GemmWeights:
     def tensors(self, pieces: ColumnPieces, interleaved: bool) -> tuple[Any, ...]:
         """(b, group_scale, group_zero, scale, bias), as the kernel takes them."""
         vectors = (None if v is None else packed_columns(v, pieces, interleaved) for v in (self.scale, self.bias))
+        if self.given.quantization in MX:
+            return *packed_mx(self.b, self.given.b_scale, pieces, interleaved), None, *vectors
         rows = pieces.rows * PARTITIONS // self.given.codes_a_byte
         group = pieces.group // self.given.codes_a_byte
         b = packed_weights(padded(self.b, rows), pieces, interleaved, group=group)
@@ -116,6 +123,9 @@ def _checked_scale(given: Quantisation, shape: tuple[int, ...], dtype: str, K: i
     if given.b_scale is None:
         return None
     E, N = shape[:2]
+    if given.quantization in MX:
+        _check_mx_scale(given.b_scale, (E, N, K))
+        return None
     if given.has_blocks:
         _check_blocks(given.b_scale, (E, ceil_div(N, BLOCK), ceil_div(K, BLOCK)))
         return None
@@ -135,6 +145,18 @@ def _check_blocks(scale: Any, shape: tuple[int, int, int]) -> None:
     require(given == shape, "b_scale", f"is {shape}", given, "One for each block of 128 x 128, cut off ones too.")
     require(dtype_of(scale) == "float32", "b_scale", "is float32", dtype_of(scale), "Cast it.")
     check_finite("b_scale", scale)
+
+
+def _check_mx_scale(scale: Any, sizes: tuple[int, int, int]) -> None:
+    *columns, K = sizes
+    require(K % MX_BLOCK == 0, "b", f"has K in whole blocks of {MX_BLOCK}", K, "Pad K with zeros.")
+    given, wanted = shape_of("b_scale", scale), (*columns, K // MX_BLOCK)
+    require(given == wanted, "b_scale", f"is {wanted}", given, f"One for {MX_BLOCK} neighbours along K.")
+    dtype = dtype_of(scale)
+    is_right = dtype in BLOCK_SCALE_DTYPES
+    require(is_right, "b_scale", f"is {' or '.join(BLOCK_SCALE_DTYPES)}", dtype, "Pass the e8m0 codes.")
+    if (on_host("b_scale", as_bytes(scale, "uint8")) == NOT_A_NUMBER).any():
+        raise InputError("b_scale", "is finite", f"the code {NOT_A_NUMBER}, which is NaN", "Repair the checkpoint.")
 
 
 def _check_groups(given: Quantisation, shape: tuple[int, ...], dtype: str, K: int) -> None:

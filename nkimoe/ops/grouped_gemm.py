@@ -21,6 +21,7 @@ def grouped_gemm(
     """c[t * choices + j] = epilogue(a[t] b[e]) for each pair (t, j) that has a slot; arguments as of `GemmRequest`.
 
     Args:
+        b: MX elements also as uint16 (mxfp4) or uint32 (mxfp8).
         group_scale, group_zero: of int4; or scales of blocks, and None.
 
     Returns:
@@ -54,6 +55,9 @@ def two_stage_moe(
 
 def _weights(b: Any, group_scale: Any, group_zero: Any, options: GemmOptions) -> tuple[Any, Groups | None, Any]:
     """(b, groups, blocks) of a request."""
+    packed = {"uint16": nl.float4_e2m1fn_x4, "uint32": nl.float8_e4m3fn_x4}.get(str(b.dtype))
+    if packed is not None:
+        return b.view(packed), None, group_scale
     if options.runs is not None:
         return b, None, group_scale
     return b, None if group_scale is None else Groups(group_scale, group_zero), None

@@ -7,11 +7,15 @@ import numpy as np
 
 from nkimoe.arrays import Array, Floats
 from nkimoe.reference.activations import ACTIVATIONS, sigmoid
+from nkimoe.reference.mx import DEVICE_RULE
 from nkimoe.reference.row_quantisation import LARGEST, quantize_groups_reference, quantize_int8_reference
 from nkimoe.reference.tolerance import SIGNIFICANT_BITS, Tolerance
 from nkimoe.spec import ActFnType
+from nkimoe.weights.formats import MX_FORMATS, MXFP4, MXFP8
+from nkimoe.weights.mx_scale import dequantize_blocks, quantize_blocks
 
 BLOCK = 128  # rows, and columns, of fp8 weights that share a scale
+MX_BLOCK = 32  # rows of MX weights that share a scale
 
 
 def fused_moe_gemm_reference(
@@ -74,6 +78,9 @@ def _product(
     if quantization == "int4_w4a16":
         grouped: Array = x @ dequantised_int4(weight, scale, zeros, rows.dtype).astype(np.float64).T
         return grouped
+    if quantization in MX_FORMATS:
+        in_blocks: Array = mx_rows(x) @ dequantised_mx(weight, scale, quantization).T
+        return in_blocks
     if quantization == "fp8_block_w8a16":
         blockwise: Array = x @ dequantised_blocks(weight, scale).astype(rows.dtype).astype(np.float64).T
         return blockwise
@@ -100,6 +107,25 @@ def dequantised_blocks(weight: Array, scale: Floats) -> Array:
     of_each = np.repeat(np.repeat(scale, BLOCK, axis=0), BLOCK, axis=1)
     numbers: Array = weight.astype(scale.dtype) * of_each[: weight.shape[0], : weight.shape[1]]
     return numbers
+
+
+def dequantised_mx(weight: Array, scale: Array, quantization: str) -> Floats:
+    """[N, K] of e2m1 codes, two a byte, the even one in the low half, or of e4m3, times 2**(scale - 127) of 32 each."""
+    codes = weight
+    if quantization == "mxfp4":
+        codes = np.stack([weight & 15, weight >> 4], axis=2).reshape(len(weight), -1).view(MXFP4.element)
+    exponents = np.repeat(scale.view(np.uint8).astype(np.int32) - 127, MX_BLOCK, axis=1)
+    numbers: Floats = np.ldexp(codes.astype(np.float64), exponents)
+    return numbers
+
+
+def mx_rows(x: Array) -> Array:
+    """Rows [n, K] as `quantize_mx` rounds them: e4m3 in blocks of 32, their scale a power of two."""
+    n, K = x.shape
+    blocks = x.reshape(n, K // MX_BLOCK, 8, 4).transpose(1, 2, 0, 3)  # [blocks, 8, n, 4]
+    real = dequantize_blocks(*quantize_blocks(blocks, MXFP8, DEVICE_RULE, "a"))
+    rounded: Array = real.transpose(2, 0, 1, 3).reshape(n, K).astype(np.float64)
+    return rounded
 
 
 def dequantised_int4(packed: Array, scale: Floats, zeros: Array | None, dtype: object) -> Array:

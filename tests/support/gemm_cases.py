@@ -68,6 +68,17 @@ def blocks_drawn(
     return arguments | {"quantization": quantization}
 
 
+def mx_drawn(M: int, N: int, K: int, k: int, E: int, quantization: str, dtype: Any = BF16) -> dict[str, Any]:
+    """Codes of the whole range, but NaN, and a scale for each 32 of a column, which differ widely."""
+    rng = np.random.default_rng(K)
+    if quantization == "mxfp4":
+        b = rng.integers(0, 256, (E, N, K // 2)).astype(np.uint8)
+    else:
+        b = normal(rng, (E, N, K), ml_dtypes.float8_e4m3fn)
+    scale = (127 - round(np.log2(K) / 2) + rng.integers(-3, 4, (E, N, K // 32))).astype(np.uint8)
+    return drawn(M, N, K, k, E, dtype) | {"b": b, "b_scale": scale, "quantization": quantization}
+
+
 def check_gemm(cores: int = 2, **arguments: Any) -> np.ndarray:
     """Run it, hold it to the definition, and return the result [M, k, columns]."""
     result = fused_moe_gemm[cores](**arguments)

@@ -12,6 +12,7 @@ import nki.language as nl
 from nkimoe.kernels.grouped_gemm.coding import make_coding
 from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
+from nkimoe.kernels.grouped_gemm.mx import MxPassWeights
 from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
@@ -54,7 +55,12 @@ def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
 
 
 def _multiply(
-    now: Part, following: Part | None, tokens: Operand, weights: PassWeights, finish: PassFinish, result: ResultRows
+    now: Part,
+    following: Part | None,
+    tokens: Operand,
+    weights: PassWeights | MxPassWeights,
+    finish: PassFinish,
+    result: ResultRows,
 ) -> None:
     """The rows of one block, in the columns of a pass."""
     rows, of_tokens = result.rows(finish.columns, now.tiles.size), finish.of_tokens(tokens, now)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.grouped_gemm.group_codes import group_codes
+from nkimoe.kernels.grouped_gemm.neighbour_columns import NeighbourColumns
 from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.int8.code_rows import token_codes
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
 from nkimoe.kernels.stages.token_columns import ColumnInputs, CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
@@ -27,23 +29,29 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 
 class Operand(NamedTuple):
     """Attributes:
-    data: [128, K / 128, tokens].
+    data: [128, K / 128, tokens]; of MX [128, K / 512, tokens].
     scales: of each tile of tokens, fp32 [128, 1] that multiplies their products, or None.
     groups: likewise, fp32 [128, K / 128] that multiplies the products of each 128 rows; empty if none does.
     """
 
-    data: Tensor
+    data: Tensor | MxOperand
     scales: Sequence[Tensor | None]
     groups: Sequence[Tensor] = ()
 
 
-class Tokens:
-    """Rows as they are, in two sets of columns that take turns."""
+class Columns(Protocol):
+    """A set of columns, as `TokenColumns` documents it."""
 
-    def __init__(self, rows: TokenRows, plan: GemmPlan, inputs: ColumnInputs) -> None:
-        own = Span(0, plan.problem.H)
-        self._rows, self._inputs, self._own = rows, inputs, own
-        self._columns = cycle([TokenColumns(own.size, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)])
+    def turn(self, rows: Iterable[Tensor]) -> None: ...
+
+    def of(self, part: Part) -> Tensor | MxOperand: ...
+
+
+class Tokens:
+    """Rows as they are, in sets of columns that take turns."""
+
+    def __init__(self, rows: TokenRows, columns: Sequence[Columns]) -> None:
+        self._rows, self._columns = rows, cycle(columns)
 
     def operands(self, parts: Sequence[Part]) -> Iterator[Operand]:
         """That of each part; whoever asks for one has the next part's turned, and the rows of the one after loaded."""
@@ -64,7 +72,7 @@ class Tokens:
         self._rows.gather(part)
         return self._turn(part, self._rows.of(part), next(self._columns))
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
+    def _turn(self, part: Part, rows: list[Tensor], columns: Columns) -> Operand:
         columns.turn(rows)
         return Operand(columns.of(part), [None] * len(rows))
 
@@ -76,13 +84,13 @@ class CodedTokens(Tokens):
         codes: their type: int8, one scale a row, or fp8, one for each 128 columns.
     """
 
-    def __init__(self, rows: TokenRows, plan: GemmPlan, inputs: ColumnInputs, codes: str) -> None:
-        super().__init__(rows, plan, inputs)
-        self._codes = codes
+    def __init__(self, rows: TokenRows, columns: Sequence[TokenColumns], K: int, codes: str) -> None:
+        super().__init__(rows, columns)
+        self._dtype, self._K, self._codes = columns[0].dtype, K, codes
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
-        codes = (row[:, self._own.slice].view(getattr(nl, self._codes)) for row in rows)
-        columns.turn(converted(each, self._inputs.dtype) for each in codes)
+    def _turn(self, part: Part, rows: list[Tensor], columns: Columns) -> Operand:
+        codes = (row[:, 0 : self._K].view(getattr(nl, self._codes)) for row in rows)
+        columns.turn(converted(each, self._dtype) for each in codes)
         scales = [self._scales(row) for row in rows]
         if self._codes == "int8":
             return Operand(columns.of(part), scales)
@@ -90,7 +98,7 @@ class CodedTokens(Tokens):
 
     def _scales(self, row: Tensor) -> Tensor:
         """fp32 [128, n], where the next rows leave them alone."""
-        source = row[:, self._own.stop :].view(nl.float32)
+        source = row[:, self._K :].view(nl.float32)
         scales: Tensor = nl.ndarray(tuple(source.shape), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_copy(dst=scales, src=source)
         return scales
@@ -98,14 +106,26 @@ class CodedTokens(Tokens):
 
 def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds) -> Tokens:
     """The form that the options ask for."""
-    codes, copied, tiles = request.options.row_codes, CopiedColumns(slots.compute_dtype), plan.tiling.token_tiles
+    codes, K, tiles = request.options.row_codes, plan.problem.H, plan.tiling.token_tiles
     if codes is None or not request.gathers_codes:
-        rows = TokenRows(slots, Span(0, plan.problem.H), tiles, out_of_bounds)
-        return Tokens(rows, plan, copied if codes is None else _quantised(request.a_scale, codes))
+        return Tokens(TokenRows(slots, Span(0, K), tiles, out_of_bounds), _row_columns(request, plan, slots))
     source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
     slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
     rows = TokenRows(slots, Span(0, int(source.shape[1])), tiles, out_of_bounds)
-    return CodedTokens(rows, plan, copied, codes)
+    return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
+
+
+def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> Sequence[Columns]:
+    """What rows of 16-bit numbers become."""
+    if request.is_mx:
+        return [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)]
+    codes = request.options.row_codes
+    return _columns(plan, CopiedColumns(slots.compute_dtype) if codes is None else _quantised(request.a_scale, codes))
+
+
+def _columns(plan: GemmPlan, inputs: ColumnInputs) -> list[TokenColumns]:
+    own = Span(0, plan.problem.H)
+    return [TokenColumns(own.size, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)]
 
 
 def _coded(rows: Tensor, codes: str) -> Tensor:

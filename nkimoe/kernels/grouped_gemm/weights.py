@@ -7,12 +7,14 @@ from functools import partial
 
 from nkimoe.kernels.grouped_gemm.blocks import PassRuns, ProductScales, weight_scales
 from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
+from nkimoe.kernels.grouped_gemm.mx import MxPassWeights, MxRoom
 from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
 from nkimoe.kernels.stages.converted_pieces import Alone, ConvertedPieces, room_for_values
 from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.sums import PsumSum, Sum
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, Tensor
@@ -34,15 +36,18 @@ class WeightsInPasses:
 
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
         self._plan, self._request = plan, request
-        self._tiles = room_like(request.b, plan.at_once)
+        self._mx = MxRoom(request, plan.at_once) if request.is_mx else None
+        self._tiles = [] if request.is_mx else room_like(request.b, plan.at_once)
         shape = (PARTITIONS, plan.pieces.rows, plan.pieces.columns)
         self._values = room_for_values(shape, dtype) if request.is_converted else []
         self._groups = None if request.groups is None else GroupRoom(request.groups, plan.at_once)
 
-    def of_pass(self, pieces: Span) -> PassWeights:
+    def of_pass(self, pieces: Span) -> PassWeights | MxPassWeights:
         """The weights of some pieces."""
         columns, rows = self._plan.pieces.columns, Span(0, self._plan.problem.H)
         places = [MatrixPiece(rows, Span(n * columns, columns)) for n in range(pieces.start, pieces.stop)]
+        if self._mx is not None:
+            return MxPassWeights(self._plan, self._mx.of(places))
         runs = None if self._request.options.runs is None else PassRuns(self._request.options.runs, pieces)
         weights = self._pieces(places, runs)
         return PassWeights(self._plan, weights, self._sum_of(weights, runs))
@@ -90,9 +95,11 @@ class PassWeights:
 
     def products(self, tokens: Operand, now: Part, following: Part | None) -> Iterator[tuple[int, int, Products]]:
         """(which piece of the pass, which tile of tokens, their products)."""
+        columns = tokens.data
+        assert not isinstance(columns, MxOperand), "MX weights are `MxPassWeights`"
         for n, (piece, weights) in enumerate(self._pieces.visit(now, following)):
             for tile in range(len(tokens.scales)):
-                data = tokens.data[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]
+                data = columns[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]
                 sums = (self._sum_of(n, half, tokens, tile) for half in range(self._plan.pieces.halves))
                 halves = zip(sums, self._halves(weights), strict=True)
                 yield n, tile, tuple(_added(products, data, half, piece.rows) for products, half in halves)

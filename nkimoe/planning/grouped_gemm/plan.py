@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.errors import require
-from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, ColumnPieces, row_group
+from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, row_group
 from nkimoe.planning.grouped_gemm.request import GemmRequest
+from nkimoe.planning.mx.quantization import MX_DTYPES, PACKED_BYTES
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.shares import BlockRange, block_range
 from nkimoe.planning.targets import Target
@@ -91,10 +92,7 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     Raises:
         RequestError: the target has no such type.
     """
-    fix = "Convert it with nkimoe.weights.to_legacy_e4m3, or legacy_blocks."
-    for name, dtype in (("b", str(request.b.dtype)), ("out_dtype", request.options.out_dtype)):
-        is_right, known = not dtype.startswith("float8") or dtype in target.fp8_dtypes, ", ".join(target.fp8_dtypes)
-        require(is_right, name, f"is {known} on {target.name}", dtype, fix)
+    _check_types(request, target)
     M, options = int(request.a.shape[0]), request.options
     pieces, blocks = _pieces_of(request), int(request.block_to_expert.shape[0])
     K, E = pieces.rows * PARTITIONS, int(request.b.shape[0])
@@ -105,10 +103,19 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     return GemmPlan(problem, pieces, GemmTiling(problem.tiles_per_block, pieces.group), at_once)
 
 
+def _check_types(request: GemmRequest, target: Target) -> None:
+    is_right = target.has_mx or not request.is_mx
+    require(is_right, "quantization", f"is no MX on {target.name}", request.b.dtype, "Dequantise the weights for it.")
+    fix = "Convert it with nkimoe.weights.to_legacy_e4m3, or legacy_blocks."
+    for name, dtype in (("b", str(request.b.dtype)), ("out_dtype", request.options.out_dtype)):
+        is_right = not dtype.startswith("float8") or dtype in (*target.fp8_dtypes, *MX_DTYPES)
+        require(is_right, name, f"is {', '.join(target.fp8_dtypes)} on {target.name}", dtype, fix)
+
+
 def _pieces_of(request: GemmRequest) -> ColumnPieces:
     """How its weights are packed."""
     _, count, _, tiles, columns = (int(n) for n in request.b.shape)
-    together, halves = CODES_A_BYTE if str(request.b.dtype) == "uint8" else 1, request.options.halves
+    together, halves = request.rows_an_element, request.options.halves
     group = row_group(tiles * PARTITIONS) if request.scales_weights else together
     return ColumnPieces(count, columns // halves, halves, tiles * together, group)
 
@@ -127,6 +134,10 @@ def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
     result = (ITEM if request.options.summed is None else 4) * (request.options.block_size // PARTITIONS)
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
+    if request.is_mx:
+        tiles = int(request.b.shape[3])
+        elements = tiles * (PACKED_BYTES[str(request.b.dtype)] + 1)  # with a scale
+        return pieces.columns * (elements + vectors) + OUTPUT_SETS * result * pieces.width
     item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
     groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
     item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)

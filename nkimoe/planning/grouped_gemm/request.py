@@ -7,8 +7,11 @@ from enum import Enum
 from typing import Any
 
 from nkimoe.planning.grouped_gemm.column_runs import Runs
+from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
+from nkimoe.planning.mx.quantization import MX_DTYPES
 from nkimoe.planning.operation_needs import Pairs
 from nkimoe.planning.request import OperationRequest
+from nkimoe.planning.shares import QUARTERS
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, SkipMode
 
 SILU, GELU_MUL, GELU, SWIGLU = "silu", "gelu_mul", "gelu", "swiglu"
@@ -94,9 +97,10 @@ class GemmRequest:
             columns of the result, those of its first half before those of the second. Of a's type, int8 or fp8. Or
             uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half. With
             scales of blocks, and rows of a that are no codes, rows of the contraction lie in groups
-            (`pieces.row_group`).
+            (`pieces.row_group`). Of MX K / 512 for K / 128: four neighbouring rows are one packed element.
         groups: of int4 codes, else None.
-        blocks: scales of blocks, fp32 [E, K / 128, all runs of columns]; or None.
+        blocks: scales of blocks, fp32 [E, K / 128, all runs of columns]; of MX uint8 [E, pieces, 16, K / 512,
+            halves * width]; or None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
         out_factor: fp32 [1, 1], what results are multiplied with before they are rounded to codes; or None.
         tokens, positions, weights: of each slot, as `pair_blocks` has them.
@@ -125,7 +129,17 @@ class GemmRequest:
     @property
     def scales_weights(self) -> bool:
         """Whether weights with scales of blocks are multiplied by them, rather than the products of each block."""
-        return self.blocks is not None and not self.gathers_codes
+        return self.blocks is not None and not self.gathers_codes and not self.is_mx
+
+    @property
+    def is_mx(self) -> bool:
+        """Whether weights are packed MX elements."""
+        return str(self.b.dtype) in MX_DTYPES
+
+    @property
+    def rows_an_element(self) -> int:
+        """Neighbouring rows of the contraction that one element of b holds."""
+        return QUARTERS if self.is_mx else CODES_A_BYTE if str(self.b.dtype) == "uint8" else 1
 
     @property
     def is_converted(self) -> bool:
