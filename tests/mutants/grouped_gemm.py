@@ -108,6 +108,30 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "what other engines added before is lost",
         ),
     ),
+    "kernels/grouped_gemm/mx.py": (
+        (
+            "(first + n * SCALE_ROWS) * tiles * columns",
+            "first * tiles * columns",
+            "all quadrants with the scales of the first",
+        ),
+        (
+            "piece.columns.start // piece.columns.size * rows",
+            "0",
+            "all pieces of MX weights with the scales of the first",
+        ),
+        (
+            "Span(tile * PARTITIONS, PARTITIONS).slice",
+            "slice(0, PARTITIONS)",
+            "MX products of the first tile of tokens for all",
+        ),
+    ),
+    "kernels/grouped_gemm/neighbour_columns.py": (
+        (
+            "tile * QUARTERS + q, QUARTERS",
+            "tile * QUARTERS + q, 1",
+            "elements of columns that are no neighbours",
+        ),
+    ),
     "kernels/grouped_gemm/group_codes.py": (
         (
             "own = factor[:, g : g + 1]",

@@ -12,7 +12,7 @@ from nkimoe.reference.row_quantisation import static_codes_reference
 from nkimoe.reference.row_tolerance import code_distance
 from nkimoe.reference.tolerance import distance
 from nkimoe.reference.two_stage_moe import two_stage_moe_reference
-from support.gemm_cases import BF16, blocks_drawn, check_gemm, drawn, int4_drawn, int8_drawn, normal, routed
+from support.gemm_cases import BF16, blocks_drawn, check_gemm, drawn, int4_drawn, int8_drawn, mx_drawn, normal, routed
 
 
 def check_grouped_gemms() -> None:
@@ -48,6 +48,7 @@ def _check_blocks_and_codes() -> None:
     for quantization in ("fp8_block_w8a16", "fp8_block_w8a8"):
         check_gemm(2, **blocks_drawn(150, 1400, 1024, 2, 3, quantization), epilogue="silu")
         check_gemm(2, **blocks_drawn(9, 3000, 300, 2, 3, quantization), epilogue="swiglu")
+    check_gemm(2, **mx_drawn(1300, 1400, 1024, 2, 3, "mxfp4"), epilogue="silu")
     check_gemm(1, **blocks_drawn(1700, 90, 200, 2, 2, "fp8_block_w8a8"))
     check_gemm(2, **int8_drawn(1700, 90, 130, 2, 2, "int8_w8a8"))
     arguments = drawn(300, 700, 200, 2, 3)

@@ -21,7 +21,7 @@ from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
 from nkimoe.cli.op.two_stage_moe import E2eMoe
-from nkimoe.ops.gemm_quantisation import QUANTISATIONS
+from nkimoe.ops.gemm_quantisation import MX, QUANTISATIONS
 from nkisim.timing import CLOCK
 
 SMALL = {  # keys of the peers' programs, and the start of the line
@@ -444,7 +444,8 @@ def test_inputs_follow_from_the_seed_and_lie_in_the_ranges_of_the_peers_tests() 
 @pytest.mark.parametrize("epilogue", ["none", "gelu", "swiglu"])
 def test_fused_moe_gemm_is_right_with_each_of_its_options(quantization: str, epilogue: str) -> None:
     keys = ("-m=9", "-n=64", "-k=128", f"-quant={quantization}", f"-epilogue={epilogue}", "--no-routed-weight")
-    result = nkimoe_op("fused_moe_gemm", *keys, "--has-zeros")
+    target = "trn3" if quantization in MX else "trn2"
+    result = nkimoe_op("fused_moe_gemm", *keys, "--has-zeros", "--target", target)
     assert result.exit_code == 0, result.output
     assert ", valid:y" in result.output
 
