@@ -12,6 +12,9 @@
     fp8_block_w8a16    fp8, a scale for each block of 128 x 128; each weight is code * scale, rounded to the type of a
     fp8_block_w8a8     likewise, and each 128 columns of a row become e4m3, with a scale, max |a| / the largest e4m3;
                        products of each 128 are multiplied by both scales and added, in fp32
+    mxfp4              uint8 [E, N, K / 2], e2m1 codes, the even row in the low half, a scale for each 32 rows; rows become
+                       e4m3 in blocks of 32 with scales that are powers of two, as `quantize_mx` does. Trn3
+    mxfp8              likewise, float8_e4m3fn [E, N, K]
 """
 
 from __future__ import annotations
@@ -59,7 +62,8 @@ def fused_moe_gemm(
         quantization: "unquant", or another of this module's list.
         b_scale: float32 [E, N], or with a last dimension of 1; of fp8 also [E]; of blocks [E, N / 128, K / 128],
             rounded up; of int4 [E, N, K / group_size], also of the type of a. zero_point: of int4, uint8 [E, N / 2,
-            K / group_size], that of the even column in the low half; None: 8. group_size: of int4.
+            K / group_size], that of the even column in the low half; None: 8. group_size: of int4. Of MX e8m0 codes
+            [E, N, K / 32], uint8 or float8_e8m0fnu.
         a_scale: float32; of "fp8_w8a8" one number. Of "int8_w8a8" [M], if a is int8, and of "fp8_block_w8a8"
             [M, K / 128], rounded up, if a is e4m3: then they are what rows would become.
         bias: float32 [E, N], or None.

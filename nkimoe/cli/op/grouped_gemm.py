@@ -118,6 +118,10 @@ class FusedMoeGemm(OpRequest):
         return 2.0 * self.tokens * self.topk * self.columns * self.hidden
 
     @property
+    def operands(self) -> str:
+        return "mx" if self.quantization in MX else "fp8" if self.quantization == FP8_W8A8 else "bf16"
+
+    @property
     def peer_bytes(self) -> int:
         """Rows, weights of experts that may be used, and results."""
         pairs, item = self.tokens * self.topk, itemsize(self.a_dtype)
