@@ -12,8 +12,8 @@
     fp8_block_w8a16    fp8, a scale for each block of 128 x 128; each weight is code * scale, rounded to the type of a
     fp8_block_w8a8     likewise, and each 128 columns of a row become e4m3, with a scale, max |a| / the largest e4m3;
                        products of each 128 are multiplied by both scales and added, in fp32
-    mxfp4              uint8 [E, N, K / 2], e2m1 codes, the even row in the low half, a scale for each 32 rows; rows become
-                       e4m3 in blocks of 32 with scales that are powers of two, as `quantize_mx` does. Trn3
+    mxfp4              uint8 [E, N, K / 2], e2m1 codes, the even row in the low half, a scale for each 32 rows; rows
+                       become e4m3 in blocks of 32 with scales that are powers of two, as `quantize_mx` does. Trn3
     mxfp8              likewise, float8_e4m3fn [E, N, K]
 """
 

@@ -27,8 +27,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/weights.py": (
         (
-            "tokens.data[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
-            "tokens.data[:, :, 0:PARTITIONS]",
+            "columns[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
+            "columns[:, :, 0:PARTITIONS]",
             "the first tile of tokens for all",
         ),
         (

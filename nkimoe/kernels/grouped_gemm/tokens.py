@@ -39,7 +39,7 @@ class Operand(NamedTuple):
     groups: Sequence[Tensor] = ()
 
 
-class Columns(Protocol):
+class ColumnSet(Protocol):
     """A set of columns, as `TokenColumns` documents it."""
 
     def turn(self, rows: Iterable[Tensor]) -> None: ...
@@ -50,7 +50,7 @@ class Columns(Protocol):
 class Tokens:
     """Rows as they are, in sets of columns that take turns."""
 
-    def __init__(self, rows: TokenRows, columns: Sequence[Columns]) -> None:
+    def __init__(self, rows: TokenRows, columns: Sequence[ColumnSet]) -> None:
         self._rows, self._columns = rows, cycle(columns)
 
     def operands(self, parts: Sequence[Part]) -> Iterator[Operand]:
@@ -72,7 +72,7 @@ class Tokens:
         self._rows.gather(part)
         return self._turn(part, self._rows.of(part), next(self._columns))
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: Columns) -> Operand:
+    def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
         columns.turn(rows)
         return Operand(columns.of(part), [None] * len(rows))
 
@@ -88,7 +88,7 @@ class CodedTokens(Tokens):
         super().__init__(rows, columns)
         self._dtype, self._K, self._codes = columns[0].dtype, K, codes
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: Columns) -> Operand:
+    def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
         codes = (row[:, 0 : self._K].view(getattr(nl, self._codes)) for row in rows)
         columns.turn(converted(each, self._dtype) for each in codes)
         scales = [self._scales(row) for row in rows]
@@ -115,7 +115,7 @@ def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bou
     return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
 
 
-def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> Sequence[Columns]:
+def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> Sequence[ColumnSet]:
     """What rows of 16-bit numbers become."""
     if request.is_mx:
         return [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)]
