@@ -34,6 +34,7 @@ from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
 from nkimoe.ops.run_grouped import Epilogue, Projection, Results, run_grouped
 from nkimoe.planning.grouped_gemm.request import EPILOGUES, GELU, HALVED, SILU, SWIGLU, Weighting
+from nkimoe.weights.host_array import is_torch
 
 
 @OnCores
@@ -143,6 +144,10 @@ def checked_out(out_dtype: str, out_scale: Any, a: Any, reduce: bool) -> tuple[s
     codes = ("int8", *E4M3)
     known = ", ".join((*FLOATS, *codes))
     require(out_dtype in (*FLOATS, *codes), "out_dtype", f"is {known}", repr(out_dtype), "Cast the result.")
+    if is_torch(a):
+        import torch
+
+        require(hasattr(torch, out_dtype), "out_dtype", "is a type of torch", out_dtype, "Pass NumPy arrays.")
     is_coded, given = out_dtype in codes, "None" if out_scale is None else "it"
     rule = f"is given with out_dtype {', '.join(codes)}, and no other"
     require(is_coded == (out_scale is not None), "out_scale", rule, f"{given} with {out_dtype}", "Add or drop it.")

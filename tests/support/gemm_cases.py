@@ -79,6 +79,19 @@ def mx_drawn(M: int, N: int, K: int, k: int, E: int, quantization: str, dtype: A
     return drawn(M, N, K, k, E, dtype) | {"b": b, "b_scale": scale, "quantization": quantization}
 
 
+def as_torch(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same call with torch tensors."""
+    import torch
+
+    def tensor(value: np.ndarray) -> Any:
+        if value.dtype in (BF16, ml_dtypes.float8_e4m3fn):
+            carrier = torch.from_numpy(value.view({1: np.uint8, 2: np.int16}[value.itemsize]))
+            return carrier.view(getattr(torch, value.dtype.name))
+        return torch.from_numpy(value)
+
+    return {name: tensor(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+
+
 def check_gemm(cores: int = 2, **arguments: Any) -> np.ndarray:
     """Run it, hold it to the definition, and return the result [M, k, columns]."""
     result = fused_moe_gemm[cores](**arguments)

@@ -3,7 +3,6 @@
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 from support.row_cases import DTYPES
 
 from nkimoe import InputError, RequestError
@@ -48,6 +47,7 @@ def test_the_type_may_be_named():
 
 
 def test_torch_gives_torch():
+    torch = pytest.importorskip("torch")
     x = torch.ones(4, 6, dtype=torch.bfloat16)
     found = on("trn3", x, torch.ones(1))
     assert found.dtype == torch.float8_e4m3fn

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.gemm_cases import BF16, FP16, blocks_drawn, check_gemm, routed
+from support.gemm_cases import BF16, FP16, as_torch, blocks_drawn, check_gemm, routed
 
 from nkimoe import InputError, RequestError
 from nkimoe.ops import fused_moe, fused_moe_gemm
@@ -108,6 +108,18 @@ def test_rows_of_codes_have_results_in_bf16():
     arguments = blocks_drawn(20, 200, 300, 2, 3, "fp8_block_w8a8")
     codes, scale = quantize_groups_reference(arguments["a"], "float8_e4m3")
     assert fused_moe_gemm(**arguments | {"a": codes, "a_scale": scale}).dtype == BF16
+
+
+@BOTH
+def test_torch_gives_torch_and_the_same_bits(quantization):
+    torch = pytest.importorskip("torch")
+    arguments = blocks_drawn(20, 200, 300, 2, 3, quantization, fp8=E4M3FN)
+    expected, found = fused_moe_gemm(**arguments), fused_moe_gemm(**as_torch(arguments))
+    np.testing.assert_array_equal(found.view(torch.int16).numpy().view(np.uint16), expected.view(np.uint16))
+    if quantization == "fp8_block_w8a8":
+        codes, scale = quantize_groups_reference(arguments["a"], "float8_e4m3fn")
+        found = fused_moe_gemm(**as_torch(arguments | {"a": codes, "a_scale": scale}))
+        np.testing.assert_array_equal(found.view(torch.int16).numpy().view(np.uint16), expected.view(np.uint16))
 
 
 @BOTH

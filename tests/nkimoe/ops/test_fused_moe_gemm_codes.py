@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from support.gemm_cases import BF16, FP16, blocks_drawn, drawn, int4_drawn, int8_drawn, normal, routed
+from support.gemm_cases import BF16, FP16, as_torch, blocks_drawn, drawn, int4_drawn, int8_drawn, normal, routed
 
 from nkimoe import RequestError
 from nkimoe.ops import fused_moe, fused_moe_gemm, quantize_per_token_int8, smoothquant
@@ -163,6 +163,18 @@ def test_codes_of_quantised_weights(make):
     found = fused_moe_gemm[2](**arguments, out_dtype="int8", out_scale=np.array([[0.5]], np.float32))
     expected = static_codes_reference(fused_moe_gemm_reference(**arguments), 0.5, "int8")
     assert code_distance(found, expected).max() <= 1
+
+
+def test_torch_gives_codes_of_torch_and_none_that_it_lacks():
+    torch = pytest.importorskip("torch")
+    arguments = as_torch(drawn(9, 32, 64, 2, 4))
+    scale = {"out_scale": torch.ones(1)}
+    assert fused_moe_gemm(**arguments, **scale, out_dtype="float8_e4m3fn").dtype == torch.float8_e4m3fn
+    codes, scales = torch.ones(9, 64, dtype=torch.int8), torch.ones(9)
+    int8 = as_torch(int8_drawn(9, 32, 64, 2, 4, "int8_w8a8")) | {"a": codes, "a_scale": scales}
+    assert fused_moe_gemm(**int8, **scale, out_dtype="int8").dtype == torch.int8
+    with pytest.raises(RequestError, match="out_dtype: is a type of torch; got float8_e4m3"):
+        fused_moe_gemm(**arguments, **scale, out_dtype="float8_e4m3")
 
 
 def test_no_pairs_give_codes_of_zero():

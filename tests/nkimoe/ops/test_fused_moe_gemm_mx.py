@@ -3,10 +3,9 @@
 import ml_dtypes
 import numpy as np
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.gemm_cases import BF16, FP16, check_gemm, mx_drawn, routed
+from support.gemm_cases import BF16, FP16, as_torch, check_gemm, mx_drawn, routed
 
 from nkimoe import InputError, RequestError
 from nkimoe.ops import fused_moe, fused_moe_gemm
@@ -79,16 +78,12 @@ def test_the_low_half_of_a_byte_is_the_even_row():
 
 @BOTH
 def test_scales_may_be_e8m0_and_tensors_torch(quantization):
+    torch = pytest.importorskip("torch")
     arguments = mx_drawn(20, 64, 128, 2, 3, quantization)
     expected = fused_moe_gemm(**arguments)
     e8m0 = arguments | {"b_scale": arguments["b_scale"].view(ml_dtypes.float8_e8m0fnu)}
     np.testing.assert_array_equal(fused_moe_gemm(**e8m0).view(np.uint16), expected.view(np.uint16))
-    as_torch = {n: torch.from_numpy(arguments[n]) for n in ("b_scale", "topk_ids", "topk_weights")}
-    as_torch["a"] = torch.from_numpy(arguments["a"].view(np.int16)).view(torch.bfloat16)
-    as_torch["b"] = torch.from_numpy(arguments["b"].view(np.uint8))
-    if quantization == "mxfp8":
-        as_torch["b"] = as_torch["b"].view(torch.float8_e4m3fn)
-    found = fused_moe_gemm(**as_torch, quantization=quantization)
+    found = fused_moe_gemm(**as_torch(arguments))
     np.testing.assert_array_equal(found.view(torch.int16).numpy().view(np.uint16), expected.view(np.uint16))
 
 
