@@ -32,11 +32,8 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
     tiles = Span(0, plan.tiling.token_tiles)
     parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
-    weights, epilogue, coding = (
-        WeightsInPasses(request, plan, dtype),
-        make_epilogue(request.options),
-        make_coding(request),
-    )
+    weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
+    coding = make_coding(request)
     for pieces in passes if parts else []:
         of_pass = weights.of_pass(pieces)
         finish = PassFinish(request, plan, pieces, of_pass.vectors, epilogue, coding)
