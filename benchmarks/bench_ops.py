@@ -28,7 +28,7 @@ from nkimoe.cli.json_report import write_json
 from nkimoe.cli.refusals import refusals
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT
-from nkimoe.ops.gemm_weights import FP8_W8A8, INT4_W4A16, INT8_W8A16
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16, INT8_W8A16
 from nkimoe.planning.targets import TARGETS
 from nkisim.report.files import write_whole
 from nkisim.timing import CLOCK

@@ -9,7 +9,7 @@ from functools import partial
 from nkimoe.cli.op.grouped_gemm import FusedMoeGemm
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import UNQUANT
-from nkimoe.ops.gemm_weights import FP8_W8A8, INT4_W4A16
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16
 from nkimoe.ops.grouped_gemm import grouped_gemm
 from nkimoe.planning.grouped_gemm.choice import default_choices
 from nkimoe.planning.grouped_gemm.request import SILU, Weighting

@@ -9,7 +9,7 @@ import click
 
 from nkimoe.errors import require
 from nkimoe.models import MODELS
-from nkimoe.ops.gemm_weights import FP8_W8A8, INT4_W4A16, QUANTISATIONS
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16, QUANTISATIONS
 from nkimoe.spec import ExpertAffinityScaleMode
 from nkimoe.tuning.layer_key import EPILOGUES, LayerKey, buckets
 from nkimoe.tuning.operand_types import INT4, OperandTypes, operand_types

@@ -10,7 +10,7 @@ from torch import Tensor
 from nkimoe.errors import RequestError, require
 from nkimoe.hf.layout import is_fp8, weights_of
 from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT
-from nkimoe.ops.gemm_weights import INT8_W8A16
+from nkimoe.ops.gemm_quantisation import INT8_W8A16
 from nkimoe.planning.grouped_gemm.request import SILU, SWIGLU
 from nkimoe.pytorch.experts import compute_dtype
 from nkimoe.pytorch.gate import Gate

@@ -5,6 +5,7 @@ does the work: simulated, or on a Neuron device. Launch as `operation[2](...)` f
 or as `operation(...)` for one.
 """
 
+from nkimoe.ops.downcast_to_static_fp8 import downcast_to_static_fp8
 from nkimoe.ops.e2e_moe import e2e_moe
 from nkimoe.ops.fused_experts import fused_experts
 from nkimoe.ops.fused_moe import fused_moe
@@ -20,6 +21,7 @@ from nkimoe.ops.smoothquant import smoothquant
 from nkimoe.ops.topk_softmax import topk_softmax
 
 __all__ = [
+    "downcast_to_static_fp8",
     "e2e_moe",
     "fused_experts",
     "fused_moe",

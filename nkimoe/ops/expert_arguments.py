@@ -122,12 +122,13 @@ def check_scale(name: str, scale: Any, shape: tuple[int, ...]) -> Any:
     return scale.reshape(shape)
 
 
-def check_quantization(quantization: Any) -> None:
-    """Raises RequestError for another than those that experts have."""
-    require(
-        quantization in QUANTISATIONS, "quantization", f"is {' or '.join(QUANTISATIONS)}", repr(quantization),
-        "Dequantise other weights first, or call moe_cte.",
-    )  # fmt: skip
+def check_quantization(
+    quantization: Any,
+    known: Sequence[str] = QUANTISATIONS,
+    fix: str = "Dequantise other weights first, or call moe_cte.",
+) -> None:
+    """Raises RequestError for another than those that are known."""
+    require(quantization in known, "quantization", f"is {' or '.join(known)}", repr(quantization), fix)
 
 
 def weight_types(quantization: str, x: Any) -> tuple[str, ...]:

@@ -8,7 +8,9 @@ from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import UNQUANT
 from nkimoe.ops.expert_mask import check_local_routing
 from nkimoe.ops.fused_moe_gemm import check_swiglu
-from nkimoe.ops.gemm_weights import Quantisation, check_rows, checked_weights
+from nkimoe.ops.gemm_quantisation import Quantisation
+from nkimoe.ops.gemm_rows import check_rows
+from nkimoe.ops.gemm_weights import checked_weights
 from nkimoe.ops.launch import Launch, OnCores
 from nkimoe.ops.projection import Epilogue, Projection
 from nkimoe.ops.routing_tensors import dtype_of
@@ -63,8 +65,10 @@ def fused_moe(
     check_swiglu(ACTIVATIONS[activation], alpha, limit, add_residual)
     dtype = dtype_of(hidden_states)
     given = Quantisation(quantization, w1_scale, w1_zero_point, group_size, a1_scale)
+    given.check(dtype)
     first = checked_weights(w1, dtype, H, 2, given, bias1)
     given = Quantisation(quantization, w2_scale, w2_zero_point, group_size, a2_scale)
+    given.check(dtype)
     second = checked_weights(w2, dtype, first.sizes[1] // 2, 1, given, bias2)
     require(second.sizes == (first.sizes[0], H), "w2", f"is [{first.sizes[0]}, {H}, I]", second.sizes, "Stack experts.")
     ids, weights = check_local_routing(topk_ids, topk_weights, M, first.sizes[0], expert_mask)

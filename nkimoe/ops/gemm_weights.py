@@ -7,54 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import FLOATS, INT8_W8A8, UNQUANT, check_finite, check_scale, on_host, padded
-from nkimoe.ops.gemm_layout import packed_columns, packed_weights
+from nkimoe.errors import InputError, require
+from nkimoe.ops.expert_arguments import INT8_W8A8, check_finite, check_scale, on_host, padded
+from nkimoe.ops.gemm_layout import as_bytes, packed_blocks, packed_columns, packed_mx, packed_weights
+from nkimoe.ops.gemm_quantisation import FP8_BLOCK_W8A16, FP8_W8A8, FP8_W8A16, MX, TYPES, Quantisation
 from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
-from nkimoe.planning.grouped_gemm.pieces import MOST_ROWS, ColumnPieces
-from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.planning.grouped_gemm.column_runs import BLOCK, column_runs
+from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, ColumnPieces, ProjectionSizes, row_group
+from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES
+from nkimoe.planning.shares import MX_BLOCK, QUARTERS
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 from nkimoe.routing.sorting_rule import is_count
-from nkimoe.weights.int8 import exact_rows_of
+from nkimoe.spec import EXACT_ROWS
+from nkimoe.weights.int8 import LARGEST, exact_rows_of
+from nkimoe.weights.mx_scale import NOT_A_NUMBER
 
-INT8_W8A16, INT4_W4A16, FP8_W8A16, FP8_W8A8 = "int8_w8a16", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"
-FP8 = ("float8_e4m3", "float8_e4m3fn", "float8_e5m2")
-TYPES = {INT8_W8A16: ("int8",), INT8_W8A8: ("int8",), INT4_W4A16: ("uint8",), FP8_W8A16: FP8, FP8_W8A8: FP8}
-QUANTISATIONS = (UNQUANT, *TYPES)
-CODES_A_BYTE = 2
 ROWS_A_TILE = CODES_A_BYTE * PARTITIONS  # of int4
-
-
-@dataclass(frozen=True, eq=False)
-class Quantisation:
-    """Arguments of the same names of `fused_moe_gemm`."""
-
-    quantization: str
-    b_scale: Any = None
-    zero_point: Any = None
-    group_size: int | None = None
-    a_scale: Any = None
-
-    def check(self) -> None:
-        """What comes with which. Raises RequestError."""
-        kind = self.quantization
-        require(
-            kind in QUANTISATIONS, "quantization", f"is {', '.join(QUANTISATIONS)}", repr(kind),
-            "Dequantise other weights first.",
-        )  # fmt: skip
-        for name, value, kinds in (
-            ("b_scale", self.b_scale, tuple(TYPES)), ("group_size", self.group_size, (INT4_W4A16,)),
-            ("a_scale", self.a_scale, (FP8_W8A8,)),
-        ):  # fmt: skip
-            rule = f"is given with {' or '.join(kinds)}, and no other"
-            given = "None" if value is None else "it"
-            require((value is not None) == (kind in kinds), name, rule, f"{given} with {kind}", "Add or drop it.")
-        is_right = self.zero_point is None or kind == INT4_W4A16
-        require(is_right, "zero_point", f"is for {INT4_W4A16}", kind, "Other weights are symmetric.")
-
-    @property
-    def codes_a_byte(self) -> int:
-        """Rows of the contraction that share an element of b."""
-        return CODES_A_BYTE if self.quantization == INT4_W4A16 else 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,34 +46,46 @@ class GemmWeights:
         """(E, N)."""
         return int(self.b.shape[0]), int(self.b.shape[1])
 
-    @property
-    def is_converted(self) -> bool:
-        """Whether they become 16-bit numbers on chip."""
-        return dtype_of(self.b) in ("int8", "uint8")
+    def projection_sizes(self, K: int, columns: int, halves: int) -> ProjectionSizes:
+        """For rows of K columns; `columns` are those of the result, with zeros behind its own."""
+        if self.given.quantization in MX:
+            return ProjectionSizes(K, columns, halves, False, QUARTERS)
+        scaled = self.given.quantization == FP8_BLOCK_W8A16
+        is_converted = scaled or dtype_of(self.b) in ("int8", "uint8")
+        group = row_group(K) if scaled else self.given.codes_a_byte
+        return ProjectionSizes(K, columns, halves, is_converted, group)
 
-    @property
-    def row_codes(self) -> str | None:
-        """What rows of a become."""
-        if self.given.quantization == FP8_W8A8:
-            return "float8_e4m3fn" if dtype_of(self.b) == "float8_e4m3fn" else "float8_e4m3"
-        return "int8" if self.given.quantization == INT8_W8A8 else None
+    def runs(self, pieces: ColumnPieces, interleaved: bool) -> list[list[tuple[Span, int]]] | None:
+        """Of columns that share a scale of blocks, as `column_runs` has them."""
+        own = self.sizes[1] // pieces.halves
+        return column_runs(pieces, own, interleaved) if self.given.has_blocks else None
 
-    @property
-    def exact_rows(self) -> int | None:
-        """As `GemmOptions` has it."""
-        is_exact = self.given.quantization == INT8_W8A8
-        return exact_rows_of(on_host("b", self.b).swapaxes(1, 2)) if is_exact else None
+    def exact_rows(self, least: int) -> int | None:
+        """As `GemmOptions` has it, for codes of a of `least` or more."""
+        if self.given.quantization != INT8_W8A8:
+            return None
+        codes = on_host("b", self.b).swapaxes(1, 2)
+        return exact_rows_of(codes) if least >= -LARGEST else EXACT_ROWS
 
     def tensors(self, pieces: ColumnPieces, interleaved: bool) -> tuple[Any, ...]:
-        """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
-        a_scale = None if self.given.a_scale is None else self.given.a_scale.reshape(1, 1)
-        groups: tuple[Any, Any] = (None, None)
-        if self.given.group_size is not None:
-            parts = self.given.b_scale, _unpacked(self.given.zero_point, self.given.b_scale)
-            groups = tuple(None if p is None else self._packed_groups(p, pieces, interleaved) for p in parts)  # type: ignore[assignment]
+        """(b, group_scale, group_zero, scale, bias), as the kernel takes them."""
         vectors = (None if v is None else packed_columns(v, pieces, interleaved) for v in (self.scale, self.bias))
+        if self.given.quantization in MX:
+            return *packed_mx(self.b, self.given.b_scale, pieces, interleaved), None, *vectors
         rows = pieces.rows * PARTITIONS // self.given.codes_a_byte
-        return a_scale, packed_weights(padded(self.b, rows), pieces, interleaved), *groups, *vectors
+        group = pieces.group // self.given.codes_a_byte
+        b = packed_weights(padded(self.b, rows), pieces, interleaved, group=group)
+        return b, *self._group_tensors(pieces, interleaved), *vectors
+
+    def _group_tensors(self, pieces: ColumnPieces, interleaved: bool) -> tuple[Any, Any]:
+        runs = self.runs(pieces, interleaved)
+        if runs is not None:
+            return packed_blocks(self.given.b_scale, pieces, [block for piece in runs for _, block in piece]), None
+        if self.given.group_size is None:
+            return None, None
+        zero = _unpacked(self.given.zero_point, self.given.b_scale)
+        scale = self._packed_groups(self.given.b_scale, pieces, interleaved)
+        return scale, None if zero is None else self._packed_groups(zero, pieces, interleaved)
 
     def _packed_groups(self, tensor: Any, pieces: ColumnPieces, interleaved: bool) -> Any:
         """[E, pieces, groups of a tile, tiles, halves * width] of [E, N, groups]; a group of several tiles repeats."""
@@ -118,23 +98,12 @@ class GemmWeights:
         return packed_weights(padded(tensor, tiles * of_tile), pieces, interleaved, of_tile)
 
 
-def check_rows(name: str, a: Any) -> tuple[int, int]:
-    """(rows, K) of a [rows, K]. Raises RequestError, and InputError for values that are not finite."""
-    shape = shape_of(name, a)
-    is_right = len(shape) == 2 and 0 < shape[1] <= MOST_ROWS
-    require(is_right, name, f"is [rows, K], K from 1 to {MOST_ROWS}", shape, "Flatten batch and sequence, or split K.")
-    require(dtype_of(a) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(a), "Cast it.")
-    check_finite(name, a)
-    return shape[0], shape[1]
-
-
 def checked_weights(b: Any, dtype: str, K: int, halves: int, given: Quantisation, bias: Any) -> GemmWeights:
-    """The weights for rows [M, K] of type `dtype`.
+    """The weights for rows [M, K] of type `dtype`, or of codes with results of it; `given` is checked.
 
     Raises:
         RequestError: a shape, type or option out of range. InputError: values that are not finite.
     """
-    given.check()
     shape, together = shape_of("b", b), given.codes_a_byte
     is_right = len(shape) == 3 and min(shape) > 0 and shape[1] % halves == 0 and shape[2] * together == K
     rule = f"is [E, {'N' if halves == 1 else 'N, even'}, K] with K = {K}" + (", two codes a byte" * (together > 1))
@@ -155,15 +124,40 @@ def _checked_scale(given: Quantisation, shape: tuple[int, ...], dtype: str, K: i
     if given.b_scale is None:
         return None
     E, N = shape[:2]
+    if given.quantization in MX:
+        _check_mx_scale(given.b_scale, (E, N, K))
+        return None
+    if given.has_blocks:
+        _check_blocks(given.b_scale, (E, ceil_div(N, BLOCK), ceil_div(K, BLOCK)))
+        return None
     scale = given.b_scale
     if given.quantization in (FP8_W8A16, FP8_W8A8) and shape_of("b_scale", scale) in ((E,), (E, 1)):
         scale = check_scale("b_scale", scale, (E,))[:, None] * like(np.ones((1, N), np.float32), scale)
     scale = check_scale("b_scale", scale, (E, N))
-    if given.a_scale is None:
+    if given.quantization != FP8_W8A8:
         return scale
     of_a = check_scale("a_scale", given.a_scale.reshape(-1), (1,))
     require(bool((of_a > 0).all()), "a_scale", "is positive", of_a, "Calibrate it.")
     return scale * of_a
+
+
+def _check_blocks(scale: Any, shape: tuple[int, int, int]) -> None:
+    given = shape_of("b_scale", scale)
+    require(given == shape, "b_scale", f"is {shape}", given, "One for each block of 128 x 128, cut off ones too.")
+    require(dtype_of(scale) == "float32", "b_scale", "is float32", dtype_of(scale), "Cast it.")
+    check_finite("b_scale", scale)
+
+
+def _check_mx_scale(scale: Any, sizes: tuple[int, int, int]) -> None:
+    *columns, K = sizes
+    require(K % MX_BLOCK == 0, "b", f"has K in whole blocks of {MX_BLOCK}", K, "Pad K with zeros.")
+    given, wanted = shape_of("b_scale", scale), (*columns, K // MX_BLOCK)
+    require(given == wanted, "b_scale", f"is {wanted}", given, f"One for {MX_BLOCK} neighbours along K.")
+    dtype = dtype_of(scale)
+    is_right = dtype in BLOCK_SCALE_DTYPES
+    require(is_right, "b_scale", f"is {' or '.join(BLOCK_SCALE_DTYPES)}", dtype, "Pass the e8m0 codes.")
+    if (on_host("b_scale", as_bytes(scale, "uint8")) == NOT_A_NUMBER).any():
+        raise InputError("b_scale", "is finite", f"the code {NOT_A_NUMBER}, which is NaN", "Repair the checkpoint.")
 
 
 def _check_groups(given: Quantisation, shape: tuple[int, ...], dtype: str, K: int) -> None:

@@ -15,16 +15,21 @@ from nkimoe.planning.grouped_gemm.request import GemmOptions, GemmRequest, Group
 
 @nki.jit
 def grouped_gemm(
-    a: Any, a_scale: Any, b: Any, group_scale: Any, group_zero: Any, scale: Any, bias: Any, tokens: Any, positions: Any,
-    weights: Any, block_to_expert: Any, options: GemmOptions,
+    a: Any, a_scale: Any, b: Any, group_scale: Any, group_zero: Any, scale: Any, bias: Any, out_factor: Any,
+    tokens: Any, positions: Any, weights: Any, block_to_expert: Any, options: GemmOptions,
 ) -> Any:  # fmt: skip
     """c[t * choices + j] = epilogue(a[t] b[e]) for each pair (t, j) that has a slot; arguments as of `GemmRequest`.
 
+    Args:
+        b: MX elements also as uint16 (mxfp4) or uint32 (mxfp8).
+        group_scale, group_zero: of int4; or scales of blocks, and None.
+
     Returns:
-        [M * choices, columns], dtype of a.
+        [M * choices, columns], or sums of its rows.
     """
-    groups = None if group_scale is None else Groups(group_scale, group_zero)
-    request = GemmRequest(a, a_scale, b, groups, scale, bias, tokens, positions, weights, block_to_expert, options)
+    of_weights = _weights(b, group_scale, group_zero, options)
+    slots = tokens, positions, weights, block_to_expert
+    request = GemmRequest(a, a_scale, *of_weights, scale, bias, out_factor, *slots, options)
     return run_gemm(request, _plan(request))
 
 
@@ -40,12 +45,22 @@ def two_stage_moe(
         [M, columns of w2], dtype of a.
     """
     shared = positions, weights, block_to_expert
-    groups = None if group_scale1 is None else Groups(group_scale1, group_zero1)
-    request = GemmRequest(a, a_scale, w1, groups, scale1, bias1, tokens, *shared, first)
+    of_weights = _weights(w1, group_scale1, group_zero1, first)
+    request = GemmRequest(a, a_scale, *of_weights, scale1, bias1, None, tokens, *shared, first)
     m = run_gemm_for_next(request, _plan(request))
-    groups = None if group_scale2 is None else Groups(group_scale2, group_zero2)
-    request = GemmRequest(m, m_scale, w2, groups, scale2, bias2, positions, *shared, second)
+    of_weights = _weights(w2, group_scale2, group_zero2, second)
+    request = GemmRequest(m, m_scale, *of_weights, scale2, bias2, None, positions, *shared, second)
     return run_gemm(request, _plan(request))
+
+
+def _weights(b: Any, group_scale: Any, group_zero: Any, options: GemmOptions) -> tuple[Any, Groups | None, Any]:
+    """(b, groups, blocks) of a request."""
+    packed = {"uint16": nl.float4_e2m1fn_x4, "uint32": nl.float8_e4m3fn_x4}.get(str(b.dtype))
+    if packed is not None:
+        return b.view(packed), None, group_scale
+    if options.runs is not None:
+        return b, None, group_scale
+    return b, None if group_scale is None else Groups(group_scale, group_zero), None
 
 
 def _plan(request: GemmRequest) -> GemmPlan:

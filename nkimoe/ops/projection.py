@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+from nkimoe.ops.gemm_quantisation import FP8_W8A8
 from nkimoe.ops.gemm_weights import GemmWeights
+from nkimoe.ops.routing_tensors import dtype_of
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
 from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, ProjectionSizes
 from nkimoe.planning.grouped_gemm.request import HALVED, SWIGLU, GemmOptions, Weighting
+from nkimoe.weights.int8 import LARGEST
 
 
 @dataclass(frozen=True)
@@ -27,6 +30,28 @@ class Epilogue:
         return 2 if self.kind in HALVED else 1
 
 
+class Slots(NamedTuple):
+    """What a GEMM is told of its rows, as `GemmOptions` has it; `dtype` is that of matmul operands."""
+
+    choice: GemmChoice
+    dtype: str
+    choices: int
+    has_gaps: bool
+
+
+class Results(NamedTuple):
+    """What becomes of results, as `GemmOptions` has it.
+
+    Attributes:
+        factor: as `GemmRequest` has it.
+    """
+
+    dtype: str
+    factor: Any
+    columns: int
+    summed: int | None = None
+
+
 @dataclass(frozen=True, eq=False)
 class Projection:
     """Checked weights, and what follows their products."""
@@ -39,21 +64,39 @@ class Projection:
         """Of the result."""
         return self.weights.sizes[1] // self.epilogue.halves
 
+    @property
+    def interleaved(self) -> bool:
+        """The halves of the product are its even and its odd columns."""
+        return self.epilogue.kind == SWIGLU
+
+    @property
+    def row_codes(self) -> str | None:
+        """What rows are, or become; None: they stay."""
+        return self.weights.given.row_codes(dtype_of(self.weights.b))
+
     def sizes(self, K: int, columns: int) -> ProjectionSizes:
         """Of weights for rows of K columns; `columns` are those of the result, with zeros behind its own."""
-        weights = self.weights
-        return ProjectionSizes(K, columns, self.epilogue.halves, weights.is_converted, weights.given.codes_a_byte)
+        return self.weights.projection_sizes(K, columns, self.epilogue.halves)
 
     def tensors(self, pieces: ColumnPieces) -> tuple[Any, ...]:
-        """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
-        return self.weights.tensors(pieces, self.epilogue.kind == SWIGLU)
+        """(b, group_scale, group_zero, scale, bias), as the kernel takes them."""
+        return self.weights.tensors(pieces, self.interleaved)
 
-    def options(
-        self, dtype: str, columns: int, choice: GemmChoice, choices: int, has_gaps: bool, summed: int | None = None
-    ) -> GemmOptions:
-        """Constants of the launch."""
+    def a_scale(self) -> Any:
+        """fp32 [1, 1] of rows that become e4m3 with one scale; else None."""
+        given = self.weights.given
+        return given.a_scale.reshape(1, 1) if given.quantization == FP8_W8A8 else None
+
+    def options(self, pieces: ColumnPieces, slots: Slots, result: Results, least: int = -int(LARGEST)) -> GemmOptions:
+        """Constants of the launch.
+
+        Args:
+            least: of the codes of a.
+        """
         e, weights = self.epilogue, self.weights
+        runs = weights.runs(pieces, self.interleaved)
         return GemmOptions(
-            choice, dtype, columns, choices, has_gaps, e.kind, e.weighting, e.alpha, e.limit, e.add_residual,
-            weights.row_codes, weights.exact_rows, summed,
+            slots.choice, slots.dtype, result.dtype, result.columns, slots.choices, slots.has_gaps, e.kind, e.weighting,
+            e.alpha, e.limit, e.add_residual, self.row_codes, weights.exact_rows(least),
+            None if runs is None else tuple(tuple(own for own, _ in each) for each in runs), result.summed,
         )  # fmt: skip

@@ -13,8 +13,9 @@ from nkimoe.planning.grouped_gemm.choice import GemmChoice, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
 from nkimoe.planning.grouped_gemm.request import Weighting
 from nkimoe.tuning.layer_key import EPILOGUES, LayerKey
-from nkimoe.tuning.operand_types import operand_types
+from nkimoe.tuning.operand_types import Q_TYPES, operand_types
 from nkimoe.tuning.table import TunedRows
+from nkimoe.tuning.tuned_row import TunedRow
 
 ACT_TYPES = {epilogue: act_type for (act_type, _), epilogue in EPILOGUES.items()}
 
@@ -26,22 +27,33 @@ def check_tuned(tuned: Any) -> None:
     require(is_right, "tuned", "is TunedRows or None", type(tuned).__name__, fix)
 
 
-def layer_of(a: Any, first: Projection, ids: Array) -> LayerKey:
-    """The layer that begins with this projection of rows of a."""
+def layer_of(dtype: str, K: int, first: Projection, ids: Array) -> LayerKey:
+    """The layer that begins with this projection of rows of K columns of a type.
+
+    Raises:
+        RequestError: aiter's tables have no name for the quantisation.
+    """
     (tokens, top_k), weights, epilogue = ids.shape, first.weights, first.epilogue
-    dtype, given = dtype_of(a), weights.given
-    types = operand_types(given.quantization, dtype, dtype_of(weights.b), weights.row_codes, given.group_size)
+    given = weights.given
+    is_known = given.group_size is not None or given.quantization in Q_TYPES
+    require(is_known, "tuned", f"is for {', '.join(Q_TYPES)} and int4", given.quantization, "Drop the table.")
+    types = operand_types(given.quantization, dtype, dtype_of(weights.b), first.row_codes, given.group_size)
     return LayerKey(
-        tokens, int(a.shape[1]), first.columns, weights.sizes[0], top_k, ACT_TYPES[epilogue.kind], dtype, *types,
+        tokens, K, first.columns, weights.sizes[0], top_k, ACT_TYPES[epilogue.kind], dtype, *types,
         epilogue.halves == 2, epilogue.weighting in (Weighting.BEFORE, Weighting.ROUNDED),
     )  # fmt: skip
 
 
 def choices_for(
-    tuned: TunedRows | None, layer: LayerKey, projections: Sequence[ProjectionSizes]
+    tuned: TunedRows | None, dtype: str, first: Projection, ids: Array, projections: Sequence[ProjectionSizes]
 ) -> tuple[GemmChoice, ...]:
-    """Those of its row, or the default ones where there is none."""
-    row = None if tuned is None else tuned.row(layer)
-    if row is None:
-        return default_choices(layer.token * layer.topk, layer.expert, projections)
-    return row.choices[: len(projections)]
+    """Those of the row of the layer that begins with a projection of rows of a type."""
+    row = None if tuned is None else tuned.row(layer_of(dtype, projections[0].K, first, ids))
+    return choices_of(row, ids.size, first.weights.sizes[0], projections)
+
+
+def choices_of(
+    row: TunedRow | None, pairs: int, experts: int, projections: Sequence[ProjectionSizes]
+) -> tuple[GemmChoice, ...]:
+    """Those of a row, or the default ones where there is none."""
+    return default_choices(pairs, experts, projections) if row is None else row.choices[: len(projections)]

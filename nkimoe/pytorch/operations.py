@@ -18,12 +18,14 @@ from nkimoe import TOOLCHAIN, ops
 from nkimoe.errors import RequestError
 from nkimoe.ops.launch import OnCores
 from nkimoe.planning.grouped_gemm.request import HALVED
+from nkimoe.pytorch.experts import SIXTEEN_BITS
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.toolchain import NEURON
 
 HOW: dict[str, Any] = {"cores": Options().cores, "target": Options().target}
 NUMPY_OR_TORCH = "Any"  # how operations annotate tensors
-NOT_IN_GRAPHS = ("tuned",)  # a table is no value that a graph can hold
+# A table is no value that a graph can hold; and torch has no type for Trn2's codes.
+NOT_IN_GRAPHS = ("tuned", "out_dtype", "out_scale")
 
 
 def _operator(operation: OnCores, shape: Callable[..., tuple[int, ...]]) -> Callable[..., Tensor]:
@@ -43,7 +45,8 @@ def _operator(operation: OnCores, shape: Callable[..., tuple[int, ...]]) -> Call
     def fake(*arguments: Any, **options: Any) -> Tensor:
         given = signature.bind(*arguments, **options).arguments
         tokens: Tensor = arguments[0]
-        return tokens.new_empty(shape(**given))
+        is_coded = tokens.dtype not in SIXTEEN_BITS  # rows of codes have results in bf16
+        return tokens.new_empty(shape(**given), dtype=torch.bfloat16 if is_coded else tokens.dtype)
 
     def refuse(*_: Any) -> None:
         raise RequestError(name, "is not differentiated", "a backward pass", "Train with nkimoe.pytorch.moe_experts.")
@@ -90,8 +93,11 @@ def _launch(cores: int, target: str, kernel: Any, *arguments: Any) -> Any:
     return Simulator(target, cores).run(kernel, *arguments).outputs
 
 
-def _of_pairs(b: Tensor, topk_ids: Tensor, epilogue: str | None = None, **_: Any) -> tuple[int, ...]:
-    return (*topk_ids.shape, b.shape[1] // 2 if epilogue in HALVED else b.shape[1])
+def _of_pairs(
+    b: Tensor, topk_ids: Tensor, epilogue: str | None = None, reduce: bool = False, **_: Any
+) -> tuple[int, ...]:
+    rows = topk_ids.shape[:1] if reduce else topk_ids.shape
+    return (*rows, b.shape[1] // 2 if epilogue in HALVED else b.shape[1])
 
 
 e2e_moe = _operator(ops.e2e_moe, lambda a, **_: a.shape)

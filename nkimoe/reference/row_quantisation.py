@@ -44,6 +44,28 @@ def quantize_int8_reference(rows: Array) -> tuple[Array, Floats]:
     return np.rint(values * factor[..., None]).astype(np.int8), amax / np.float32(127)
 
 
+def quantize_groups_reference(rows: Array, dtype: str, size: int = 128) -> tuple[Array, Floats]:
+    """q [M, K] of an e4m3 type, and scale [M, K / size], rounded up, of groups of neighbouring columns:
+
+    a = max(max |x| of the group, 1e-7)      scale = a / largest      q = x * (largest / a), to the nearest
+    """
+    (M, K), largest = rows.shape, np.float32(LARGEST[dtype])
+    groups = -(-K // size)
+    values = np.pad(rows.astype(np.float32), ((0, 0), (0, groups * size - K))).reshape(M, groups, size)
+    amax = np.maximum(np.abs(values).max(axis=2), np.float32(1e-7))
+    codes = np.clip(values * (largest / amax)[..., None], -largest, largest).astype(getattr(ml_dtypes, dtype))
+    return codes.reshape(M, groups * size)[:, :K], amax / largest
+
+
+def static_codes_reference(values: Floats, scale: float, dtype: str) -> Array:
+    """values / scale as codes of a type, to the nearest, ties to even, saturated."""
+    quotients = values.astype(np.float32) / np.float32(scale)
+    if dtype == "int8":
+        return np.clip(np.rint(quotients), -128, 127).astype(np.int8)
+    codes: Array = np.clip(quotients, -LARGEST[dtype], LARGEST[dtype]).astype(getattr(ml_dtypes, dtype))
+    return codes
+
+
 def _quantised(x: Floats, smooth: Floats, out: str, rounding: str, zero_row: str) -> tuple[Array, Floats]:
     largest = np.float32(LARGEST[out])
     y = x * smooth

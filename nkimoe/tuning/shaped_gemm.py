@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nkimoe.arrays import Array
-from nkimoe.ops.gemm_weights import FP8_W8A8, INT4_W4A16, ROWS_A_TILE
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16
+from nkimoe.ops.gemm_weights import ROWS_A_TILE
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
 from nkimoe.planning.grouped_gemm.request import HALVED, GemmOptions, GemmRequest, Groups, Weighting
@@ -82,7 +83,7 @@ class ShapedGemm:
         """Constants of the launch."""
         row_codes = None if self.types.q_dtype_a == self.dtype else self.types.q_dtype_a
         return GemmOptions(
-            choice, self.dtype, self.columns, self.choices, False, self.epilogue, self.weighting,
+            choice, self.dtype, self.dtype, self.columns, self.choices, False, self.epilogue, self.weighting,
             row_codes=row_codes, exact_rows=ALL_EXACT if row_codes == "int8" else None, summed=self.summed,
         )  # fmt: skip
 
@@ -94,7 +95,7 @@ class ShapedGemm:
     def tensors(self, choice: GemmChoice) -> tuple[Any, ...]:
         """(a_scale, b, group_scale, group_zero, scale, bias), as the kernel takes them."""
         pieces, kind = self.sizes.pieces(choice.width), quantization_of(self.types, self.dtype)
-        E, tiles = self.experts, pieces.rows // self.sizes.rows_together
+        E, tiles = self.experts, pieces.rows // self.sizes.group
         is_int4 = kind == INT4_W4A16
         b = without_values(
             (E, pieces.count, PARTITIONS, tiles, pieces.columns), "uint8" if is_int4 else self.types.q_dtype_w
@@ -112,12 +113,12 @@ class ShapedGemm:
         """Those of `grouped_gemm`; `of_pairs`: rows of a are those of pairs, not of tokens."""
         rows = blocks.positions if of_pairs else blocks.tokens
         tables = rows, blocks.positions, blocks.weights, blocks.block_to_expert
-        return self.a, *self.tensors(choice), *tables, self.options(choice)
+        return self.a, *self.tensors(choice), None, *tables, self.options(choice)
 
     def request(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> GemmRequest:
         """The same as a value."""
         a, a_scale, b, scales, zeros, *rest = self.arguments(choice, blocks, of_pairs)
-        return GemmRequest(a, a_scale, b, None if scales is None else Groups(scales, zeros), *rest)
+        return GemmRequest(a, a_scale, b, None if scales is None else Groups(scales, zeros), None, *rest)
 
 
 def without_values(shape: tuple[int, ...], dtype: str) -> Array:

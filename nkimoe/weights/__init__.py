@@ -11,7 +11,7 @@ from nkimoe.weights.fp8 import FP8_OF_TARGET, Fp8Row, Fp8Static
 from nkimoe.weights.fp8_blocks import Fp8Block, Fp8BlockExpert
 from nkimoe.weights.int8 import Int8, exact_rows, int8_arguments, quantize_int8
 from nkimoe.weights.int8_expert import CodedExpert
-from nkimoe.weights.legacy_e4m3 import Rounding, legacy_fp8, to_legacy_e4m3
+from nkimoe.weights.legacy_e4m3 import Rounding, legacy_blocks, legacy_fp8, to_legacy_e4m3
 from nkimoe.weights.mx import KeepMxfp4Blocks, Mx, unpack_mx
 from nkimoe.weights.mx_layout import MxLayout, block_layout, natural_layout, pack_scales
 from nkimoe.weights.mx_rows import dequantize_rows, quantize_rows
@@ -56,6 +56,7 @@ __all__ = [
     "exact_rows",
     "experts_of",
     "int8_arguments",
+    "legacy_blocks",
     "legacy_fp8",
     "natural_layout",
     "pack",

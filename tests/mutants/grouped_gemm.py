@@ -46,8 +46,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/weights.py": (
         (
-            "tokens.data[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
-            "tokens.data[:, :, 0:PARTITIONS]",
+            "columns[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
+            "columns[:, :, 0:PARTITIONS]",
             "the first tile of tokens for all",
         ),
         (
@@ -68,12 +68,121 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the tokens of the first block for all",
         ),
         (
-            "        nisa.tensor_copy(dst=scale, src=scale_of(row))",
-            "        nisa.tensor_copy(dst=scale, src=scale_of(rows[0]))",
+            "[self._scales(row) for row in rows]",
+            "[self._scales(rows[0]) for row in rows]",
             "scales of the first tile for all",
         ),
     ),
+    "planning/grouped_gemm/column_runs.py": (
+        (
+            "2 * c + half if interleaved else half * columns + c",
+            "half * columns + c",
+            "halves that interleave have the scales of those that do not",
+        ),
+        (
+            "else half * columns + c",
+            "else c",
+            "the second half has the scales of the first",
+        ),
+    ),
+    "kernels/grouped_gemm/blocks.py": (
+        (
+            "self.all = Span(firsts[pieces.start],",
+            "self.all = Span(firsts[0],",
+            "every pass with the scales of the first",
+        ),
+        (
+            "first = self._firsts[piece] - self.all.start",
+            "first = 0",
+            "every piece with the scales of the first of its pass",
+        ),
+        (
+            "tile * PARTITIONS * group + p * group",
+            "tile * PARTITIONS * group",
+            "a group of rows has one scale",
+        ),
+        (
+            "own = Span(half * self._width,",
+            "own = Span(0 * self._width,",
+            "products of both halves have the scales of the first",
+        ),
+        (
+            "tokens.groups[tile]",
+            "tokens.groups[0]",
+            "products of all tiles of tokens have the scales of the first",
+        ),
+        (
+            "self._factors[:, tile, r : r + 1]",
+            "self._factors[:, 0, r : r + 1]",
+            "all rows have the scales of the first 128",
+        ),
+        (
+            "if self._factors.shape[1] > 1:",
+            "if self._factors.shape[1] > 2:",
+            "what other engines added is lost, of two tiles",
+        ),
+        (
+            "data1=self._beside, data2=scaled",
+            "data1=scaled, data2=scaled",
+            "what other engines added before is lost",
+        ),
+    ),
+    "kernels/grouped_gemm/mx.py": (
+        (
+            "(first + n * SCALE_ROWS) * tiles * columns",
+            "first * tiles * columns",
+            "all quadrants with the scales of the first",
+        ),
+        (
+            "piece.columns.start // piece.columns.size * rows",
+            "0",
+            "all pieces of MX weights with the scales of the first",
+        ),
+        (
+            "Span(tile * PARTITIONS, PARTITIONS).slice",
+            "slice(0, PARTITIONS)",
+            "MX products of the first tile of tokens for all",
+        ),
+    ),
+    "kernels/grouped_gemm/neighbour_columns.py": (
+        (
+            "tile * QUARTERS + q, QUARTERS",
+            "tile * QUARTERS + q, 1",
+            "elements of columns that are no neighbours",
+        ),
+    ),
+    "kernels/grouped_gemm/group_codes.py": (
+        (
+            "own = factor[:, g : g + 1]",
+            "own = factor[:, 0:1]",
+            "all groups are coded with the scale of the first",
+        ),
+        (
+            "largest_magnitude(amax[:, g : g + 1], values[:, columns.slice])",
+            "largest_magnitude(amax[:, g : g + 1], values)",
+            "the largest of the row, not of the group",
+        ),
+    ),
+    "kernels/grouped_gemm/coding.py": (
+        (
+            "operand1=-self._largest",
+            "operand1=0.0",
+            "negative results become zero",
+        ),
+    ),
+    "kernels/ops/static_codes.py": (
+        (
+            "codes[own.slice, part.slice], src=code",
+            "codes[own.slice, 0 : part.size], src=code",
+            "later columns in the place of the first",
+        ),
+    ),
     "kernels/grouped_gemm/finish.py": (
+        (
+            "None if self._coding is None else self._coding.factor",
+            "None",
+            "codes of results that no scale divides",
+        ),
         (
             "(piece * len(products) + half) * self._width",
             "piece * len(products) * self._width",
@@ -120,6 +229,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/grouped_gemm/result.py": (
+        (
+            "p.T * options.choices // options.summed",
+            "p.T // options.summed",
+            "fewer sums than tokens",
+        ),
         (
             "zip(rows, part.pairs, strict=True)",
             "zip(rows, part.ids, strict=True)",

@@ -36,7 +36,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "values rounded as they are",
         ),
         ("data=values[:, part.slice]", "data=values[:, 0 : part.size]", "both cores get the first columns of H"),
-        ("src=hidden_states[own.slice, :]", "src=hidden_states[0 : own.size, :]", "the first rows again and again"),
+        ("src=rows[own.slice, :]", "src=rows[0 : own.size, :]", "the first rows again and again"),
     ),
     "kernels/stages/int8/token_codes.py": (
         (

@@ -56,6 +56,42 @@ def int4_drawn(
     return drawn(M, N, K, k, E) | given
 
 
+def blocks_drawn(
+    M: int, N: int, K: int, k: int, E: int, quantization: str, dtype: Any = BF16, fp8: Any = ml_dtypes.float8_e4m3
+) -> dict[str, Any]:
+    """fp8 codes, and a scale for each block of 128 x 128, which differ widely; groups of a row, too."""
+    rng, blocks = np.random.default_rng(K), (E, -(-N // 128), -(-K // 128))
+    scale = np.exp2(rng.uniform(-3, 3, blocks)).astype(np.float32) / np.float32(K**0.5)
+    arguments = drawn(M, N, K, k, E, dtype) | {"b": normal(rng, (E, N, K), fp8), "b_scale": scale}
+    spread = np.exp2(rng.uniform(-2, 2, (M, blocks[2]))).repeat(128, axis=1)[:, :K]
+    arguments["a"] = (arguments["a"].astype(np.float32) * spread).astype(dtype)
+    return arguments | {"quantization": quantization}
+
+
+def mx_drawn(M: int, N: int, K: int, k: int, E: int, quantization: str, dtype: Any = BF16) -> dict[str, Any]:
+    """Codes of the whole range, but NaN, and a scale for each 32 of a column, which differ widely."""
+    rng = np.random.default_rng(K)
+    if quantization == "mxfp4":
+        b = rng.integers(0, 256, (E, N, K // 2)).astype(np.uint8)
+    else:
+        b = normal(rng, (E, N, K), ml_dtypes.float8_e4m3fn)
+    scale = (127 - round(np.log2(K) / 2) + rng.integers(-3, 4, (E, N, K // 32))).astype(np.uint8)
+    return drawn(M, N, K, k, E, dtype) | {"b": b, "b_scale": scale, "quantization": quantization}
+
+
+def as_torch(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The same call with torch tensors."""
+    import torch
+
+    def tensor(value: np.ndarray) -> Any:
+        if value.dtype in (BF16, ml_dtypes.float8_e4m3fn):
+            carrier = torch.from_numpy(value.view({1: np.uint8, 2: np.int16}[value.itemsize]))
+            return carrier.view(getattr(torch, value.dtype.name))
+        return torch.from_numpy(value)
+
+    return {name: tensor(value) if isinstance(value, np.ndarray) else value for name, value in arguments.items()}
+
+
 def check_gemm(cores: int = 2, **arguments: Any) -> np.ndarray:
     """Run it, hold it to the definition, and return the result [M, k, columns]."""
     result = fused_moe_gemm[cores](**arguments)

@@ -6,15 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from nkimoe.ops import fused_moe, fused_moe_gemm, routing_sigmoid_top1
+from nkimoe.ops import downcast_to_static_fp8, fused_moe, fused_moe_gemm, routing_sigmoid_top1
 from nkimoe.planning.grouped_gemm import plan
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
-from nkimoe.reference.grouped_gemm import gemm_tolerance
+from nkimoe.reference.grouped_gemm import fused_moe_gemm_reference, gemm_tolerance
 from nkimoe.reference.routing_ops import routing_sigmoid_top1_reference
+from nkimoe.reference.row_quantisation import static_codes_reference
+from nkimoe.reference.row_tolerance import code_distance
 from nkimoe.reference.tolerance import distance
 from nkimoe.reference.two_stage_moe import two_stage_moe_reference
 from nkimoe.tuning import LayerKey, TunedTable
-from support.gemm_cases import BF16, check_gemm, drawn, int4_drawn, int8_drawn, normal, routed
+from support.gemm_cases import BF16, blocks_drawn, check_gemm, drawn, int4_drawn, int8_drawn, mx_drawn, normal, routed
 from support.tuned_rows import tuned_row
 
 
@@ -33,6 +35,7 @@ def check_grouped_gemms() -> None:
     check_gemm(2, **int8_drawn(700, 700, 1900, 2, 3, "int8_w8a8"), epilogue="gelu_mul")
     check_gemm(1, **int4_drawn(40, 1100, 1000, 2, 3, 8, True), epilogue="silu")
     check_gemm(2, **int4_drawn(40, 64, 1024, 2, 3, 512, False, BF16))
+    _check_blocks_and_codes()
     for M in (300, 40):  # cores share blocks, or columns
         _check_two_stages(M)
     _check_two_stages_of_int8()
@@ -71,6 +74,26 @@ def _check_tuned(arguments: dict[str, Any]) -> None:
         row = tuned_row(layer, choices=(GemmChoice(256, 96, 3, split),))
         found = fused_moe_gemm[2](**arguments, tuned=TunedTable([row]).on("trn2", 2))
         np.testing.assert_array_equal(found.view(np.uint16), expected)
+
+
+def _check_blocks_and_codes() -> None:
+    """Several passes, blocks of several tiles, halves that interleave."""
+    for quantization in ("fp8_block_w8a16", "fp8_block_w8a8"):
+        check_gemm(2, **blocks_drawn(150, 1400, 1024, 2, 3, quantization), epilogue="silu")
+        check_gemm(2, **blocks_drawn(9, 3000, 300, 2, 3, quantization), epilogue="swiglu")
+    check_gemm(2, **mx_drawn(1300, 1400, 1024, 2, 3, "mxfp4"), epilogue="silu")
+    check_gemm(1, **blocks_drawn(1700, 90, 200, 2, 2, "fp8_block_w8a8"))
+    check_gemm(2, **int8_drawn(1700, 90, 130, 2, 2, "int8_w8a8"))
+    arguments = drawn(300, 700, 200, 2, 3)
+    arguments["topk_ids"][::7, 0] = -1
+    results = fused_moe_gemm_reference(**arguments)
+    for dtype in ("int8", "float8_e4m3"):
+        codes = fused_moe_gemm[2](**arguments, out_dtype=dtype, out_scale=np.array([0.01], np.float32))
+        assert np.count_nonzero(code_distance(codes, static_codes_reference(results, 0.01, dtype))) < 1e-3 * codes.size
+    assert distance(fused_moe_gemm[2](**arguments, reduce=True), results.sum(axis=1)).within(gemm_tolerance("bfloat16"))
+    x = normal(np.random.default_rng(0), (300, 9000), BF16)
+    found = downcast_to_static_fp8[2](x, np.array([0.25], np.float32), out="float8_e4m3")
+    np.testing.assert_array_equal(code_distance(found, static_codes_reference(x, 0.25, "float8_e4m3")), 0)
 
 
 def _check_two_stages(M: int) -> None:

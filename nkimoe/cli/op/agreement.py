@@ -48,12 +48,17 @@ def rows_agree(
         most_unequal: share of the codes that may differ; of one that is not 0, one code always may.
     """
     (q, scale), (expected_q, expected_scale) = found, expected
-    apart = code_distance(q, expected_q)
+    ulps = float(ulps_apart(scale, expected_scale).max(initial=0))
+    return [*codes_agree(q, expected_q, most_unequal), Agreement("ulps of scales", ulps, MOST_SCALE_ULPS)]
+
+
+def codes_agree(q: Array, expected: Array, most_unequal: float = MOST_UNEQUAL_CODES) -> list[Agreement]:
+    """Of codes alone."""
+    apart = code_distance(q, expected)
     allowed = max(1.0, most_unequal * q.size) if most_unequal else 0.0
     return [
         Agreement("codes that differ", float(np.count_nonzero(apart)), allowed),
         Agreement("largest difference of codes", float(apart.max(initial=0)), MOST_CODES_APART),
-        Agreement("ulps of scales", float(ulps_apart(scale, expected_scale).max(initial=0)), MOST_SCALE_ULPS),
     ]
 
 

@@ -14,9 +14,9 @@ from nkimoe.cli.op.agreement import Agreement
 from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.prediction_report import BesideRoofline
 from nkimoe.ops.launch import OnCores
-from nkimoe.reference.roofline import roofline
+from nkimoe.reference.roofline import Roofline
 from nkisim import Run, Simulator
-from nkisim.machine import UsefulWork
+from nkisim.machine import UsefulWork, load_machine, machine_peaks
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,12 @@ def run_operation(request: OpRequest, setup: OpSetup) -> OpResult:
     numerics = setup.numerics or request.computes_indices
     run = _simulated(Simulator(setup.target, setup.lnc, numerics=numerics), request.name, arguments)
     work = UsefulWork(request.useful_flops, request.useful_bytes)
+    peaks = machine_peaks(load_machine(setup.target), setup.lnc, request.operands)
     return OpResult(
         request=request,
         setup=setup,
         run=run,
-        predicted=BesideRoofline(run.profile, roofline(work, setup.target, setup.lnc)),
+        predicted=BesideRoofline(run.profile, Roofline(work, peaks)),
         agreements=request.agreements(arguments, run.outputs) if setup.numerics else None,
         wall_s=time.perf_counter() - started,
     )

@@ -105,6 +105,11 @@ class OpRequest(ABC):
         return 0.0
 
     @property
+    def operands(self) -> str:
+        """Of matmuls, as `machine_peaks` names them: their rate is the roofline's."""
+        return "bf16"
+
+    @property
     def peer_bytes(self) -> int:
         """Bytes as the peer's program counts them; the useful ones where it counts none."""
         return self.useful_bytes

@@ -10,6 +10,7 @@ from nkimoe.cli.op.sglang_experts import RoutedExperts, SharedExpert
 from nkimoe.cli.op.sigmoid_top1 import RoutingSigmoidTop1
 from nkimoe.cli.op.smoothquants import MoeSmoothquant, Smoothquant
 from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
+from nkimoe.cli.op.static_fp8 import StaticFp8
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
 from nkimoe.cli.op.two_stage_moe import E2eMoe, FusedMoe
 
@@ -20,6 +21,7 @@ OPERATIONS: dict[str, type[OpRequest]] = {
         Smoothquant,
         PerTokenInt8,
         PerChannelInt8,
+        StaticFp8,
         TopkSoftmax,
         MoeSorting,
         MoeAlignBlockSize,

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.grouped_gemm.coding import Coding
 from nkimoe.kernels.grouped_gemm.epilogue import Epilogue
 from nkimoe.kernels.grouped_gemm.tokens import Operand
 from nkimoe.kernels.grouped_gemm.weights import Products
@@ -38,10 +39,12 @@ class PassFinish:
     """
 
     def __init__(
-        self, request: GemmRequest, plan: GemmPlan, pieces: Span, vectors: Vectors, epilogue: Epilogue
-    ) -> None:
+        self, request: GemmRequest, plan: GemmPlan, pieces: Span, vectors: Vectors, epilogue: Epilogue,
+        coding: Coding | None,
+    ) -> None:  # fmt: skip
         per_piece, self._width = plan.pieces.columns, plan.pieces.width
         self.columns, self._weighting, self._epilogue = plan.columns_of(pieces), request.options.weighting, epilogue
+        self._coding = coding
         own = Span(pieces.start * per_piece, pieces.size * per_piece)
         self._scale, self._bias = (
             None if tensor is None else vectors.add(everywhere(tensor, own, (PARTITIONS, own.size)))
@@ -55,10 +58,10 @@ class PassFinish:
         return [self._of_tile(*each) for each in zip(tokens.scales, now.affinities, strict=True)]
 
     def _of_tile(self, scale: Tensor | None, weight: Tensor) -> OfTokens:
-        one = 1.0
+        one, after = 1.0, None if self._coding is None else self._coding.factor
         if self._weighting in (Weighting.NONE, Weighting.AFTER):
-            return OfTokens(both(scale, one), one if self._weighting is Weighting.NONE else weight)
-        return OfTokens(both(scale, weight), one)
+            return OfTokens(both(scale, one), both(after, one if self._weighting is Weighting.NONE else weight))
+        return OfTokens(both(scale, weight), both(after, one))
 
     def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
         """Results of one piece go to their columns of rows [128, columns of the pass]."""
@@ -68,7 +71,10 @@ class PassFinish:
             first = (piece * len(products) + half) * self._width
             values.append(self._scaled(product[:, 0:size], Span(first, size), of_tokens.before))
         dst = rows[:, piece * self._width : piece * self._width + size]
-        self._epilogue(dst, values, of_tokens.after)
+        if self._coding is None:
+            self._epilogue(dst, values, of_tokens.after)
+        else:
+            self._coding.store(dst, lambda room: self._epilogue(room, values, of_tokens.after))
 
     def _scaled(self, product: Tensor, columns: Span, before: ElementOperand) -> Tensor:
         """product * before * scale + bias; the product itself if that is all."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.grouped_gemm.coding import make_coding
 from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
+from nkimoe.kernels.grouped_gemm.mx import MxPassWeights
 from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
@@ -25,15 +27,16 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
     """Emit the kernel `plan` describes and return its output [rows of a * choices, columns], or sums of its rows."""
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
-    result = make_result(request, plan, dtype)
+    result = make_result(request, plan)
     routing = Routing(slots, plan.problem, share.blocks)
     tiles = Span(0, plan.tiling.token_tiles)
     parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
     weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
+    coding = make_coding(request)
     for pieces in passes if parts else []:
         of_pass = weights.of_pass(pieces)
-        finish = PassFinish(request, plan, pieces, of_pass.vectors, epilogue)
+        finish = PassFinish(request, plan, pieces, of_pass.vectors, epilogue, coding)
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _multiply(now, following, next(operands), of_pass, finish, result)
@@ -49,7 +52,12 @@ def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
 
 
 def _multiply(
-    now: Part, following: Part | None, tokens: Operand, weights: PassWeights, finish: PassFinish, result: ResultRows
+    now: Part,
+    following: Part | None,
+    tokens: Operand,
+    weights: PassWeights | MxPassWeights,
+    finish: PassFinish,
+    result: ResultRows,
 ) -> None:
     """The rows of one block, in the columns of a pass."""
     rows, of_tokens = result.rows(finish.columns, now.tiles.size), finish.of_tokens(tokens, now)

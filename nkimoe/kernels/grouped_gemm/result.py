@@ -66,17 +66,17 @@ class SummedRows(ResultRows):
 
 
 def _sum_of_rows(request: GemmRequest, plan: GemmPlan, dtype: DType) -> SumOfChoices:
-    """As if the rows of a were choices of tokens."""
+    """As if the rows of results were choices of tokens."""
     options, p = request.options, plan.problem
     assert options.summed is not None, "else rows stay"
-    rows = p.T // options.summed
+    rows = p.T * options.choices // options.summed
     pairs = Pairs(request.positions, request.weights, options.summed, False, options.has_gaps)
     total: Tensor = nl.ndarray((rows, p.I), dtype=dtype, buffer=nl.shared_hbm)
     slots = replace(request.slots(dtype), pairs=pairs)
     return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I), Span(0, p.I))
 
 
-def make_result(request: GemmRequest, plan: GemmPlan, dtype: DType) -> ResultRows:
+def make_result(request: GemmRequest, plan: GemmPlan) -> ResultRows:
     """The form that the options ask for."""
     kind = ResultRows if request.options.summed is None else SummedRows
-    return kind(request, plan, dtype)
+    return kind(request, plan, getattr(nl, request.options.out_dtype))

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import cycle
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.grouped_gemm.group_codes import group_codes
+from nkimoe.kernels.grouped_gemm.neighbour_columns import NeighbourColumns
+from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.gather_tokens import TokenRows
-from nkimoe.kernels.stages.int8.code_rows import CodeRows, codes_of, scale_of
+from nkimoe.kernels.stages.int8.code_rows import token_codes
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
 from nkimoe.kernels.stages.token_columns import ColumnInputs, CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
@@ -24,24 +29,29 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 
 class Operand(NamedTuple):
     """Attributes:
-    data: [128, K / 128, tokens].
+    data: [128, K / 128, tokens]; of MX [128, K / 512, tokens].
     scales: of each tile of tokens, fp32 [128, 1] that multiplies their products, or None.
+    groups: likewise, fp32 [128, K / 128] that multiplies the products of each 128 rows; empty if none does.
     """
 
-    data: Tensor
-    scales: list[Tensor | None]
+    data: Tensor | MxOperand
+    scales: Sequence[Tensor | None]
+    groups: Sequence[Tensor] = ()
+
+
+class ColumnSet(Protocol):
+    """A set of columns, as `TokenColumns` documents it."""
+
+    def turn(self, rows: Iterable[Tensor]) -> None: ...
+
+    def of(self, part: Part) -> Tensor | MxOperand: ...
 
 
 class Tokens:
-    """Rows as they are, in two sets of columns that take turns."""
+    """Rows as they are, in sets of columns that take turns."""
 
-    _row_kind: type[TokenRows] = TokenRows
-
-    def __init__(self, slots: Request, plan: GemmPlan, out_of_bounds: OutOfBounds, inputs: ColumnInputs) -> None:
-        K = plan.problem.H
-        own = Span(0, K)
-        self._rows = self._row_kind(slots, own, plan.tiling.token_tiles, out_of_bounds)
-        self._columns = cycle([TokenColumns(K, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)])
+    def __init__(self, rows: TokenRows, columns: Sequence[ColumnSet]) -> None:
+        self._rows, self._columns = rows, cycle(columns)
 
     def operands(self, parts: Sequence[Part]) -> Iterator[Operand]:
         """That of each part; whoever asks for one has the next part's turned, and the rows of the one after loaded."""
@@ -62,32 +72,67 @@ class Tokens:
         self._rows.gather(part)
         return self._turn(part, self._rows.of(part), next(self._columns))
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
+    def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
         columns.turn(rows)
         return Operand(columns.of(part), [None] * len(rows))
 
 
 class CodedTokens(Tokens):
-    """Rows that were quantised to int8 once, with their scales."""
+    """Rows of codes, with the bytes of their scales behind them.
 
-    _row_kind = CodeRows
+    Args:
+        codes: their type: int8, one scale a row, or fp8, one for each 128 columns.
+    """
 
-    def _turn(self, part: Part, rows: list[Tensor], columns: TokenColumns) -> Operand:
-        columns.turn(codes_of(row) for row in rows)
-        scales: list[Tensor | None] = []
-        for row in rows:
-            scale: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
-            nisa.tensor_copy(dst=scale, src=scale_of(row))
-            scales.append(scale)
-        return Operand(columns.of(part), scales)
+    def __init__(self, rows: TokenRows, columns: Sequence[TokenColumns], K: int, codes: str) -> None:
+        super().__init__(rows, columns)
+        self._dtype, self._K, self._codes = columns[0].dtype, K, codes
+
+    def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
+        codes = (row[:, 0 : self._K].view(getattr(nl, self._codes)) for row in rows)
+        columns.turn(converted(each, self._dtype) for each in codes)
+        scales = [self._scales(row) for row in rows]
+        if self._codes == "int8":
+            return Operand(columns.of(part), scales)
+        return Operand(columns.of(part), [None] * len(rows), scales)
+
+    def _scales(self, row: Tensor) -> Tensor:
+        """fp32 [128, n], where the next rows leave them alone."""
+        source = row[:, self._K :].view(nl.float32)
+        scales: Tensor = nl.ndarray(tuple(source.shape), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=scales, src=source)
+        return scales
 
 
 def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds) -> Tokens:
     """The form that the options ask for."""
-    codes, copied = request.options.row_codes, CopiedColumns(slots.compute_dtype)
+    codes, K, tiles = request.options.row_codes, plan.problem.H, plan.tiling.token_tiles
+    if codes is None or not request.gathers_codes:
+        return Tokens(TokenRows(slots, Span(0, K), tiles, out_of_bounds), _row_columns(request, plan, slots))
+    source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
+    slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
+    rows = TokenRows(slots, Span(0, int(source.shape[1])), tiles, out_of_bounds)
+    return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
+
+
+def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> Sequence[ColumnSet]:
+    """What rows of 16-bit numbers become."""
+    if request.is_mx:
+        return [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)]
+    codes = request.options.row_codes
+    return _columns(plan, CopiedColumns(slots.compute_dtype) if codes is None else _quantised(request.a_scale, codes))
+
+
+def _columns(plan: GemmPlan, inputs: ColumnInputs) -> list[TokenColumns]:
+    own = Span(0, plan.problem.H)
+    return [TokenColumns(own.size, plan.tiling, own, inputs) for _ in range(TOKEN_SETS)]
+
+
+def _coded(rows: Tensor, codes: str) -> Tensor:
+    """Bytes in HBM: codes once a row, however many blocks it is in."""
     if codes == "int8":
-        return CodedTokens(slots, plan, out_of_bounds, copied)
-    return Tokens(slots, plan, out_of_bounds, copied if codes is None else _quantised(request.a_scale, codes))
+        return token_codes(rows, [Span(0, int(rows.shape[1]))])
+    return group_codes(rows, codes)
 
 
 def _quantised(a_scale: Tensor, dtype: str) -> ColumnInputs:

@@ -6,7 +6,8 @@ round nothing, but the Vector Engine would pass over all tokens for every 128 ro
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import groupby
 from math import prod
 from typing import NamedTuple
@@ -17,19 +18,16 @@ import nki.language as nl
 from nkimoe.kernels.stages.converted_pieces import TURNS
 from nkimoe.kernels.stages.expert_vectors import of_expert
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece
-from nkimoe.kernels.tensor import IndexTile, Tensor
+from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
 from nkimoe.planning.quantization import Matrix
 from nkimoe.planning.scale_blocks import BLOCK_COPIES
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, Tiling, ceil_div, spans
 
-
-class _Blocks(NamedTuple):
-    """The blocks of a matrix that a core works with: rows, which of gate and up (0 of down), columns."""
-
-    rows: Span
-    matrices: Span
-    columns: Span
+LoadScales = Callable[[Tensor, IndexTile], None]
+"""(dst, expert): start to load the scales of an expert; one of E loads nothing."""
+Runs = Callable[[MatrixPiece], Sequence[tuple[Span, int]]]
+"""The columns of a piece that share a column of blocks: where they are in the piece, and which of the loaded ones."""
 
 
 class BlockScales:
@@ -39,28 +37,20 @@ class BlockScales:
     on the partitions of its rows, bits as they were.
 
     Args:
-        blocks: those that are loaded.
+        load: what fetches them.
+        shape: (rows of blocks, matrices, columns of blocks) that it fetches.
         selectors: for each `tiles_alike` tiles of 128 rows of the weights, which partition is in which row of blocks.
-        inside: column 0 of the weights in SBUF, counted from the first column of the blocks.
+        runs: which of the columns that are fetched the columns of a piece belong to.
     """
 
-    def __init__(self, matrix: Matrix, blocks: _Blocks, selectors: list[Tensor], tiles_alike: int, inside: int) -> None:
-        assert matrix.scale is not None, "blocks have scales"
-        self._tensor, self._size, self._blocks = matrix.scale.tensor, matrix.block, blocks
-        self._selectors, self._tiles_alike, self._inside = selectors, tiles_alike, inside
-        shape = (blocks.matrices.size, blocks.columns.size)
-        self._arrived: Tensor = nl.ndarray((blocks.rows.size, *shape), dtype=nl.float32, buffer=nl.sbuf)
-        self._spread: Tensor = nl.ndarray((PARTITIONS, len(selectors), *shape), dtype=nl.float32, buffer=nl.sbuf)
+    def __init__(self, load: LoadScales, shape: Shape, selectors: list[Tensor], tiles_alike: int, runs: Runs) -> None:
+        self._load, self._selectors, self._tiles_alike, self._runs = load, selectors, tiles_alike, runs
+        self._arrived: Tensor = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        self._spread: Tensor = nl.ndarray((PARTITIONS, len(selectors), *shape[1:]), dtype=nl.float32, buffer=nl.sbuf)
 
     def load(self, expert: IndexTile) -> None:
         """Their rows, each from one place in HBM."""
-        rows, matrices, columns = self._blocks
-        copies = BLOCK_COPIES if self._size > PARTITIONS else 1
-        per_row, per_matrix = (prod(int(n) for n in self._tensor.shape[first:]) for first in (2, 3))
-        pattern = [[per_row, rows.size], [per_matrix, matrices.size], [copies, columns.size]]
-        offset = rows.start * per_row + matrices.start * per_matrix + columns.start * copies
-        source = of_expert(self._tensor, pattern, offset, expert)
-        nisa.dma_copy(dst=self._arrived, src=source, oob_mode=nisa.oob_mode.skip)
+        self._load(self._arrived, expert)
 
     def turn(self) -> None:
         """Spread what arrived, as many tiles as a PSUM bank holds at a time."""
@@ -83,7 +73,7 @@ class BlockScales:
 
     def _parts(self, tile: Tensor, piece: MatrixPiece) -> list[tuple[tuple[slice | int, ...], Tensor]]:
         """What shares a scale a partition: the places of it in [128, tiles, (matrices,) columns], and the scales."""
-        first, matrices = piece.rows.start // PARTITIONS, self._blocks.matrices.size
+        first, matrices = piece.rows.start // PARTITIONS, self._spread.shape[2]
         return [
             (
                 (slice(0, PARTITIONS), alike.slice, *([m] if len(tile.shape) == 4 else []), own.slice),
@@ -91,7 +81,7 @@ class BlockScales:
             )
             for alike in spans(piece.tiles, self._tiles_alike)
             for m in range(matrices)
-            for own, block in column_runs(piece.columns, self._inside, self._size)
+            for own, block in self._runs(piece)
         ]
 
 
@@ -112,9 +102,12 @@ def gate_up_block_scales(matrix: Matrix, tiling: Tiling, share: Share, projectio
     H, size, group = int(matrix.weight.shape[1]), matrix.block, tiling.row_group
     rows, columns = Span(0, ceil_div(H, size)), _touched(share.inner, size)
     firsts = range(0, H, PARTITIONS * group)
-    selectors = _selectors(matrix, rows.size, len(firsts), lambda tile, p: (firsts[tile] + p * group) // size)
-    blocks = _Blocks(rows, Span(projections[0], len(projections)), columns)
-    return BlockScales(matrix, blocks, selectors, group, share.inner.start - columns.start * size)
+    matrices = Span(projections[0], len(projections))
+    selectors = block_selectors(
+        _all_rows(matrix), rows.size, len(firsts), lambda tile, p: (firsts[tile] + p * group) // size
+    )
+    inside = share.inner.start - columns.start * size
+    return _of_matrix(matrix, _Blocks(rows, matrices, columns), selectors, group, inside)
 
 
 def down_block_scales(matrix: Matrix, share: Share) -> BlockScales:
@@ -125,8 +118,36 @@ def down_block_scales(matrix: Matrix, share: Share) -> BlockScales:
     def row_of(tile: int, p: int) -> int:
         return (min(own.start + tile * PARTITIONS + p, own.stop - 1)) // size - rows.start
 
-    selectors = _selectors(matrix, rows.size, ceil_div(own.size, PARTITIONS), row_of)
-    return BlockScales(matrix, _Blocks(rows, Span(0, 1), columns), selectors, 1, 0)
+    selectors = block_selectors(_all_rows(matrix), rows.size, ceil_div(own.size, PARTITIONS), row_of)
+    return _of_matrix(matrix, _Blocks(rows, Span(0, 1), columns), selectors, 1, 0)
+
+
+class _Blocks(NamedTuple):
+    """The blocks of a matrix that a core works with: rows, which of gate and up (0 of down), columns."""
+
+    rows: Span
+    matrices: Span
+    columns: Span
+
+
+def _of_matrix(matrix: Matrix, blocks: _Blocks, selectors: list[Tensor], tiles_alike: int, inside: int) -> BlockScales:
+    """The scales of `blocks`; `inside`: column 0 of the weights in SBUF, counted from the first column of those."""
+
+    def runs(piece: MatrixPiece) -> list[tuple[Span, int]]:
+        return column_runs(piece.columns, inside, matrix.block)
+
+    shape = (blocks.rows.size, blocks.matrices.size, blocks.columns.size)
+    return BlockScales(partial(_load, matrix, blocks), shape, selectors, tiles_alike, runs)
+
+
+def _load(matrix: Matrix, blocks: _Blocks, dst: Tensor, expert: IndexTile) -> None:
+    assert matrix.scale is not None, "blocks have scales"
+    rows, matrices, columns = blocks
+    tensor, copies = matrix.scale.tensor, BLOCK_COPIES if matrix.block > PARTITIONS else 1
+    per_row, per_matrix = (prod(int(n) for n in tensor.shape[first:]) for first in (2, 3))
+    pattern = [[per_row, rows.size], [per_matrix, matrices.size], [copies, columns.size]]
+    offset = rows.start * per_row + matrices.start * per_matrix + columns.start * copies
+    nisa.dma_copy(dst=dst, src=of_expert(tensor, pattern, offset, expert), oob_mode=nisa.oob_mode.skip)
 
 
 def _touched(own: Span, size: int) -> Span:
@@ -135,10 +156,19 @@ def _touched(own: Span, size: int) -> Span:
     return Span(first, ceil_div(own.stop, size) - first)
 
 
-def _selectors(matrix: Matrix, rows: int, tiles: int, row_of: Callable[[int, int], int]) -> list[Tensor]:
-    """For each tile [rows, 128]: one where partition p belongs to row `row_of(tile, p)`."""
+def _all_rows(matrix: Matrix) -> int:
+    """Rows of blocks."""
     assert matrix.scale is not None, "blocks have scales"
-    identity = nl.shared_identity_matrix(int(matrix.scale.tensor.shape[1]), dtype=nl.float32)  # shared: one size
+    return int(matrix.scale.tensor.shape[1])
+
+
+def block_selectors(size: int, rows: int, tiles: int, row_of: Callable[[int, int], int]) -> list[Tensor]:
+    """For each tile [rows, 128]: one where partition p belongs to row `row_of(tile, p)`.
+
+    Args:
+        size: rows of blocks that there are in all.
+    """
+    identity = nl.shared_identity_matrix(size, dtype=nl.float32)  # shared: one size
     return [_selector(identity[0:rows, :], [row_of(tile, p) for p in range(PARTITIONS)]) for tile in range(tiles)]
 
 

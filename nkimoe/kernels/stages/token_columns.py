@@ -67,10 +67,13 @@ class TokenColumns:
 
     There is one tile: the next part's tokens move in as soon as this part's gate and up projections are through, and
     are transposed while the activation is computed.
+
+    Attributes:
+        dtype: of the columns.
     """
 
     def __init__(self, H: int, tiling: ColumnTiling, own: Span, inputs: ColumnInputs) -> None:
-        self._tiling, self._own, self._inputs = tiling, own, inputs
+        self._tiling, self._own, self._inputs, self.dtype = tiling, own, inputs, inputs.dtype
         shape = (PARTITIONS, H // PARTITIONS, tiling.token_tiles * PARTITIONS)
         self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)
 

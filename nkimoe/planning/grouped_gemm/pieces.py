@@ -1,4 +1,4 @@
-"""How the columns of a grouped GEMM are cut, which its weights are packed for."""
+"""How the columns of a grouped GEMM are cut, and how its rows lie, which its weights are packed for."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ MOST_ROWS = 16384  # K: beyond, tokens alone would fill SBUF
 # Bytes of a partition that a piece of weights has as 16-bit numbers: so that two fit beside tokens at the largest K.
 # Those of int8 are converted, two at a time, beside their codes.
 PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
+CODES_A_BYTE = 2  # of int4
 SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
+# Neighbouring rows of the contraction that share a partition: with more of them fewer instructions scale the blocks of
+# a piece. Beyond eight a transpose would read rows of tokens at half rate.
+ROW_GROUPS = (8, 4, 2, 1)
 
 
 @dataclass(frozen=True)
@@ -19,13 +23,15 @@ class ColumnPieces:
 
     Attributes:
         halves: columns of the product behind each.
-        rows: tiles of 128 rows of the contraction; of int4 an even number.
+        rows: tiles of 128 rows of the contraction, a multiple of `group`.
+        group: neighbouring rows that share a partition (`stages/token_columns.hidden_rows`); of int4 two.
     """
 
     count: int
     width: int
     halves: int
     rows: int
+    group: int = 1
 
     @property
     def columns(self) -> int:
@@ -42,19 +48,19 @@ class ProjectionSizes:
         columns: of the result.
         halves: columns of the product behind each.
         converted: weights become 16-bit numbers on chip.
-        rows_together: rows of the contraction that share a byte.
+        group: as of `ColumnPieces`.
     """
 
     K: int
     columns: int
     halves: int
     converted: bool
-    rows_together: int = 1
+    group: int = 1
 
     @property
     def rows(self) -> int:
         """Tiles of 128 rows of the contraction."""
-        return ceil_div(self.K, PARTITIONS * self.rows_together) * self.rows_together
+        return ceil_div(self.K, PARTITIONS * self.group) * self.group
 
     @property
     def widest(self) -> int:
@@ -73,9 +79,9 @@ class ProjectionSizes:
 
         >>> sizes = ProjectionSizes(K=4096, columns=14336, halves=1, converted=False)
         >>> sizes.pieces(sizes.default_width)
-        ColumnPieces(count=28, width=512, halves=1, rows=32)
+        ColumnPieces(count=28, width=512, halves=1, rows=32, group=1)
         """
-        return ColumnPieces(ceil_div(self.columns, width), width, self.halves, self.rows)
+        return ColumnPieces(ceil_div(self.columns, width), width, self.halves, self.rows, self.group)
 
     @property
     def default_width(self) -> int:
@@ -85,3 +91,13 @@ class ProjectionSizes:
         (256, 7)
         """
         return self.width_of(ceil_div(self.columns, self.widest))
+
+
+def row_group(K: int) -> int:
+    """The most neighbouring rows that may share a partition without a tile more.
+
+    >>> row_group(2048), row_group(300), row_group(1400)
+    (8, 1, 1)
+    """
+    tiles = ceil_div(K, PARTITIONS)
+    return next(group for group in ROW_GROUPS if tiles % group == 0)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 from nkimoe.errors import require
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
-from nkimoe.planning.grouped_gemm.pieces import ColumnPieces
+from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, row_group
 from nkimoe.planning.grouped_gemm.request import GemmRequest
+from nkimoe.planning.mx.quantization import MX_DTYPES, PACKED_BYTES
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.shares import BlockRange, block_range
 from nkimoe.planning.targets import Target
@@ -24,8 +25,10 @@ from nkimoe.planning.tiling import (
 from nkimoe.spec import BlockShardStrategy
 
 TOKEN_SETS = 2  # tokens as columns: one tile is multiplied, the next one is transposed
+SCALE_SETS = 2  # of blocks: as they come, and for each partition or token
 OUTPUT_SETS = 2  # rows of results: one set is filled, the one before is written
 FP32_TILES = 12  # of a piece's width, between PSUM and the row of the result
+CONVERTED_ROWS = 2  # tiles of tokens whose codes become numbers: one is transposed, the next one is converted
 TABLE_BYTES = 5 * 4  # of a block: token, pair, weight, expert, and the expert to load
 ITEM = 2  # bytes of a matmul operand
 BLOCKS_TO_SHARE = 8  # from here on cores share blocks; of fewer, one core has too few too often: columns are shared
@@ -90,20 +93,18 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     """Sizes from tensors, and the choice of the options as far as it goes.
 
     Raises:
-        RequestError: the target's PE takes no such weights, or a choice of `at_once` is for more room than there is.
+        RequestError: the target has no such type, or a choice of `at_once` is for more room than there is.
     """
-    dtype, known = str(request.b.dtype), target.fp8_dtypes
-    is_right = not dtype.startswith("float8") or dtype in known
-    require(is_right, "b", f"is {', '.join(known)} on {target.name}", dtype, "Convert it with nkimoe.weights.")
-    (M, K), options = (int(n) for n in request.a.shape), request.options
-    E, count, _, _, columns = (int(n) for n in request.b.shape)
-    pieces = ColumnPieces(count, columns // options.halves, options.halves, K // PARTITIONS)
-    blocks = int(request.block_to_expert.shape[0])
+    _check_types(request, target)
+    M, options = int(request.a.shape[0]), request.options
+    pieces, blocks = _pieces_of(request), int(request.block_to_expert.shape[0])
+    K, E = pieces.rows * PARTITIONS, int(request.b.shape[0])
     problem = Problem(M, K, options.block_size, E, blocks, options.columns, M, cores)
-    tiling = GemmTiling(problem.tiles_per_block, K // PARTITIONS // int(request.b.shape[3]))
     fit = (target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)) // _piece_bytes(request, pieces)
-    at_once = max(1, min(count, _at_once(options.choice, fit, target)))
-    return GemmPlan(problem, pieces, tiling, at_once, _split(options.choice, problem, count))
+    most = PSUM_COLUMNS // max((len(runs) for runs in options.runs or ()), default=1)  # their scales share a bank
+    at_once = max(1, min(pieces.count, most, _at_once(options.choice, fit, target)))
+    split = _split(options.choice, problem, pieces.count)
+    return GemmPlan(problem, pieces, GemmTiling(problem.tiles_per_block, pieces.group), at_once, split)
 
 
 def _at_once(choice: GemmChoice, fit: int, target: Target) -> int:
@@ -121,16 +122,30 @@ def _split(choice: GemmChoice, problem: Problem, count: int) -> Split:
     return choice.split or (Split.BLOCKS if problem.N >= BLOCKS_TO_SHARE else Split.COLUMNS)
 
 
-def is_converted(request: GemmRequest) -> bool:
-    """Whether weights become 16-bit numbers on chip."""
-    return str(request.b.dtype) in ("int8", "uint8")
+def _check_types(request: GemmRequest, target: Target) -> None:
+    is_right = target.has_mx or not request.is_mx
+    require(is_right, "quantization", f"is no MX on {target.name}", request.b.dtype, "Dequantise the weights for it.")
+    fix = "Convert it with nkimoe.weights.to_legacy_e4m3, or legacy_blocks."
+    for name, dtype in (("b", str(request.b.dtype)), ("out_dtype", request.options.out_dtype)):
+        is_right = not dtype.startswith("float8") or dtype in (*target.fp8_dtypes, *MX_DTYPES)
+        require(is_right, name, f"is {', '.join(target.fp8_dtypes)} on {target.name}", dtype, fix)
+
+
+def _pieces_of(request: GemmRequest) -> ColumnPieces:
+    """How its weights are packed."""
+    _, count, _, tiles, columns = (int(n) for n in request.b.shape)
+    together, halves = request.rows_an_element, request.options.halves
+    group = row_group(tiles * PARTITIONS) if request.scales_weights else together
+    return ColumnPieces(count, columns // halves, halves, tiles * together, group)
 
 
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
     """Of a partition: tokens as rows and as columns, tables, what lies between PSUM and results, converted pieces."""
     tiles = request.options.block_size // PARTITIONS
     tokens = tiles * (1 + TOKEN_SETS) * ITEM * pieces.rows * PARTITIONS
-    converted = CONVERTED_PIECES * ITEM * pieces.rows * pieces.columns if is_converted(request) else 0
+    if request.gathers_codes:
+        tokens += CONVERTED_ROWS * ITEM * pieces.rows * PARTITIONS
+    converted = CONVERTED_PIECES * ITEM * pieces.rows * pieces.columns if request.is_converted else 0
     return tokens + TABLE_BYTES * tiles * blocks + FP32_TILES * 4 * PSUM_COLUMNS + converted + SMALL_TILES
 
 
@@ -138,7 +153,13 @@ def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
     result = (ITEM if request.options.summed is None else 4) * (request.options.block_size // PARTITIONS)
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
+    if request.is_mx:
+        tiles = int(request.b.shape[3])
+        elements = tiles * (PACKED_BYTES[str(request.b.dtype)] + 1)  # with a scale
+        return pieces.columns * (elements + vectors) + OUTPUT_SETS * result * pieces.width
     item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
     groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
     item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)
-    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * result * pieces.width
+    runs = max((len(runs) for runs in request.options.runs or ()), default=0)
+    scales = SCALE_SETS * 4 * runs * pieces.rows
+    return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * result * pieces.width + scales

@@ -7,7 +7,11 @@ from enum import Enum
 from typing import Any
 
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
+from nkimoe.planning.grouped_gemm.column_runs import Runs
+from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
+from nkimoe.planning.mx.quantization import MX_DTYPES
 from nkimoe.planning.request import OperationRequest
+from nkimoe.planning.shares import QUARTERS
 from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs, SkipMode
 
 SILU, GELU_MUL, GELU, SWIGLU = "silu", "gelu_mul", "gelu", "swiglu"
@@ -34,19 +38,23 @@ class GemmOptions:
 
     Attributes:
         choice: how it runs.
-        compute_dtype: of a, of the result, and of matmul operands.
+        compute_dtype: of matmul operands, and of rows of a that are not codes.
+        out_dtype: of the result.
         columns: of the result.
         choices: rows of the result that a row of a has.
         summed: results of so many neighbouring rows are added, in fp32 and in order, and rounded once; None: they stay.
         has_gaps: some pairs have no slot.
         epilogue: one of EPILOGUES.
         alpha, limit, add_residual: of SWIGLU.
-        row_codes: what rows of a become: int8, a scale each, or an e4m3 type, with `a_scale`; None: they stay.
+        row_codes: what rows of a are, or become: int8, a scale each; an e4m3 type, with `a_scale`, or with a scale for
+            each 128 columns; None: they stay.
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
+        runs: of weights with scales of blocks, for each piece; else None.
     """
 
     choice: GemmChoice
     compute_dtype: str
+    out_dtype: str
     columns: int
     choices: int
     has_gaps: bool
@@ -57,6 +65,7 @@ class GemmOptions:
     add_residual: bool = False
     row_codes: str | None = None
     exact_rows: int | None = None
+    runs: tuple[Runs, ...] | None = None
     summed: int | None = None
 
     @property
@@ -87,13 +96,18 @@ class GemmRequest:
     """Tensors and constants of a grouped GEMM.
 
     Attributes:
-        a: [M, K], K a multiple of 128.
-        a_scale: fp32 [1, 1], of rows that become e4m3; else None.
+        a: [M, K], K a multiple of 128; or bytes, int8 [M, K + 4 n]: codes, and the bytes of their n scales.
+        a_scale: fp32 [1, 1], of rows that become e4m3 with one scale; else None.
         b: [E, pieces, 128, K / 128, halves * width]: row r of the contraction on partition r % 128; a piece has `width`
             columns of the result, those of its first half before those of the second. Of a's type, int8 or fp8. Or
-            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half.
+            uint8 with K / 256 for K / 128, two int4 codes of neighbouring rows each, the first in the low half. With
+            scales of blocks, and rows of a that are no codes, rows of the contraction lie in groups
+            (`pieces.row_group`). Of MX K / 512 for K / 128: four neighbouring rows are one packed element.
         groups: of int4 codes, else None.
+        blocks: scales of blocks, fp32 [E, K / 128, all runs of columns]; of MX uint8 [E, pieces, 16, K / 512,
+            halves * width]; or None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
+        out_factor: fp32 [1, 1], what results are multiplied with before they are rounded to codes; or None.
         tokens, positions, weights: of each slot, as `pair_blocks` has them.
         block_to_expert: int32 [blocks].
     """
@@ -102,13 +116,40 @@ class GemmRequest:
     a_scale: Any
     b: Any
     groups: Groups | None
+    blocks: Any
     scale: Any
     bias: Any
+    out_factor: Any
     tokens: Any
     positions: Any
     weights: Any
     block_to_expert: Any
     options: GemmOptions
+
+    @property
+    def gathers_codes(self) -> bool:
+        """Whether rows of a become codes, if they are none, before they are gathered."""
+        return self.options.row_codes is not None and self.a_scale is None
+
+    @property
+    def scales_weights(self) -> bool:
+        """Whether weights with scales of blocks are multiplied by them, rather than the products of each block."""
+        return self.blocks is not None and not self.gathers_codes and not self.is_mx
+
+    @property
+    def is_mx(self) -> bool:
+        """Whether weights are packed MX elements."""
+        return str(self.b.dtype) in MX_DTYPES
+
+    @property
+    def rows_an_element(self) -> int:
+        """Neighbouring rows of the contraction that one element of b holds."""
+        return QUARTERS if self.is_mx else CODES_A_BYTE if str(self.b.dtype) == "uint8" else 1
+
+    @property
+    def is_converted(self) -> bool:
+        """Whether weights become 16-bit numbers on chip."""
+        return str(self.b.dtype) in ("int8", "uint8") or self.scales_weights
 
     def slots(self, compute_dtype: Any) -> OperationRequest:
         """What stages that know nothing of a GEMM see of it: rows of a, and which pair is in each slot."""

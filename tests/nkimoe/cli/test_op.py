@@ -21,6 +21,7 @@ from nkimoe.cli.op.sorting import MoeAlignBlockSize, MoeSorting
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.op.topk_softmax import TopkSoftmax
 from nkimoe.cli.op.two_stage_moe import E2eMoe
+from nkimoe.ops.gemm_quantisation import MX, QUANTISATIONS
 from nkisim.timing import CLOCK
 
 SMALL = {  # keys of the peers' programs, and the start of the line
@@ -33,6 +34,7 @@ SMALL = {  # keys of the peers' programs, and the start of the line
     ),
     "quantize_per_token_int8": (("-t=17", "-h=16"), "[bf16] tokens:17, hidden_size:16, stride:16, "),
     "quantize_per_channel_int8": (("-e=3", "-n=5", "-k=70"), "[bf16] experts:3, n:5, k:70, "),
+    "downcast_to_static_fp8": (("-m=33", "-n=70", "-prec=fp16"), "[fp16] m:33, n:70, "),
     "topk_softmax": (
         ("-t=127", "-e=99", "-k=19", "-st_i=233", "-st_o=31"),
         "[fp16|fp32]tokens:127, experts:99, topk:19, st_i:233, st_o:31, ms:0.0",
@@ -71,6 +73,7 @@ PEER_KEYS = {
     "smoothquant": ["prec", "m", "n", "x_stride", "y_stride"],
     "quantize_per_token_int8": ["prec", "tokens", "hidden_size", "stride"],
     "quantize_per_channel_int8": ["prec", "experts", "n", "k"],
+    "downcast_to_static_fp8": ["prec", "m", "n"],
     "topk_softmax": ["input_prec", "weight_prec", "tokens", "experts", "topk", "stride_input", "stride_output"],
     "moe_sorting": [
         "index_prec", "weight_prec", "workspace_size", "dispatch_policy", "tokens", "num_experts", "topk",
@@ -449,11 +452,12 @@ def test_inputs_follow_from_the_seed_and_lie_in_the_ranges_of_the_peers_tests() 
     assert np.abs(logits).max() <= 5
 
 
-@pytest.mark.parametrize("quantization", ["unquant", "int8_w8a16", "int8_w8a8", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"])
+@pytest.mark.parametrize("quantization", QUANTISATIONS)
 @pytest.mark.parametrize("epilogue", ["none", "gelu", "swiglu"])
 def test_fused_moe_gemm_is_right_with_each_of_its_options(quantization: str, epilogue: str) -> None:
     keys = ("-m=9", "-n=64", "-k=128", f"-quant={quantization}", f"-epilogue={epilogue}", "--no-routed-weight")
-    result = nkimoe_op("fused_moe_gemm", *keys, "--has-zeros")
+    target = "trn3" if quantization in MX else "trn2"
+    result = nkimoe_op("fused_moe_gemm", *keys, "--has-zeros", "--target", target)
     assert result.exit_code == 0, result.output
     assert ", valid:y" in result.output
 

@@ -153,7 +153,7 @@ def test_types_of_fp8_are_those_of_the_target():
 
 
 REFUSED = [
-    ({"quantization": "int2"}, "quantization: is unquant, int8_w8a16"),
+    ({"quantization": "int2"}, "quantization: is unquant or int8_w8a16"),
     ({"b_scale": None}, "b_scale: is given with int8_w8a16 or int8_w8a8 or int4_w4a16"),
     ({"quantization": "unquant"}, "b_scale: is given with .* got it with unquant"),
     ({"quantization": "fp8_w8a16"}, "b: is float8_e4m3 or .* with fp8_w8a16; got int8"),
@@ -175,7 +175,7 @@ REFUSED = [
     ({"doweight_stage1": True, "topk_weights": None}, "doweight_stage1: comes with topk_weights"),
     ({"doweight_stage1": 1}, "doweight_stage1: is True or False"),
     ({"topk_ids": np.zeros((9, 5), np.int32), "topk_weights": None}, r"topk_ids: is \[9, k\], k from 1 to 4"),
-    ({"a": np.zeros((9, 16385), BF16)}, r"a: is \[rows, K\], K from 1 to 16384"),
+    ({"a": np.zeros((9, 16385), BF16)}, r"a: is \[rows, K\] or \[rows, k, K\], K from 1 to 16384"),
     ({"a": np.zeros((9, 64), np.float32)}, "a: is bfloat16 or float16; got float32"),
 ]
 

@@ -11,7 +11,7 @@ from support.tuned_rows import CHOICES, LAYER, tuned_row
 
 from nkimoe import RequestError
 from nkimoe.ops import fused_moe_gemm
-from nkimoe.ops.tuned_choices import choices_for
+from nkimoe.ops.tuned_choices import choices_of
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
 from nkimoe.tuning import LayerKey, TunedTable, read_table
@@ -146,9 +146,10 @@ def test_a_file_that_is_no_table_is_left_alone(tmp_path):
 def test_a_call_without_a_row_runs_as_without_a_table():
     sizes = [ProjectionSizes(200, 384, 2, False), ProjectionSizes(300, 200, 1, False)]
     other, rows = replace(LAYER, topk=2), TunedTable([tuned_row()]).on("trn2", 2)
-    assert choices_for(rows, other, sizes) == choices_for(None, other, sizes) == default_choices(256, 4, sizes)
-    assert choices_for(rows, LAYER, sizes) == CHOICES
-    assert choices_for(rows, LAYER, sizes[:1]) == CHOICES[:1]
+    assert rows.row(other) is None
+    assert choices_of(None, 256, 4, sizes) == default_choices(256, 4, sizes)
+    assert choices_of(rows.row(LAYER), 256, 4, sizes) == CHOICES
+    assert choices_of(rows.row(LAYER), 256, 4, sizes[:1]) == CHOICES[:1]
 
 
 def test_a_row_that_does_not_fit_on_chip_is_refused_by_name():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import nki.isa as nisa
 import nki.language as nl
 
@@ -22,7 +24,7 @@ class CodeRows(TokenRows):
 
     def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
         parts, width = _parts_of(request.hidden_states.shape[1], columns), columns.size + SCALE_BYTES
-        self._source = _quantised(request.hidden_states, parts)
+        self._source = token_codes(request.hidden_states, parts)
         self._columns = Span(parts.index(columns) * width, width)
         self._tiles, self._out_of_bounds = self._room(request, tiles, width, nl.int8), out_of_bounds
         self._part = None
@@ -51,17 +53,12 @@ def scale_of(rows: Tensor) -> Tensor:
     return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
 
 
-def _quantised(hidden_states: Tensor, parts: list[Span]) -> Tensor:
-    """All rows, part by part; the cores take turns."""
-    (rows, H), cores = hidden_states.shape, nl.num_programs(0)
+def token_codes(hidden_states: Tensor, parts: list[Span]) -> Tensor:
+    """All rows, part by part."""
     each = parts[0].size + SCALE_BYTES
-    shape = (PARTITIONS, len(parts) * each)
-    result: Tensor = nl.ndarray((rows, shape[1]), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
-    loaded, coded = TileRing(2, (PARTITIONS, H), hidden_states.dtype, leave), TileRing(2, shape, nl.int8, leave)
-    for own in spans(rows, PARTITIONS)[nl.program_id(0) :: cores]:
-        values, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded))
-        nisa.dma_copy(dst=values, src=hidden_states[own.slice, :])
-        amax = nl.ndarray((own.size, 1), dtype=nl.float32, buffer=nl.sbuf)
+
+    def code(row: Tensor, values: Tensor) -> None:
+        amax = nl.ndarray((values.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
         largest_magnitude(amax, values)
         of_tokens = TokenScale(amax)
         scale = of_tokens.scale()
@@ -69,6 +66,24 @@ def _quantised(hidden_states: Tensor, parts: list[Span]) -> Tensor:
             there = row[:, n * each : (n + 1) * each]
             nisa.activation(dst=codes_of(there), op=nl.copy, data=values[:, part.slice], scale=of_tokens.factor)
             nisa.tensor_copy(dst=scale_of(there), src=scale)
+
+    return coded_rows(hidden_states, len(parts) * each, code)
+
+
+def coded_rows(rows: Tensor, width: int, code: Callable[[Tensor, Tensor], None]) -> Tensor:
+    """All rows of a matrix in HBM as `width` bytes in HBM, int8; the cores take turns.
+
+    Args:
+        code: (row, values): row [n, width] becomes the bytes of values [n, columns].
+    """
+    (count, columns), cores = rows.shape, nl.num_programs(0)
+    result: Tensor = nl.ndarray((count, width), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
+    loaded = TileRing(2, (PARTITIONS, columns), rows.dtype, leave)
+    coded = TileRing(2, (PARTITIONS, width), nl.int8, leave)
+    for own in spans(count, PARTITIONS)[nl.program_id(0) :: cores]:
+        values, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded))
+        nisa.dma_copy(dst=values, src=rows[own.slice, :])
+        code(row, values)
         nisa.dma_copy(dst=result[own.slice, :], src=row)
     if cores > 1:
         nisa.core_barrier(data=result, cores=(0, 1))

@@ -96,4 +96,4 @@ def token_columns(H: int, tiling: Tiling, own: Span, weights: MxWeights) -> Code
     """Their columns."""
     if weights.meets_coded_rows:
         return CodedTokenColumns(H, tiling)
-    return PackedTokenColumns(H, tiling, own, weights)
+    return PackedTokenColumns(H, tiling, own, weights.gate_up_inputs)

@@ -9,11 +9,12 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.exchange import share_tokens
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.mx.inputs import MxInputs
 from nkimoe.kernels.stages.mx.operands import MxOperand
-from nkimoe.kernels.stages.mx.weights import MxWeights
+from nkimoe.kernels.stages.token_columns import ColumnTiling
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.mx.tiling import QUARTERS, TILE
-from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 class PackedTokenColumns:
@@ -24,8 +25,8 @@ class PackedTokenColumns:
     are transposed and quantised while the activation is computed.
     """
 
-    def __init__(self, H: int, tiling: Tiling, own: Span, weights: MxWeights) -> None:
-        self._own, self._inputs = own, weights.gate_up_inputs
+    def __init__(self, H: int, tiling: ColumnTiling, own: Span, inputs: MxInputs) -> None:
+        self._own, self._inputs = own, inputs
         self._at_once = tiling.transposes_per_bank // QUARTERS
         self._tile = self._inputs.room(H // TILE, tiling.token_tiles * PARTITIONS)
 
@@ -43,15 +44,19 @@ class PackedTokenColumns:
         return self._tile.part(slice(None), slice(None), slice(0, part.slots))
 
     def _transpose(self, row: Tensor, tokens: slice) -> None:
-        count, first, quarter = row.shape[0], self._own.start // PARTITIONS, self._own.size
-        for bank in spans(quarter // PARTITIONS, self._at_once):
+        count, first = row.shape[0], self._own.start // PARTITIONS
+        for bank in spans(self._own.size // PARTITIONS, self._at_once):
             turned: Tensor = nl.ndarray((PARTITIONS, bank.size, QUARTERS, count), dtype=row.dtype, buffer=nl.psum)
             for k in range(bank.size):
                 for q in range(QUARTERS):
-                    start = q * quarter + (bank.start + k) * PARTITIONS
-                    source = row[:, start : start + PARTITIONS]
+                    source = self._source(row, bank.start + k, q)
                     nisa.nc_transpose(dst=turned[:, k, q, :], data=source, engine=nisa.engine.tensor)
             packed: Tensor = nl.ndarray((PARTITIONS, bank.size, count, QUARTERS), dtype=row.dtype, buffer=nl.sbuf)
             nisa.tensor_copy(dst=packed, src=turned.permute((0, 1, 3, 2)), engine=nisa.engine.scalar)
             place = self._tile.part(slice(None), Span(first + bank.start, bank.size).slice, tokens)
             self._inputs.store(place, packed.reshape((PARTITIONS, bank.size, QUARTERS * count)))
+
+    def _source(self, row: Tensor, tile: int, q: int) -> Tensor:
+        """What elements of a tile have in place q: of own columns of quarter q."""
+        start = q * self._own.size + tile * PARTITIONS
+        return row[:, start : start + PARTITIONS]
