@@ -9,15 +9,16 @@ import click
 
 from nkimoe.errors import require
 from nkimoe.models import MODELS
-from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16, QUANTISATIONS
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16
 from nkimoe.spec import ExpertAffinityScaleMode
 from nkimoe.tuning.layer_key import EPILOGUES, LayerKey, buckets
-from nkimoe.tuning.operand_types import INT4, OperandTypes, operand_types
+from nkimoe.tuning.operand_types import INT4, Q_TYPES, OperandTypes, operand_types
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 FP8 = "float8_e4m3"
+TUNABLE = (*Q_TYPES, INT4_W4A16)  # quantisations that the table has a name for
 ACT_TYPES = tuple(dict.fromkeys(name for name, _ in EPILOGUES))
 OPTIONS = (
     click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)), help="Layers of these models."),
@@ -28,7 +29,7 @@ OPTIONS = (
     ),
     click.option("--tokens", multiple=True, type=click.IntRange(1), help="Up to a bucket. [default: 16 64 256 1024]"),
     click.option("--dtype", type=click.Choice(list(DTYPES)), default="bf16", show_default=True),
-    click.option("--quantization", type=click.Choice(QUANTISATIONS), default=QUANTISATIONS[0], show_default=True),
+    click.option("--quantization", type=click.Choice(TUNABLE), default=TUNABLE[0], show_default=True),
     click.option("--group-size", type=click.IntRange(2), help="Rows of int4 weights with one scale."),
     click.option("--act-type", type=click.Choice(ACT_TYPES), default="silu", show_default=True, help="Of shapes."),
     click.option("--one-projection", is_flag=True, help="Shapes of fused_moe_gemm without a gate: use_g1u1 is 0."),

@@ -77,7 +77,7 @@ class ShapedGemm:
     @cached_property
     def sizes(self) -> ProjectionSizes:
         halves, is_int4 = 2 if self.epilogue in HALVED else 1, self.types.q_dtype_w == INT4
-        return ProjectionSizes(self.K, self.columns, halves, is_int4 or self.types.q_dtype_w == "int8", 1 + is_int4)
+        return ProjectionSizes(self.K, self.columns, halves, 1 + is_int4)
 
     def options(self, choice: GemmChoice) -> GemmOptions:
         """Constants of the launch."""

@@ -43,7 +43,7 @@ class GemmChoice:
 def default_choices(pairs: int, experts: int, projections: Sequence[ProjectionSizes]) -> tuple[GemmChoice, ...]:
     """That of each projection of a layer; they share the blocks.
 
-    >>> [choice.width for choice in default_choices(64, 8, [ProjectionSizes(4096, 14336, 2, False)])]
+    >>> [choice.width for choice in default_choices(64, 8, [ProjectionSizes(4096, 14336, 2)])]
     [256]
     """
     size = gemm_block_size(pairs, experts, max(each.K for each in projections))

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
 
 MOST_ROWS = 16384  # K: beyond, tokens alone would fill SBUF
-# Bytes of a partition that a piece of weights has as 16-bit numbers: so that two fit beside tokens at the largest K.
-# Those of int8 are converted, two at a time, beside their codes.
-PIECE_BYTES, CONVERTED_PIECE_BYTES = 65536, 32768
+# Bytes of a partition that a piece of weights has as 16-bit numbers: so that two or more fit beside tokens at the
+# largest K, those of int8 beside their codes, too, and one arrives while another is multiplied. With one piece, K of
+# 8192 and 14336 were predicted 1.3 to 1.7 times slower.
+PIECE_BYTES = 32768
 CODES_A_BYTE = 2  # of int4
 SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two cores
 # Neighbouring rows of the contraction that share a partition: with more of them fewer instructions scale the blocks of
@@ -47,14 +48,12 @@ class ProjectionSizes:
         K: rows of the contraction.
         columns: of the result.
         halves: columns of the product behind each.
-        converted: weights become 16-bit numbers on chip.
         group: as of `ColumnPieces`.
     """
 
     K: int
     columns: int
     halves: int
-    converted: bool
     group: int = 1
 
     @property
@@ -65,7 +64,7 @@ class ProjectionSizes:
     @property
     def widest(self) -> int:
         """Columns of the result that a piece can have."""
-        most = (CONVERTED_PIECE_BYTES if self.converted else PIECE_BYTES) // (2 * self.rows * self.halves)
+        most = PIECE_BYTES // (2 * self.rows * self.halves)
         return min(PSUM_COLUMNS, max(most, 1))
 
     def width_of(self, count: int) -> int:
@@ -77,7 +76,7 @@ class ProjectionSizes:
     def pieces(self, width: int) -> ColumnPieces:
         """All columns, in pieces of that width.
 
-        >>> sizes = ProjectionSizes(K=4096, columns=14336, halves=1, converted=False)
+        >>> sizes = ProjectionSizes(K=4096, columns=14336, halves=1)
         >>> sizes.pieces(sizes.default_width)
         ColumnPieces(count=28, width=512, halves=1, rows=32, group=1)
         """
@@ -87,8 +86,8 @@ class ProjectionSizes:
     def default_width(self) -> int:
         """As few pieces as PSUM and SBUF allow.
 
-        >>> ProjectionSizes(16384, 1024, 1, False).default_width, ProjectionSizes(100, 7, 2, False).default_width
-        (256, 7)
+        >>> ProjectionSizes(16384, 1024, 1).default_width, ProjectionSizes(100, 7, 2).default_width
+        (128, 7)
         """
         return self.width_of(ceil_div(self.columns, self.widest))
 

@@ -144,7 +144,7 @@ def test_a_file_that_is_no_table_is_left_alone(tmp_path):
 
 
 def test_a_call_without_a_row_runs_as_without_a_table():
-    sizes = [ProjectionSizes(200, 384, 2, False), ProjectionSizes(300, 200, 1, False)]
+    sizes = [ProjectionSizes(200, 384, 2), ProjectionSizes(300, 200, 1)]
     other, rows = replace(LAYER, topk=2), TunedTable([tuned_row()]).on("trn2", 2)
     assert rows.row(other) is None
     assert choices_of(None, 256, 4, sizes) == default_choices(256, 4, sizes)
