@@ -109,7 +109,8 @@ class QuantizationConfig:
 class Pairs:
     """Slots that hold a token's choice, not a token alone: each pair (token, choice) has a slot, and a row of its own.
 
-    Compared by identity, since fields are tensors. Read by all implementations.
+    Compared by identity, since fields are tensors. Read by all implementations. How many blocks hold tokens at least
+    follows from them, whatever top_k and ep_degree of a ShardOnBlockConfig estimate.
 
     positions: int32 [N * B], token * choices + choice; pads have T' * choices or more.
     weights: fp32 [N * B], the affinity of each slot; expert_affinities_masked then is None.
