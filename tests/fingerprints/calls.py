@@ -13,8 +13,8 @@ from support.inputs import build_inputs
 
 import nkimoe
 import nkisim
-from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, MoECTEImplementation
-from nkimoe.cli.experiment import Progress, Setup, arguments_of, run_experiment
+from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode, MoECTEImplementation, MoECTESpec
+from nkimoe.cli.experiment import TOKENS, Progress, Setup, arguments_of, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkisim.observe import Observer
 
@@ -40,9 +40,12 @@ def calls() -> Iterator[tuple[str, Call]]:
 
 
 def _demo(observer: Observer) -> nkisim.Run:
-    setup = Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None))
+    """As callers of nki-library make it, whatever the command line chooses by itself."""
+    text = read_text(None)
+    setup = Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", text, slots=TOKENS)
     result = run_experiment(setup, Progress(lambda name, total: None, lambda: None))
-    run = nkisim.Simulator("trn2", 2, observers=[observer]).run(nkimoe.moe_cte, **arguments_of(setup, result.data))
+    arguments = {**arguments_of(setup, result.data), "spec": MoECTESpec(MoECTEImplementation.shard_on_block)}
+    run = nkisim.Simulator("trn2", 2, observers=[observer]).run(nkimoe.moe_cte, **arguments)
     assert result.passed
     return run
 

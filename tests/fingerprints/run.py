@@ -15,11 +15,12 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 ROOT = Path(__file__).resolve().parents[2]
+EVERYTHING, RESPECTS = "the call", ("outputs", "refused", "instructions", "latency_us")
 
 sys.path.insert(0, str(ROOT / "tests"))
 from fingerprints.calls import Call, calls  # noqa: E402
@@ -61,18 +62,37 @@ def _hash(array: Any) -> str:
     return hashlib.sha256(f"{content.dtype} {content.shape}".encode() + content.tobytes()).hexdigest()
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What changed, a line each. Latencies of two clocks do not compare."""
-    lines = [f"{name}: only {where}" for where, a, b in (("before", before, now), ("now", now, before))
-             for name in a if name not in b]  # fmt: skip
-    for name in before.keys() & now.keys():
+class Difference(NamedTuple):
+    """What of a call changed, and how."""
+
+    name: str
+    what: str
+    how: str
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what} {self.how}"
+
+
+def differences(before: dict[str, Any], now: dict[str, Any]) -> list[Difference]:
+    """All that changed. Latencies of two clocks do not compare."""
+    changed = [Difference(name, EVERYTHING, f"is only {where}") for where, a, b in
+               (("before", before, now), ("now", now, before)) for name in a if name not in b]  # fmt: skip
+    for name in sorted(before.keys() & now.keys()):
         same_clock = before[name].get("clock") == now[name].get("clock")
         apart = {"clock"} if same_clock else {"clock", "latency_us"}
         for what in sorted((before[name].keys() | now[name].keys()) - apart):
             old, new = before[name].get(what), now[name].get(what)
             if old != new:
-                lines.append(f"{name}: {what} was {old}, is {new}")
-    return lines
+                changed.append(Difference(name, what, f"was {old}, is {new}"))
+    return changed
+
+
+def summary(before: dict[str, Any], changed: list[Difference]) -> str:
+    """How many calls are as before, in all and in each respect."""
+    apart = {what: {each.name for each in changed if each.what in (what, EVERYTHING)} for what in RESPECTS}
+    counts = ", ".join(f"{what} {len(before) - len(names & before.keys())}" for what, names in apart.items())
+    same = len(before) - len({each.name for each in changed} & before.keys())
+    return f"{same} of {len(before)} as before ({counts})"
 
 
 def main() -> int:
@@ -92,8 +112,7 @@ def main() -> int:
         return 0
     changed = differences(before, now)
     print(*changed, sep="\n", end="\n" if changed else "")
-    names = {line.split(": ")[0] for line in changed}
-    print(f"{len(now)} fingerprints: {len(before) - len(names & before.keys())} of {len(before)} as before")
+    print(f"{len(now)} fingerprints: {summary(before, changed)}")
     return 1 if changed else 0
 
 
