@@ -7,14 +7,12 @@ from collections.abc import Iterator
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
+from nkimoe.kernels.grouped_gemm.pieces import PassPieces, load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
-from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, MxOperand, cleared, multiply
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import IndexTile, Tensor
-from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.mx.tiling import QUADRANT
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
@@ -53,20 +51,8 @@ class MxRoom:
         load_piece(self._weight, tile.data, expert, piece)
 
 
-class MxPassWeights:
-    """The pieces of one pass, as `PassWeights` has them."""
-
-    def __init__(self, plan: GemmPlan, pieces: Pieces[MatrixPiece, MxOperand]) -> None:
-        self._plan, self._pieces = plan, pieces
-
-    @property
-    def vectors(self) -> Vectors:
-        return self._pieces.vectors
-
-    def fill(self, part: Part) -> None:
-        """Load what the first part needs."""
-        self.vectors.fill(part)
-        self._pieces.fill(part)
+class MxPassWeights(PassPieces[MxOperand]):
+    """The pieces of one pass, packed."""
 
     def products(
         self, tokens: Operand, now: Part, following: Part | None

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import math
+from typing import Generic, TypeVar
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.weight_pieces import MatrixPiece
+from nkimoe.kernels.stages.expert_vectors import Vectors
+from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import IndexTile, Tensor
+from nkimoe.planning.grouped_gemm.plan import GemmPlan
+
+Tile = TypeVar("Tile")
+
+
+class PassPieces(Generic[Tile]):
+    """The pieces of one pass, and what comes with them; numerics add how they are multiplied."""
+
+    def __init__(self, plan: GemmPlan, pieces: Pieces[MatrixPiece, Tile]) -> None:
+        self._plan, self._pieces = plan, pieces
+
+    @property
+    def vectors(self) -> Vectors:
+        """What comes with the pieces."""
+        return self._pieces.vectors
+
+    def fill(self, part: Part) -> None:
+        """Load what the first part needs."""
+        self.vectors.fill(part)
+        self._pieces.fill(part)
 
 
 def room_like(tensor: Tensor, count: int) -> list[Tensor]:

@@ -8,10 +8,9 @@ from functools import partial
 from nkimoe.kernels.grouped_gemm.blocks import PassRuns, ProductScales, weight_scales
 from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
 from nkimoe.kernels.grouped_gemm.mx import MxPassWeights, MxRoom
-from nkimoe.kernels.grouped_gemm.pieces import load_piece, room_like
+from nkimoe.kernels.grouped_gemm.pieces import PassPieces, load_piece, room_like
 from nkimoe.kernels.grouped_gemm.tokens import Operand
 from nkimoe.kernels.stages.converted_pieces import Alone, ConvertedPieces, room_for_values
-from nkimoe.kernels.stages.expert_vectors import Vectors
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import MxOperand
@@ -74,24 +73,16 @@ class WeightsInPasses:
         return PsumSum(PARTITIONS, width, 1 if options.row_codes is None else 2)  # fp8 by fp8 at twice the rate
 
 
-class PassWeights:
-    """The pieces of one pass.
+class PassWeights(PassPieces[Tensor]):
+    """The pieces of one pass, as numbers.
 
-    Attributes:
-        vectors: what comes with them.
+    Args:
+        sum_of: what products are added to.
     """
 
     def __init__(self, plan: GemmPlan, pieces: GemmPieces, sum_of: SumOf) -> None:
-        self._plan, self._pieces, self._sum_of = plan, pieces, sum_of
-
-    @property
-    def vectors(self) -> Vectors:
-        return self._pieces.vectors
-
-    def fill(self, part: Part) -> None:
-        """Load what the first part needs."""
-        self.vectors.fill(part)
-        self._pieces.fill(part)
+        super().__init__(plan, pieces)
+        self._sum_of = sum_of
 
     def products(self, tokens: Operand, now: Part, following: Part | None) -> Iterator[tuple[int, int, Products]]:
         """(which piece of the pass, which tile of tokens, their products)."""
