@@ -28,6 +28,7 @@ from nkimoe.cli.report import show
 from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.machine import load_machine
+from nkisim.machine_options import MACHINE_OPTION
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes
 
@@ -65,6 +66,7 @@ def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
 
 @main.command()
 @click.option("--out", type=FILE, default="nkimoe-demo", show_default=True, help="Folder for trace and pictures.")
+@click.option("--machine", **MACHINE_OPTION)
 def demo(out: Path) -> None:
     """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores.
 

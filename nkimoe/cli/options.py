@@ -14,9 +14,9 @@ from nkimoe.cli.layer_data import read_text
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS
 from nkimoe.planning.block_size import block_size_for
-from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
+from nkisim.machine_options import machine_options
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "fp8-block", "int8", "mxfp8", "mxfp4")
 AUTO = "auto"
@@ -38,7 +38,7 @@ def layer_options(command: Command) -> Command:
             click.option("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
             click.option("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
             click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
-            click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
+            machine_options(default="trn2"),
             click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
             click.option("--block-size", type=click.IntRange(1, 4096), help="By default what suits the layer."),
             click.option(

@@ -16,7 +16,6 @@ from rich.progress import Progress as Bar
 from nkimoe.cli.refusals import REFUSED, refusals
 from nkimoe.cli.tuned_layers import layer_options, layers_of
 from nkimoe.errors import RequestError, require
-from nkimoe.planning.targets import TARGETS
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.peer_table import read_peer_table
 from nkimoe.tuning.search import best_row, space_of
@@ -24,6 +23,7 @@ from nkimoe.tuning.stages import Stages
 from nkimoe.tuning.table import TunedTable, read_table
 from nkimoe.tuning.tuned_row import TunedRow
 from nkimoe.tuning.writer import add_to_table
+from nkisim.machine_options import machine_options
 from nkisim.report.files import check_writable
 from nkisim.timing import CLOCK
 
@@ -34,7 +34,7 @@ FILE = click.Path(path_type=Path, dir_okay=False)
 @click.argument("table", type=FILE)
 @layer_options
 @click.option("--peer-table", type=FILE, help="Also the layers of one of aiter's tuned_fmoe files.")
-@click.option("--target", type=click.Choice(list(TARGETS)), default="trn2", show_default=True)
+@machine_options(default="trn2")
 @click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores.")
 @click.option("--again", is_flag=True, help="Predict rows that are there already, too.")
 def tune(table: Path, peer_table: Path | None, target: str, lnc: str, again: bool, **options: object) -> None:

@@ -1,4 +1,4 @@
-"""`python -m nkisim`: run, trace, draw and lint kernels."""
+"""`python -m nkisim`: run, trace, draw and lint kernels, fit machine files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nkisim.fit_command import fit_command
 from nkisim.lint import LintProblem, lint_kernel, lint_source
 from nkisim.named_objects import load_named
 from nkisim.run_commands import roofline, run, trace
@@ -43,7 +44,7 @@ def _lint(target: str) -> list[LintProblem]:
     return lint_kernel(load_named(target))
 
 
-for command in (run, trace, roofline):
+for command in (run, trace, roofline, fit_command):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import click
 from nkisim.command_inputs import arguments, require_all
 from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
-from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_environment
+from nkisim.machine import UsefulWork, load_machine
+from nkisim.machine_options import machine_options
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
@@ -37,7 +38,7 @@ def kernel_options(command: Command) -> Command:
         click.option("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
         click.option("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
         click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
-        click.option("--target", type=click.Choice(list(TARGETS)), help="By default as the environment says."),
+        machine_options(default=None),
         click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
         click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
         click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
@@ -57,7 +58,7 @@ def kernel_options(command: Command) -> Command:
 def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofline: Path | None,
         what_if: str | None, sensitivity: bool, **options: Any) -> None:  # fmt: skip
     """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
-    machine = load_machine(options["target"] or target_from_environment())
+    machine = load_machine(options["target"])
     factors = parse_factors(what_if, machine) if what_if else {}
     _check([json_file, trace], [timeline, roofline])
     done = _simulate(options)

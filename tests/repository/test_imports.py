@@ -17,6 +17,7 @@ LAYERS = (
     "errors",
     "dtypes",
     "machine",
+    "fitting",
     "memory",
     "observe",
     "execution",

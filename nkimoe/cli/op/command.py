@@ -17,7 +17,7 @@ from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.refusals import WRONG, refusals
-from nkimoe.planning.targets import TARGETS
+from nkisim.machine_options import MACHINE_OPTION, target_option
 
 
 @click.group()
@@ -72,7 +72,8 @@ def _own_options(request: type[OpRequest]) -> list[click.Option]:
 
 def _launch_options() -> list[click.Option]:
     return [
-        click.Option(["--target"], type=click.Choice(list(TARGETS)), default="trn2", show_default=True),
+        click.Option(["--target"], **target_option("trn2")),
+        click.Option(["--machine"], **MACHINE_OPTION),
         click.Option(["--lnc"], type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
         click.Option(["--seed"], type=click.IntRange(0), default=SEED, show_default=True, help="Of the inputs."),
         click.Option(["--json"], type=click.Path(path_type=Path), help="Write the result for scripts."),

@@ -1,6 +1,27 @@
-"""Facts of each NeuronCore generation, read from the TOML files beside this module."""
+"""Facts of each NeuronCore generation, read from the TOML files beside this module, or from one like them."""
 
-from nkisim.machine.loader import TARGETS, Machine, load_machine, target_from_environment
+from nkisim.machine.loader import (
+    TARGETS,
+    Machine,
+    load_machine,
+    machine_in_use,
+    read_machine,
+    target_from_environment,
+    target_in_use,
+)
 from nkisim.machine.peaks import Peaks, UsefulWork, machine_peaks
+from nkisim.machine.writer import machine_text
 
-__all__ = ["TARGETS", "Machine", "Peaks", "UsefulWork", "load_machine", "machine_peaks", "target_from_environment"]
+__all__ = [
+    "TARGETS",
+    "Machine",
+    "Peaks",
+    "UsefulWork",
+    "load_machine",
+    "machine_in_use",
+    "machine_peaks",
+    "machine_text",
+    "read_machine",
+    "target_from_environment",
+    "target_in_use",
+]

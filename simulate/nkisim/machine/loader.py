@@ -6,9 +6,11 @@ import dataclasses
 import functools
 import os
 import sys
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
+from pathlib import Path
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -81,21 +83,70 @@ class Machine:
         return self["psum.banks"]
 
 
-@functools.cache
+_IN_USE: list[Machine] = []
+
+
+@contextmanager
+def machine_in_use(machine: Machine) -> Iterator[None]:
+    """In the block, `load_machine` gives this machine for its name, and there is no other one."""
+    _IN_USE.append(machine)
+    try:
+        yield
+    finally:
+        _IN_USE.pop()
+
+
+def target_in_use() -> str | None:
+    """The name of the machine in use, if one is."""
+    return _IN_USE[-1].name if _IN_USE else None
+
+
 def load_machine(target: str) -> Machine:
     """The machine called `target`: trn2 (gen3) or trn3 (gen4).
 
     Raises:
-        ValueError: there is no such machine file.
+        ValueError: there is no such machine file, or the machine in use is another one.
     """
     name = next((name for name, alias in TARGETS.items() if target in (name, alias)), None)
     if name is None:
         known = " and ".join(f"{name} ({alias})" for name, alias in TARGETS.items())
         raise ValueError(f"unknown target {target!r}: nkisim models {known}; NKI 0.3 dropped trn1, inf2 and gen2")
+    if not _IN_USE:
+        return _shipped(name)
+    if _IN_USE[-1].name != name:
+        raise ValueError(f"target {target!r}: the machine file in use describes {_IN_USE[-1].name}")
+    return _IN_USE[-1]
+
+
+def read_machine(path: Path) -> Machine:
+    """The machine of a file with all constants of the one that ships under its name.
+
+    Raises:
+        ValueError: the file is none of a machine, or lacks constants.
+        OSError: it cannot be read.
+    """
+    try:
+        machine = _machine(path.read_text(encoding="utf-8"), path.name)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise ValueError(f"{path}: no machine file: {error}") from None
+    if machine.name not in TARGETS:
+        raise ValueError(f"{path}: describes {machine.name!r}; there are {', '.join(TARGETS)}")
+    missing = sorted(_shipped(machine.name).quantities.keys() - machine.quantities.keys())
+    if missing:
+        raise ValueError(f"{path}: lacks {', '.join(missing)}")
+    return machine
+
+
+@functools.cache
+def _shipped(name: str) -> Machine:
     text = resources.files("nkisim.machine").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    return _machine(text, f"{name}.toml")
+
+
+def _machine(text: str, place: str) -> Machine:
     data = tomllib.loads(text)
     quantities = {
-        f"{section}.{key}": _quantity(f"{name}.toml {section}.{key}", entry)
+        f"{section}.{key}": _quantity(f"{place} {section}.{key}", entry)
         for section, entries in data.items()
         if isinstance(entries, dict)
         for key, entry in entries.items()
@@ -114,5 +165,5 @@ def _quantity(place: str, entry: dict[str, object]) -> Quantity:
 
 
 def target_from_environment() -> str:
-    """NEURON_PLATFORM_TARGET_OVERRIDE, or trn3: what AWS documents for a machine without a Neuron device."""
-    return os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")
+    """The machine in use, NEURON_PLATFORM_TARGET_OVERRIDE, or trn3: what AWS documents where there is no device."""
+    return target_in_use() or os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")

@@ -1,0 +1,215 @@
+"""Fit constants to measured latencies: weighted least squares over all probes at once.
+
+A latency is the sum of its terms and of a time that the measurements of a probe share. Constants are positive, so their
+logarithms are fitted, by damped Gauss-Newton steps. How far the runs of a measurement lie apart weighs it; how badly
+all of them agree widens the spread of the result. What the measurements say nothing about stays as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import numpy.typing as npt
+
+from nkisim.fitting.measurement import Measured, MeasurementError
+from nkisim.fitting.term import total
+from nkisim.machine import Machine
+from nkisim.machine.quantity import Quantity
+
+Numbers = npt.NDArray[np.float64]
+
+LEAST_DEVIATION = 1e-4  # of a measured latency: runs that agree better say nothing more
+WITHIN = 2.0  # standard deviations to either side that become low and high
+_STEPS, _CLOSE_ENOUGH = 200, 1e-9
+_FARTHEST = math.log(100.0)  # a constant moves no farther from where it was
+_UNKNOWN = 1e-6  # a direction that moves the latencies by so small a share of what the strongest does
+_WHOLE_UNITS = ("B", "B of a row per descriptor")
+
+
+@dataclass(frozen=True)
+class FittedConstant:
+    """One constant.
+
+    Attributes:
+        value: the best one; low, high: two standard deviations to either side.
+        before: what it was.
+        is_settled: whether the measurements say anything about it; if not, the value is the one before.
+    """
+
+    name: str
+    value: float
+    low: float
+    high: float
+    before: float
+    is_settled: bool = True
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What came out.
+
+    Attributes:
+        machine: with the new values and their spread.
+        constants: all that the probes are for.
+        misfit: of each measurement, (measured - fitted) over measured.
+    """
+
+    machine: Machine
+    constants: tuple[FittedConstant, ...]
+    misfit: Mapping[tuple[str, str], float]
+
+
+def fit(measured: Measured, machine: Machine) -> Fitted:
+    """The machine with the constants that the probes settle.
+
+    Args:
+        machine: the one that was measured, as it is known so far: all other constants, and the start.
+
+    Raises:
+        MeasurementError: there are no measurements, or they are of constants that the machine does not have.
+    """
+    if not measured.measurements:
+        raise MeasurementError("no measurements: run the probes first")
+    named = {key for each in measured.measurements for term in each.terms for key in term.powers}
+    unknown = sorted({*named, *measured.settled} - machine.quantities.keys())
+    if unknown:
+        raise MeasurementError(f"{machine.name} has no constants {', '.join(unknown)}")
+    system = _System(measured, machine)
+    unknowns, spread, is_settled = system.solve()
+    constants = tuple(
+        _constant(machine, key, unknowns[n], spread[n], bool(is_settled[n])) for n, key in enumerate(system.keys)
+    )
+    values = {each.name: each for each in constants if each.is_settled}
+    quantities = {
+        key: _fitted(quantity, values[key], measured.device) if key in values else quantity
+        for key, quantity in machine.quantities.items()
+    }
+    left = system.residuals(unknowns) * system.deviations / system.latencies
+    names = [(each.probe, each.point) for each in measured.measurements]
+    return Fitted(replace(machine, quantities=quantities), constants, dict(zip(names, left.tolist(), strict=True)))
+
+
+class _System:
+    """The equations: a row a measurement; the unknowns are the logarithms of the constants over what they were, then
+    the time that the measurements of each probe share (in ns)."""
+
+    def __init__(self, measured: Measured, machine: Machine) -> None:
+        self._machine, self._measurements = machine, measured.measurements
+        named = {key for each in measured.measurements for term in each.terms for key in term.powers}
+        self.keys = [key for key in measured.settled if key in named]
+        self._probes = list(dict.fromkeys(each.probe for each in measured.measurements))
+        self.latencies = np.array([each.ns for each in measured.measurements])
+        self.deviations = np.maximum(
+            [each.deviation_ns for each in measured.measurements], LEAST_DEVIATION * self.latencies
+        )
+        rows = [[float(each.probe == probe) for probe in self._probes] for each in measured.measurements]
+        self._shared = np.array(rows) / self.deviations[:, None]
+
+    def solve(self) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
+        """The unknowns, the standard deviation of each, and whether the measurements say anything about it."""
+        unknowns = np.zeros(len(self.keys) + len(self._probes))
+        unknowns = self._with_best_shares(unknowns)
+        damping, best = 1e-3, self._sum_of_squares(unknowns)
+        for _ in range(_STEPS):
+            step = self._step(unknowns, damping)
+            moved = self._with_best_shares(self._bounded(unknowns + step))
+            found = self._sum_of_squares(moved)
+            if found > best:
+                damping *= 10.0
+                if damping > 1e12:
+                    break
+                continue
+            is_near = best - found <= _CLOSE_ENOUGH * (1.0 + best)
+            unknowns, best, damping = moved, found, max(damping / 10.0, 1e-12)
+            if is_near and damping <= 1e-6:
+                break
+        return unknowns, *self._spread(unknowns, best)
+
+    def residuals(self, unknowns: Numbers) -> Numbers:
+        """Measured minus expected, over the standard deviation."""
+        machine = self._at(unknowns)
+        expected = np.array([total(each.terms, machine) for each in self._measurements])
+        shared = self._shared @ unknowns[len(self.keys) :]
+        return np.asarray((self.latencies - expected) / self.deviations - shared)
+
+    def _at(self, unknowns: Numbers) -> Machine:
+        moved = {
+            key: self._machine.quantities[key].at(self._machine.number(key) * math.exp(unknowns[n]))
+            for n, key in enumerate(self.keys)
+        }
+        return replace(self._machine, quantities={**self._machine.quantities, **moved})
+
+    def _with_best_shares(self, unknowns: Numbers) -> Numbers:
+        """The same constants, with what each probe shares chosen best."""
+        bare = unknowns.copy()
+        bare[len(self.keys) :] = 0.0
+        bare[len(self.keys) :] = np.linalg.lstsq(self._shared, self.residuals(bare), rcond=None)[0]
+        return bare
+
+    def _bounded(self, unknowns: Numbers) -> Numbers:
+        constants = len(self.keys)
+        return np.concatenate([np.clip(unknowns[:constants], -_FARTHEST, _FARTHEST), unknowns[constants:]])
+
+    def _sum_of_squares(self, unknowns: Numbers) -> float:
+        return float(np.square(self.residuals(unknowns)).sum())
+
+    def _slopes(self, unknowns: Numbers) -> Numbers:
+        machine, column = self._at(unknowns), {key: n for n, key in enumerate(self.keys)}
+        slopes = np.zeros((len(self._measurements), len(self.keys)))
+        for n, each in enumerate(self._measurements):
+            for term in each.terms:
+                for key, power in term.powers.items():
+                    if key in column:
+                        slopes[n, column[key]] += power * term.value(machine) / self.deviations[n]
+        return np.hstack([slopes, self._shared])
+
+    def _step(self, unknowns: Numbers, damping: float) -> Numbers:
+        slopes = self._slopes(unknowns)
+        scale = np.linalg.norm(slopes, axis=0)
+        scale[scale == 0.0] = 1.0
+        damped = np.vstack([slopes / scale, math.sqrt(damping) * np.eye(len(unknowns))])
+        wanted = np.concatenate([self.residuals(unknowns), np.zeros(len(unknowns))])
+        return np.asarray(np.linalg.lstsq(damped, wanted, rcond=None)[0] / scale)
+
+    def _spread(self, unknowns: Numbers, sum_of_squares: float) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+        slopes = self._slopes(unknowns)
+        scale = np.linalg.norm(slopes, axis=0)
+        is_moved = scale > 0.0
+        scale[~is_moved] = 1.0
+        _, strengths, directions = np.linalg.svd(slopes / scale, full_matrices=True)
+        strengths = np.concatenate([strengths, np.zeros(len(directions) - len(strengths))])
+        known = strengths > _UNKNOWN * strengths.max()
+        is_settled = is_moved & (np.abs(directions[~known]).sum(axis=0) < 1e-3)
+        variance = np.square(directions[known] / strengths[known, None]).sum(axis=0)
+        freedom = len(self._measurements) - int(known.sum())
+        widened = max(1.0, sum_of_squares / freedom) if freedom > 0 else 1.0
+        return np.sqrt(variance * widened) / scale, is_settled
+
+
+def _constant(machine: Machine, key: str, moved: float, spread: float, is_settled: bool) -> FittedConstant:
+    before = machine.number(key)
+    if not is_settled:
+        return FittedConstant(key, before, *machine.quantities[key].ends, before, is_settled=False)
+    value = _whole(machine.quantities[key], before * math.exp(moved))
+    apart = math.exp(min(WITHIN * spread, _FARTHEST))
+    return FittedConstant(key, value, value / apart, value * apart, before)
+
+
+def _whole(quantity: Quantity, value: float) -> float:
+    """Bytes are whole."""
+    return float(max(1, round(value))) if quantity.unit in _WHOLE_UNITS else value
+
+
+def _fitted(quantity: Quantity, constant: FittedConstant, device: str) -> Quantity:
+    source = f"fitted to latencies measured on {device}; {constant.before:g} before"
+    return replace(
+        quantity, value=constant.value, low=constant.low, high=constant.high, source=source, confidence="derived"
+    )
+
+
+def worst(measurements: Mapping[tuple[str, str], float], count: int) -> list[tuple[tuple[str, str], float]]:
+    """The measurements that the fit explains worst."""
+    return sorted(measurements.items(), key=lambda entry: -abs(entry[1]))[:count]
