@@ -1,6 +1,6 @@
 """Fit constants to measured latencies: weighted least squares over all probes at once.
 
-A latency is the sum of its terms and of a time that the measurements of a probe share. Constants are positive, so their
+A latency is the sum of its terms and of a base that the measurements of a probe share. Constants are positive, so their
 logarithms are fitted, by damped Gauss-Newton steps. How far the runs of a measurement lie apart weighs it; how badly
 all of them agree widens the spread of the result. What the measurements say nothing about stays as it is.
 """
@@ -87,35 +87,35 @@ def fit(measured: Measured, machine: Machine) -> Fitted:
         key: _fitted(quantity, values[key], measured.device) if key in values else quantity
         for key, quantity in machine.quantities.items()
     }
-    left = system.residuals(unknowns) * system.deviations / system.latencies
+    left = system.residuals(unknowns) * system.deviations / system.values
     names = [(each.probe, each.point) for each in measured.measurements]
     return Fitted(replace(machine, quantities=quantities), constants, dict(zip(names, left.tolist(), strict=True)))
 
 
 class _System:
     """The equations: a row a measurement; the unknowns are the logarithms of the constants over what they were, then
-    the time that the measurements of each probe share (in ns)."""
+    the base of each probe (in ns)."""
 
     def __init__(self, measured: Measured, machine: Machine) -> None:
         self._machine, self._measurements = machine, measured.measurements
         named = {key for each in measured.measurements for term in each.terms for key in term.powers}
         self.keys = [key for key in measured.settled if key in named]
-        self._probes = list(dict.fromkeys(each.probe for each in measured.measurements))
-        self.latencies = np.array([each.ns for each in measured.measurements])
+        self._bases = list(dict.fromkeys(each.probe for each in measured.measurements if each.has_base))
+        self.values = np.array([each.value for each in measured.measurements])
         self.deviations = np.maximum(
-            [each.deviation_ns for each in measured.measurements], LEAST_DEVIATION * self.latencies
+            [each.deviation for each in measured.measurements], LEAST_DEVIATION * self.values
         )
-        rows = [[float(each.probe == probe) for probe in self._probes] for each in measured.measurements]
-        self._shared = np.array(rows) / self.deviations[:, None]
+        rows = [[float(each.probe == probe) for probe in self._bases] for each in measured.measurements]
+        self._base_rows = np.array(rows) / self.deviations[:, None]
 
     def solve(self) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
         """The unknowns, the standard deviation of each, and whether the measurements say anything about it."""
-        unknowns = np.zeros(len(self.keys) + len(self._probes))
-        unknowns = self._with_best_shares(unknowns)
+        unknowns = np.zeros(len(self.keys) + len(self._bases))
+        unknowns = self._with_best_bases(unknowns)
         damping, best = 1e-3, self._sum_of_squares(unknowns)
         for _ in range(_STEPS):
             step = self._step(unknowns, damping)
-            moved = self._with_best_shares(self._bounded(unknowns + step))
+            moved = self._with_best_bases(self._bounded(unknowns + step))
             found = self._sum_of_squares(moved)
             if found > best:
                 damping *= 10.0
@@ -132,8 +132,8 @@ class _System:
         """Measured minus expected, over the standard deviation."""
         machine = self._at(unknowns)
         expected = np.array([total(each.terms, machine) for each in self._measurements])
-        shared = self._shared @ unknowns[len(self.keys) :]
-        return np.asarray((self.latencies - expected) / self.deviations - shared)
+        bases = self._base_rows @ unknowns[len(self.keys) :]
+        return np.asarray((self.values - expected) / self.deviations - bases)
 
     def _at(self, unknowns: Numbers) -> Machine:
         moved = {
@@ -142,11 +142,11 @@ class _System:
         }
         return replace(self._machine, quantities={**self._machine.quantities, **moved})
 
-    def _with_best_shares(self, unknowns: Numbers) -> Numbers:
-        """The same constants, with what each probe shares chosen best."""
+    def _with_best_bases(self, unknowns: Numbers) -> Numbers:
+        """The same constants, with the best bases."""
         bare = unknowns.copy()
         bare[len(self.keys) :] = 0.0
-        bare[len(self.keys) :] = np.linalg.lstsq(self._shared, self.residuals(bare), rcond=None)[0]
+        bare[len(self.keys) :] = np.linalg.lstsq(self._base_rows, self.residuals(bare), rcond=None)[0]
         return bare
 
     def _bounded(self, unknowns: Numbers) -> Numbers:
@@ -164,7 +164,7 @@ class _System:
                 for key, power in term.powers.items():
                     if key in column:
                         slopes[n, column[key]] += power * term.value(machine) / self.deviations[n]
-        return np.hstack([slopes, self._shared])
+        return np.hstack([slopes, self._base_rows])
 
     def _step(self, unknowns: Numbers, damping: float) -> Numbers:
         slopes = self._slopes(unknowns)

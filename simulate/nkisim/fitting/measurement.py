@@ -22,30 +22,33 @@ class MeasurementError(ValueError):
 
 @dataclass(frozen=True)
 class Measurement:
-    """One kernel of a probe, run several times.
+    """One quantity that was measured several times: a latency, or what a profile shows.
 
     Attributes:
-        probe: its name. All measurements of a probe share an unknown time: the launch, loads and stores around.
+        probe: whose it is.
         point: what tells it from others of the probe, for people.
-        durations_ns: of each run.
-        terms: how the latency, but for the shared part, follows from the constants.
+        values: of each run, in ns, or in the unit of the only constant of its terms.
+        terms: how it follows from the constants.
+        has_base: whether it is longer by a time that all measurements of its probe share, and that nobody knows: the
+            launch, and the loads and stores around what is measured.
     """
 
     probe: str
     point: str
-    durations_ns: tuple[float, ...]
+    values: tuple[float, ...]
     terms: tuple[Term, ...]
+    has_base: bool = True
 
     @property
-    def ns(self) -> float:
+    def value(self) -> float:
         """The median run."""
-        return median(self.durations_ns)
+        return median(self.values)
 
     @property
-    def deviation_ns(self) -> float:
+    def deviation(self) -> float:
         """Standard deviation of the median, from the median distance of the runs to it."""
-        spread = 1.4826 * median(abs(duration - self.ns) for duration in self.durations_ns)
-        return 1.2533 * spread / math.sqrt(len(self.durations_ns))
+        spread = 1.4826 * median(abs(value - self.value) for value in self.values)
+        return 1.2533 * spread / math.sqrt(len(self.values))
 
 
 @dataclass(frozen=True)
@@ -93,16 +96,19 @@ def parse_measured(document: Any, place: str) -> Measured:
         settled |= dict.fromkeys(_field(probe, "settles", list, where))
         name = _field(probe, "probe", str, where)
         points = _field(probe, "measurements", list, where)
-        measurements += [_measurement(name, point, f"{where}.measurements[{k}]") for k, point in enumerate(points)]
+        has_base = _field(probe, "has_base", bool, where)
+        measurements += [
+            _measurement(name, has_base, point, f"{where}.measurements[{k}]") for k, point in enumerate(points)
+        ]
     return Measured(target, _field(document, "device", str, place), tuple(settled), tuple(measurements))
 
 
-def _measurement(probe: str, data: Any, place: str) -> Measurement:
-    durations = _field(data, "durations_ns", list, place)
-    if not durations or not all(_is_number(each) and each > 0 for each in durations):
-        raise MeasurementError(f"{place}: durations_ns is a list of positive numbers, got {durations!r:.80}")
+def _measurement(probe: str, has_base: bool, data: Any, place: str) -> Measurement:
+    values = _field(data, "values", list, place)
+    if not values or not all(_is_number(each) and each > 0 for each in values):
+        raise MeasurementError(f"{place}: values is a list of positive numbers, got {values!r:.80}")
     terms = [_term(term, f"{place}.terms[{n}]") for n, term in enumerate(_field(data, "terms", list, place))]
-    return Measurement(probe, _field(data, "point", str, place), tuple(map(float, durations)), tuple(terms))
+    return Measurement(probe, _field(data, "point", str, place), tuple(map(float, values)), tuple(terms), has_base)
 
 
 def _term(data: Any, place: str) -> Term:
