@@ -92,11 +92,19 @@ def _enough(
     done = {int(w): float((number == w).sum()) * fast / window for w in np.unique(number)}
     clock = {int(w): bool(np.median(is_slow[number == w]) < 0.5) for w in np.unique(number)}
     pairs = [(done[w], clock[v]) for w, v in pairwise(sorted(done)) if v == w + 1]
-    lost = [work for work, is_full in pairs if not is_full]
-    won = [work for work, is_full in pairs if is_full]
-    if not lost or not won:
+    if len({is_full for _, is_full in pairs}) < 2:
         raise ValueError("no window lost the clock, or none won it")
-    return max(lost), min(won)
+    lost, won = _between(sorted(pairs))
+    one = fast / window  # a matmul at the edge of a window may belong to either
+    return lost - one, won + one
+
+
+def _between(pairs: list[tuple[float, bool]]) -> tuple[float, float]:
+    """The neighbours of the threshold that fewest contradict; `pairs`: work, and whether it won, by work."""
+    won = np.array([is_full for _, is_full in pairs])
+    contradict = np.concatenate([[0], np.cumsum(won)]) + (np.concatenate([[0], np.cumsum(~won[::-1])])[::-1])
+    n = int(np.clip(np.argmin(contradict), 1, len(pairs) - 1))
+    return pairs[n - 1][0], pairs[n][0]
 
 
 PROBES: tuple[ProfileProbe, ...] = (

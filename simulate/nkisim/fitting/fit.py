@@ -2,7 +2,9 @@
 
 A latency is the sum of its terms and of a base that the measurements of a probe share. Constants are positive, so their
 logarithms are fitted, by damped Gauss-Newton steps. How far the runs of a measurement lie apart weighs it; how badly
-all of them agree widens the spread of the result. What the measurements say nothing about stays as it is.
+all of them agree widens the spread of the result. What was known before counts as one more measurement of a constant,
+whose range reaches two standard deviations to either side; so what noise drowns stays where it was,
+and what the measurements say nothing about does not move at all.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ LEAST_DEVIATION = 1e-4  # of a measured latency: runs that agree better say noth
 WITHIN = 2.0  # standard deviations to either side that become low and high
 _STEPS, _CLOSE_ENOUGH = 200, 1e-9
 _FARTHEST = math.log(100.0)  # a constant moves no farther from where it was
+_NO_RANGE = 1.0  # standard deviation of the logarithm of a constant whose range is not known
 _UNKNOWN = 1e-6  # a direction that moves the latencies by so small a share of what the strongest does
 _WHOLE_UNITS = ("B", "B of a row per descriptor")
 
@@ -107,6 +110,7 @@ class _System:
         )
         rows = [[float(each.probe == probe) for probe in self._bases] for each in measured.measurements]
         self._base_rows = np.array(rows) / self.deviations[:, None]
+        self._known = np.array([1.0 / _known_within(machine.quantities[key]) for key in self.keys])
 
     def solve(self) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
         """The unknowns, the standard deviation of each, and whether the measurements say anything about it."""
@@ -126,7 +130,7 @@ class _System:
             unknowns, best, damping = moved, found, max(damping / 10.0, 1e-12)
             if is_near and damping <= 1e-6:
                 break
-        return unknowns, *self._spread(unknowns, best)
+        return unknowns, *self._spread(unknowns)
 
     def residuals(self, unknowns: Numbers) -> Numbers:
         """Measured minus expected, over the standard deviation."""
@@ -154,7 +158,9 @@ class _System:
         return np.concatenate([np.clip(unknowns[:constants], -_FARTHEST, _FARTHEST), unknowns[constants:]])
 
     def _sum_of_squares(self, unknowns: Numbers) -> float:
-        return float(np.square(self.residuals(unknowns)).sum())
+        """Of the measurements, and of what was known before."""
+        moved = unknowns[: len(self.keys)] * self._known
+        return float(np.square(self.residuals(unknowns)).sum() + np.square(moved).sum())
 
     def _slopes(self, unknowns: Numbers) -> Numbers:
         machine, column = self._at(unknowns), {key: n for n, key in enumerate(self.keys)}
@@ -167,26 +173,38 @@ class _System:
         return np.hstack([slopes, self._base_rows])
 
     def _step(self, unknowns: Numbers, damping: float) -> Numbers:
-        slopes = self._slopes(unknowns)
+        before = self._before()
+        slopes = np.vstack([self._slopes(unknowns), before])
         scale = np.linalg.norm(slopes, axis=0)
-        scale[scale == 0.0] = 1.0
         damped = np.vstack([slopes / scale, math.sqrt(damping) * np.eye(len(unknowns))])
-        wanted = np.concatenate([self.residuals(unknowns), np.zeros(len(unknowns))])
+        wanted = np.concatenate([self.residuals(unknowns), -before @ unknowns, np.zeros(len(unknowns))])
         return np.asarray(np.linalg.lstsq(damped, wanted, rcond=None)[0] / scale)
 
-    def _spread(self, unknowns: Numbers, sum_of_squares: float) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-        slopes = self._slopes(unknowns)
-        scale = np.linalg.norm(slopes, axis=0)
+    def _before(self) -> Numbers:
+        """A row a constant: it is where it was."""
+        return np.hstack([np.diag(self._known), np.zeros((len(self.keys), len(self._bases)))])
+
+    def _spread(self, unknowns: Numbers) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+        measured = self._slopes(unknowns)
+        scale = np.linalg.norm(measured, axis=0)
         is_moved = scale > 0.0
         scale[~is_moved] = 1.0
-        _, strengths, directions = np.linalg.svd(slopes / scale, full_matrices=True)
+        _, strengths, directions = np.linalg.svd(measured / scale, full_matrices=True)
         strengths = np.concatenate([strengths, np.zeros(len(directions) - len(strengths))])
         known = strengths > _UNKNOWN * strengths.max()
         is_settled = is_moved & (np.abs(directions[~known]).sum(axis=0) < 1e-3)
-        variance = np.square(directions[known] / strengths[known, None]).sum(axis=0)
         freedom = len(self._measurements) - int(known.sum())
-        widened = max(1.0, sum_of_squares / freedom) if freedom > 0 else 1.0
-        return np.sqrt(variance * widened) / scale, is_settled
+        misfit = float(np.square(self.residuals(unknowns)).sum())
+        widened = max(1.0, misfit / freedom) if freedom > 0 else 1.0
+        both = np.vstack([measured / math.sqrt(widened), self._before()]) / scale
+        variance = np.diag(np.linalg.pinv(both.T @ both))
+        return np.sqrt(variance) / scale, is_settled
+
+
+def _known_within(quantity: Quantity) -> float:
+    """Standard deviation of the logarithm of a constant, as far as its range tells."""
+    low, high = quantity.ends
+    return math.log(high / low) / (2 * WITHIN) if 0 < low < high else _NO_RANGE
 
 
 def _constant(machine: Machine, key: str, moved: float, spread: float, is_settled: bool) -> FittedConstant:
