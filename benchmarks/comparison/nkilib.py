@@ -1,4 +1,7 @@
-"""nki-library's `moe_cte`, imported from a checkout and called with the arguments nkimoe's takes."""
+"""nki-library's `moe_cte`, imported from a checkout and called with the arguments nkimoe's takes.
+
+It runs on the toolchain that nkimoe is bound to: the simulator, or AWS's.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nkisim
 from nkimoe.spec import SkipMode
 
 PACKAGE = "nkilib_src.nkilib.core.moe.moe_cte"
 
 
 class NkiLibrary:
-    """A checkout of nki-library on nkisim.
+    """A checkout of nki-library.
 
     Args:
         checkout: its folder.
@@ -27,19 +29,27 @@ class NkiLibrary:
     def __init__(self, checkout: Path) -> None:
         if not (checkout / "src" / "nkilib_src").is_dir():
             raise FileNotFoundError(f"{checkout} is no checkout of nki-library: it has no src/nkilib_src")
-        nkisim.install()
         sys.path.insert(0, str(checkout / "src"))
         self._package = importlib.import_module(PACKAGE)
         self._types = importlib.import_module("nkilib_src.nkilib.core.utils.common_types")
 
     def moe_cte(self, **arguments: Any) -> Any:
         """The kernel."""
-        return self._package.moe_cte.function(**{name: self._own(value) for name, value in arguments.items()})
+        return self._package.moe_cte.function(**self.own(arguments))
+
+    @property
+    def jitted(self) -> Any:
+        """The kernel as it is launched: `jitted[cores](**own(arguments))`."""
+        return self._package.moe_cte
+
+    def own(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Arguments with nki-library's option classes."""
+        return {name: self._own(value) for name, value in arguments.items()}
 
     def function(self, module: str, name: str) -> Any:
         """Another kernel of the package, taking nkimoe's options."""
         kernel = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
-        return lambda **arguments: kernel(**{key: self._own(value) for key, value in arguments.items()})
+        return lambda **arguments: kernel(**self.own(arguments))
 
     def spec(self, implementation: str) -> Any:
         """The MoECTESpec with default options."""

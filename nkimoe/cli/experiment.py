@@ -192,7 +192,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         NkiValidationError: the kernel breaks a rule of the hardware.
     """
     progress.start("weights", setup.layer_model.E)
-    data = _layer(setup, progress)
+    data = layer_of(setup, progress)
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
     started = time.perf_counter()
@@ -211,14 +211,15 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         run=run,
         distance=found,
         unquantised=unquantised,
-        tolerance=_tolerance(setup, K, p.I),
+        tolerance=tolerance_of(setup, K, p.I),
         roofline=bound,
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
     )
 
 
-def _tolerance(setup: Setup, blocks: int, I: int) -> Tolerance:
+def tolerance_of(setup: Setup, blocks: int, I: int) -> Tolerance:
+    """How far the output may be from the first of the references: `blocks` experts a token, I columns each."""
     if setup.activations != BF16:
         return (mx_tolerance if setup.is_mx else int8_tolerance)("bfloat16", blocks, I)
     is_plain = setup.dequantise or setup.weights == BF16
@@ -231,7 +232,8 @@ def _tiles_of_results(plan: Plan, setup: Setup, data: LayerData) -> int:
     return blocks * plan.problem.tiles_per_block * (plan.problem.cores if plan.halves_intermediate else 1)
 
 
-def _layer(setup: Setup, progress: Progress) -> LayerData:
+def layer_of(setup: Setup, progress: Progress) -> LayerData:
+    """The inputs, drawn or read."""
     if setup.checkpoint is not None:
         return setup.checkpoint.data(setup.tp, setup.block_size, setup.weights, setup.target)
     weights = _weights(setup)
@@ -249,7 +251,7 @@ def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tup
     """Compute the reference, and how far the simulated output is from it; also the one without quantising, if its
     activations are quantised.
     """
-    references = _references(setup, data)
+    references = references_of(setup, data)
     progress.start("references", len(references))
     distances = []
     for reference in references:
@@ -258,7 +260,8 @@ def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tup
     return distances[0], distances[1] if len(distances) > 1 else None
 
 
-def _references(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
+def references_of(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
+    """What the output is compared with: the definition, and with quantised activations also the one without."""
     if setup.is_mx:
         spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
         mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec, skip_token=True)
