@@ -75,3 +75,8 @@ class Case:
     call: Callable[[], KernelCall]
     shapes: Callable[[], KernelCall]
     judge: Callable[[Array], Judgement] | None = None
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What compiler and runtime must be told of it."""
+        return {"NEURON_LOGICAL_NC_CONFIG": str(self.cores)}

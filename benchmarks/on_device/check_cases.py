@@ -23,7 +23,7 @@ RUNNER = Path(__file__).with_name("run_on_device.py")
 def commands(case: Case, place: Place, options: Options) -> list[Command]:
     """One run with the inputs it was compiled for."""
     words = (options.python, str(RUNNER), "run", str(place.neff), "--inputs", str(place.inputs))
-    return [Command((*words, "--out", str(_outputs(place))))]
+    return [Command((*words, "--out", str(_outputs(place))), case.environment)]
 
 
 def result(case: Case, place: Place) -> dict[str, Any]:

@@ -23,10 +23,10 @@ def commands(case: Case, place: Place, options: Options) -> list[Command]:
     if options.nkilib is not None:
         words += ["--nkilib", str(options.nkilib)]
     environment = {
+        **case.environment,
         "NKIMOE_TOOLCHAIN": "neuron",
         "NKI_COMPILER_FRONTEND": "tracer",  # NKI 0.6 asks for it; later ones have no other, or this one by default
         "NEURON_PLATFORM_TARGET_OVERRIDE": options.target,
-        "NEURON_LOGICAL_NC_CONFIG": str(case.cores),
     }
     with_lines = {**environment, "NKI_DEBUG_INFO": "True", "NKI_ARTIFACTS_DIR": str(place.neff_with_lines.parent)}
     return [

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 from comparison.nkilib import NkiLibrary
-from on_device.case import Array, Case, Judgement, KernelCall
 
 from nkimoe.cli.experiment import (
     PAIRS,
@@ -31,6 +30,7 @@ from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.reference.tolerance import distance
 from nkimoe.weights import MX_FORMATS
+from on_device.case import Array, Case, Judgement, KernelCall
 
 TOKENS_OF_A_LAYER = 640
 RANKS = {

@@ -26,7 +26,11 @@ def measured_document(machine: Machine, device: str, probes: Iterable[Document])
 def latency_probe(probe: Probe, machine: Machine, results: Iterable[tuple[Point, Sequence[float]]]) -> Document:
     """One probe; `results`: the latencies of each point's runs, in ns."""
     measurements = [_measurement(point.name, latencies, point.terms) for point, latencies in results]
-    return {**_heading(probe.name, probe.settled_on(machine), probe.how), "has_base": True, "measurements": measurements}
+    return {
+        **_heading(probe.name, probe.settled_on(machine), probe.how),
+        "has_base": True,
+        "measurements": measurements,
+    }
 
 
 def profile_probe(probe: ProfileProbe, values: Mapping[str, Sequence[float]]) -> Document:

@@ -9,7 +9,6 @@ from typing import Any
 from on_device.fields import FieldError, number, numbers
 
 
-
 @dataclass(frozen=True)
 class Latencies:
     """Of the timed runs of a kernel, in ns."""
@@ -40,4 +39,3 @@ def read_latencies(document: Any, place: str) -> Latencies:
     if len(durations) != iterations:
         raise FieldError(f"{place}: durations_ms has {len(durations)} entries, iterations is {iterations:g}")
     return Latencies(tuple(each * 1e6 for each in durations))
-

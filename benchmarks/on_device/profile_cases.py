@@ -32,7 +32,7 @@ def commands(case: Case, place: Place, options: Options) -> list[Command]:
     view = (options.explorer, "view", "-n", neff, "-s", trace)
     ingest = ("--ingest-only", "--data-path", str(place.folder / "data"), "--display-name", case.name)
     return [
-        Command(traced),
+        Command(traced, case.environment),
         Command((*view, "--output-format", "summary-json"), output=_summary(place)),
         Command((*view, *ingest)),
     ]

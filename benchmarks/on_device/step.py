@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+
 from on_device.case import Case
 from on_device.cases import cases_of
 from on_device.commands import Command
 from on_device.fields import FieldError
 from on_device.place import DONE, FAILED, Place
-
 
 CASE_OPTIONS = (
     click.option("--results", type=click.Path(path_type=Path), default="on-device-results", show_default=True),

@@ -21,7 +21,7 @@ RUNNER = Path(__file__).with_name("run_on_device.py")
 def commands(case: Case, place: Place, options: Options) -> list[Command]:
     """Ten runs, then a hundred timed by the device, without a profile: that would slow them down."""
     words = (options.python, str(RUNNER), "time", str(place.neff), "--inputs", str(place.inputs))
-    return [Command((*words, "--out", str(_file(place)), "--warmup", "10", "--runs", "100"))]
+    return [Command((*words, "--out", str(_file(place)), "--warmup", "10", "--runs", "100"), case.environment)]
 
 
 def latencies(place: Place) -> Latencies:

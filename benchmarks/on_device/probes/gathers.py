@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import nki
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
+
 from nkisim.fitting import Term
 from on_device.probes.probe import Array, Point, Probe, Sizes, ns
 from on_device.probes.tiles import PARTITIONS, hand_back, sbuf

@@ -7,6 +7,7 @@ from typing import Any
 import nki
 import nki.isa as nisa
 import nki.language as nl
+
 from on_device.probes.probe import Point, Probe, cycles, ns, stream
 from on_device.probes.tiles import hand_back, load, sbuf, source
 

@@ -8,6 +8,7 @@ from typing import Any
 import nki
 import nki.isa as nisa
 import nki.language as nl
+
 from on_device.probes.probe import OrderProbe
 from on_device.probes.tiles import hand_back, load, sbuf, source
 

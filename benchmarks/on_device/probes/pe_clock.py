@@ -12,11 +12,10 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
-
 import nki
 import nki.isa as nisa
-import nki.language as nl
+import numpy as np
+
 from on_device.instruction_table import ProfiledInstruction
 from on_device.probes.probe import ProfileProbe
 from on_device.probes.tensor import COLUMNS, operands, psum

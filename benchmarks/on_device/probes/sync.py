@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import nki
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
+
 from nkisim.fitting import Term
 from on_device.probes.probe import Array, Point, Probe, Sizes, cycles, ns, stream
 from on_device.probes.tiles import PARTITIONS, hand_back, load, sbuf, source
@@ -134,9 +134,7 @@ def _loop(iterations: int, behind: int) -> Point:
 def _counted(name: str, kernel: Any, constant: str, how: str, more: tuple[str, ...] = (), cores: int = 1) -> Probe:
     """32 and 256 of what takes the constant, and `more` constants."""
     inputs = source if cores == 2 else number
-    points = tuple(
-        Point({"count": count}, tuple(ns(count, each) for each in (constant, *more))) for count in (16, 128)
-    )
+    points = tuple(Point({"count": count}, tuple(ns(count, each) for each in (constant, *more))) for count in (16, 128))
     return Probe(name, kernel, inputs, (constant,), how, points, cores=cores)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import ml_dtypes
-import numpy as np
-
 import nki
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
+
 from nkisim.fitting import Term
 from on_device.probes.probe import Array, Point, Probe, Sizes, ns, stream
 from on_device.probes.tiles import PARTITIONS, hand_back, load, sbuf

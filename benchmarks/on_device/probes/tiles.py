@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
 
 PARTITIONS = 128
 WIDTH = 2048  # columns of the input

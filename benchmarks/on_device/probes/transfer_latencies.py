@@ -7,6 +7,7 @@ from typing import Any
 import nki
 import nki.isa as nisa
 import nki.language as nl
+
 from nkisim.fitting import Term
 from on_device.probes.probe import Point, Probe, ns, stream
 from on_device.probes.tiles import PARTITIONS, hand_back, sbuf, source

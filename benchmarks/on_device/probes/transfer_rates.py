@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import nki
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
+
 from nkisim.fitting import Term
 from on_device.probes.probe import Array, Point, Probe, Sizes, ns
 from on_device.probes.tiles import PARTITIONS, hand_back, load, sbuf, source
@@ -29,9 +29,7 @@ def loads(x: Any, count: int, columns: int, width: int) -> Any:
     """`count` loads of [128, columns] into tiles of their own, and a result that waits for none but the last."""
     tiles = sbuf(count * columns)
     for n in range(count):
-        nisa.dma_copy(
-            dst=tiles[:, n * columns : (n + 1) * columns], src=x[:, 0:columns], dge_mode=nisa.dge_mode.none
-        )
+        nisa.dma_copy(dst=tiles[:, n * columns : (n + 1) * columns], src=x[:, 0:columns], dge_mode=nisa.dge_mode.none)
     return hand_back(tiles[:, (count - 1) * columns :])
 
 

@@ -105,9 +105,7 @@ class _System:
         self.keys = [key for key in measured.settled if key in named]
         self._bases = list(dict.fromkeys(each.probe for each in measured.measurements if each.has_base))
         self.values = np.array([each.value for each in measured.measurements])
-        self.deviations = np.maximum(
-            [each.deviation for each in measured.measurements], LEAST_DEVIATION * self.values
-        )
+        self.deviations = np.maximum([each.deviation for each in measured.measurements], LEAST_DEVIATION * self.values)
         rows = [[float(each.probe == probe) for probe in self._bases] for each in measured.measurements]
         self._base_rows = np.array(rows) / self.deviations[:, None]
         self._known = np.array([1.0 / _known_within(machine.quantities[key]) for key in self.keys])
