@@ -26,21 +26,17 @@ def measured_document(machine: Machine, device: str, probes: Iterable[Document])
 def latency_probe(probe: Probe, machine: Machine, results: Iterable[tuple[Point, Sequence[float]]]) -> Document:
     """One probe; `results`: the latencies of each point's runs, in ns."""
     measurements = [_measurement(point.name, latencies, point.terms) for point, latencies in results]
-    return {
-        **_heading(probe.name, probe.settled_on(machine), probe.how),
-        "has_base": True,
-        "measurements": measurements,
-    }
+    return {**_heading(probe.name, probe.settled_on(machine), probe.how, True), "measurements": measurements}
 
 
 def profile_probe(probe: ProfileProbe, values: Mapping[str, Sequence[float]]) -> Document:
     """One probe whose profile was read; `values`: of each constant."""
     measurements = [_measurement(name, found, (Term(1.0, {name: 1}),)) for name, found in values.items()]
-    return {**_heading(probe.name, list(probe.settles), probe.how), "has_base": False, "measurements": measurements}
+    return {**_heading(probe.name, list(probe.settles), probe.how, False), "measurements": measurements}
 
 
-def _heading(name: str, settles: list[str], how: str) -> Document:
-    return {"probe": name, "settles": settles, "how": how}
+def _heading(name: str, settles: list[str], how: str, has_base: bool) -> Document:
+    return {"probe": name, "settles": settles, "how": how, "has_base": has_base}
 
 
 def _measurement(point: str, values: Sequence[float], terms: Sequence[Term]) -> Document:

@@ -34,7 +34,11 @@ MACHINE_OPTION: dict[str, Any] = {
 
 
 def target_option(default: str | None) -> dict[str, Any]:
-    """Of `click.option("--target")`: by default the machine in use; without one `default`, or what the environment says."""
+    """Of `click.option("--target")`.
+
+    Args:
+        default: where no machine is in use; None: what the environment says.
+    """
 
     def checked(_: click.Context, __: click.Parameter, asked: str | None) -> str:
         target = asked or (target_from_environment() if default is None else target_in_use() or default)

@@ -43,7 +43,7 @@ def late_loads(x: Any, order: str, count: int) -> Any:
             )  # fmt: skip
         for each in loaded:
             nisa.dma_copy(dst=each, src=x[:, 0:_LOADS])
-            nisa.tensor_reduce(dst=total, op=nl.add, data=each, axis=1)
+            nisa.tensor_reduce(dst=total, op=nl.add, data=each[:, 0:COLUMNS], axis=1)
     return hand_back(total)
 
 

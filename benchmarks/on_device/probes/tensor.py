@@ -1,4 +1,4 @@
-"""The Tensor Engine: matmuls back to back, and in turn with the Vector Engine, so that nothing hides its fixed parts."""
+"""The Tensor Engine: matmuls back to back, and in turn with the Vector Engine, so that fixed parts are not hidden."""
 
 from __future__ import annotations
 

@@ -128,7 +128,7 @@ PROBES = (
     ),
     Probe(
         "dma complete", stores_before_writes, source, ("dma.complete",),
-        "a store and a write behind it wait for its last byte only, dependent copies for its completion: the difference",
+        "a write behind a store waits for its last byte only, a dependent copy for its completion: the difference",
         tuple(map(_stores, (8, 64))),
     ),
     Probe(
