@@ -110,9 +110,6 @@ def _predicted(case: VariantCase, inputs: LayerInputs) -> Prepared:
 
 def _lost(program: Program, machine: Machine) -> dict[str, float]:
     whole = timeline(program, machine).latency_ns
-    names = set(machine.quantities)
-    lost = {}
-    for kind, factors in KINDS.items():
-        known = {name: factor for name, factor in factors.items() if "." not in name or name in names}
-        lost[kind] = (whole - timeline(program, machine.scaled(known)).latency_ns) / 1e3
-    return lost
+    return {
+        kind: (whole - timeline(program, machine.scaled(factors)).latency_ns) / 1e3 for kind, factors in KINDS.items()
+    }

@@ -48,6 +48,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/combine.py": (
         ("op1=nl.add, operand1=rows)", "op1=nl.maximum, operand1=rows)", "the larger of old and new"),
+        ("data1=scaled, data2=product.factor", "data1=scaled, data2=scaled", "GpSimd squares instead of scaling"),
     ),
     "kernels/stages/update_output.py": (
         ("zero_rows(self.slab, my_share(self.slab.rows))\n        if", "if", "output never cleared: unrouted rows"),
