@@ -8,6 +8,7 @@ from nkimoe.toolchain import bind as _bind
 TOOLCHAIN = _bind()
 
 from nkimoe.errors import InputError, RequestError  # noqa: E402
+from nkimoe.kernels.shared_tensors import name_scope  # noqa: E402
 from nkimoe.moe_cte import moe_cte  # noqa: E402
 from nkimoe.moe_cte_backward import moe_cte_backward  # noqa: E402
 from nkimoe.planning.check_inputs import check_inputs  # noqa: E402
@@ -43,4 +44,5 @@ __all__ = [
     "check_inputs",
     "moe_cte",
     "moe_cte_backward",
+    "name_scope",
 ]

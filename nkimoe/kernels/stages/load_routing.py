@@ -38,11 +38,6 @@ class BlockRouting:
     affinities: Tensor | None = None
     is_first: bool = False
 
-    @property
-    def name(self) -> str:
-        """For people who watch a run."""
-        return f"block {self.number}" if isinstance(self.number, int) else "block of the loop"
-
 
 @dataclass(frozen=True)
 class Part:
@@ -106,7 +101,7 @@ class Routing:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
-        self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
+        self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
         source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
         nisa.dma_copy(dst=self.experts, src=source)
         self._to_load = _experts_to_load(self.experts, problem.E)
@@ -135,19 +130,19 @@ class Routing:
     def _load(self, first: int, n: int) -> _Window:
         """The ids, and the affinity rows computed exactly, in int32; or what came with pairs."""
         p, pairs, tiles = self._problem, self._request.pairs, self._problem.tiles_per_block
-        ids = self._table("token_ids", first, n, self._request.token_position_to_id, p.T)
+        ids = self._table(first, n, self._request.token_position_to_id, p.T)
         if pairs is not None:
-            rows = self._table("pairs", first, n, pairs.positions, p.rows * pairs.choices)
-            return _Window(first, ids, rows, self._table("weights", first, n, pairs.weights, 0))
+            rows = self._table(first, n, pairs.positions, p.rows * pairs.choices)
+            return _Window(first, ids, rows, self._table(first, n, pairs.weights, 0))
         rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
         place = affinity_place(self._request, p)
         return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], place))
 
-    def _table(self, name: str, first: int, n: int, source: Tensor, pad: int) -> Tensor:
+    def _table(self, first: int, n: int, source: Tensor, pad: int) -> Tensor:
         """[128, n * tiles]: what slots of n blocks have in `source` [N * B]."""
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
-        table: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf, name=f"{name}_{first}")
+        table: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf)
         load_slots(
             table.reshape((PARTITIONS, n, tiles)), p.B, pad,
             lambda pattern, offset: source.ap(
@@ -213,7 +208,7 @@ def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, place: AffinityPla
 def _experts_to_load(experts: Tensor, E: int) -> Tensor:
     """int32 [128, blocks]: the expert of each block, or E where the block before has the same one."""
     n = experts.shape[1]
-    to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
+    to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=to_load, src=experts)
     if n > 1:
         unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)

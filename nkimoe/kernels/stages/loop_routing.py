@@ -82,7 +82,7 @@ class LoopTables:
             nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
         self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
-        self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
+        self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm)
         self._weights = None if request.pairs is None else self._room_for_weights(iterations, request.pairs)
         most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
         for some in spans(iterations, most):
@@ -146,7 +146,7 @@ class LoopTables:
     def _room_for_weights(self, iterations: int, pairs: Pairs) -> Tensor:
         """fp32 [iterations, 128, blocks * tiles], for affinities that come with pairs."""
         shape = (iterations, PARTITIONS, self.at_once * self.problem.tiles_per_block)
-        table: Tensor = nl.ndarray(shape, dtype=pairs.weights.dtype, buffer=nl.private_hbm, name="loop_weights")
+        table: Tensor = nl.ndarray(shape, dtype=pairs.weights.dtype, buffer=nl.private_hbm)
         return table
 
     def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, Tensor]:

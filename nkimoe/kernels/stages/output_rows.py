@@ -62,8 +62,8 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room, name: str) -> None:
-        self._output, self._ids, self._affinity, self._name = output, ids, scale, name
+    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room) -> None:
+        self._output, self._ids, self._affinity = output, ids, scale
         self._rows, self._combine = room(ids)
         self._scale: ElementOperand | None = None
 
@@ -79,7 +79,7 @@ class Update:
     def _write(self) -> None:
         """Scatter the rows; pad slots are out of bounds and write nothing."""
         rows = self._output.slab.at(self._ids, self._output.tokens)
-        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip, name=self._name)
+        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip)
 
 
 def drain(products: DownProducts, updates: list[Update]) -> None:
@@ -123,10 +123,7 @@ class Output:
     def updates(self, part: Part, scales: Sequence[ElementOperand]) -> list[Update]:
         """One update for each tile of slots, its results multiplied by a scale; rows it adds to start loading."""
         room: Room = self.fresh_rows if part.block.is_first else self.rows
-        return [
-            Update(self, ids, scale, room, part.block.name)
-            for ids, scale in zip(self.ids_of(part), scales, strict=True)
-        ]
+        return [Update(self, ids, scale, room) for ids, scale in zip(self.ids_of(part), scales, strict=True)]
 
     def finish(self) -> Tensor:
         """The finished output."""

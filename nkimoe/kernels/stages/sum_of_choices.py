@@ -5,6 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.combine import Combine, replace_in_turns, replace_on_three_engines
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
@@ -32,7 +33,7 @@ class SumOfChoices(Output):
         pairs = request.pairs
         assert pairs is not None, "the plan says so"
         dtype = request.output_dtype if pairs.rounds_each else nl.float32
-        rows: Tensor = nl.ndarray((p.rows * pairs.choices, p.H), dtype=dtype, buffer=nl.shared_hbm, name="choices")
+        rows = shared_tensor((p.rows * pairs.choices, p.H), dtype, "choices")
         super().__init__(tensor, Slab(rows, p.rows * pairs.choices, written, p.H), p.rows * pairs.choices, dtype)
         self._choices, self._has_gaps, self._p = pairs.choices, pairs.has_gaps, p
         self._combine = replace_on_three_engines if p.B <= FEW_SLOTS else replace_in_turns

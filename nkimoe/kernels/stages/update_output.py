@@ -12,6 +12,7 @@ from collections.abc import Callable
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.combine import Combine, add, add_to, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
@@ -164,13 +165,13 @@ def _clear_again(slab: Slab, span: Span) -> None:
 
 def slabs_in_rows(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[T', cores, H]."""
-    tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    tensor = shared_tensor((p.rows, p.cores, p.H), dtype, "output")
     return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
 
 
 def slabs_one_after_another(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[cores, T', H]."""
-    tensor = nl.ndarray((p.cores, p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    tensor = shared_tensor((p.cores, p.rows, p.H), dtype, "output")
     return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
 
 
@@ -187,7 +188,7 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_again)
-    tensor = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    tensor = shared_tensor((p.rows, p.H), dtype, "output")
     slab = Slab(tensor, p.rows, plan.share_of(nl.program_id(0)).written, p.H)
     if plan.output == OVERWRITTEN:
         kind = OverwriteColumns if plan.halves_intermediate else Overwrite
@@ -200,6 +201,6 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
         return Accumulate(tensor, slab, p.T, dtype, buffers)
     if plan.output == SHARED:
         return AccumulateDisjoint(tensor, slab, p.T, dtype, buffers)
-    scratch = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output_of_core_1")
+    scratch = shared_tensor((p.rows, p.H), dtype, "output_of_core_1")
     slabs = [slab, Slab(scratch, p.rows, everything, p.H)]
     return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _leave)
