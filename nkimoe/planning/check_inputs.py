@@ -59,7 +59,7 @@ def check_inputs(**arguments: Any) -> None:
     _check_block_scales(arguments)
     _check_fits_fp16(arguments)
     _check_ids(ids, tokens, skip_token)
-    _check_range("block_to_expert", block_to_expert, 0, experts - 1)
+    _check_experts(block_to_expert, ((ids >= 0) & (ids < tokens)).reshape(-1, arguments["block_size"]), experts)
     _check_unique_in_blocks(ids, arguments["block_size"], tokens)
     _check_one_writer(arguments, ids, tokens)
     _check_own_blocks(arguments, block_to_expert)
@@ -177,6 +177,12 @@ def _check_range(name: str, values: Any, low: int, high: int) -> None:
             name, f"holds values from {low} to {high}", f"{int(values[bad[0]])} at {int(bad[0])}",
             "Build the mapping with nkimoe.routing.build_block_mapping.",
         )  # fmt: skip
+
+
+def _check_experts(block_to_expert: Any, is_token: Any, experts: int) -> None:
+    """Blocks without tokens may name none, as packers write it: expert E, or -1. is_token: [N, B]."""
+    _check_range("block_to_expert", block_to_expert, -1, experts)
+    _check_range("block_to_expert", np.where(is_token.any(axis=1), block_to_expert, 0), 0, experts - 1)
 
 
 def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:

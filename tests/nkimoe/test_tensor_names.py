@@ -55,7 +55,8 @@ def test_tensors_of_a_layer_have_names_of_their_own_and_instructions_none(varian
         case = Case(variant=variant, T=200, H=512, I=384, cores=cores, target="trn3", weights="mxfp4")
     instructions = InstructionNames()
     run(case, observers=[instructions])
-    assert tensor_names[0] and are_unique(tensor_names[0])
+    assert tensor_names[0]
+    assert are_unique(tensor_names[0])
     assert cores == 1 or tensor_names[0] == tensor_names[1]
     assert instructions.seen == []
 
@@ -63,7 +64,8 @@ def test_tensors_of_a_layer_have_names_of_their_own_and_instructions_none(varian
 def test_gradients_have_names_of_their_own(tensor_names):
     case = Case(T=200, H=256, I=192, cores=2)
     Simulator(case.target, lnc=2).run(moe_cte_backward, **backward_arguments(case))
-    assert are_unique(tensor_names[0]) and tensor_names[0] == tensor_names[1]
+    assert are_unique(tensor_names[0])
+    assert tensor_names[0] == tensor_names[1]
 
 
 @nki.jit

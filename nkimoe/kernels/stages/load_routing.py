@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
+from nkimoe.kernels.tensor import IndexTile, Operator, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.mx.coded_rows import AffinityPlace
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
@@ -103,7 +103,7 @@ class Routing:
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
         self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
         source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
-        nisa.dma_copy(dst=self.experts, src=source)
+        load_experts(self.experts, source, problem.E)
         self._to_load = _experts_to_load(self.experts, problem.E)
         self.out_of_bounds: OutOfBounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
 
@@ -152,6 +152,15 @@ class Routing:
         return table
 
 
+def load_experts(dst: Tensor, src: Tensor, E: int) -> None:
+    """dst, int32 [128, blocks]: the experts of blocks; one that exists where a block without tokens names -1 or E."""
+    nisa.dma_copy(dst=dst, src=src)
+    nisa.tensor_scalar(
+        dst=dst, data=dst, op0=nl.maximum, operand0=0.0, op1=nl.minimum, operand1=float(E - 1),
+        engine=nisa.engine.vector,
+    )  # fmt: skip
+
+
 def load_slots(table: Tensor, B: int, pad: int, view: Callable[[Pattern, int], Tensor]) -> None:
     """Fill a table [128, blocks, tiles]; slots beyond the end of a block that is not whole tiles long become `pad`.
 
@@ -186,23 +195,29 @@ def affinity_column(request: Request) -> Tensor:
 def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, place: AffinityPlace) -> Tensor:
     """rows = ids * step + first + expert, on GpSimd: the Vector Engine's int32 goes through fp32, exact only to 2**24.
 
+    Pads of id -1 have row -1, whose bits are all ones: of negative rows it is the one that a transfer is known to skip.
+
     Args:
         rows, ids: int32 [128, blocks * tiles].
         experts: int32 [128, blocks].
     """
-    columns = ids.shape[1]
-    factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.memset(dst=factor, value=place.step)
-    everywhere = factor.ap(pattern=[[1, PARTITIONS], [0, columns]])
-    nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
+    pads: Tensor = nl.ndarray(tuple(ids.shape), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=pads, data=ids, op0=nl.minimum, operand0=0.0)
+    _with_number(rows, ids, place.step, nl.multiply)
     if place.first:
-        first = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
-        nisa.memset(dst=first, value=place.first)
-        everywhere = first.ap(pattern=[[1, PARTITIONS], [0, columns]])
-        nisa.tensor_tensor(dst=rows, data1=rows, data2=everywhere, op=nl.add, engine=nisa.engine.gpsimd)
-    per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
+        _with_number(rows, rows, place.first, nl.add)
+    per_tile = experts.expand_dim(2).broadcast(2, ids.shape[1] // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
+    nisa.tensor_tensor(dst=rows, data1=rows, data2=pads, op=nl.bitwise_or)
     return rows
+
+
+def _with_number(dst: Tensor, data: Tensor, number: int, op: Operator) -> None:
+    """dst = data <op> number; int32 [128, columns]."""
+    tile = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=number)
+    everywhere = tile.ap(pattern=[[1, PARTITIONS], [0, data.shape[1]]])
+    nisa.tensor_tensor(dst=dst, data1=data, data2=everywhere, op=op, engine=nisa.engine.gpsimd)
 
 
 def _experts_to_load(experts: Tensor, E: int) -> Tensor:

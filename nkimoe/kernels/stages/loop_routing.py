@@ -5,7 +5,14 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_place, affinity_rows, load_slots, unless_equal
+from nkimoe.kernels.stages.load_routing import (
+    BlockRouting,
+    affinity_place,
+    affinity_rows,
+    load_experts,
+    load_slots,
+    unless_equal,
+)
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
 from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
@@ -74,7 +81,7 @@ class LoopTables:
         if before.count:
             last = _integers(PARTITIONS, 1)
             view = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, 1]], offset=before.block(before.count - 1))
-            nisa.dma_copy(dst=last, src=view)
+            load_experts(last, view, self.problem.E)
             unless_equal(to_load[:, 0:1], experts[:, 0:1], last, self.problem.E)
         numbers, to_use = self._numbers(), _copy(experts)
         nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
@@ -104,7 +111,7 @@ class LoopTables:
         nisa.memset(dst=experts, value=0)
         if most := self.blocks.most:
             view = self.blocks.view(self._request.block_to_expert, 1, [[0, PARTITIONS], [self.blocks.step, most]])
-            nisa.dma_copy(dst=experts[:, 0:most], src=view)
+            load_experts(experts[:, 0:most], view, self.problem.E)
         return experts
 
     def _behind_the_last(self) -> Tensor:
