@@ -232,9 +232,13 @@ def _experts_to_load(experts: Tensor, E: int) -> Tensor:
 
 def unless_equal(dst: Tensor, now: Tensor, before: Tensor, otherwise: int) -> None:
     """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [rows, n]."""
-    shape = tuple(now.shape)
-    same = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
+    same = nl.ndarray(tuple(now.shape), dtype=nl.uint8, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=same, data1=now, data2=before, op=nl.equal)
-    nothing = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
-    nisa.memset(dst=nothing, value=otherwise)
-    nisa.tensor_copy_predicated(dst=dst, src=nothing, predicate=same)
+    put(dst, otherwise, same)
+
+
+def put(dst: Tensor, number: int, where: Tensor) -> None:
+    """dst = number, in the places that `where`, uint8 of the same shape, says."""
+    numbers: Tensor = nl.ndarray(tuple(dst.shape), dtype=dst.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=numbers, value=number)
+    nisa.tensor_copy_predicated(dst=dst, src=numbers, predicate=where)
