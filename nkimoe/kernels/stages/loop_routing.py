@@ -11,6 +11,7 @@ from nkimoe.kernels.stages.load_routing import (
     affinity_rows,
     load_experts,
     load_slots,
+    put,
     unless_equal,
 )
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
@@ -33,6 +34,7 @@ class LoopBlocks:
     """
 
     def __init__(self, request: Request, plan: Plan, core: int) -> None:
+        self._blocks = plan.problem.N
         looped, total = plan.looped_of(core), plan.problem.N - plan.static_blocks
         self.most, self.step, self.first = looped.count, looped.step, looped.first
         self.later: Tensor | None = None
@@ -53,7 +55,7 @@ class LoopBlocks:
         offset += self.first * width
         if self.later is None:
             return tensor.ap(pattern=pattern, offset=offset)
-        rows = tensor.reshape((-1, width))
+        rows = tensor.reshape((self._blocks, width))
         return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
 
 
@@ -84,9 +86,9 @@ class LoopTables:
             load_experts(last, view, self.problem.E)
             unless_equal(to_load[:, 0:1], experts[:, 0:1], last, self.problem.E)
         numbers, to_use = self._numbers(), _copy(experts)
-        nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
+        put(numbers, self.problem.N, self._nobody)
         for values in (to_use, to_load):  # the first block has weights, even if it is nobody's
-            nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
+            put(values[:, 1:], self.problem.E, self._nobody[:, 1:])
         self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
         self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm)
@@ -181,7 +183,7 @@ class LoopTables:
 
             load_slots(table[:, 0:real, :], p.B, pad, view)
         nobody = self._nobody.ap(pattern=[[self._positions, PARTITIONS], [1, n], [0, tiles]], offset=first)
-        nisa.tensor_copy_predicated(dst=table, src=float(pad), predicate=nobody)
+        put(table, pad, nobody)
         return slots
 
 
