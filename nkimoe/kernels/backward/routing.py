@@ -82,7 +82,7 @@ class BackwardRouting:
         n, tiles, ids = own.count, p.tiles_per_block, request.token_position_to_id
         self._ids = _table(n * tiles)
         load_slots(
-            self._ids.reshape((PARTITIONS, n, tiles)), p.B, p.T,
+            self._ids.reshape((PARTITIONS, n, tiles)), p.B, p.pad,
             lambda pattern, offset: ids.ap(
                 pattern=[pattern[0], [p.B, n], pattern[1]], offset=own.first * p.B + offset
             ),

@@ -130,7 +130,7 @@ class Routing:
     def _load(self, first: int, n: int) -> _Window:
         """The ids, and the affinity rows computed exactly, in int32; or what came with pairs."""
         p, pairs, tiles = self._problem, self._request.pairs, self._problem.tiles_per_block
-        ids = self._table(first, n, self._request.token_position_to_id, p.T)
+        ids = self._table(first, n, self._request.token_position_to_id, p.pad)
         if pairs is not None:
             rows = self._table(first, n, pairs.positions, p.rows * pairs.choices)
             return _Window(first, ids, rows, self._table(first, n, pairs.weights, 0))

@@ -161,7 +161,7 @@ class LoopTables:
     def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, Tensor]:
         """int32 [128, n blocks * tiles] each: tokens, and rows of affinities, or pairs."""
         p, pairs = self.problem, self._request.pairs
-        ids = self._slots(self._request.token_position_to_id, p.T, first, n)
+        ids = self._slots(self._request.token_position_to_id, p.pad, first, n)
         if pairs is None:
             place = affinity_place(self._request, p)
             return ids, affinity_rows(_integers(*ids.shape), ids, experts, place)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import nki.isa as nisa
 import nki.language as nl
@@ -45,12 +46,13 @@ class Slab:
         )
 
     def at(self, ids: IndexTile, limit: int) -> Tensor:
-        """Rows `ids` [slots, 1]; ids of `limit` and more, and negative ones, are out of bounds.
+        """Rows `ids` [slots, 1]; negative ids are out of bounds, and in the first slab ids of `limit` and more.
 
-        A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
-        content means nothing.
+        In another slab, or with a toolchain that checks bounds against the whole tensor, pad results go to the pad row
+        instead, whose content means nothing: the pattern is of all slabs, as what one of a view counts from is open.
         """
-        bounded = self.tensor.reshape((self.rows, self._pitch))[0:limit, :]
+        whole = self.tensor.reshape((prod(self.tensor.shape) // self._pitch, self._pitch))
+        bounded = whole[0:limit, :] if self._offset < self._pitch else whole
         return bounded.ap(
             pattern=[[self._pitch, ids.shape[0]], [1, self.columns.size]],
             offset=self._offset,

@@ -130,7 +130,7 @@ class AccumulateSlabs(Accumulate):
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
-        shares = my_share(self.slabs[0].rows)
+        shares = my_share(self.tokens)
         loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
         for i, span in enumerate(shares):
             loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
@@ -138,6 +138,9 @@ class AccumulateSlabs(Accumulate):
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
             _store(self.slabs[0].part(span), total)
             self._leftover(self.slabs[1], span)
+        pads = Span(self.tokens, self.slabs[1].rows - self.tokens)
+        if pads.size and nl.program_id(0) == 1:
+            self._leftover(self.slabs[1], pads)
         return self.tensor
 
     def _load(self, span: Span) -> list[Tensor]:
@@ -172,7 +175,7 @@ def slabs_in_rows(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
 def slabs_one_after_another(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[cores, T', H]."""
     tensor = shared_tensor((p.cores, p.rows, p.H), dtype, "output")
-    return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
+    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.H, c * p.rows * p.H) for c in range(p.cores)]
 
 
 MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
