@@ -138,7 +138,11 @@ def my_share(rows: int) -> list[Span]:
 
 
 def zero_rows(slab: Slab, parts: list[Span]) -> None:
-    """Zero these rows of the slab, from a narrow tile that is read again and again, through a queue of its own."""
+    """Zero these rows of the slab, from a narrow tile that is read again and again.
+
+    Nobody here says who describes transfers of rows that are read again, by DGE mode or engine: what was written and is
+    read is in order only if the compiler chooses both.
+    """
     size = slab.columns.size
     width = next(size // n for n in range(1, size + 1) if size % n == 0 and size // n <= ZERO_COLUMNS)
     zeros = nl.ndarray((min(PARTITIONS, slab.rows), width), dtype=slab.tensor.dtype, buffer=nl.sbuf)
@@ -148,4 +152,4 @@ def zero_rows(slab: Slab, parts: list[Span]) -> None:
     groups = [whole[i : i + at_once] for i in range(0, len(whole), at_once)] + [[span] for span in parts[len(whole) :]]
     for some in groups:
         source = zeros.ap(pattern=[[width, some[0].size], [0, len(some) * size // width], [1, width]])
-        nisa.dma_copy(dst=slab.tiles(some), src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
+        nisa.dma_copy(dst=slab.tiles(some), src=source)

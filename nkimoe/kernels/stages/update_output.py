@@ -136,7 +136,7 @@ class AccumulateSlabs(Accumulate):
             loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
             total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
-            _store(self.slabs[0].part(span), total)
+            nisa.dma_copy(dst=self.slabs[0].part(span), src=total)
             self._leftover(self.slabs[1], span)
         pads = Span(self.tokens, self.slabs[1].rows - self.tokens)
         if pads.size and nl.program_id(0) == 1:
@@ -151,11 +151,6 @@ class AccumulateSlabs(Accumulate):
             nisa.dma_copy(dst=tile, src=slab.part(span))
             tiles.append(tile)
         return tiles
-
-
-def _store(dst: Tensor, src: Tensor) -> None:
-    """dst = src in the queue of gathers and scatters, so that no load of weights waits behind it."""
-    nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
 
 
 def _leave(slab: Slab, span: Span) -> None:
