@@ -11,8 +11,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("self.experts[:, first : first + n]", "self.experts[:, 0:n]", "affinity experts always from block 0"),
         ("ids, place.step, nl.multiply", "ids, place.step - 1, nl.multiply", "E off by one"),
-        ("data2=pads, op=nl.bitwise_or", "data2=pads, op=nl.add", "pads beside the row that is skipped"),
-        ("op1=nl.minimum, operand1=float(E - 1)", "op1=nl.minimum, operand1=float(E)", "an expert E is an index"),
         ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
         (
             "nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error",
