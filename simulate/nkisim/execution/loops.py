@@ -125,10 +125,11 @@ class _Body:
         """An iteration begins."""
         if not self._core.only_traces:
             self._mark(LoopMark.iteration)
-        self._core.iterations.append(Iteration(self._since))
+        self._core.iterations.append(Iteration(self._since, repeats=self._first is not None))
 
     def leave(self) -> list[object]:
-        """The iteration is over; returns its instructions."""
+        """The iteration is over, with all that it allocated; returns its instructions."""
+        self._core.scopes.end(self._since, next_identity())
         return self._core.iterations.pop().issued
 
     def shut(self) -> None:

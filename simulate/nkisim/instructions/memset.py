@@ -23,6 +23,7 @@ def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: 
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
     if dst.dtype.kind == "packed" and value != 0:
         raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
+    checks.whole("value", value, dst.dtype)
     fill = np.zeros((), dst.dtype.numpy) if dst.dtype.kind == "packed" else convert(np.full((), value), dst.dtype)
     leaves = ZEROED if value == 0 and dst.buffer is MemoryRegion.psum else WRITTEN
     work, details = Work(checks.free_size(dst)), {"zero": value == 0}
