@@ -7,6 +7,7 @@ from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Event, Finding, LoopMark, Observer, Work
 from nkisim.observe.ignored import IgnoredArguments, Note
 from nkisim.observe.lost_results import LostResults
+from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
@@ -24,6 +25,7 @@ __all__ = [
     "LoopMark",
     "LostResults",
     "Meeting",
+    "NeighbouringSums",
     "Note",
     "Observer",
     "Overlaps",

@@ -7,6 +7,7 @@ from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Observer
 from nkisim.observe.ignored import IgnoredArguments
 from nkisim.observe.lost_results import LostResults
+from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
 from nkisim.observe.uninitialized import Uninitialized
@@ -19,4 +20,5 @@ def standard_detectors(capacity: Capacity) -> list[Observer]:
         capacity: the detector that also measures, whose owner may ask it afterwards. The others are made here.
     """
     overlaps = Overlaps(capacity.machine)
-    return [Uninitialized(), Races(), DuplicateRows(), overlaps, LostResults(), IgnoredArguments(), capacity]
+    sums = NeighbouringSums(capacity.machine.psum_bank_bytes)
+    return [Uninitialized(), Races(), DuplicateRows(), overlaps, LostResults(), sums, IgnoredArguments(), capacity]
