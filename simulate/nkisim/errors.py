@@ -232,6 +232,6 @@ class InvalidInput(SimulationError):
 
 
 class DeviceRisk(SimulationError):
-    """Seen to be refused or wrong on a device, and done by AWS's own kernels all the same. A note, never raised."""
+    """Some report that a device refuses it or gets it wrong, and others rely on it. A note: listed, never raised."""
 
     code = "NKI410"

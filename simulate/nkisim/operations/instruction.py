@@ -87,7 +87,10 @@ def _issued(
         if core.scopes.any_over:
             device_rules.in_scope(core, opcode, operation)
         hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
-        if hows and any(isinstance(how, Columns) for how in hows):
+        if hows:
+            for t in (*operation.reads, *operation.writes):
+                device_rules.runtime_index(t)
+        if any(isinstance(how, Columns) for how in hows):
             operation = indirect.admit(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)
