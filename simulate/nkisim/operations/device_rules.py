@@ -64,7 +64,7 @@ def _offset_of_a_part(t: NkiTensor) -> None:
     """Notes an offset into a part of an on-chip tensor."""
     if t.offset or t.shape[0] != checks.PARTITIONS:
         error = DeviceRisk(
-            "a tile with an offset into SBUF or PSUM is added to a view of all 128 partitions that starts at its tensor",
+            "an offset in a tile is added to a view of all 128 partitions that starts where its tensor does",
             f"{t.shape[0]} partitions from element {t.offset}",
             "Make the tensor of that size, or load the offset into a register.",
         )
