@@ -11,6 +11,7 @@ from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
+from nkisim.observe.shifted_overlaps import ShiftedOverlaps
 from nkisim.observe.traits import CostClass, Meeting, Traits
 from nkisim.observe.uninitialized import Uninitialized
 
@@ -31,6 +32,7 @@ __all__ = [
     "Overlaps",
     "Races",
     "Recorder",
+    "ShiftedOverlaps",
     "Traits",
     "Uninitialized",
     "Work",

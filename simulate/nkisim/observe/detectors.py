@@ -10,6 +10,7 @@ from nkisim.observe.lost_results import LostResults
 from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
+from nkisim.observe.shifted_overlaps import ShiftedOverlaps
 from nkisim.observe.uninitialized import Uninitialized
 
 
@@ -19,6 +20,7 @@ def standard_detectors(capacity: Capacity) -> list[Observer]:
     Args:
         capacity: the detector that also measures, whose owner may ask it afterwards. The others are made here.
     """
-    overlaps = Overlaps(capacity.machine)
-    sums = NeighbouringSums(capacity.machine.psum_bank_bytes)
-    return [Uninitialized(), Races(), DuplicateRows(), overlaps, LostResults(), sums, IgnoredArguments(), capacity]
+    machine = capacity.machine
+    writes: list[Observer] = [DuplicateRows(), Overlaps(machine), ShiftedOverlaps()]
+    sums: list[Observer] = [LostResults(), NeighbouringSums(machine.psum_bank_bytes)]
+    return [Uninitialized(), Races(), *writes, *sums, IgnoredArguments(), capacity]
