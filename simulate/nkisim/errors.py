@@ -117,6 +117,12 @@ class GridError(SimulationError, ValueError):
     code = "NKI107"
 
 
+class DuplicateName(SimulationError):
+    """Two tensors or instructions of one kernel have the same name."""
+
+    code = "NKI108"
+
+
 class ViewError(SimulationError):
     """A view cannot be expressed as a hardware access pattern."""
 
@@ -223,3 +229,9 @@ class InvalidInput(SimulationError):
     """An input lies where the hardware's result is not valid. A note: it is listed, never raised."""
 
     code = "NKI409"
+
+
+class DeviceRisk(SimulationError):
+    """Some report that a device refuses it or gets it wrong, and others rely on it. A note: listed, never raised."""
+
+    code = "NKI410"

@@ -27,10 +27,9 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 Command = Callable[..., Any]
 
 
-def kernel_options(command: Command) -> Command:
-    """The kernel, its arguments and its target."""
+def call_options(command: Command) -> Command:
+    """The arguments of a kernel, and its target."""
     for option in reversed((
-        click.argument("kernel"),
         click.option("--input", "inputs", multiple=True, metavar="NAME=SPEC",
                      help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
                      " FILL: normal, zeros, ones, arange, LOW..HIGH."),
@@ -40,8 +39,18 @@ def kernel_options(command: Command) -> Command:
         click.option("--target", type=click.Choice(list(TARGETS)), help="By default as the environment says."),
         click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
         click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
-        click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
     )):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def kernel_options(command: Command) -> Command:
+    """The kernel, its arguments and its target, and what becomes of findings."""
+    for option in (
+        click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
+        call_options,
+        click.argument("kernel"),
+    ):
         command = option(command)
     return command
 
@@ -107,18 +116,24 @@ def roofline(output: Path | None, flops: float | None, nbytes: float | None, **o
 
 def _simulate(options: dict[str, Any]) -> Run:
     """Run the kernel the options describe; its errors end the command with status 1."""
-    kernel = load_named(options["kernel"])
-    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
-    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
-    lnc = int(options["lnc"]) if options["lnc"] else None
-    simulator = Simulator(
-        options["target"], lnc, report_only=options["report_only"], numerics=not options["no_numerics"]
-    )
     try:
-        return simulator.run(kernel, *positional, **named)
+        return simulate(load_named(options["kernel"]), options, options["report_only"])
     except NkiValidationError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+def simulate(kernel: Any, options: dict[str, Any], report_only: bool) -> Run:
+    """Run a kernel with the arguments and on the target that the options describe.
+
+    Raises:
+        NkiValidationError: as `Simulator.run`.
+    """
+    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
+    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
+    lnc = int(options["lnc"]) if options["lnc"] else None
+    simulator = Simulator(options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"])
+    return simulator.run(kernel, *positional, **named)
 
 
 def _check(files: list[Path | None], pictures: list[Path | None]) -> None:

@@ -20,6 +20,7 @@ from nkisim.execution.taps import Snapshot, Taps, Wanted, save_snapshots
 from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
+from nkisim.observe.late_reads import LateReads
 from nkisim.report.summary import Profile
 from nkisim.timing import Timer
 
@@ -109,17 +110,18 @@ class Simulator:
     def compare_dma_orders(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate twice, with eager and with late transfers, on copies of the arguments.
 
-        Returns the eager run; its findings say where the bits of results or arguments first differ.
+        Returns the eager run; its findings say where the bits of results or arguments first differ, and what is written
+        where a transfer may still be reading.
 
         Raises:
             ArgumentError: the simulator computes no values.
-            DmaOrderError: they differ (unless report_only).
+            DmaOrderError: they differ, or a transfer may read too late (unless report_only).
         """
         if self._numerics is not COMPUTED:
             raise ArgumentError("comparing results needs their values", "numerics=False", "Drop it.")
         eager, late = copy.deepcopy((args, kwargs)), copy.deepcopy((args, kwargs))
         planner = DmaDeadlines()
-        run = self._observed(kernel, eager, (*self.observers, planner), None)
+        run = self._observed(kernel, eager, (*self.observers, planner, LateReads()), None)
         try:
             outputs = self._launch(kernel, late, Watch([], report_only=True), LateDma(planner.deadlines))
             difference = first_difference(run.outputs, outputs, "output") or first_difference(eager, late, "argument")

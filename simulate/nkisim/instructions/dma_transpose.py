@@ -7,7 +7,7 @@ from typing import Any
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError
 from nkisim.memory import NkiTensor
 from nkisim.observe import CostClass
-from nkisim.operations import checks
+from nkisim.operations import checks, device_rules
 from nkisim.operations.enums import dge_mode as DgeMode
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import oob_mode as OobMode
@@ -54,6 +54,8 @@ def dma_transpose(
     dge_mode = DgeMode(dge_mode)  # public kernels also pass the number
     _check_mode(src, dge_mode, gathers)
     mode = dge_mode if dge_mode is not DgeMode.unknown else DgeMode.swdge if gathers else DgeMode.none
+    if mode is DgeMode.hwdge:
+        device_rules.aligned_transpose(dst)
     details = {"dge": mode.name, "transpose": True}
     return Operation(Engine.dma, (src,), (dst,), lambda x: x.transpose(order), details=details, name=name)
 

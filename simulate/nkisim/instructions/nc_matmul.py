@@ -11,7 +11,7 @@ from nkisim.errors import ArgumentError, DtypeError, NotSimulated, ShapeError
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import MATMUL, NkiTensor
 from nkisim.observe import CostClass, Finding, Work
-from nkisim.operations import checks
+from nkisim.operations import checks, device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import matmul_perf_mode as PerfMode
 from nkisim.operations.indirect import IndirectOperands, untiled
@@ -64,6 +64,8 @@ def nc_matmul(
             "Drop them.",
         )
     k, m, n = _check_operands(dst, stationary, moving, is_transpose, rows)
+    if rows == 1:
+        device_rules.one_free_dimension("stationary", stationary)
     tile = check_tiling(tile_position, tile_size, stationary.shape[0], m, perf_mode)
     accumulates = not is_transpose and continues(dst, accumulate)
 

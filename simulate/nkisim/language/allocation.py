@@ -46,6 +46,7 @@ def ndarray(
         _check_on_chip(core, sizes, kind.itemsize, region, address)
     elif address is not None:
         raise ArgumentError("addresses are for on-chip tensors", f"{region.value} at {address}", "Drop address=.")
+    core.name(name, "tensor")
 
     def make() -> tuple[Storage, MemoryBlock]:
         arena = core.arena(region) if address is not None else None

@@ -229,8 +229,8 @@ class NkiTensor(StorageView):
         return self._with(self._possible(views.merge(self.layout, start, end), "flatten_dims"))
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
-        """Another shape over the same elements, without a copy."""
-        sizes = _infer(tuple(shape), self.size)
+        """Another shape over the same elements, without a copy; all its sizes are given."""
+        sizes = _checked(tuple(shape), self.size)
         if self._first_free and sizes[:1] != self.shape[:1]:
             raise ViewError(
                 "reshape keeps the partition dimension",
@@ -369,6 +369,13 @@ def _infer(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
         known = -math.prod(shape)
         if known and size % known == 0:
             shape = tuple(size // known if n == -1 else n for n in shape)
+    return _checked(shape, size)
+
+
+def _checked(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """`shape`, which must hold `size` elements."""
     if math.prod(shape) != size or any(n < 0 for n in shape):
-        raise ShapeError("a reshape keeps the number of elements", f"{size} elements to shape {shape}", "Fix shape.")
+        raise ShapeError(
+            "a reshape keeps the number of elements", f"{size} elements to shape {shape}", "Give all sizes."
+        )
     return shape

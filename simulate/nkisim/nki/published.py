@@ -20,7 +20,7 @@ ISA = """
 0.2 dma_transpose(dst, src, axes=None, priority=None, dge_mode=dge_mode.unknown, oob_mode=oob_mode.error, name=None)
 0.2 dropout(dst, data, prob, name=None)
 0.3 exponential(dst, src, max_value=0.0, reduce_res=None, reduce_cmd=reduce_cmd.idle, reduce_init=0.0, name=None)
-0.6 get_nc_sub_version()
+0.5 get_nc_sub_version()
 0.2 get_nc_version()
 0.2 iota(dst, pattern, offset=0, channel_multiplier=0, name=None)
 0.2 local_gather(dst, src_buffer, index, num_elem_per_idx=1, num_valid_indices=None, name=None)
@@ -232,6 +232,17 @@ VALUES = {
     "nki.compiler": {"0.7": "AddressRotation CompileConfig SpecializationConfig"},
     "nki.typing": {"0.3": "tensor"},
     "nki": {"0.2": "jit", "0.3": "simulate Kernel"},
+}
+
+# Parameters that a function got later than it came itself, by function. Those of NKI 0.3 and before are not listed.
+LATER_PARAMETERS = {
+    "nki.isa": {
+        "dma_compute": {"oob_mode": "0.4"},
+        "dma_copy": {"priority": "0.4"},
+        "dma_transpose": {"priority": "0.4"},
+        "tensor_scalar_reduce": {"reduce_cmd": "0.4", "reduce_init": "0.4", "reduce_res_negate": "0.6"},
+    },
+    "nki.language": {"empty_like": {"transpose_axes": "0.7", "address": "0.7"}},
 }
 
 # Names of NKI 0.1 (`neuronxcc.nki`) and of 0.2 and 0.3 that AWS has removed.
