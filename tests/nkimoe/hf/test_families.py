@@ -12,14 +12,18 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))  # `benchmarks` lies a
 
 from benchmarks.hf.compare import AGREES, REFUSED, compare  # noqa: E402
 from benchmarks.hf.families import families  # noqa: E402
+from benchmarks.hf.graphs import COMPILE, EXPORT, NO_GRAPH  # noqa: E402
 
 QUICK = ("GptOssExperts", "NemotronHExperts", "MuseSparkExperts", "Qwen3MoeExperts")
 
 
-def outcome(family):
+AS_GRAPHS = ("GptOssExperts", "Qwen3MoeExperts")
+
+
+def outcome(family, with_graphs=False):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return compare(family)
+        return compare(family, with_graphs)
 
 
 @pytest.mark.parametrize("family", [f for f in families() if f.experts in QUICK], ids=lambda f: f.name)
@@ -28,9 +32,16 @@ def test_a_model_with_nkimoe_gives_the_logits_of_eager(family):
     assert result.status == AGREES, result
 
 
+@pytest.mark.parametrize("family", [f for f in families() if f.experts in AS_GRAPHS], ids=lambda f: f.name)
+def test_a_model_that_was_never_called_compiles_and_exports_as_one_graph(family):
+    result = outcome(family, with_graphs=True)
+    assert result.graphs == {COMPILE: (AGREES, ""), EXPORT: (AGREES, "")}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in families() if f.experts not in QUICK], ids=lambda f: f.experts)
 def test_every_family_agrees_or_is_refused_by_name(family):
-    result = outcome(family)
+    result = outcome(family, with_graphs=True)
     assert result.status in (AGREES, REFUSED), result
+    assert {status for status, _ in result.graphs.values()} <= {AGREES, REFUSED, NO_GRAPH}, result
     assert result.status == AGREES or "_apply_gate, which is another" in result.reason
