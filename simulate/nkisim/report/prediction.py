@@ -102,14 +102,18 @@ class Prediction:
             "cores": [{name: asdict(summary) for name, summary in core.items()} for core in self.by_core],
             "dma": [{**asdict(use), "gb_per_s": _share(use.nbytes, latency * 1e3)} for use in self.dma],
             "provenance": self.provenance,
-            "lines": [
-                {
-                    "place": str(line.location), "opcode": line.opcode, "instructions": line.instructions,
-                    "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
-                }
-                for line in self.lines
-            ],
-        }  # fmt: skip
+            "lines": self.lines_json(),
+        }
+
+    def lines_json(self) -> list[dict[str, Any]]:
+        """The kernel lines that cost most, for scripts."""
+        return [
+            {
+                "place": str(line.location), "opcode": line.opcode, "instructions": line.instructions,
+                "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
+            }
+            for line in self.lines
+        ]  # fmt: skip
 
 
 def _share(part: float, whole: float) -> float:
