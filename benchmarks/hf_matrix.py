@@ -1,8 +1,8 @@
 """`python benchmarks/hf_matrix.py`: every transformers family with an experts interface, eager against nkimoe.
 
-Each is a tiny model with random float32 weights; the kernel computes in bf16 on the simulator. With `--graphs` the model
-is also compiled as one graph, and exported, before it was ever called. Exits 1 unless each family that runs at all, and
-each graph of a model that has one, agrees or is refused with a reason.
+Each is a tiny model with random float32 weights; the kernel computes in bf16 on the simulator. With `--graphs` the
+model is also compiled as one graph, and exported, before it was ever called. Exits 1 unless each family that runs at
+all, and each graph of a model that has one, agrees or is refused with a reason.
 """
 
 from __future__ import annotations

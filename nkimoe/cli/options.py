@@ -107,8 +107,8 @@ def _checkpoint(options: dict[str, Any], text: str) -> CheckpointLayer | None:
         return None
     if is_packed(options["checkpoint"]):
         raise click.UsageError(
-            f"--checkpoint {options['checkpoint']}: holds what nkimoe pack wrote, weights without their model: give the "
-            "checkpoint that was packed, with the same --weights. nkimoe.weights.read_layer reads packed layers."
+            f"--checkpoint {options['checkpoint']}: holds what nkimoe pack wrote, weights without their model: give "
+            "the checkpoint that was packed, with the same --weights. nkimoe.weights.read_layer reads packed layers."
         )
     try:
         return CheckpointLayer.read(options["checkpoint"], options["layer"], text, options["tokens"])

@@ -12,7 +12,7 @@ from nkisim.report.text import describe_constants, describe_latency, describe_or
 
 
 def as_lines(result: Result, width: int) -> list[str]:
-    """Shape, blocks, distance from the reference, instructions, traffic, memory and time, wrapped at `width` columns."""
+    """Shape, blocks, verdict, instructions, traffic, memory and time, wrapped at `width` columns."""
     return labelled(_rows(result), width)
 
 
@@ -45,7 +45,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "roofline",
-            f"{duration(bound.latency_us)}, bound by {bound.bound_by}: the least the layer can take on {_cores(result)}",
+            f"{duration(bound.latency_us)}, bound by {bound.bound_by}: the least the layer takes on {_cores(result)}",
         ),
         (
             "predicted",

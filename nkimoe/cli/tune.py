@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from nkimoe.cli.refusals import REFUSED, refusals
 from nkimoe.cli.options import SIMULATION
+from nkimoe.cli.refusals import REFUSED, refusals
 from nkimoe.cli.tuned_layers import LAYERS, layer_options, layers_of
 from nkimoe.errors import RequestError, require
 from nkimoe.planning.targets import TARGETS

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -15,7 +15,7 @@ from nkimoe.tuning.layer_key import EPILOGUES, LayerKey, buckets
 from nkimoe.tuning.operand_types import INT4, Q_TYPES, OperandTypes, operand_types
 from nkisim.command_help import OneOf, section
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., Any]
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 FP8 = "float8_e4m3"

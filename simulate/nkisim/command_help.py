@@ -40,15 +40,14 @@ class SectionedCommand(click.Command):
                 formatter.write_dl(records)
 
 
-class OneOf(click.Choice):  # type: ignore[type-arg] # a type variable since click 8.2
+class OneOf(click.Choice):
     """A choice whose refusal says what was probably meant."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         try:
             return super().convert(value, param, ctx)
         except click.BadParameter as error:
-            error.message += meant(str(value), map(str, self.choices))
-            raise
+            self.fail(error.message + meant(str(value), map(str, self.choices)), param, ctx)
 
 
 def section(title: str) -> Callable[..., Decorator]:

@@ -6,9 +6,8 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
-from benchmarks.hf_matrix import as_line, chosen_families  # noqa: E402
-
-from benchmarks.hf.compare import AGREES, Comparison  # noqa: E402
+from benchmarks.hf.compare import AGREES, Comparison
+from benchmarks.hf_matrix import as_line, chosen_families
 
 
 def test_a_folder_or_a_class_of_experts_names_families():
