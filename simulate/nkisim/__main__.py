@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from nkisim.command_help import SectionedCommand, examples, version_option
+from nkisim.diff_command import diff
 from nkisim.install import install
 from nkisim.lint import LintProblem, lint_kernel, lint_source
 from nkisim.named_objects import load_named
@@ -64,7 +65,7 @@ def script(file: Path, arguments: tuple[str, ...]) -> None:
     runpy.run_path(str(file), run_name="__main__")
 
 
-for command in (run, trace, roofline):
+for command in (run, trace, roofline, diff):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
 from nkisim.report.pictures import PictureError, check_picture
-from nkisim.report.text import describe, describe_changes, describe_sensitivity
+from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.simulator import Run, Simulator
 from nkisim.what_if import parse_factors, predict_changes
 
@@ -70,9 +70,7 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
     _check([json_file, trace], [timeline, roofline])
     done = _simulate(options)
     profile = done.profile
-    click.echo(describe(profile))
-    for finding in done.findings:
-        click.echo(str(finding))
+    click.echo(done.report())
     changes = predict_changes(profile, factors)
     if changes:
         click.echo("\n" + describe_changes(profile.latency_us, changes))

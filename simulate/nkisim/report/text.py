@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from nkisim.machine.probes import PROBES
+from nkisim.observe import Finding
 from nkisim.report.pictures import duration
 from nkisim.report.summary import Profile
 
@@ -20,6 +21,20 @@ def describe(profile: Profile) -> str:
     """Latency, engines, critical path, lines, traffic and memory of a run. Everything in it is predicted."""
     return "\n".join(
         [*_headline(profile), "", *_engines(profile), "", *_path(profile), "", *_lines(profile), "", *_totals(profile)]
+    )
+
+
+def describe_run(profile: Profile, findings: Sequence[Finding]) -> str:
+    """`describe`, or without the time model the counts; and each finding in a line."""
+    about = describe_counts(profile) if profile.timer is None else describe(profile)
+    return "\n".join([about, *map(str, findings)])
+
+
+def describe_counts(profile: Profile) -> str:
+    """Instructions and traffic in one line, without predicting anything."""
+    return (
+        f"{sum(profile.instructions.values()):,} instructions, "
+        f"HBM {profile.hbm_read / 1e6:,.2f} MB read, {profile.hbm_written / 1e6:,.2f} MB written"
     )
 
 
@@ -79,11 +94,16 @@ def describe_changes(base_us: float, changes: Mapping[str, float]) -> str:
     return "\n".join(["predicted latency", *rows])
 
 
-def _headline(profile: Profile) -> Iterator[str]:
+def describe_headline(profile: Profile) -> str:
+    """Latency with its interval, cores, and what bounds it."""
     timeline = profile.prediction.timeline
     cores = f"{timeline.cores} {timeline.machine.name} core" + "s" * (timeline.cores > 1)
     bound = _RESOURCES.get(profile.bound_by, "nothing")
-    yield f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+    return f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+
+
+def _headline(profile: Profile) -> Iterator[str]:
+    yield describe_headline(profile)
     yield describe_orders(profile)
 
 

@@ -119,7 +119,8 @@ def test_affinities_as_a_column_are_no_mapping():
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("block_sizes", "Did you mean block_size?"), ("wieghts", "Did you mean weights?"), ("x", "Drop it.")]
+    ("name", "said"),
+    [("block_sizes", "Did you mean block_size?"), ("wieghts", "Did you mean weights?"), ("x", "Drop it.")],
 )
 def test_an_option_that_does_not_exist_is_refused_with_what_was_meant(name, said):
     with pytest.raises(RequestError, match=re.escape(said)), options(**{name: 1}):
