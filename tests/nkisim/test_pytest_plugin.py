@@ -1,7 +1,9 @@
 """The pytest plugin, tried in test sessions of its own."""
 
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -61,11 +63,17 @@ def test_double(nkisim_run, assert_kernel_close, nki_target, nki_cores):
 def test_plain(nkisim_run):
     assert nkisim_run(double, X).outputs.sum() == 64
 """,
-        "-v",
+        "-vv",
     )
     assert "5 passed" in printed
-    for name in ("test_double[cores=1-target=trn2]", "test_double[cores=2-target=trn3]", "test_plain PASSED"):
-        assert name in printed
+    names = {f"test_double[target={target}-cores={cores}]" for target in ("trn2", "trn3") for cores in (1, 2)}
+    assert names <= set(re.findall(r"test_double\S+", printed))
+
+
+def test_the_page_of_the_documentation_is_a_file_of_tests(session):
+    page = (Path(__file__).parents[2] / "docs/simulator/testing.md").read_text("utf-8")
+    code = page.partition("```python")[2].partition("\n")[2].partition("```")[0]
+    assert "2 passed" in session(code)
 
 
 def test_a_failure_shows_places_values_and_the_report_of_the_run(session):
