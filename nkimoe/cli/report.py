@@ -6,6 +6,7 @@ import numpy as np
 
 from nkimoe.cli.experiment import Result, Setup
 from nkimoe.cli.packed_data import BF16, INT8
+from nkisim.report.page import Subject
 from nkisim.report.pictures import duration
 from nkisim.report.tables import labelled
 from nkisim.report.text import describe_constants, describe_latency, describe_orders, describe_path
@@ -14,6 +15,14 @@ from nkisim.report.text import describe_constants, describe_latency, describe_or
 def as_lines(result: Result, width: int) -> list[str]:
     """Shape, blocks, verdict, instructions, traffic, memory and time, wrapped at `width` columns."""
     return labelled(_rows(result), width)
+
+
+def subject_of(result: Result) -> Subject:
+    """What a page of the run is about."""
+    setup, facts = result.setup, ("layer", "tokens", "kernel", "blocks", "result", "transformers", "roofline")
+    title = f"moe_cte {setup.implementation.name}: {setup.model}, {result.plan.problem.T} tokens"
+    rows = [(name, text) for name, text in _rows(result) if name in facts]
+    return Subject(title, rows, result.roofline.work, result.roofline.peaks)
 
 
 def _rows(result: Result) -> list[tuple[str, str]]:

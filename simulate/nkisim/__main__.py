@@ -13,7 +13,7 @@ from nkisim.diff_command import diff
 from nkisim.install import install
 from nkisim.lint import LintProblem, lint_kernel, lint_source
 from nkisim.named_objects import load_named
-from nkisim.run_commands import roofline, run, trace
+from nkisim.run_commands import report, roofline, run, trace
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -65,7 +65,7 @@ def script(file: Path, arguments: tuple[str, ...]) -> None:
     runpy.run_path(str(file), run_name="__main__")
 
 
-for command in (run, trace, roofline, diff):
+for command in (run, trace, roofline, report, diff):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from nkisim.machine import TARGETS, UsefulWork, load_machine, target_from_enviro
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
+from nkisim.report.page import Subject, check_page
 from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.simulator import Run, Simulator
@@ -111,6 +112,24 @@ def roofline(output: Path | None, flops: float | None, nbytes: float | None, **o
     _check([], [path])
     profile = _simulate(options).profile
     _write(path, lambda target: profile.save_roofline(target, useful))
+
+
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkisim report scale.py:scale_rows --inputs scale.py:arguments",
+    "nkisim report package.kernels:matmul --inputs package.shapes:large --no-numerics -o matmul.html",
+))  # fmt: skip
+@kernel_options
+@_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.html.")
+def report(output: Path | None, **options: Any) -> None:
+    """Simulate KERNEL and write a page: its source with what each line costs, timeline, memory, roofline, advice."""
+    path = output or _beside(options, "html")
+    _check([path], [])
+    try:
+        check_page()
+    except PictureError as error:
+        raise click.UsageError(str(error)) from None
+    done = _simulate(options)
+    _write(path, lambda target: done.save_page(target, Subject(options["kernel"])))
 
 
 def _simulate(options: dict[str, Any]) -> Run:

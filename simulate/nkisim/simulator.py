@@ -22,6 +22,7 @@ from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detec
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.report.difference import Difference
 from nkisim.report.notebook import run_as_html
+from nkisim.report.page import Subject, save_page
 from nkisim.report.summary import Profile
 from nkisim.report.text import describe_counts, describe_run
 from nkisim.timing import Timer
@@ -71,6 +72,14 @@ class Run:
             ArgumentError: one of them ran without the time model.
         """
         return self.profile.diff(after.profile)
+
+    def save_page(self, path: str | Path, subject: Subject) -> None:
+        """Write one page of HTML that needs no network: source, timeline, memory, roofline, advice; needs bokeh.
+
+        Raises:
+            PictureError: bokeh is not installed. ArgumentError: the run is without the time model.
+        """
+        save_page(path, self.profile, self.findings, subject)
 
     def save_taps(self, folder: str | Path) -> None:
         """Write every tapped array to `folder/NAME/core_0/0000.npy` and so on."""

@@ -20,6 +20,13 @@ def function_at(location: Location) -> str:
     return _functions(location.file).get(location.line, "")
 
 
+def lines_of_function(location: Location) -> tuple[int, int]:
+    """First and last line of the innermost function around a line; outside of all the line itself."""
+    name, functions = function_at(location), _functions(location.file)
+    own = [line for line, function in functions.items() if function == name] if name else [location.line]
+    return min(own), max(own)
+
+
 def stage_of(location: Location) -> str:
     """File and function of a line, as "down_projection.py:project"."""
     return f"{Path(location.file).name}:{function_at(location) or '-'}"

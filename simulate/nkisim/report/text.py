@@ -10,7 +10,7 @@ from nkisim.report.pictures import duration
 from nkisim.report.summary import Profile
 
 # What the parts of the critical path are, in words.
-_RESOURCES = {
+RESOURCE_NAMES = {
     "tensor": "Tensor Engine", "vector": "Vector Engine", "scalar": "Scalar Engine", "gpsimd": "GpSimd Engine",
     "dma": "DMA engines", "hbm": "HBM bandwidth", "dma_issue": "issuing transfers", "sync": "barriers and control",
     "latency": "fixed latencies",
@@ -42,7 +42,7 @@ def describe_path(profile: Profile) -> str:
     """The parts of the critical path in one line, without those under one percent."""
     total = profile.latency_us or 1.0
     parts = [(name, us / total) for name, us in profile.prediction.critical_path_us.items()]
-    return ", ".join(f"{_RESOURCES[name]} {100 * share:.0f}%" for name, share in parts if share >= 0.01)
+    return ", ".join(f"{RESOURCE_NAMES[name]} {100 * share:.0f}%" for name, share in parts if share >= 0.01)
 
 
 def describe_constants(profile: Profile) -> str:
@@ -98,7 +98,7 @@ def describe_headline(profile: Profile) -> str:
     """Latency with its interval, cores, and what bounds it."""
     timeline = profile.prediction.timeline
     cores = f"{timeline.cores} {timeline.machine.name} core" + "s" * (timeline.cores > 1)
-    bound = _RESOURCES.get(profile.bound_by, "nothing")
+    bound = RESOURCE_NAMES.get(profile.bound_by, "nothing")
     return f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
 
 
