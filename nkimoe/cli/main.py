@@ -61,7 +61,9 @@ main.add_command(tune)
 @RESULTS("--trace", type=FILE, help="Write the predicted timeline for ui.perfetto.dev.")
 @RESULTS("--timeline", type=FILE, help="Draw what each engine does when (png, svg, pdf).")
 @RESULTS("--roofline", type=FILE, help="Draw the roofline (png, svg, pdf).")
-@RESULTS("--html", type=FILE, help="Write a page: source with what each line costs, timeline, memory, roofline, advice.")
+@RESULTS(
+    "--html", type=FILE, help="Write a page: source with what each line costs, timeline, memory, roofline, advice."
+)
 def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
     """Simulate one MoE layer, compare it with the reference, predict its time, report."""
     setup = make_setup(options)

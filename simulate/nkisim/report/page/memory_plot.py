@@ -18,7 +18,11 @@ MOST_TENSORS = 6_000  # of a plot; the largest, by bytes and time
 
 def memory_plot(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion, time: Any) -> Any:
     """Bytes of a partition upwards, a bar a tensor; those of one kernel line have one colour."""
-    found = sorted(stays(timeline, capacity, core, buffer), key=lambda stay: -stay.tensor.size * (stay.end - stay.begin))
+    from bokeh.models import NumeralTickFormatter
+
+    found = sorted(
+        stays(timeline, capacity, core, buffer), key=lambda stay: -stay.tensor.size * (stay.end - stay.begin)
+    )
     shown, names = found[:MOST_TENSORS], Numbering()
     room = capacity.occupancy[core, buffer].capacity if (core, buffer) in capacity.occupancy else 1
     title = f"{buffer.value.upper()} of core {core}, {room:,} bytes a partition"
@@ -27,12 +31,14 @@ def memory_plot(timeline: Timeline, capacity: Capacity, core: int, buffer: Memor
     tips = [("tensor", "@name{custom}"), ("bytes a partition", "@size{0,0}"), ("from", "@left{0.000} us"),
             ("until", "@right{0.000} us")]  # fmt: skip
     plot = time_plot(title, HEIGHT, time, tips, {})
-    plot.y_range.start, plot.y_range.end = 0, room
+    used = max((stay.tensor.byte + stay.tensor.size for stay in found), default=room)
+    plot.y_range.start, plot.y_range.end = 0, min(room, 1.1 * used)
     source = _source(shown, names)
     plot.quad(source=source, left="left", right="right", bottom="bottom", top="top", fill_color="colour",
               fill_alpha=0.8, line_color=None)  # fmt: skip
     plot.hover.formatters = {"@name": looked_up(names.names)}
     plot.yaxis.axis_label = "bytes of a partition"
+    plot.yaxis.formatter = NumeralTickFormatter(format="0,0")
     return plot
 
 

@@ -76,9 +76,13 @@ def _page(profile: Profile, findings: Sequence[Finding], subject: Subject) -> It
     yield f"</main>{script}<script>{_text('page.js')}</script></body></html>\n"
 
 
+_ABOUT_ADVICE = (
+    "By what the prediction loses if that resource alone costs half: little where another is as busy. "
+    "The words are hints."
+)
 _ABOUT_SOURCE = (
-    "Critical: the line's part of the critical path. Busy: time its instructions are at work, overlapping ones each for "
-    "itself. Waits: time its queues had nothing to do until it was issued, for whom and why."
+    "Critical: the line's part of the critical path. Busy: time its instructions are at work, overlapping ones each "
+    "for itself. Waits: time its queues had nothing to do until it was issued, for whom and why."
 )
 
 
@@ -110,24 +114,29 @@ def _summary(profile: Profile, findings: Sequence[Finding], subject: Subject) ->
         ("critical path", describe_path(profile)),
         ("constants", f"{describe_constants(profile)}: what the predicted time rests on"),
         ("HBM", f"{profile.hbm_read / 1e6:,.2f} MB read, {profile.hbm_written / 1e6:,.2f} MB written"),
-        ("on chip", f"SBUF peak {profile.sbuf_peak_bytes:,} bytes a partition, PSUM peak {profile.psum_peak_banks} banks"),
+        (
+            "on chip",
+            f"SBUF peak {profile.sbuf_peak_bytes:,} bytes a partition, PSUM peak {profile.psum_peak_banks} banks",
+        ),
         ("made by", f"nkimoe {origin['nkimoe']}, clock {origin['clock']}: {origin['command']}"),
     ]
     items = "".join(f"{element('dt', name)}{element('dd', text)}" for name, text in rows)
     yield f"<dl>{items}</dl>{engine_table(profile)}<h2 id='findings'>Findings</h2>"
-    yield (
-        f"<ul>{''.join(element('li', finding) for finding in findings)}</ul>" if findings else element("p", "None.")
-    )
+    yield (f"<ul>{''.join(element('li', finding) for finding in findings)}</ul>" if findings else element("p", "None."))
 
 
 def _advice(profile: Profile, found: list[Advice]) -> Iterator[str]:
     latency = profile.latency_us or 1.0
     yield "<h2 id='advice'>What to change first</h2>"
-    yield element("p", "By the predicted gain if that resource cost half as much. What it says of a kernel is a hint.")
+    yield element("p", _ABOUT_ADVICE)
     yield "<ol>"
     for each in found:
-        gain = f"{duration(max(0.0, each.gain_us))} ({100 * max(0.0, each.gain_us) / latency:.0f}%)"
-        words = f"{RESOURCE_NAMES[each.resource]}, {100 * each.share:.0f}% of the critical path, gain {gain}"
+        gain = (
+            f"gain {duration(each.gain_us)} ({100 * each.gain_us / latency:.0f}%)"
+            if each.gain_us > 0
+            else "no gain alone"
+        )
+        words = f"{RESOURCE_NAMES[each.resource]}, {100 * each.share:.0f}% of the critical path, {gain}"
         lines = ", ".join(map(link, each.lines))
         yield f"<li>{element('b', words)}. {escape(each.text)}{f' Most at {lines}.' if lines else ''}</li>"
     yield "</ol>"

@@ -9,6 +9,7 @@ from nkisim.report.pictures import PictureError
 
 HEIGHT_OF_A_ROW = 26
 HEIGHT = 320
+LEFT_OF_TIME = 190  # pixels, so that the plots over time lie below each other
 
 
 def check_page() -> None:
@@ -44,6 +45,7 @@ def time_plot(title: str, height: int, time: Any, tooltips: list[tuple[str, str]
     plot = new_plot(title, height, x_range=time, tools=tools, output_backend="canvas")
     plot.toolbar.active_drag = tools[0]
     plot.xaxis.axis_label = "predicted microseconds"
+    plot.min_border_left = LEFT_OF_TIME
     return plot
 
 

@@ -52,7 +52,8 @@ def _rows(lines: list[SourceLine], waited: Mapping[Location, Mapping[Wait, float
         if line is None and len(by_number) < last - first - MOST_LINES and not _is_near(number, by_number):
             continue
         cells = _cells(line, waited.get(line.location, {}), total) if line else "<td></td>" * 4
-        yield f"<tr id='{_anchor(Location(file, number))}'><td>{number}</td>{cells}<td><code>{escape(text)}</code></td></tr>"
+        anchor = _anchor(Location(file, number))
+        yield f"<tr id='{anchor}'><td>{number}</td>{cells}<td><code>{escape(text)}</code></td></tr>"
 
 
 def _is_near(number: int, lines: Mapping[int, SourceLine]) -> bool:
@@ -61,7 +62,9 @@ def _is_near(number: int, lines: Mapping[int, SourceLine]) -> bool:
 
 def _cells(line: SourceLine, causes: Mapping[Wait, float], total: float) -> str:
     share = 100 * line.critical_ns / total
-    bar = f"<span class='bar' style='width:{min(100, share):.1f}%'></span>{duration(line.critical_ns / 1e3)} {share:.1f}%"
+    bar = (
+        f"<span class='bar' style='width:{min(100, share):.1f}%'></span>{duration(line.critical_ns / 1e3)} {share:.1f}%"
+    )
     most = sorted(causes.items(), key=lambda entry: -entry[1])[:MOST_CAUSES]
     why = "; ".join(f"{duration(ns / 1e3)} for {_place(cause.line, line)} ({cause.reason})" for cause, ns in most)
     return (

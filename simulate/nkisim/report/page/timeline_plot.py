@@ -47,8 +47,9 @@ def timeline_plot(prediction: Prediction, time: Any) -> Any:
     plot.y_range.start, plot.y_range.end = len(labels), 0
     for colour in dict.fromkeys(map(_colour, found)):
         chosen = [(y, bar) for y, track in enumerate(found) if _colour(track) == colour for bar in rows[y]]
-        plot.quad(source=_source(timeline, chosen, opcodes, lines), left="left", right="right", top="top",
-                  bottom="bottom", fill_color=colour, fill_alpha="alpha", line_color="edge", line_width=1.5)  # fmt: skip
+        source = _source(timeline, chosen, opcodes, lines)
+        plot.quad(source=source, left="left", right="right", top="top", bottom="bottom", fill_color=colour,
+                  fill_alpha="alpha", line_color="edge", line_width=1.5)  # fmt: skip
     plot.hover.formatters = {
         "@opcode": looked_up(opcodes.names), "@line": looked_up(lines.names), "@critical": looked_up(["no", "yes"]),
     }  # fmt: skip
