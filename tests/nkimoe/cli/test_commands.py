@@ -268,6 +268,24 @@ def test_run_writes_a_trace_and_pictures(tmp_path: Path) -> None:
     assert all(f"wrote {path}" in result.output for path in files.values())
 
 
+def test_run_writes_a_page_about_the_layer(tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    target = tmp_path / "page.html"
+    result = run_tiny("--no-numerics", "--html", str(target))
+    assert result.exit_code == 0, result.output
+    assert f"wrote {target}" in result.output
+    page = target.read_text(encoding="utf-8")
+    assert "<title>moe_cte shard_on_block: olmoe-1b-7b, 100 tokens</title>" in page
+    assert "H=256 I=96 E=8 top-2" in page
+
+
+def test_a_page_without_bokeh_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nkisim.report.page.plots.importlib.util.find_spec", lambda name: None)
+    result = run_tiny("--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 2
+    assert "pip install 'nkimoe[viz]'" in result.output
+
+
 def test_what_if_predicts_each_change_and_all_together(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     result = run_tiny("--what-if", "hbm=0.1,dma_latency=3", "--json", str(target))

@@ -74,7 +74,7 @@ def _within_limit(timeline: Timeline, found: list[Track], critical: set[int]) ->
         rows = [_bars(timeline, track.slices, critical, gap, alike) for track in found]
         if sum(map(len, rows)) <= MOST_BARS or gap == _GAPS[-1]:
             break
-    return rows, 0.0 if gap == 0 and all(bar.count == 1 for row in rows for bar in row) else gap
+    return rows, gap
 
 
 def _bars(timeline: Timeline, slices: list[Slice], critical: set[int], gap: float, alike: bool) -> list[Bar]:
