@@ -68,3 +68,18 @@ def test_a_script_that_imports_nki_runs_on_the_simulator_with_its_own_arguments(
     command = [sys.executable, "-m", "nkisim", "script", str(script), "--its-own=1", "-v"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout == "nkisim.nki __main__ ['--its-own=1', '-v'] beside\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("copy_hmb",), "Did you mean copy_hbm?"),
+        (("copy_hbm", "--input", "x=4x8:bflaot16"), "Did you mean bfloat16"),
+        (("copy_hbm", "--input", "x=4x8", "--what-if", "pe_clok=2"), "Did you mean pe_clock"),
+    ],
+)
+def test_names_of_kernels_types_and_constants_are_answered_with_what_was_meant(arguments, said):
+    name, *options = arguments
+    refused = CliRunner().invoke(main, ["run", f"support.timed_kernels:{name}", *options])
+    assert refused.exit_code == 2
+    assert said in " ".join(refused.output.split())

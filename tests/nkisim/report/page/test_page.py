@@ -185,6 +185,7 @@ def test_the_tensors_of_a_memory_lie_where_the_capacity_check_put_them(run, buff
     assert data["top"].max() <= capacity.occupancy[0, buffer].capacity
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs a Chromium, to open the page in")
 def test_a_browser_draws_the_plots_without_an_error(page):
     command = ["chromium", "--headless", "--no-sandbox", "--disable-gpu", "--virtual-time-budget=5000"]
