@@ -49,7 +49,7 @@ def _differences(result: Any, expected: Any, rtol: float, atol: float, name: str
         f"{name}: {np.count_nonzero(~is_near):,} of {a.size:,} elements differ by more than {atol:g} + {rtol:g} * "
         f"|expected|; largest difference {np.nanmax(np.nan_to_num(error, nan=np.inf)):.3g}, relative L2 {relative:.3g}"
     ]
-    worst = np.argsort(np.where(is_near, -1.0, np.nan_to_num(error, nan=np.inf)), axis=None)[::-1]
+    worst = np.argsort(np.where(is_near, 1.0, -np.nan_to_num(error, nan=np.inf)), axis=None, kind="stable")
     for flat in worst[: min(MOST_PLACES, np.count_nonzero(~is_near))]:
         place = tuple(int(i) for i in np.unravel_index(int(flat), a.shape))
         lines.append(f"  at {list(place)}: {a[place]:.6g}, expected {b[place]:.6g}")

@@ -170,6 +170,13 @@ def test_what_is_not_close_is_named(result, expected, said):
     assert said in str(failure.value)
 
 
+def test_the_worst_places_come_first_and_of_equal_ones_the_first():
+    with pytest.raises(AssertionError) as failure:
+        assert_kernel_close(np.array([2.0, 2.0, 4.0, 1.0]), np.ones(4))
+    places = re.findall(r"at \[(\d)\]", str(failure.value))
+    assert places == ["2", "0", "1"]
+
+
 @pytest.mark.parametrize("value", [np.array([1.0, np.nan, np.inf]), (np.ones(2, np.int32), np.zeros((0, 3)))])
 def test_the_same_is_close_nan_and_nothing_included(value):
     assert_kernel_close(value, value, rtol=0, atol=0)
