@@ -18,6 +18,11 @@ QUICK = ("GptOssExperts", "NemotronHExperts", "MuseSparkExperts", "Qwen3MoeExper
 
 
 AS_GRAPHS = ("GptOssExperts", "Qwen3MoeExperts")
+OTHER_GRAPHS = {
+    "NemotronHExperts": (AGREES, AGREES),
+    "DeepseekV4Experts": (REFUSED, REFUSED),  # its table of experts names one twice, which a graph cannot see
+    "DiffusionGemmaTextExperts": (AGREES, NO_GRAPH),  # it returns a cache
+}
 
 
 def outcome(family, with_graphs=False):
@@ -39,9 +44,15 @@ def test_a_model_that_was_never_called_compiles_and_exports_as_one_graph(family)
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("family", [f for f in families() if f.experts in OTHER_GRAPHS], ids=lambda f: f.name)
+def test_other_models_compile_and_export_or_say_why_not(family):
+    result = outcome(family, with_graphs=True)
+    assert tuple(status for status, _ in result.graphs.values()) == OTHER_GRAPHS[family.experts], result
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [f for f in families() if f.experts not in QUICK], ids=lambda f: f.experts)
 def test_every_family_agrees_or_is_refused_by_name(family):
-    result = outcome(family, with_graphs=True)
+    result = outcome(family)
     assert result.status in (AGREES, REFUSED), result
-    assert {status for status, _ in result.graphs.values()} <= {AGREES, REFUSED, NO_GRAPH}, result
     assert result.status == AGREES or "_apply_gate, which is another" in result.reason
