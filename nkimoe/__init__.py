@@ -3,6 +3,8 @@
 Importing it decides once what `import nki` means (see `nkimoe.toolchain`).
 """
 
+from typing import Any
+
 from nkimoe.toolchain import bind as _bind
 
 TOOLCHAIN = _bind()
@@ -46,3 +48,12 @@ __all__ = [
     "moe_cte_backward",
     "name_scope",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`__version__`, when it is asked for: beside AWS's toolchain the simulator is not imported."""
+    if name == "__version__":
+        from nkisim import __version__
+
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""`python -m nkisim lint`: what simulates but would not trace or compile, in the source and in a run."""
+"""`nkisim lint`: what simulates but would not trace or compile, in the source and in a run."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from nkisim.command_help import OneOf, SectionedCommand, examples
 from nkisim.errors import SimulationError
 from nkisim.lint import VERSIONS, LintProblem, Version, lint_kernel, lint_source
 from nkisim.named_objects import load_named
@@ -16,9 +17,12 @@ from nkisim.observe import Note
 from nkisim.run_commands import call_options, simulate
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkisim lint kernels/*.py", "nkisim lint --sdk 2.32 package.kernels:matmul",
+    "nkisim lint package.kernels:matmul --inputs package.shapes:small",
+))  # fmt: skip
 @click.argument("targets", nargs=-1, required=True)
-@click.option("--sdk", type=click.Choice(list(VERSIONS)), help="Also find what this version of the Neuron SDK lacks.")
+@click.option("--sdk", type=OneOf(list(VERSIONS)), help="Also find what this version of the Neuron SDK lacks.")
 @call_options
 def lint(targets: tuple[str, ...], sdk: str | None, **options: Any) -> None:
     """Find what simulates but would not trace or compile. TARGETS are files or module:kernel.
