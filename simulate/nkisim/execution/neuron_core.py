@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -145,7 +144,12 @@ class NeuronCore:
         return self._adopted.get(storage.identity, storage.identity)
 
     def emit(self, event: Event, operands: tuple[object, ...]) -> None:
-        """Count the event, note it in the body of the loop being run, tell the observers."""
+        """Count the event, note it in the body of the loop being run, tell the observers.
+
+        Raises:
+            CoreStopped: the other core has failed.
+        """
+        self.rendezvous.go_on()
         self.position += 1
         if self.iterations:
             body = self.iterations[-1]
@@ -155,14 +159,18 @@ class NeuronCore:
             self.late_dma.after(event, self.position, self.memory_of)
 
 
-@contextmanager
-def running_on(core: NeuronCore) -> Iterator[None]:
-    """Make `core` the one this thread's instructions execute on."""
-    _active.core = core
+def call_on(core: NeuronCore, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)` with `core` the one this thread's instructions execute on."""
     try:
-        yield
+        _active.core = core
+        return function(*args, **kwargs)
     finally:
-        _active.core = None
+        leave()
+
+
+def leave() -> None:
+    """This thread's instructions execute on no core. A launch says so again: an interrupt may have come before."""
+    _active.core = None
 
 
 def is_running() -> bool:
