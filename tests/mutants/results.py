@@ -21,7 +21,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/stages/output_rows.py": (
-        ("whole[0:limit, :] if self._offset < self._pitch else whole", "whole", "pad rows are written"),
+        ("whole[0:limit, :] if self.begins_tensor else whole", "whole", "pad rows are written"),
         (
             "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
             "spans(rows, PARTITIONS)[:: nl.num_programs(0)]",

@@ -30,6 +30,11 @@ class Slab:
         self.tensor, self.rows, self.columns = tensor, rows, columns
         self._pitch, self._offset = pitch, offset + columns.start
 
+    @property
+    def begins_tensor(self) -> bool:
+        """No rows of another slab come before these."""
+        return self._offset < self._pitch
+
     def part(self, span: Span) -> Tensor:
         """Consecutive rows, as a [rows, columns] view."""
         return self.tensor.ap(
@@ -46,13 +51,14 @@ class Slab:
         )
 
     def at(self, ids: IndexTile, limit: int) -> Tensor:
-        """Rows `ids` [slots, 1]; negative ids are out of bounds, and in the first slab ids of `limit` and more.
+        """Rows `ids` [slots, 1]; negative ids are out of bounds, and where the slab begins its tensor those of `limit`
+        and more. The pattern is of the whole tensor: what one of a view counts from is open.
 
-        In another slab, or with a toolchain that checks bounds against the whole tensor, pad results go to the pad row
-        instead, whose content means nothing: the pattern is of all slabs, as what one of a view counts from is open.
+        A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
+        content means nothing.
         """
         whole = self.tensor.reshape((prod(self.tensor.shape) // self._pitch, self._pitch))
-        bounded = whole[0:limit, :] if self._offset < self._pitch else whole
+        bounded = whole[0:limit, :] if self.begins_tensor else whole
         return bounded.ap(
             pattern=[[self._pitch, ids.shape[0]], [1, self.columns.size]],
             offset=self._offset,

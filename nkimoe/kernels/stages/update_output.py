@@ -15,6 +15,7 @@ import nki.language as nl
 from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.combine import Combine, add, add_to, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
+from nkimoe.kernels.stages.load_routing import Part, put
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.stages.products import DownProduct
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
@@ -125,12 +126,18 @@ class AccumulateSlabs(Accumulate):
         super().__init__(tensor, slabs[nl.program_id(0)], tokens, dtype, buffers)
         self.slabs, self._leftover = slabs, leftover
 
+    def ids_of(self, part: Part) -> list[IndexTile]:
+        """Those of pads become -1 where the id of the pad row would be in bounds."""
+        if self.slab.begins_tensor or self.tokens == self.slab.rows:
+            return part.ids
+        return [_without_pads(ids, self.tokens) for ids in part.ids]
+
     def finish(self) -> Tensor:
         """Both cores add half of the rows each."""
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
-        shares = my_share(self.tokens)
+        shares = my_share(self.slabs[0].rows)
         loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
         for i, span in enumerate(shares):
             loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
@@ -138,9 +145,6 @@ class AccumulateSlabs(Accumulate):
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
             nisa.dma_copy(dst=self.slabs[0].part(span), src=total)
             self._leftover(self.slabs[1], span)
-        pads = Span(self.tokens, self.slabs[1].rows - self.tokens)
-        if pads.size and nl.program_id(0) == 1:
-            self._leftover(self.slabs[1], pads)
         return self.tensor
 
     def _load(self, span: Span) -> list[Tensor]:
@@ -151,6 +155,17 @@ class AccumulateSlabs(Accumulate):
             nisa.dma_copy(dst=tile, src=slab.part(span))
             tiles.append(tile)
         return tiles
+
+
+def _without_pads(ids: IndexTile, tokens: int) -> IndexTile:
+    """-1 for ids of `tokens` and more."""
+    shape = tuple(ids.shape)
+    real: IndexTile = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
+    is_pad: Tensor = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=real, src=ids)
+    nisa.tensor_scalar(dst=is_pad, data=ids, op0=nl.greater_equal, operand0=float(tokens))
+    put(real, -1, is_pad)
+    return real
 
 
 def _leave(slab: Slab, span: Span) -> None:

@@ -18,7 +18,6 @@ from nkisim.errors import (
     PsumBankError,
     ShapeError,
     TargetError,
-    ViewError,
 )
 
 DOUBLE = nisa.matmul_perf_mode.double_row
@@ -247,18 +246,6 @@ def test_refuses_a_matmul_whose_stationary_operand_has_more_than_128_columns(trn
     trn2.attempt(lambda: matmul(m=128))
     with refuses(ShapeError, "NKI102", "129"):
         trn2.attempt(lambda: nisa.nc_matmul(psum((128, 8)), tile((8, 129)), tile((8, 8))))
-
-
-def test_refuses_a_stationary_operand_of_two_free_dimensions(trn2, refuses):
-    def multiply(stationary, moving):
-        columns = stationary.shape[1] * stationary.shape[2]
-        nisa.nc_matmul(psum((columns, moving.shape[1] * moving.shape[2])), stationary, moving)
-
-    wide = (8, 4, 6)
-    trn2.attempt(lambda: multiply(tile(wide), tile(wide)[:, :, :3]))  # one step goes through all of it
-    trn2.attempt(lambda: multiply(tile(wide)[:, :, :1], tile(wide)))
-    with refuses(ViewError, "NKI201", "[[6, 4], [1, 3]]"):
-        trn2.attempt(lambda: multiply(tile(wide)[:, :, :3], tile(wide)))
 
 
 def test_refuses_a_matmul_whose_moving_operand_has_more_than_512_columns(trn2, refuses):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from support.device import hbm, random_values, store, tile
+from support.device import hbm, psum, random_values, store, tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
@@ -37,6 +37,18 @@ def test_notes_an_offset_into_a_part_of_a_tile(trn2, options, actual):
     (note,) = trn2.run(lambda: moved(**options)).findings
     assert note.code == "NKI410"
     assert actual in str(note)
+
+
+def test_refuses_a_stationary_operand_of_two_free_dimensions(trn2, refuses):
+    def multiply(stationary, moving):
+        columns = stationary.shape[1] * stationary.shape[2]
+        nisa.nc_matmul(psum((columns, moving.shape[1] * moving.shape[2])), stationary, moving)
+
+    wide = (8, 4, 6)
+    trn2.attempt(lambda: multiply(tile(wide), tile(wide)[:, :, :3]))  # one step goes through all of it
+    trn2.attempt(lambda: multiply(tile(wide)[:, :, :1], tile(wide)))
+    with refuses(ViewError, "NKI201", "[[6, 4], [1, 3]]"):
+        trn2.attempt(lambda: multiply(tile(wide)[:, :, :3], tile(wide)))
 
 
 def gathered(columns):
