@@ -12,7 +12,6 @@ from typing import Any
 from nkisim.dtypes import DTYPES, dtype_of
 from nkisim.errors import ArgumentError, NoEffect
 from nkisim.execution import kernel, loops
-from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
 from nkisim.instructions import register_alloc as allocating
@@ -22,8 +21,8 @@ from nkisim.language import compile_options
 from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
-from nkisim.observe import Note
 from nkisim.operations import enums
+from nkisim.operations.notes import note
 from nkisim.operations.operation import NkiInstruction
 
 _warned: set[str] = set()
@@ -140,8 +139,7 @@ def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
         deprecated("nisa.tensor_copy(dtype=...)", "the dtype of dst")
         dst = kwargs["dst"] if "dst" in kwargs else args[0]
         if dtype_of(dtype) != dst.dtype:
-            error = NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=.")
-            current_core().watch.add([Note(error)])
+            note(NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=."))
     done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
     return done
 

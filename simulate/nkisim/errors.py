@@ -220,6 +220,6 @@ class NoEffect(SimulationError):
 
 
 class InvalidInput(SimulationError):
-    """An input lies where the hardware's result is not valid. A note: it is listed, never raised."""
+    """An input has a result that the documents call invalid, undefined or rounded. A note: listed, never raised."""
 
     code = "NKI409"

@@ -296,12 +296,14 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
         target[access.rows] = converted
 
 
-def add(region: Region, values: Array, state: int = WRITTEN) -> None:
-    """Add `values` to what the region holds, in fp32, and store the sums."""
+def add(region: Region, values: Array, state: int = WRITTEN, where: Array | None = None) -> None:
+    """Add `values` to what the region holds, in fp32, and store the sums; where `where` is False the values alone."""
     access = region.access
-    if access.dtype != "float32" or access.rows is not None:
+    if access.dtype != "float32" or access.rows is not None or where is not None:
         old = to_float32(read(region))
-        write(region, np.add(values.reshape(old.shape), old), state)
+        values = values.reshape(old.shape)
+        sums = np.add(values, old)
+        write(region, sums if where is None else np.where(where, sums, values), state)
         return
     mark(region, state)
     target = region.array()
@@ -324,10 +326,23 @@ def lowest_state(region: Region) -> int:
     return int(shadow.states(region.access).min())
 
 
-def all_its_own(region: Region) -> bool:
-    """Whether no other tensor at the same address has written any of the region since the region's own did."""
-    writers, access = region.block.writers, region.access
-    return writers is None or bool((writers.get(access) == access.storage.identity).all())
+def is_its_own(region: Region) -> Array:
+    """Which of the region's bytes were last written through its own tensor, of neighbours alike perhaps only one."""
+    block, access = region.block, region.access
+    if block.writers is not None:
+        return np.asarray(block.writers.get(access) == access.storage.identity)
+    uniform = block.shadow.uniform
+    return np.asarray(block.shadow.states(access) != NEVER if uniform is None else [uniform != NEVER])
+
+
+def own_states(region: Region) -> Array:
+    """The lowest state of the bytes of each element, as `read` orders them; NEVER where another tensor wrote last."""
+    block, access = region.block, region.access
+    states = _by_element(access, block.shadow.by_byte())
+    if block.writers is not None:
+        own = (block.writers.by_byte() == access.storage.identity).astype(states.dtype)
+        states = np.where(_by_element(access, own), states, NEVER)
+    return states.T if region.columns else states
 
 
 def is_computed(region: Region) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import LoopError, ShapeError, kernel_location
 from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import (
@@ -40,7 +41,8 @@ class Operation:
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
         leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
         accumulates: the values are added, in fp32, to the only operand written, which is also the last of `reads`;
-            `compute` is not given it.
+            `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
+            not in `reads`.
         hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
@@ -54,7 +56,7 @@ class Operation:
     name: str | None = None
     skip_out_of_bounds: bool = False
     leaves: int = WRITTEN
-    accumulates: bool = False
+    accumulates: bool | Array = False
     hidden_input: bool = False
     constants: tuple[str, ...] = ()
 
