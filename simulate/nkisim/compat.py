@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nkisim.dtypes import DTYPES, dtype_of
-from nkisim.errors import ArgumentError, NoEffect
+from nkisim.errors import ArgumentError, NoEffect, warning_level
 from nkisim.execution import kernel, loops
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
@@ -18,6 +18,7 @@ from nkisim.instructions import register_alloc as allocating
 from nkisim.instructions import tensor_copy as copying
 from nkisim.instructions.register_load import register_load
 from nkisim.language import compile_options
+from nkisim.language.allocation import PartitionSize
 from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
@@ -42,7 +43,7 @@ def deprecated(old: str, new: str) -> None:
     """Warn once a process that `old` is an older spelling of `new`."""
     if old not in _warned:
         _warned.add(old)
-        warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=3)
+        warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=warning_level())
 
 
 def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
@@ -161,10 +162,19 @@ def nc(count: int) -> int:
     return count
 
 
+def par_dim(size: int) -> PartitionSize:
+    """`nl.par_dim(128)` of NKI 0.1: the number itself, which stands first in the shape of a tile on chip."""
+    deprecated("nl.par_dim", "dimension 0 of the shape")
+    return PartitionSize(size)
+
+
 def isa_constants() -> types.ModuleType:
     """`nki.isa.constants`, where NKI 0.3 kept the enumerations."""
     deprecated("nki.isa.constants", "nki.isa")
     return enums
+
+
+_OLDER_FUNCTIONS = {("nki.language", "nc"): nc, ("nki.language", "par_dim"): par_dim}
 
 
 def older_name(module: str, name: str) -> Any:
@@ -172,8 +182,8 @@ def older_name(module: str, name: str) -> Any:
     if (module, name) == ("nki.language", "bool"):
         deprecated("nl.bool", "nl.bool_")
         return DTYPES["bool"]
-    if (module, name) == ("nki.language", "nc"):
-        return nc
+    if (module, name) in _OLDER_FUNCTIONS:
+        return _OLDER_FUNCTIONS[module, name]
     if (module, name) == ("nki.language", "range"):
         deprecated("nl.range", "range")
         return range

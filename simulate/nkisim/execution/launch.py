@@ -6,6 +6,7 @@ Matrix products run on one processor: tiles are too small to share, and the bits
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -13,10 +14,10 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from nkisim.errors import LaunchError
+from nkisim.errors import LaunchError, location_in
 from nkisim.execution.arguments import Arguments
 from nkisim.execution.late_dma import LateDma
-from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
+from nkisim.execution.neuron_core import NeuronCore, Watch, is_running, running_on
 from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
@@ -47,9 +48,14 @@ def launch(
     anything runs: the place to reject values that shapes cannot show.
 
     Raises:
+        LaunchError: a kernel is running already, or its calls nest too deep.
         NkiValidationError: a rule of the hardware is broken.
         Exception: whatever the kernel itself raises.
     """
+    if is_running():
+        raise LaunchError(
+            "a launch starts outside of kernels", "a launch inside a kernel", "Call the @nki.jit function itself."
+        )
     cores = _core_count(grid)
     check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
     if check_inputs is not None:
@@ -71,7 +77,8 @@ def launch(
             with running_on(core):
                 outcome.results[core.identity] = function(*arguments.args, **arguments.kwargs)
             rendezvous.finish(core.identity)
-        except BaseException as error:
+        except BaseException as raised:
+            error = _too_deep(raised) if isinstance(raised, RecursionError) else raised
             outcome.errors[core.identity] = error
             rendezvous.fail(core.identity, error)
 
@@ -90,6 +97,17 @@ def launch(
     results = arguments.unwrap(outcome.results[0], watch)
     watch.finish()
     return results
+
+
+def _too_deep(error: RecursionError) -> LaunchError:
+    problem = LaunchError(
+        f"calls and device loops of a kernel nest within Python's {sys.getrecursionlimit()} frames",
+        "more",
+        "Nest fewer loops, end the recursion, or call sys.setrecursionlimit.",
+        location_in(error.__traceback__),
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import NoReturn
+
+from nkisim.errors import UnknownName
 
 
 class MemoryRegion(Enum):
@@ -18,6 +21,12 @@ class MemoryRegion(Enum):
     def __init__(self, value: str) -> None:
         self.is_on_chip = value in ("sbuf", "psum")
         self.is_hbm = not self.is_on_chip
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        fix = f"Allocate with nl.ndarray(shape, dtype, buffer=nl.{self.value})."
+        raise UnknownName("a memory is what buffer= names", f"nl.{self.value}.{name}", fix)
 
     __hash__ = object.__hash__  # each region exists once; Enum's own hash is a Python function
 

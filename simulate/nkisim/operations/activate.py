@@ -14,7 +14,7 @@ from nkisim.operations.activation_range import check_range
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import reduce_cmd as ReduceCmd
 from nkisim.operations.operation import Operation
-from nkisim.operations.operators import Operator
+from nkisim.operations.operators import Operator, instead_of
 
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset, ReduceCmd.reduce, ReduceCmd.reset_reduce)
 
@@ -58,5 +58,6 @@ def activate(
 def table(op: Any) -> Operator:
     """`op`, which must be in the Scalar Engine's tables."""
     if not isinstance(op, Operator) or not op.activation:
-        raise ArgumentError("op is an activation function", f"{op!r}", "Use nl.silu, nl.gelu, nl.copy, ...")
+        fix = "Use nl.silu, nl.gelu, nl.copy, ..." if isinstance(op, Operator) else instead_of(op)
+        raise ArgumentError("op is an activation function", f"{op!r}", fix)
     return op

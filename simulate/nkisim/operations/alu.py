@@ -10,7 +10,7 @@ from nkisim.dtypes import Array, to_float32
 from nkisim.errors import ArgumentError
 from nkisim.memory import NkiTensor
 from nkisim.operations import checks
-from nkisim.operations.operators import Operator
+from nkisim.operations.operators import Operator, instead_of
 
 
 def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Operator:
@@ -22,7 +22,7 @@ def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Ope
     """
     if not isinstance(op, Operator) or not op.alu or (arity is not None and op.arity != arity):
         kind = {1: "unary ", 2: "binary "}.get(arity or 0, "")
-        raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", "Use one of nl.add, nl.multiply, ...")
+        raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", instead_of(op))
     checks.generation(op.since, repr(op))
     return op
 
