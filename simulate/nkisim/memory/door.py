@@ -58,6 +58,12 @@ class Region:
             self.values = _array(self.access, self.block.data, self.access.dtype.numpy)
         return self.values
 
+    def last_first(self) -> Region:
+        """The region with its last dimension in front."""
+        old = self.access
+        shape, strides = ((sizes[-1], *sizes[:-1]) for sizes in (old.shape, old.strides))
+        return Region(replace(old, shape=shape, strides=strides), self.block)
+
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
         old = self.access

@@ -39,6 +39,7 @@ class Operation:
         work: how much it does.
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
+        rows_last: the rows that are dropped are the last dimension of `writes`; `compute` gives them first.
         leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
         accumulates: the values are added, in fp32, to the only operand written, which is also the last of `reads`;
             `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
@@ -55,6 +56,7 @@ class Operation:
     details: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     skip_out_of_bounds: bool = False
+    rows_last: bool = False
     leaves: int = WRITTEN
     accumulates: bool | Array = False
     hidden_input: bool = False
@@ -98,6 +100,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
         dropped = any(region.skipped for region in (*reads, *writes))
         indexed_rows = max((how.index.size for how in hows if how.per_partition), default=0)
+        writes = [w.last_first() for w in writes] if operation.rows_last else writes
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
     sources = [*reads, *indices] if indices else reads
     event = Event(
