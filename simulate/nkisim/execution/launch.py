@@ -52,14 +52,8 @@ def launch(
         NkiValidationError: a rule of the hardware is broken.
         Exception: whatever the kernel itself raises.
     """
-    if is_running():
-        raise LaunchError(
-            "a launch starts outside of kernels", "a launch inside a kernel", "Call the @nki.jit function itself."
-        )
     cores = _core_count(grid)
-    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
-    if check_inputs is not None:
-        check_inputs(**Arguments.host(function, args, kwargs))
+    _check_call(function, args, kwargs)
     arguments = Arguments.wrap(function, args, kwargs, None if cores > 1 else 0, numerics)
     if watch.taps is not None:
         for tensor in arguments.tensors:
@@ -97,6 +91,17 @@ def launch(
     results = arguments.unwrap(outcome.results[0], watch)
     watch.finish()
     return results
+
+
+def _check_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A launch starts outside of kernels, with inputs that the kernel accepts."""
+    if is_running():
+        raise LaunchError(
+            "a launch starts outside of kernels", "a launch inside a kernel", "Call the @nki.jit function itself."
+        )
+    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
+    if check_inputs is not None:
+        check_inputs(**Arguments.host(function, args, kwargs))
 
 
 def _too_deep(error: RecursionError) -> LaunchError:

@@ -272,6 +272,15 @@ def peek(tensor: StorageView) -> Array:
     return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
 
 
+def held(region: Region) -> bytes | None:
+    """A copy of the region's bytes; None where some were never written or computed."""
+    access, shadow = region.access, region.block.shadow
+    if shadow.is_unwritten(access) or not is_computed(region):
+        return None
+    values = region.array()
+    return (values if access.rows is None else values[access.rows]).tobytes()
+
+
 def copied(region: Region) -> Array:
     """A copy of the values. Of rows with a pitch, it is a view of what lies between them, too: poison if unwritten."""
     values, access = read(region), region.access

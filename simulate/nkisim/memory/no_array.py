@@ -66,16 +66,16 @@ class NoArray:
     def __array_function__(self, function: Any, *_: Any, **__: Any) -> NoReturn:
         raise _numpy_on(self, function.__name__)
 
-    def __float__(self) -> NoReturn:
-        raise ArgumentError(_HOST, f"the value of {self!r} as a number", _SHOWN)
 
-    __int__ = __float__
+def _as_number(self: NoArray) -> NoReturn:
+    raise ArgumentError(_HOST, f"the value of {self!r} as a number", _SHOWN)
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        advice = _INSTEAD.get(name, "docs/simulator/coverage.md lists what tensors have.")
-        raise UnknownName("tensors have the published methods and attributes", f".{name} of {self!r}", advice)
+
+def _no_such_name(self: NoArray, name: str) -> NoReturn:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    advice = _INSTEAD.get(name, "docs/simulator/coverage.md lists what tensors have.")
+    raise UnknownName("tensors have the published methods and attributes", f".{name} of {self!r}", advice)
 
 
 def _numpy_on(tensor: NoArray, name: str) -> ArgumentError:
@@ -96,6 +96,9 @@ def _refused(sign: str, function: str, in_place: bool) -> Callable[..., Any]:
     return refuse
 
 
+# Set here and not in the class, so that type checkers know that tensors have none of them.
+for _special, _refuses in (("__float__", _as_number), ("__int__", _as_number), ("__getattr__", _no_such_name)):
+    setattr(NoArray, _special, _refuses)
 for _name, (_sign, _function) in _SIGNS.items():
     setattr(NoArray, f"__{_name}__", _refused(_sign, _function, in_place=False))
     if _name not in (*_COMPARED, *_UNARY):

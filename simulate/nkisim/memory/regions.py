@@ -22,12 +22,6 @@ class MemoryRegion(Enum):
         self.is_on_chip = value in ("sbuf", "psum")
         self.is_hbm = not self.is_on_chip
 
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        fix = f"Allocate with nl.ndarray(shape, dtype, buffer=nl.{self.value})."
-        raise UnknownName("a memory is what buffer= names", f"nl.{self.value}.{name}", fix)
-
     __hash__ = object.__hash__  # each region exists once; Enum's own hash is a Python function
 
     sbuf = "sbuf"
@@ -35,3 +29,13 @@ class MemoryRegion(Enum):
     private_hbm = "private_hbm"
     shared_hbm = "shared_hbm"
     hbm = "private_hbm"
+
+
+def _no_such_name(self: MemoryRegion, name: str) -> NoReturn:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    fix = f"Allocate with nl.ndarray(shape, dtype, buffer=nl.{self.value})."
+    raise UnknownName("a memory is what buffer= names", f"nl.{self.value}.{name}", fix)
+
+
+setattr(MemoryRegion, "__getattr__", _no_such_name)  # noqa: B010 - type checkers need not know

@@ -76,8 +76,8 @@ def _all() -> Iterator[Published]:
     for module, versions in published.VALUES.items():
         for since, names in versions.items():
             yield from (Published(module, name, None, since) for name in names.split())
-    for module, names in published.REMOVED.items():
-        yield from (Published(module, name, None, "0.1", removed=True) for name in names)
+    for module, removed in published.REMOVED.items():
+        yield from (Published(module, name, None, "0.1", removed=True) for name in removed)
 
 
 PUBLISHED: dict[tuple[str, str], Published] = {(p.module, p.name): p for p in _all()}

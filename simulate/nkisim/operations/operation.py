@@ -22,6 +22,7 @@ from nkisim.memory import (
     Region,
     RegisterValue,
     first_unwritten,
+    held,
     resolve,
 )
 from nkisim.observe import Event, Traits, Work
@@ -123,7 +124,9 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
+        before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
         core.numerics.carry_out(operation, reads, writes)
+        event.rewrites = tuple([w.access for w, content in before if content is not None and content == held(w)])
     loop = core.iterations[-1] if core.iterations else None
     traced = (
         [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from nkisim.dtypes import Array
 from nkisim.errors import AccumulationError, InvalidInput
 from nkisim.execution.neuron_core import current_core
-from nkisim.memory import NEVER, WRITTEN, ZEROED, NkiTensor, grouped, is_its_own, lowest_state, own_states, resolve
+from nkisim.memory import NEVER, ZEROED, NkiTensor, grouped, is_its_own, lowest_state, own_states, resolve
 from nkisim.operations.notes import note
 
 
@@ -25,7 +25,7 @@ def continues(dst: NkiTensor, asked: bool | None) -> bool | Array:
         states = own_states(region)
         adds = states != NEVER
         lowest = states[adds].min()
-    if lowest <= WRITTEN and (lowest == NEVER or current_core().machine.generation < 4):
+    if lowest < ZEROED and (lowest == NEVER or current_core().machine.generation < 4):
         raise _nothing_to_continue(dst, lowest)
     if asked and lowest == ZEROED and current_core().machine.generation < 4:
         note(_added_to_zeros(dst))

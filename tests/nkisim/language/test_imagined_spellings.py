@@ -79,7 +79,7 @@ def raise_(error):
         (lambda t: t @ t, "nl.matmul"),
         (lambda t: t / t, "nl.divide"),
         (lambda t: t < 1, "nl.less"),
-        (lambda t: 1 >= t, "nl.less_equal"),
+        (lambda t: t <= 1, "nl.less_equal"),
         (lambda t: operator.iadd(t, t), "nl.add"),
         (lambda t: operator.iadd(psum((8, 8)), t), "accumulate"),
         (lambda t: np.add(t, 1), "nl.add"),
