@@ -50,6 +50,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         selection.random_seed,
         selection.where,
         tiles.broadcast_to,
+        tiles.copy,
         tiles.expand_dims,
         tiles.load,
         tiles.load_transpose2d,
