@@ -17,10 +17,10 @@ from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from nkisim.errors import LaunchError
+from nkisim.errors import LaunchError, location_in
 from nkisim.execution.arguments import Arguments
 from nkisim.execution.late_dma import LateDma
-from nkisim.execution.neuron_core import NeuronCore, Watch, call_on, leave
+from nkisim.execution.neuron_core import NeuronCore, Watch, call_on, is_running, leave
 from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
@@ -51,13 +51,12 @@ def launch(
     anything runs: the place to reject values that shapes cannot show.
 
     Raises:
+        LaunchError: a kernel is running already, or its calls nest too deep.
         NkiValidationError: a rule of the hardware is broken.
         Exception: whatever the kernel itself raises.
     """
     cores = _core_count(grid)
-    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
-    if check_inputs is not None:
-        check_inputs(**Arguments.host(function, args, kwargs))
+    _check_call(function, args, kwargs)
     arguments = Arguments.wrap(function, args, kwargs, None if cores > 1 else 0, numerics)
     if watch.taps is not None:
         for tensor in arguments.tensors:
@@ -74,7 +73,8 @@ def launch(
             rendezvous.start(core.identity)
             outcome.results[core.identity] = call_on(core, function, arguments.args, arguments.kwargs)
             rendezvous.finish(core.identity)
-        except BaseException as error:
+        except BaseException as raised:
+            error = _too_deep(raised) if isinstance(raised, RecursionError) else raised
             outcome.errors[core.identity] = error
             rendezvous.fail(error)
 
@@ -123,6 +123,28 @@ def _run_all(run: Callable[[NeuronCore], None], members: list[NeuronCore], rende
         raise
     finally:
         leave()
+
+
+def _check_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A launch starts outside of kernels, with inputs that the kernel accepts."""
+    if is_running():
+        raise LaunchError(
+            "a launch starts outside of kernels", "a launch inside a kernel", "Call the @nki.jit function itself."
+        )
+    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
+    if check_inputs is not None:
+        check_inputs(**Arguments.host(function, args, kwargs))
+
+
+def _too_deep(error: RecursionError) -> LaunchError:
+    problem = LaunchError(
+        f"calls and device loops of a kernel nest within Python's {sys.getrecursionlimit()} frames",
+        "more",
+        "Nest fewer loops, end the recursion, or call sys.setrecursionlimit.",
+        location_in(error.__traceback__),
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:

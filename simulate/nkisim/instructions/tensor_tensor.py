@@ -13,6 +13,7 @@ from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
+from nkisim.operations.wide_integers import check_result
 
 
 @instruction(
@@ -44,7 +45,7 @@ def tensor_tensor(
         b = b.reshape(a.shape)
         if native:
             return _wrap(alu.apply(op, a.astype(np.int64), b.astype(np.int64)), dst)
-        return alu.apply(op, *alu.operands(op, a, b))
+        return check_result(a, alu.apply(op, *alu.operands(op, a, b)))
 
     details = {"op": op.name}
     return Operation(unit, (data1, data2), (dst,), compute, Work(checks.free_size(dst)), details, name)

@@ -12,6 +12,7 @@ from nkisim.memory.block import MemoryBlock
 from nkisim.memory.door import peek
 from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
+from nkisim.memory.no_array import NoArray
 from nkisim.memory.rearrange import rearrangement
 from nkisim.memory.storage import Storage
 from nkisim.memory.storage_view import StorageView
@@ -20,7 +21,7 @@ from nkisim.memory.views import Layout
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
 
 
-class NkiTensor(StorageView):
+class NkiTensor(StorageView, NoArray):
     """A view of device memory. On-chip tensors keep their partition dimension at position 0.
 
     Attributes:
@@ -115,13 +116,6 @@ class NkiTensor(StorageView):
             return result
         axis, start, count = dynamic
         return result._indirect(start, self.strides[axis], self.shape[axis] - count + 1, per_partition=False)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise ArgumentError(
-            "tensors are written by instructions",
-            f"assignment to {self!r}[{key!r}]",
-            "Use nisa.tensor_copy, nisa.dma_copy or nl.store.",
-        )
 
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
         """Elements start, start+step, ... below end of one dimension."""

@@ -212,8 +212,32 @@ COLLECTIVES_0_7 = """
 0.7 all_to_all_v_trigger(...)
 """
 
+TENSOR = """
+0.5 __getitem__(key)
+0.5 __setitem__(key, value)
+0.5 ap(pattern, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0, dtype=None)
+0.5 broadcast(dim, size)
+0.5 expand_dim(dim)
+0.5 flatten_dims(start_dim, end_dim)
+0.5 get_pattern()
+0.5 indirect(index, num_elem=None)
+0.5 is_contiguous()
+0.5 is_indirect()
+0.5 permute(dims)
+0.5 rearrange(src_pattern, dst_pattern, fixed_sizes=None)
+0.5 reinterpret_cast(dtype)
+0.5 reshape(shape)
+0.5 reshape_dim(dim, shape)
+0.5 select(dim, index)
+0.5 slice(dim, start, end, step=1)
+0.5 squeeze_dim(dim)
+0.5 vector_select(dim, vector_offset)
+0.5 view(dtype)
+"""
+
 # Names that are not functions, by first version.
 VALUES = {
+    "nki.language.NkiTensor": {"0.5": "buffer dtype name ndim offset shape size strides"},
     "nki.isa": {
         "0.2": "VirtualRegister engine reduce_cmd dge_mode oob_mode nc_version tensor_engine vector_engine "
         "scalar_engine gpsimd_engine unknown_engine",
@@ -245,10 +269,34 @@ LATER_PARAMETERS = {
     "nki.language": {"empty_like": {"transpose_axes": "0.7", "address": "0.7"}},
 }
 
-# Names of NKI 0.1 (`neuronxcc.nki`) and of 0.2 and 0.3 that AWS has removed.
+# Names of NKI 0.1 (`neuronxcc.nki`) and of 0.2 and 0.3 that AWS has removed, and what to write instead.
+_SLICE = "Slice the tensor, or use nl.ds or .ap([[stride, count], ...])."
+_RUN = "Run it with nki.simulate; nkisim.Simulator().run(kernel, ...).profile predicts its time."
+_PLACE = "Leave it out, or place tiles with address=(partition, byte) of nl.ndarray."
 REMOVED = {
-    "nki.isa": "tensor_copy_dynamic_src tensor_copy_dynamic_dst",
-    "nki.language": "arange atomic_rmw fp32 loop_reduce mgrid par_dim spmd_dim static_cast",
-    "nki": "baremetal benchmark profile trace",
-    "nki.compiler": "auto_alloc enable_stack_allocator force_auto_alloc psum sbuf skip_middle_end_transformations",
+    "nki.isa": dict.fromkeys(
+        ("tensor_copy_dynamic_src", "tensor_copy_dynamic_dst"),
+        "Use nisa.tensor_copy of tile.select(dim, index), or of .ap(..., scalar_offset=index).",
+    ),
+    "nki.language": {
+        "arange": _SLICE,
+        "atomic_rmw": "Use nisa.dma_compute with a vector_offset.",
+        "fp32": "Use nl.float32.",
+        "loop_reduce": "Let nisa.nc_matmul accumulate, or add into a tile with nisa.tensor_tensor.",
+        "mgrid": _SLICE,
+        "spmd_dim": "Launch on cores with kernel[2].",
+        "static_cast": "Use nl.copy(x, dtype=...).",
+    },
+    "nki": dict.fromkeys(("baremetal", "benchmark", "profile", "trace"), _RUN),
+    "nki.compiler": dict.fromkeys(
+        (
+            "auto_alloc",
+            "enable_stack_allocator",
+            "force_auto_alloc",
+            "psum",
+            "sbuf",
+            "skip_middle_end_transformations",
+        ),
+        _PLACE,
+    ),
 }

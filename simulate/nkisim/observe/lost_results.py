@@ -72,6 +72,8 @@ class LostResults(Observer):
         if not on_pe:
             return []
         kept[_extent(access)] = PsumResult(access, event.location)
+        if event.details.get("adds_in_part"):  # to what it overlaps of its own tensor
+            old = [r for r in old if r.access.storage is not access.storage]
         lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
         self._seen |= {(r.location, event.location) for r in lost}
         return [Finding(_error(event, r)) for r in lost]

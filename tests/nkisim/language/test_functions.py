@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from support.device import hbm, random_values, store, tile
 
+import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, NotSimulated, ShapeError, TargetError
 
@@ -109,7 +110,10 @@ def on_tiles(device, function, *arrays):
 
     def kernel(*inputs):
         result = function(*(nl.load(array) for array in inputs))
-        return store(result if nl.is_sbuf(result.buffer) else nl.copy(result))
+        if nl.is_psum(result.buffer):
+            nisa.tensor_copy(in_sbuf := nl.ndarray(result.shape, result.dtype), result)
+            return store(in_sbuf)
+        return store(result)
 
     return device.outputs(kernel, *arrays)
 

@@ -145,3 +145,16 @@ def test_a_memset_starts_afresh(trn2):
         store(result)
 
     trn2.attempt(body)
+
+
+def test_an_overlapping_window_goes_on_with_what_it_overlaps_of_its_tensor_only(trn2, refuses):
+    def body(other_address):
+        dst, other = psum(16, address=(0, 0)), psum(address=(0, other_address))
+        multiply(other)
+        multiply(dst[:, 0:8])
+        multiply(dst[:, 4:16])
+        read(dst)
+
+    trn2.attempt(lambda: body(2048))
+    with refuses(LostResult, "NKI406"):
+        trn2.attempt(lambda: body(32))
