@@ -24,7 +24,6 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported as a file
 
 from comparison import dense, mx
-from comparison.layer_inputs import LayerInputs
 from comparison.measure import Prepared, fastest, predict, ratio, values
 from comparison.nkilib import NkiLibrary
 from comparison.page import page_lines
@@ -33,7 +32,6 @@ from comparison.variants import VariantCase
 from marked_page import renewed
 from shapes import LayerShape
 
-from nkimoe.reference.roofline import layer_work, roofline
 from nkimoe.reference.tolerance import distance
 from nkisim.report.files import write_whole
 from nkisim.report.origin import made_by
@@ -117,7 +115,7 @@ def compare(
         "nkimoe": ours.to_json(),
         "nkilib": theirs.to_json(),
         "ratio": None if times_faster is None else times_faster._asdict(),
-        "roofline_us": roofline_us(layers[0], case),
+        "roofline_us": case.roofline_us(layers[0], CORES),
         "numbers": numbers(case, shape, library) if with_numbers else None,
     }
 
@@ -128,13 +126,6 @@ def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, A
     result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
     click.echo(f"  {name}, {cell.form}: {result}, computed in {cell.wall_s:.0f} s", err=True)
     return prepared
-
-
-def roofline_us(inputs: LayerInputs, case: VariantCase) -> float:
-    """The project's one definition, for the (token, expert) pairs this rank has."""
-    s, weights = inputs.shape, case.weights(inputs.shape)
-    work = layer_work(s.T, inputs.pairs, s.H, s.I, inputs.touched, weights)
-    return roofline(work, case.target, CORES, weights).latency_us
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:

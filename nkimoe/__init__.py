@@ -3,11 +3,14 @@
 Importing it decides once what `import nki` means (see `nkimoe.toolchain`).
 """
 
+from typing import Any
+
 from nkimoe.toolchain import bind as _bind
 
 TOOLCHAIN = _bind()
 
 from nkimoe.errors import InputError, RequestError  # noqa: E402
+from nkimoe.kernels.shared_tensors import name_scope  # noqa: E402
 from nkimoe.moe_cte import moe_cte  # noqa: E402
 from nkimoe.moe_cte_backward import moe_cte_backward  # noqa: E402
 from nkimoe.planning.check_inputs import check_inputs  # noqa: E402
@@ -43,4 +46,14 @@ __all__ = [
     "check_inputs",
     "moe_cte",
     "moe_cte_backward",
+    "name_scope",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`__version__`, when it is asked for: beside AWS's toolchain the simulator is not imported."""
+    if name == "__version__":
+        from nkisim import __version__
+
+        return __version__
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -47,7 +47,7 @@ def moe_cte(
         hidden_states: [T', H] bf16 or fp16; of MX variants also MXFP8 rows with their scales behind.
         expert_affinities_masked: [T' * E, 1], row t * E + e, dtype of hidden_states; None: behind scales of MXFP8 rows.
         gate_up_proj_weight, down_proj_weight: [E, H, 2, I], gate first, and [E, I, H]; fp8 and int8 ones with scales.
-        token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1].
+        token_position_to_id, block_to_expert: int32 [N * B], and [N] or [N, 1]; without tokens, also -1 or E.
         block_size: B, slots a block; whole tiles of 128 use the cores best.
         spec: which implementation, its options.
         conditions: int32 prefix of ones over the blocks that hold tokens; read by hybrid implementations.

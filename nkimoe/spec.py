@@ -132,7 +132,7 @@ class ShardOnBlockConfig:
 
     n_block_per_iter: blocks one loop iteration handles on each core. Read by none: the plan chooses.
     block_sharding_strategy: which blocks a core takes. Read by shard_on_block, shard_on_block_mx.
-    n_static_blocks: blocks, counted from the first, that run whatever `conditions` says; -1: derived from
+    n_static_blocks: blocks, counted from the first, that run with or without tokens; -1: derived from
         n_dynamic_blocks. Read by shard_on_block, shard_on_block_mx, with `conditions`.
     n_dynamic_blocks: blocks, counted from the last, that run only where `conditions` is 1; -1: estimated
         from top_k and ep_degree. Read by shard_on_block, shard_on_block_mx, with `conditions`.
@@ -180,7 +180,7 @@ class ShardOnIConfig:
         shard_on_i_dropping always returns them.
     expert_affinity_multiply_on_I: multiply act(gate) * up and the down bias by the affinity instead of the
         output, whatever the scale mode. Read by shard_on_i, shard_on_i_hybrid, shard_on_i_dropping.
-    num_static_block: blocks, counted from the first, that run whatever `conditions` says; None: N - E.
+    num_static_block: blocks, counted from the first, that run with or without tokens; None: N - E.
         Read by shard_on_i_hybrid, shard_on_i_mx_hybrid.
     use_packed_scales, weight_dtype, quantization_type, use_block128_scales: as in ShardOnBlockConfig. Read by
         shard_on_i_mx, shard_on_i_mx_hybrid.

@@ -13,6 +13,7 @@ from comparison.nkilib import NkiLibrary
 from nkimoe import SkipMode, moe_cte
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference import moe_cte_reference
+from nkimoe.reference.roofline import layer_work, roofline
 
 Arguments = dict[str, Any]
 
@@ -86,6 +87,12 @@ class VariantCase:
         _, arguments = self.our_call(inputs)
         options = {k: v for k, v in arguments.items() if k not in ("spec", "skip_dma", "conditions")}
         return moe_cte_reference(**options, skip_token=True)
+
+    def roofline_us(self, inputs: LayerInputs, cores: int) -> float:
+        """The project's one definition, for the (token, expert) pairs this rank has."""
+        s, weights = inputs.shape, self.weights(inputs.shape)
+        work = layer_work(s.T, inputs.pairs, s.H, s.I, inputs.touched, weights)
+        return roofline(work, self.target, cores, weights).latency_us
 
     def _common(self, inputs: LayerInputs) -> Arguments:
         conditions = {"conditions": inputs.conditions} if self.with_conditions else {}

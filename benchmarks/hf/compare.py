@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers.integrations.moe import ALL_EXPERTS_FUNCTIONS
 
 from benchmarks.hf.families import Family
+from benchmarks.hf.graphs import COMPILE, EXPORT, graph_status, inputs_of, logits_of
 from benchmarks.hf.tiny import VOCABULARY, tiny_model
 from nkimoe.errors import RequestError
 from nkimoe.hf.forward import experts_forward
@@ -31,6 +32,7 @@ class Comparison:
         calls: times the kernel ran.
         status: "agrees", "refused", "DIFFERS", "INCONCLUSIVE", or "not run": the model fails with eager experts too.
         reason: of a refusal or failure.
+        graphs: by `COMPILE` and `EXPORT`, what became of a graph of a model that was never called, and why.
     """
 
     family: Family
@@ -40,10 +42,11 @@ class Comparison:
     argmax: float = float("nan")
     calls: int = 0
     reason: str = ""
+    graphs: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def compare(family: Family) -> Comparison:
-    """Run a prompt three times: eager, without experts, and with nkimoe."""
+def compare(family: Family, with_graphs: bool = False) -> Comparison:
+    """Run a prompt three times: eager, without experts, and with nkimoe; and as graphs, if asked to."""
     try:
         model = tiny_model(family.model_class(), family.name, family.experts)
         prompt = decided_prompt(model)
@@ -60,8 +63,9 @@ def compare(family: Family) -> Comparison:
     argmax = (actual.argmax(-1) == expected.argmax(-1)).float().mean().item()
     elsewhere = sum(int((a != b).sum()) for a, b in zip(quiet.ids, kernel.ids, strict=True))
     reason = f"{elsewhere} choices of the routers differ" if elsewhere else ""
+    graphs = {how: graph_status(family, how, prompt, actual) for how in (COMPILE, EXPORT)} if with_graphs else {}
     return Comparison(
-        family, _status(error, effect, argmax, len(kernel.ids)), error, effect, argmax, len(kernel.ids), reason
+        family, _status(error, effect, argmax, len(kernel.ids)), error, effect, argmax, len(kernel.ids), reason, graphs
     )
 
 
@@ -115,12 +119,8 @@ def _lead(model: Any, prompt: Tensor) -> float:
 def _logits(model: Any, prompt: Tensor, experts: Recorder) -> Tensor:
     ALL_EXPERTS_FUNCTIONS.register(TRIED, experts)
     model.set_experts_implementation(TRIED)
-    embed = getattr(model, "codec_embedding", None)  # a model of sound tokens
-    inputs = {"input_ids": prompt} if embed is None else {"inputs_embeds": embed(prompt)}
     with torch.no_grad():
-        output = model(**inputs, use_cache=False)
-    logits: Tensor = output.logits if "logits" in output else output.last_hidden_state
-    return logits.float()
+        return logits_of(model(**inputs_of(model, prompt)))
 
 
 def _error(actual: Tensor, expected: Tensor) -> float:

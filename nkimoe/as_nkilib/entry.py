@@ -40,7 +40,19 @@ def kernel(signature: inspect.Signature) -> Callable[[Callable[..., Any]], Any]:
     return decorate
 
 
-@kernel(inspect.signature(own))
+def by_name_behind(signature: inspect.Signature, last: str) -> inspect.Signature:
+    """The signature with only arguments up to `last` by position: nki-library 2.30 moved some behind."""
+    names = list(signature.parameters)
+    by_name = names[names.index(last) + 1 :]
+    return signature.replace(
+        parameters=[
+            each.replace(kind=inspect.Parameter.KEYWORD_ONLY) if each.name in by_name else each
+            for each in signature.parameters.values()
+        ]
+    )
+
+
+@kernel(by_name_behind(inspect.signature(own), "spec"))
 def moe_cte(arguments: dict[str, Any]) -> Any:
     """`nkimoe.moe_cte`, but [T', 2, H] (shard_on_block) or [2, T', H] (shard_on_block_mx) where it accumulates."""
     spec = slabs_where_nkilib_has_them(arguments["spec"], arguments["is_tensor_update_accumulating"])

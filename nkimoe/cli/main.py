@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,22 +14,23 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
-from rich.table import Table
 
 from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
 from nkimoe.cli.layer_data import read_text
-from nkimoe.cli.matrix import matrix
+from nkimoe.cli.matrix import as_markdown, as_text
 from nkimoe.cli.op.command import op
-from nkimoe.cli.options import layer_options, make_setup
+from nkimoe.cli.options import PREDICTION, RESULTS, SIMULATION, layer_options, make_setup
 from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.refusals import WRONG, refusals
-from nkimoe.cli.report import show
+from nkimoe.cli.report import as_lines
 from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
+from nkisim.command_help import SectionedCommand, examples, version_option
 from nkisim.machine import load_machine
 from nkisim.machine_options import MACHINE_OPTION
+from nkisim.report.tables import aligned
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes
 
@@ -36,6 +38,7 @@ FILE = click.Path(path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@version_option("nkimoe")
 def main() -> None:
     """NKI kernels for Mixture-of-Experts prefill on AWS Trainium, run on the nkisim simulator."""
 
@@ -45,15 +48,23 @@ main.add_command(op)
 main.add_command(tune)
 
 
-@main.command()
+@main.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe run",
+    "nkimoe run --model gpt-oss-20b --tp 8 --tokens 512 --weights mxfp4 --target trn3",
+    "nkimoe run --model qwen3-30b-a3b --tokens 8192 --no-numerics --what-if hbm=1.2 --json out.json --trace trace.json",
+    "nkimoe run --checkpoint folder --layer 3 --prompt 'A text.'",
+))  # fmt: skip
 @layer_options
-@click.option("--json", "json", type=FILE, help="Write the result for scripts.")
-@click.option("--trace", type=FILE, help="Write the predicted timeline for ui.perfetto.dev.")
-@click.option("--timeline", type=FILE, help="Draw what each engine does when (png, svg, pdf).")
-@click.option("--roofline", type=FILE, help="Draw the roofline (png, svg, pdf).")
-@click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
-@click.option("--sensitivity", is_flag=True, help="List the constants by their leverage on this layer.")
-@click.option("--no-numerics", is_flag=True, help="Shapes, integers and time only: for large layers.")
+@SIMULATION("--no-numerics", is_flag=True, help="Shapes, integers and time only: for large layers.")
+@PREDICTION("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+@PREDICTION("--sensitivity", is_flag=True, help="List the constants by their leverage on this layer.")
+@RESULTS("--json", "json", type=FILE, help="Write the result for scripts.")
+@RESULTS("--trace", type=FILE, help="Write the predicted timeline for ui.perfetto.dev.")
+@RESULTS("--timeline", type=FILE, help="Draw what each engine does when (png, svg, pdf).")
+@RESULTS("--roofline", type=FILE, help="Draw the roofline (png, svg, pdf).")
+@RESULTS(
+    "--html", type=FILE, help="Write a page: source with what each line costs, timeline, memory, roofline, advice."
+)
 def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
     """Simulate one MoE layer, compare it with the reference, predict its time, report."""
     setup = make_setup(options)
@@ -64,9 +75,9 @@ def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
     _judge(result)
 
 
-@main.command()
+@main.command(cls=SectionedCommand, epilog=examples("nkimoe demo", "nkimoe demo --out folder"))
 @click.option("--out", type=FILE, default="nkimoe-demo", show_default=True, help="Folder for trace and pictures.")
-@click.option("--machine", **MACHINE_OPTION)
+@SIMULATION("--machine", **MACHINE_OPTION)
 def demo(out: Path) -> None:
     """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores.
 
@@ -76,28 +87,34 @@ def demo(out: Path) -> None:
     _judge(_run(setup, Outputs.in_folder(out), {}))
 
 
-@main.command()
-@click.option("--json", "as_text", is_flag=True, help="Print JSON.")
-@click.option("--matrix", "as_matrix", is_flag=True, help="Print which variant honours which feature.")
-def variants(as_text: bool, as_matrix: bool) -> None:
-    """The implementations: what the cores split, which loop, which numerics, whether it is available."""
-    if as_matrix:
-        click.echo(matrix())
+@main.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe variants", "nkimoe variants --matrix", "nkimoe variants --matrix --markdown"
+))  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--matrix", "is_matrix", is_flag=True, help="Print which variant honours which feature.")
+@click.option("--markdown", is_flag=True, help="The matrix as a page of documentation has it.")
+def variants(as_json: bool, is_matrix: bool, markdown: bool) -> None:
+    """The implementations: what the cores split, which loop, which numerics."""
+    if markdown and not is_matrix:
+        raise click.UsageError("--markdown is for --matrix.")
+    if is_matrix:
+        click.echo(as_markdown() if markdown else as_text(_width()))
         return
     rows = [(v.name, v.split, v.schedule, v.numerics, ", ".join(v.targets), v.status) for v in VARIANTS.values()]
     columns = ("variant", "split", "schedule", "numerics", "targets", "status")
-    if as_text:
+    if as_json:
         click.echo(json.dumps([dict(zip(columns, row, strict=True)) for row in rows], indent=2))
         return
-    table = Table(box=None)
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*row)
-    _console().print(table)
+    click.echo("\n".join(aligned([row[:-1] for row in (columns, *rows)])))
+    for v in VARIANTS.values():
+        if not v.is_available:
+            click.echo(f"{v.name}: {v.status}")
 
 
-@main.command()
+@main.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe explain --model qwen3-30b-a3b --tp 4 --tokens 640",
+    "nkimoe explain --variant shard_on_i_hybrid --weights fp8-row",
+))  # fmt: skip
 @layer_options
 def explain(**options: Any) -> None:
     """Print the plan for a request without running it."""
@@ -110,16 +127,15 @@ def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
 
 
 def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
-    console = _console()
     with refusals():
         with _progress() as progress:
             result = run_experiment(setup, progress)
-        show(result, console)
+        click.echo("\n".join(as_lines(result, _width())))
         changes = predict_changes(result.run.profile, factors)
         if changes:
-            console.print(describe_changes(result.run.profile.latency_us, changes), highlight=False)
+            click.echo(describe_changes(result.run.profile.latency_us, changes))
         for line in outputs.write(result, changes):
-            console.print(line, soft_wrap=True, highlight=False)
+            click.echo(line)
     return result
 
 
@@ -128,9 +144,9 @@ def _judge(result: Result) -> None:
         sys.exit(WRONG)
 
 
-def _console() -> Console:
-    """The terminal; 120 columns where there is none."""
-    return Console(width=None if sys.stdout.isatty() else 120)
+def _width() -> int:
+    """Columns of the terminal; 120 where there is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 120
 
 
 @contextmanager

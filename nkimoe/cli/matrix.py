@@ -1,31 +1,51 @@
-"""Which variant honours which feature, from the table that validation reads, as Markdown."""
+"""Which variant honours which feature, from the table that validation reads: for a terminal, and as Markdown."""
 
 from __future__ import annotations
 
 from nkimoe.planning.features import FEATURES, Refusal
 from nkimoe.planning.variants import VARIANTS
+from nkisim.report.tables import aligned, labelled
 
 YES = "yes"
+AVAILABLE = [v for v in VARIANTS.values() if v.is_available]
 
 
-def matrix() -> str:
+def as_text(width: int) -> str:
+    """A row a feature, variants as letters, which the lines above say; reasons wrapped at `width` columns."""
+    letters = [chr(ord("A") + n) for n in range(len(AVAILABLE))]
+    cells, reasons = _cells()
+    short = {YES: YES, **{f"no ({n})": f"no {n}" for n in range(1, len(reasons) + 1)}}
+    rows = [["feature", *letters], *([f.name, *(short[cell] for cell in cells[f.name])] for f in FEATURES)]
+    lines = [f"{letter}  {v.name}" for letter, v in zip(letters, AVAILABLE, strict=True)]
+    lines += ["", *aligned(rows), "", "Refused, because:"]
+    lines += labelled([(f"no {n}", f"{refusal.why}. {refusal.fix}") for n, refusal in enumerate(reasons, 1)], width)
+    return "\n".join(lines)
+
+
+def as_markdown() -> str:
     """A row a feature, a column a variant that is available; below it why a variant refuses, and what would work."""
-    variants = [v for v in VARIANTS.values() if v.is_available]
-    reasons: dict[Refusal, int] = {}
-    rows = [["feature", "argument", *(v.name for v in variants)]]
-    for feature in FEATURES:
-        cells = []
-        for variant in variants:
-            refusal = feature.refused.get(variant.implementation)
-            cells.append(YES if refusal is None else f"no ({reasons.setdefault(refusal, len(reasons) + 1)})")
-        rows.append([feature.name, f"`{feature.argument}`", *cells])
-    lines = _table(rows)
+    cells, reasons = _cells()
+    lines = _table([
+        ["feature", "argument", *(v.name for v in AVAILABLE)],
+        *([f.name, f"`{f.argument}`", *cells[f.name]] for f in FEATURES),
+    ])  # fmt: skip
     lines += ["", "Refused, because:", ""]
-    lines += [f"{n}. {refusal.why}. {refusal.fix}" for refusal, n in reasons.items()]
+    lines += [f"{n}. {refusal.why}. {refusal.fix}" for n, refusal in enumerate(reasons, 1)]
     missing = [v.name for v in VARIANTS.values() if not v.is_available]
     if missing:
         lines += ["", f"Not written yet: {', '.join(missing)}."]
     return "\n".join(lines)
+
+
+def _cells() -> tuple[dict[str, list[str]], list[Refusal]]:
+    """By name of a feature, yes or no for each variant; and the reasons in the order of their numbers."""
+    reasons: dict[Refusal, int] = {}
+
+    def cell(refusal: Refusal | None) -> str:
+        return YES if refusal is None else f"no ({reasons.setdefault(refusal, len(reasons) + 1)})"
+
+    cells = {f.name: [cell(f.refused.get(v.implementation)) for v in AVAILABLE] for f in FEATURES}
+    return cells, list(reasons)
 
 
 def _table(rows: list[list[str]]) -> list[str]:

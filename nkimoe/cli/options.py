@@ -16,6 +16,8 @@ from nkimoe.models import MODELS
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.weights import MX_FORMATS
+from nkimoe.weights.packed_files import is_packed
+from nkisim.command_help import Decorator, OneOf, section
 from nkisim.machine_options import machine_options
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "fp8-block", "int8", "mxfp8", "mxfp4")
@@ -23,37 +25,46 @@ AUTO = "auto"
 Command = Callable[..., Any]
 
 
+LAYER, INPUT = section("Layer"), section("Its input")
+SIMULATION, PREDICTION, RESULTS = section("Simulation"), section("Prediction"), section("Results")
+
+
 def layer_options(command: Command) -> Command:
-    """--model ... --weights: what to run."""
-    names = [v.name for v in VARIANTS.values()]
-    for option in reversed(
-        (
-            click.option("--model", type=click.Choice(list(MODELS)), default="qwen3-30b-a3b", show_default=True),
-            click.option("--tp", type=click.IntRange(1), help="Tensor parallel ranks; by default 4, a checkpoint's 1."),
-            click.option("--tokens", type=click.IntRange(1), default=640, show_default=True),
-            click.option(
-                "--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."
-            ),
-            click.option("--prompt", help="The text itself, instead of a file."),
-            click.option("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
-            click.option("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
-            click.option("--variant", type=click.Choice([AUTO, *names]), default=AUTO, show_default=True),
-            machine_options(default="trn2"),
-            click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
-            click.option("--block-size", type=click.IntRange(1, 4096), help="By default what suits the layer."),
-            click.option(
-                "--slots",
-                type=click.Choice([PAIRS, TOKENS]),
-                default=PAIRS,
-                show_default=True,
-                help="What a slot holds: a token and which choice of it, or a token.",
-            ),
-            click.option("--weights", type=click.Choice(WEIGHT_FORMATS), default="bf16", show_default=True),
-            click.option("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
-        )
-    ):
+    """--model ... --dequantise: what to run."""
+    for option in reversed((*_layer(), *_input(), *_simulation())):
         command = option(command)
     return command
+
+
+def _layer() -> tuple[Decorator, ...]:
+    return (
+        LAYER("--model", type=OneOf(list(MODELS)), default="qwen3-30b-a3b", show_default=True),
+        LAYER("--tp", type=click.IntRange(1), help="Tensor parallel ranks; by default 4, a checkpoint's 1."),
+        LAYER("--checkpoint", type=click.Path(path_type=Path), help="Hugging Face checkpoint folder."),
+        LAYER("--layer", type=click.IntRange(0), help="Layer of the checkpoint."),
+        LAYER("--weights", type=OneOf(WEIGHT_FORMATS), default="bf16", show_default=True),
+        LAYER("--dequantise", is_flag=True, help="Compute MX weights by a dense implementation, for trn2."),
+    )
+
+
+def _input() -> tuple[Decorator, ...]:
+    return (
+        INPUT("--tokens", type=click.IntRange(1), default=640, show_default=True),
+        INPUT("--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."),
+        INPUT("--prompt", help="The text itself, instead of a file."),
+        INPUT("--block-size", type=click.IntRange(1, 4096), help="By default what suits the layer."),
+        INPUT("--slots", type=OneOf([PAIRS, TOKENS]), default=PAIRS, show_default=True,
+              help="What a slot holds: a token and which choice of it, or a token."),
+    )  # fmt: skip
+
+
+def _simulation() -> tuple[Decorator, ...]:
+    names = [v.name for v in VARIANTS.values()]
+    return (
+        SIMULATION("--variant", type=OneOf([AUTO, *names]), default=AUTO, show_default=True),
+        machine_options(default="trn2"),
+        SIMULATION("--lnc", type=OneOf(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
+    )
 
 
 def make_setup(options: dict[str, Any]) -> Setup:
@@ -94,6 +105,11 @@ def make_setup(options: dict[str, Any]) -> Setup:
 def _checkpoint(options: dict[str, Any], text: str) -> CheckpointLayer | None:
     if options["checkpoint"] is None:
         return None
+    if is_packed(options["checkpoint"]):
+        raise click.UsageError(
+            f"--checkpoint {options['checkpoint']}: holds what nkimoe pack wrote, weights without their model: give "
+            "the checkpoint that was packed, with the same --weights. nkimoe.weights.read_layer reads packed layers."
+        )
     try:
         return CheckpointLayer.read(options["checkpoint"], options["layer"], text, options["tokens"])
     except (RequestError, OSError) as error:

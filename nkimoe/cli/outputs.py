@@ -11,7 +11,9 @@ import click
 
 from nkimoe.cli.experiment import Result
 from nkimoe.cli.json_report import as_json, write_json
+from nkimoe.cli.report import subject_of
 from nkisim.report.files import check_writable
+from nkisim.report.page import check_page
 from nkisim.report.pictures import PictureError, check_picture
 
 
@@ -23,15 +25,17 @@ class Outputs:
         json: the result for scripts.
         trace: the predicted timeline for Perfetto.
         timeline, roofline: pictures.
+        html: a page of everything.
         missing: why there are no pictures, if somebody should know.
     """
 
-    NAMES: ClassVar = ("json", "trace", "timeline", "roofline")
+    NAMES: ClassVar = ("json", "trace", "timeline", "roofline", "html")
 
     json: Path | None = None
     trace: Path | None = None
     timeline: Path | None = None
     roofline: Path | None = None
+    html: Path | None = None
     missing: str | None = None
 
     @classmethod
@@ -47,6 +51,8 @@ class Outputs:
                     check_writable(path)
                     if name in ("timeline", "roofline"):
                         check_picture(path)
+                    if name == "html":
+                        check_page()
             except (OSError, PictureError) as error:
                 raise click.UsageError(f"--{name} {error}") from None
         return cls(**paths)  # type: ignore[arg-type] # NAMES leave `missing` out
@@ -85,5 +91,8 @@ class Outputs:
         if self.roofline is not None:
             profile.save_roofline(self.roofline, result.roofline.work, result.roofline.peaks)
             yield f"wrote {self.roofline}"
+        if self.html is not None:
+            result.run.save_page(self.html, subject_of(result))
+            yield f"wrote {self.html}"
         if self.missing is not None:
             yield self.missing

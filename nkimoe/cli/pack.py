@@ -15,29 +15,37 @@ from rich.progress import Progress as Bar
 from nkimoe.planning.targets import TARGETS
 from nkimoe.weights import PACKING_NAMES, KeepMxfp4Blocks, Shard, pack_checkpoint, packing_named
 from nkimoe.weights.packing import Progress
+from nkisim.command_help import OneOf, SectionedCommand, examples, section
 
 KEEP = "mxfp4-blocks"
 FOLDER = click.Path(path_type=Path, file_okay=False)
+FORMAT, SHARE = section("Format"), section("What to pack")
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe pack checkpoint packed --weights fp8-row --target trn2",
+    "nkimoe pack gpt-oss-20b rank-0 --weights mxfp4-blocks --tp 4 --rank 0",
+))  # fmt: skip
 @click.argument("checkpoint", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.argument("out", type=FOLDER)
-@click.option(
-    "--weights", type=click.Choice([*PACKING_NAMES, KEEP]), required=True,
+@FORMAT(
+    "--weights",
+    type=OneOf([*PACKING_NAMES, KEEP]),
+    required=True,
     help=f"Format; {KEEP} keeps the values of gpt-oss as published.",
-)  # fmt: skip
-@click.option(
-    "--target", type=click.Choice(list(TARGETS)), default="trn3", show_default=True, help="Decides FP8 types."
 )
-@click.option("--tp", type=click.IntRange(1), default=1, show_default=True, help="Ranks that share I.")
-@click.option("--rank", type=click.IntRange(0), default=0, show_default=True, help="The rank to pack for.")
-@click.option("--layer", "layers", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated.")
-def pack(checkpoint: Path, out: Path, weights: str, target: str, tp: int, rank: int, layers: tuple[int, ...]) -> None:
+@FORMAT("--target", type=OneOf(list(TARGETS)), default="trn3", show_default=True, help="Decides FP8 types.")
+@SHARE("--tp", type=click.IntRange(1), default=1, show_default=True, help="Ranks that share I.")
+@SHARE("--rank", type=click.IntRange(0), default=0, show_default=True, help="The rank to pack for.")
+@SHARE("--layer", "layers", type=click.IntRange(0), multiple=True, help="Only this one; may be repeated.")
+def pack(checkpoint: Path, out: Path, weights: str, target: str, tp: int, rank: int,
+         layers: tuple[int, ...]) -> None:  # fmt: skip
     """Pack the experts of CHECKPOINT into the folder OUT, one safetensors file a layer.
 
     Experts are converted one at a time. OUT appears when it is complete; a run that was stopped goes on where it was.
     """
+    if out.exists():
+        raise click.UsageError(f"OUT {out}: exists already. Remove it, or choose another folder.")
     packing = KeepMxfp4Blocks() if weights == KEEP else packing_named(weights, target)
     try:
         with _progress() as progress:

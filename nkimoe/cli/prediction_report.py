@@ -45,6 +45,8 @@ class BesideRoofline:
             "roofline_us": self.roofline.latency_us,
             "fraction_of_roofline": self.fraction_of_roofline,
             "bound_by": profile.bound_by,
+            "critical_path_us": profile.prediction.critical_path_us,
+            "lines": profile.prediction.lines_json(),
             "tflops": self.tflops,
             "mfu": self.mfu,
             "hbm_bytes": {"read": profile.hbm_read, "written": profile.hbm_written},

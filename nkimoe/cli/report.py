@@ -1,24 +1,28 @@
-"""A result for people: short tables on the terminal."""
+"""A result for people, as text."""
 
 from __future__ import annotations
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from nkimoe.cli.experiment import Result, Setup
 from nkimoe.cli.packed_data import BF16, INT8
+from nkisim.report.page import Subject
+from nkisim.report.pictures import duration
+from nkisim.report.tables import labelled
 from nkisim.report.text import describe_constants, describe_latency, describe_orders, describe_path
 
 
-def show(result: Result, console: Console) -> None:
-    """Print shape, blocks, error, instructions, traffic, memory and time taken."""
-    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0), highlight=True)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column()
-    for name, text in _rows(result):
-        table.add_row(name, text)
-    console.print(table)
+def as_lines(result: Result, width: int) -> list[str]:
+    """Shape, blocks, verdict, instructions, traffic, memory and time, wrapped at `width` columns."""
+    return labelled(_rows(result), width)
+
+
+def subject_of(result: Result) -> Subject:
+    """What a page of the run is about."""
+    setup, facts = result.setup, ("layer", "tokens", "kernel", "blocks", "result", "transformers", "roofline")
+    title = f"moe_cte {setup.implementation.name}: {setup.model}, {result.plan.problem.T} tokens"
+    rows = [(name, text) for name, text in _rows(result) if name in facts]
+    return Subject(title, rows, result.roofline.work, result.roofline.peaks)
 
 
 def _rows(result: Result) -> list[tuple[str, str]]:
@@ -35,7 +39,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
             f"weights {setup.weights}, activations {setup.activations}{_as_stored(setup)}",
         ),
         ("blocks", _blocks(result)),
-        ("error", _error(result)),
+        ("result", _verdict(result)),
         *_transformers(result),
         ("instructions", engines),
         (
@@ -50,7 +54,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ),
         (
             "roofline",
-            f"{bound.latency_us:.0f} us, bound by {bound.bound_by}: the least the layer can take on {_cores(result)}",
+            f"{duration(bound.latency_us)}, bound by {bound.bound_by}: the least the layer takes on {_cores(result)}",
         ),
         (
             "predicted",
@@ -66,7 +70,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     ]
 
 
-def _error(result: Result) -> str:
+def _verdict(result: Result) -> str:
     error, tolerance = result.distance, result.tolerance
     if error is None:
         return "not computed: shapes and time only"

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from nkimoe.cli.options import SIMULATION
 from nkimoe.cli.refusals import REFUSED, refusals
-from nkimoe.cli.tuned_layers import layer_options, layers_of
+from nkimoe.cli.tuned_layers import LAYERS, layer_options, layers_of
 from nkimoe.errors import RequestError, require
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.peer_table import read_peer_table
@@ -23,6 +24,7 @@ from nkimoe.tuning.stages import Stages
 from nkimoe.tuning.table import TunedTable, read_table
 from nkimoe.tuning.tuned_row import TunedRow
 from nkimoe.tuning.writer import add_to_table
+from nkisim.command_help import OneOf, SectionedCommand, examples
 from nkisim.machine_options import machine_options
 from nkisim.report.files import check_writable
 from nkisim.timing import CLOCK
@@ -30,13 +32,17 @@ from nkisim.timing import CLOCK
 FILE = click.Path(path_type=Path, dir_okay=False)
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe tune tuned.csv --model qwen3-30b-a3b --tp 4 --tokens 64 --tokens 1024",
+    "nkimoe tune tuned.csv --shape 4096 1536 8 2 --quantization int8_w8a8",
+    "nkimoe tune tuned.csv --peer-table tuned_fmoe.csv --target trn3",
+))  # fmt: skip
 @click.argument("table", type=FILE)
 @layer_options
-@click.option("--peer-table", type=FILE, help="Also the layers of one of aiter's tuned_fmoe files.")
+@LAYERS("--peer-table", type=FILE, help="Also the layers of one of aiter's tuned_fmoe files.")
 @machine_options(default="trn2")
-@click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores.")
-@click.option("--again", is_flag=True, help="Predict rows that are there already, too.")
+@SIMULATION("--lnc", type=OneOf(["1", "2"]), default="2", show_default=True, help="NeuronCores.")
+@SIMULATION("--again", is_flag=True, help="Predict rows that are there already, too.")
 def tune(table: Path, peer_table: Path | None, target: str, lnc: str, again: bool, **options: object) -> None:
     """Fill TABLE, a CSV file, with the fastest predicted choice for each layer and number of tokens.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -13,27 +13,29 @@ from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16
 from nkimoe.spec import ExpertAffinityScaleMode
 from nkimoe.tuning.layer_key import EPILOGUES, LayerKey, buckets
 from nkimoe.tuning.operand_types import INT4, Q_TYPES, OperandTypes, operand_types
+from nkisim.command_help import OneOf, section
 
-Command = TypeVar("Command", bound=Callable[..., Any])
+Command = Callable[..., Any]
 
 DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 FP8 = "float8_e4m3"
 TUNABLE = (*Q_TYPES, INT4_W4A16)  # quantisations that the table has a name for
 ACT_TYPES = tuple(dict.fromkeys(name for name, _ in EPILOGUES))
+LAYERS = section("Layers")
 OPTIONS = (
-    click.option("--model", "models", multiple=True, type=click.Choice(list(MODELS)), help="Layers of these models."),
-    click.option("--tp", type=click.IntRange(1), default=1, show_default=True, help="Ranks that share a model's I."),
-    click.option(
+    LAYERS("--model", "models", multiple=True, type=OneOf(list(MODELS)), help="Layers of these models."),
+    LAYERS("--tp", type=click.IntRange(1), default=1, show_default=True, help="Ranks that share a model's I."),
+    LAYERS(
         "--shape", "shapes", multiple=True, nargs=4, type=click.IntRange(1), metavar="H I E K",
         help="model_dim, inter_dim, expert, topk of a layer.",
     ),
-    click.option("--tokens", multiple=True, type=click.IntRange(1), help="Up to a bucket. [default: 16 64 256 1024]"),
-    click.option("--dtype", type=click.Choice(list(DTYPES)), default="bf16", show_default=True),
-    click.option("--quantization", type=click.Choice(TUNABLE), default=TUNABLE[0], show_default=True),
-    click.option("--group-size", type=click.IntRange(2), help="Rows of int4 weights with one scale."),
-    click.option("--act-type", type=click.Choice(ACT_TYPES), default="silu", show_default=True, help="Of shapes."),
-    click.option("--one-projection", is_flag=True, help="Shapes of fused_moe_gemm without a gate: use_g1u1 is 0."),
-    click.option("--doweight-stage1", is_flag=True, help="Weights multiply in the first projection."),
+    LAYERS("--tokens", multiple=True, type=click.IntRange(1), help="Up to a bucket. [default: 16 64 256 1024]"),
+    LAYERS("--dtype", type=OneOf(list(DTYPES)), default="bf16", show_default=True),
+    LAYERS("--quantization", type=OneOf(TUNABLE), default=TUNABLE[0], show_default=True),
+    LAYERS("--group-size", type=click.IntRange(2), help="Rows of int4 weights with one scale."),
+    LAYERS("--act-type", type=OneOf(ACT_TYPES), default="silu", show_default=True, help="Of shapes."),
+    LAYERS("--one-projection", is_flag=True, help="Shapes of fused_moe_gemm without a gate: use_g1u1 is 0."),
+    LAYERS("--doweight-stage1", is_flag=True, help="Weights multiply in the first projection."),
 )  # fmt: skip
 TOKENS = (16, 64, 256, 1024)
 

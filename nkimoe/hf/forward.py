@@ -13,7 +13,7 @@ from torch import Tensor
 from nkimoe.errors import RequestError
 from nkimoe.hf.fused_moe import through_fused_moe
 from nkimoe.hf.packed import packed_weights
-from nkimoe.hf.recognise import limits_of, recognise_gate
+from nkimoe.hf.recognise import limits_of, recognise_while_traced
 from nkimoe.pytorch.experts import expert_outputs, moe_experts
 from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import current_options
@@ -94,6 +94,7 @@ def _gate_of(module: Any) -> Gate:
     key = (getattr(module, "act_fn", None), *limits_of(module))
     kept: tuple[Any, Gate] | None = getattr(module, _GATE, None)
     if kept is None or kept[0] != key:
-        kept = (key, recognise_gate(module))
-        setattr(module, _GATE, kept)
+        kept = (key, recognise_while_traced(module))
+        if not torch.compiler.is_compiling():  # a graph changes no module
+            setattr(module, _GATE, kept)
     return kept[1]

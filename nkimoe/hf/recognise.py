@@ -7,6 +7,7 @@ with each gate `moe_cte` has. What agrees with none is refused, so a new family 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -48,6 +49,15 @@ def recognise_gate(module: Any) -> Gate:
         f"{type(getattr(module, 'act_fn', None)).__name__} in {type(module).__name__}._apply_gate, which is another",
         "Run it with experts 'eager'.",
     )
+
+
+@torch.compiler.assume_constant_result
+def recognise_while_traced(module: Any) -> Gate:
+    """`recognise_gate`, wherever it is called: `torch.compile` takes the gate as a constant of its graph, and the gate
+    is tried in a thread of its own, where no mode of torch's, such as the fake tensors of `torch.export`, is in force.
+    """
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(recognise_gate, module).result()
 
 
 def limits_of(module: Any) -> list[float]:

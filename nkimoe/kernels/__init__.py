@@ -10,6 +10,7 @@ import nki.language as nl
 from nkimoe.kernels.layer import ForwardLayer
 from nkimoe.kernels.schedules.device_loops import run_static_then_dynamic
 from nkimoe.kernels.schedules.static import run_static
+from nkimoe.kernels.shared_tensors import name_scope
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request
@@ -28,4 +29,5 @@ def run(request: Request, plan: Plan) -> Tensor | tuple[Tensor, ...]:
     compute_dtype, sum_dtype = (getattr(nl, str(name)) for name in names)
     request = replace(request, compute_dtype=compute_dtype, accumulation_dtype=sum_dtype)
     schedule = run_static_then_dynamic if plan.variant.schedule == HYBRID else run_static
-    return schedule(ForwardLayer.prepare(request, plan))
+    with name_scope("moe_cte"):
+        return schedule(ForwardLayer.prepare(request, plan))

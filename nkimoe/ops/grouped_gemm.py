@@ -9,6 +9,7 @@ import nki.language as nl
 
 from nkimoe import kernels
 from nkimoe.kernels.grouped_gemm import run_gemm, run_gemm_for_next
+from nkimoe.kernels.shared_tensors import name_scope
 from nkimoe.planning.grouped_gemm.plan import GemmPlan, make_gemm_plan
 from nkimoe.planning.grouped_gemm.request import GemmOptions, GemmRequest, Groups
 
@@ -45,12 +46,13 @@ def two_stage_moe(
         [M, columns of w2], dtype of a.
     """
     shared = positions, weights, block_to_expert
-    of_weights = _weights(w1, group_scale1, group_zero1, first)
-    request = GemmRequest(a, a_scale, *of_weights, scale1, bias1, None, tokens, *shared, first)
-    m = run_gemm_for_next(request, _plan(request))
-    of_weights = _weights(w2, group_scale2, group_zero2, second)
-    request = GemmRequest(m, m_scale, *of_weights, scale2, bias2, None, positions, *shared, second)
-    return run_gemm(request, _plan(request))
+    with name_scope("two_stage_moe"):
+        of_weights = _weights(w1, group_scale1, group_zero1, first)
+        request = GemmRequest(a, a_scale, *of_weights, scale1, bias1, None, tokens, *shared, first)
+        m = run_gemm_for_next(request, _plan(request))
+        of_weights = _weights(w2, group_scale2, group_zero2, second)
+        request = GemmRequest(m, m_scale, *of_weights, scale2, bias2, None, positions, *shared, second)
+        return run_gemm(request, _plan(request))
 
 
 def _weights(b: Any, group_scale: Any, group_zero: Any, options: GemmOptions) -> tuple[Any, Groups | None, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -31,6 +32,14 @@ class OnCores:
     def launched_by(self, launch: Launch) -> OnCores:
         """The same operation, its kernel started by `launch`, such as a simulator's that keeps the profile."""
         return OnCores(self._function, launch)
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Pickled by name, with how it is launched."""
+        named = getattr(sys.modules.get(self.__module__), self.__name__, None)
+        if named is self:
+            return self.__name__
+        same = isinstance(named, OnCores) and named._function is self._function
+        return (OnCores.launched_by, (named, self._launch)) if same else (OnCores, (self._function, self._launch))
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
         return self._function(self._launch, *arguments, **options)

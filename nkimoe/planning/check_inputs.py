@@ -11,18 +11,13 @@ from typing import Any, TypeVar
 import numpy as np
 
 from nkimoe.errors import InputError
+from nkimoe.planning.finite_values import FINITE, check_finite, check_row_scales
 from nkimoe.planning.mx.coded_rows import is_coded, packed_affinities, packed_width
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.slot_pairs import check_pairs
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.spec import Pairs, ShardOnBlockConfig, SkipMode
 from nkimoe.weights.int8 import exact_rows
-
-FINITE = (
-    "hidden_states", "expert_affinities_masked", "gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias",
-    "down_proj_bias", "gate_up_proj_scale", "down_proj_scale", "gate_up_in_scale", "down_in_scale",
-    "gate_up_hidden_scale", "down_hidden_scale",
-)  # fmt: skip
 
 Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
@@ -45,7 +40,7 @@ def check_inputs(**arguments: Any) -> None:
     Raises:
         InputError: an id, expert or condition out of range; a token twice in a block; NaN or infinite values; a
             pad row that is not zero; tokens on both cores although non_overlapping_shards promises otherwise; more
-            `exact_rows` than int8 weights have.
+            `exact_rows` than int8 weights have; `conditions` that end before a block with a token.
     """
     _check_int32(arguments)
     arguments = _taken_apart(arguments)
@@ -55,23 +50,20 @@ def check_inputs(**arguments: Any) -> None:
     rows, experts = int(arguments["hidden_states"].shape[0]), int(arguments["gate_up_proj_weight"].shape[0])
     tokens = rows if skip_token else rows - 1
     ids, block_to_expert = (np.asarray(arguments[n]).reshape(-1) for n in ("token_position_to_id", "block_to_expert"))
-    _check_finite(arguments)
-    _check_block_scales(arguments)
+    check_finite(arguments)
     _check_fits_fp16(arguments)
     _check_ids(ids, tokens, skip_token)
-    _check_range("block_to_expert", block_to_expert, 0, experts - 1)
+    _check_experts(block_to_expert, ((ids >= 0) & (ids < tokens)).reshape(-1, arguments["block_size"]), experts)
     _check_unique_in_blocks(ids, arguments["block_size"], tokens)
     _check_one_writer(arguments, ids, tokens)
     _check_own_blocks(arguments, block_to_expert)
     _check_positive(arguments)
     _check_exact_rows(arguments)
-    runs = np.ones(ids.size, bool)
     if arguments.get("conditions") is not None:
-        conditions = np.asarray(arguments["conditions"]).reshape(-1)
-        _check_conditions(conditions)
-        runs = np.repeat(conditions[: block_to_expert.size] > 0, arguments["block_size"])
+        blocks = ids.reshape(-1, arguments["block_size"])
+        _check_conditions(np.asarray(arguments["conditions"]).reshape(-1), (blocks >= 0) & (blocks < tokens))
     if isinstance(arguments.get("pairs"), Pairs):
-        check_pairs(arguments["pairs"], ids, tokens, runs)
+        check_pairs(arguments["pairs"], ids, tokens)
     if not skip_token:
         _check_pad_row(arguments, experts)
 
@@ -82,6 +74,7 @@ def _taken_apart(arguments: dict[str, Any]) -> dict[str, Any]:
     if not (is_coded(rows) and rows.ndim == 2 and getattr(weight, "ndim", 0) == 5):
         return arguments
     E, H = int(weight.shape[0]), 4 * 128 * int(weight.shape[3])
+    check_row_scales(rows, H)
     taken = {"hidden_states": rows[:, :H]}
     if arguments["expert_affinities_masked"] is None and rows.shape[1] == packed_width(H, E):
         taken["expert_affinities_masked"] = packed_affinities(rows, H, E)
@@ -117,44 +110,6 @@ def _is_well_formed(arguments: dict[str, Any]) -> bool:
     )
 
 
-_INFINITE_BITS = {
-    "bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000, "float8_e4m3": 0x78, "float8_e5m2": 0x7C,
-    "float8_e4m3fn": 0x7F,
-}  # fmt: skip
-"""Bit pattern of +infinity (of NaN in a type without it); every larger positive pattern is a NaN."""
-
-
-def _check_finite(arguments: dict[str, Any]) -> None:
-    for name in FINITE:
-        values = arguments.get(name)
-        if values is None or not hasattr(values, "dtype"):
-            continue
-        if str(values.dtype) not in _INFINITE_BITS or _is_finite(values):
-            continue
-        flat = values.reshape(-1)
-        bad = np.flatnonzero(~np.isfinite(flat))
-        place = tuple(int(i) for i in np.unravel_index(int(bad[0]), values.shape))
-        raise InputError(name, "is finite", f"{flat[bad[0]]} at {place}", f"Clean the {bad.size} bad elements.")
-
-
-def _is_finite(values: Any) -> bool:
-    """Compares bit patterns, as integers with and without sign: two quick passes and no temporary array."""
-    limit, bits = _INFINITE_BITS[str(values.dtype)], values.itemsize * 8
-    signed, unsigned = values.view(f"int{bits}"), values.view(f"uint{bits}")
-    return values.size == 0 or bool(signed.max() < limit and unsigned.max() < limit + 2 ** (bits - 1))
-
-
-def _check_block_scales(arguments: dict[str, Any]) -> None:
-    """The scale code 255 is NaN."""
-    for name in ("gate_up_proj_scale", "down_proj_scale"):
-        scale = arguments.get(name)
-        if scale is not None and str(scale.dtype) in ("uint8", "float8_e8m0fnu") and scale.size:
-            bad = np.flatnonzero(scale.view(np.uint8) == 255)
-            if bad.size:
-                place = tuple(int(i) for i in np.unravel_index(int(bad[0]), scale.shape))
-                raise InputError(name, "is finite", f"a code of 255 at {place}", "Quantise the weights again.")
-
-
 def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     """Tensors that are cast to fp16 on chip must not overflow there."""
     if str(arguments.get("compute_dtype")) != "float16":
@@ -162,7 +117,7 @@ def _check_fits_fp16(arguments: dict[str, Any]) -> None:
     largest = float(np.finfo(np.float16).max)
     for name in FINITE:
         values = arguments.get(name)
-        if values is not None and str(values.dtype) in _INFINITE_BITS and values.dtype != np.float16 and values.size:
+        if isinstance(values, np.ndarray) and str(values.dtype) in ("bfloat16", "float32") and values.size:
             found = max(float(values.max()), -float(values.min()))
             if found > largest:
                 raise InputError(
@@ -177,6 +132,12 @@ def _check_range(name: str, values: Any, low: int, high: int) -> None:
             name, f"holds values from {low} to {high}", f"{int(values[bad[0]])} at {int(bad[0])}",
             "Build the mapping with nkimoe.routing.build_block_mapping.",
         )  # fmt: skip
+
+
+def _check_experts(block_to_expert: Any, is_token: Any, experts: int) -> None:
+    """Blocks without tokens may name none, as packers write it: expert E, or -1. is_token: [N, B]."""
+    _check_range("block_to_expert", block_to_expert, -1, experts)
+    _check_range("block_to_expert", np.where(is_token.any(axis=1), block_to_expert, 0), 0, experts - 1)
 
 
 def _check_ids(ids: Any, tokens: int, skip_token: bool) -> None:
@@ -263,11 +224,19 @@ def _is_int8_matrices(weight: Any) -> bool:
     return isinstance(weight, np.ndarray) and weight.dtype == np.int8 and weight.ndim >= 3
 
 
-def _check_conditions(conditions: Any) -> None:
+def _check_conditions(conditions: Any, is_token: Any) -> None:
+    """Blocks behind the ones hold no token (bool [N, B]): variants that unroll them would compute it, others not."""
     _check_range("conditions", conditions, 0, 1)
     if np.any(np.diff(conditions) > 0):
         first = int(np.flatnonzero(np.diff(conditions) > 0)[0])
         raise InputError("conditions", "is ones, then zeros", f"a one after a zero at {first + 1}", "Sort the blocks.")
+    ones = np.count_nonzero(conditions)
+    if conditions.size >= len(is_token) and is_token[ones:].any():
+        block = ones + int(np.flatnonzero(is_token[ones:].any(axis=1))[0])
+        raise InputError(
+            "conditions", "is 1 for each block that holds a token", f"0 for block {block}, which holds one",
+            "Take BlockMapping.conditions; give the slots of blocks that are not to run the id of pads.",
+        )  # fmt: skip
 
 
 def _check_pad_row(arguments: dict[str, Any], experts: int) -> None:

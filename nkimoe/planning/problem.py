@@ -43,6 +43,11 @@ class Problem:
         """Tiles of 128 slots in a block, the last one perhaps partly used."""
         return -(-self.B // 128)
 
+    @property
+    def pad(self) -> int:
+        """The id of slots without a token: the pad row's, or else -1, which transfers skip."""
+        return self.T if self.rows > self.T else -1
+
     @classmethod
     def from_tensors(
         cls, hidden_states: Any, gate_up_proj_weight: Any, down_proj_weight: Any, token_position_to_id: Any,

@@ -42,7 +42,7 @@ def slot_pairs(request: Request, problem: Problem, variant: Variant, target: Tar
     require(is_one, "pairs", "excludes other forms of the output", "both", fix)
 
 
-def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int, runs: npt.NDArray[Any]) -> None:
+def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int) -> None:
     """Each slot with a token holds one of its pairs, no pair has two slots, and none lacks one unless it says so.
 
     Tables of other types or sizes pass: `validate` reports them.
@@ -50,7 +50,6 @@ def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int, runs: npt.NDAr
     Args:
         ids: int [N * B], the token of each slot, or a pad.
         tokens: T.
-        runs: bool [N * B], slots of blocks that `conditions` lets run.
 
     Raises:
         InputError: the tables disagree.
@@ -67,8 +66,7 @@ def check_pairs(pairs: Pairs, ids: npt.NDArray[Any], tokens: int, runs: npt.NDAr
     slots = np.bincount(positions[is_real], minlength=tokens * pairs.choices)
     _require_none("names a pair once", slots > 1, "twice")
     if not pairs.has_gaps:
-        written = np.bincount(positions[is_real & runs], minlength=tokens * pairs.choices)
-        _require_none("has a slot for each pair in a block that runs, without has_gaps", written == 0, "without one")
+        _require_none("has a slot for each pair, without has_gaps", slots == 0, "without one")
     bad = np.flatnonzero(~np.isfinite(weights))
     if bad.size:
         found, fix = f"{weights[bad[0]]} at {int(bad[0])}", f"Clean the {bad.size} bad elements."

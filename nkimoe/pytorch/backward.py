@@ -13,11 +13,12 @@ from torch import Tensor
 from nkimoe.errors import RequestError
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.launch import WEIGHTS, launch_moe_cte_backward
+from nkimoe.pytorch.neuron import operator
 
 BIASES = ("gate_and_up_proj_bias", "down_proj_bias")
 
 
-@torch.library.custom_op("nkimoe::moe_cte_backward", mutates_args=())
+@operator("nkimoe::moe_cte_backward")
 def moe_cte_backward_operator(
     d_output: Tensor, hidden_states: Tensor, affinities: Tensor, weights: list[Tensor], blocks: list[Tensor],
     activations: Tensor, call: str,

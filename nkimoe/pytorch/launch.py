@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from functools import partial
-from typing import Any
+import inspect
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,16 +14,31 @@ from nkimoe.errors import RequestError
 from nkimoe.moe_cte import moe_cte
 from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.planning.variants import HYBRID, VARIANTS
+from nkimoe.pytorch import neuron
 from nkimoe.pytorch.call import Call
+from nkimoe.pytorch.flat_kernels import Number, flat_moe_cte, flat_moe_cte_backward, spec_of
 from nkimoe.pytorch.options import INT8, PLAIN, Options
-from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs, SkipMode
+from nkimoe.spec import ActFnType, MoECTEImplementation, Pairs, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
 from nkimoe.weights.host_array import host_array
 
 WEIGHTS = ("gate_up_proj_weight", "down_proj_weight")
 AFFINITIES, POSITIONS, WEIGHTS_OF_SLOTS = "expert_affinities_masked", "positions", "weights_of_slots"
-Formats = dict[str, np.dtype[Any]]
+
+
+class _Flat(NamedTuple):
+    """A kernel of flat arguments, and their names."""
+
+    kernel: Any
+    names: tuple[str, ...]
+
+    @classmethod
+    def of(cls, kernel: Any) -> _Flat:
+        return cls(kernel, tuple(inspect.signature(getattr(kernel, "func", kernel)).parameters))
+
+
+_FORWARD, _BACKWARD = _Flat.of(flat_moe_cte), _Flat.of(flat_moe_cte_backward)
 
 
 def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]:
@@ -37,28 +51,19 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
     Raises:
         RequestError, InputError: what `moe_cte` refuses; or tensors of a device that nothing here can launch on.
     """
-    options = call.options
-    formats = {name: _number_type(options) for name in WEIGHTS} if options.weights not in (PLAIN, INT8) else {}
-    spec = MoECTESpec.suited(MoECTEImplementation[options.variant])
-    if VARIANTS[spec.implementation].schedule != HYBRID:
+    implementation = MoECTEImplementation[call.options.variant]
+    if VARIANTS[implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
-    launch = _launch(moe_cte, call, formats)
-    arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
+    if TOOLCHAIN == NEURON:
+        results = _on_neuron(_FORWARD, call, tensors)
+    else:
+        arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
+        results = _simulated(moe_cte, call, tensors, spec=spec_of(implementation, call.keeps), **arguments)
     if call.keeps:
-        output, activations = launch(tensors, spec=_keeping(spec), **arguments)
+        output, activations = results
         return output, activations
-    results = launch(tensors, spec=spec, **arguments)
     output = results[0] if isinstance(results, tuple) else results
     return output, output.new_empty(0)
-
-
-def _keeping(spec: MoECTESpec) -> MoECTESpec:
-    """The spec, with gate and up activations returned."""
-    changes: dict[str, Any] = {"checkpoint_activation": True, "expert_affinity_multiply_on_I": True}
-    if spec.shard_on_block is not None:
-        return replace(spec, shard_on_block=replace(spec.shard_on_block, **changes))
-    assert spec.shard_on_I is not None, "MoECTESpec fills in the matching one"
-    return replace(spec, shard_on_I=replace(spec.shard_on_I, **changes))
 
 
 def launch_moe_cte_backward(call: Call, tensors: dict[str, Any]) -> list[Tensor]:
@@ -68,15 +73,11 @@ def launch_moe_cte_backward(call: Call, tensors: dict[str, Any]) -> list[Tensor]
         RequestError, InputError: what `moe_cte_backward` refuses; or tensors of a device that nothing here can launch
             on.
     """
-    launch = _launch(moe_cte_backward, call, {})
+    if TOOLCHAIN == NEURON:
+        return list(_on_neuron(_BACKWARD, call, tensors))
     arguments = call.arguments()
     del arguments["is_tensor_update_accumulating"]  # gradients of a token's experts always add up
-    return list(launch(tensors, skip_dma=SkipMode(skip_token=True), **arguments))
-
-
-def _launch(kernel: Any, call: Call, formats: Formats) -> Any:
-    """How to launch a kernel on tensors by name."""
-    return partial(_on_neuron if TOOLCHAIN == NEURON else _simulated, kernel, call, formats)
+    return list(_simulated(moe_cte_backward, call, tensors, skip_dma=SkipMode(skip_token=True), **arguments))
 
 
 def _with_pairs(tensors: dict[str, Any], choices: int | None) -> dict[str, Any]:
@@ -93,23 +94,47 @@ def _number_type(options: Options) -> np.dtype[Any]:
     return FP8_OF_TARGET[options.target] if mx is None else mx.packed
 
 
-def _simulated(kernel: Any, call: Call, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
+def _simulated(kernel: Any, call: Call, tensors: dict[str, Any], **arguments: Any) -> Any:
     from nkisim import Simulator
 
     device = tensors["hidden_states"].device
     if device.type != "cpu":
         raise RequestError("hidden_states", "is on the CPU when simulating", device, "Call .cpu().")
     arrays = {name: host_array(name, tensor) for name, tensor in tensors.items()}
-    for name, number in formats.items():
-        arrays[name] = arrays[name].view(number)
+    if is_carried(call.options):
+        for name in WEIGHTS:
+            arrays[name] = arrays[name].view(_number_type(call.options))
     arrays["hidden_states"] = tensors["hidden_states"].detach()  # results are of its kind
     simulator = Simulator(call.options.target, call.options.cores)
     return simulator.run(kernel, **_with_pairs(arrays, call.choices), **arguments).outputs
 
 
-def _on_neuron(kernel: Any, call: Call, formats: Formats, tensors: dict[str, Any], **arguments: Any) -> Any:
+def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any]) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
-    for name, number in formats.items():
-        if number.itemsize == 1:
-            tensors[name] = tensors[name].view(torch.float8_e4m3fn)  # the carrier that torch-neuronx reads as e4m3
-    return kernel[call.options.cores](**_with_pairs(tensors, call.choices), **arguments)
+    options, gate = call.options, call.gate
+    number = Number(_number_type(options).name) if is_carried(options) else None
+    if number in (Number.FLOAT8_E4M3, Number.FLOAT8_E4M3FN):
+        tensors = {name: each.view(torch.int8) if name in WEIGHTS else each for name, each in tensors.items()}
+    values = {
+        **tensors,
+        "implementation": MoECTEImplementation[options.variant],
+        "number": number,
+        "block_size": options.block_size,
+        "accumulates": call.accumulate,
+        "keeps": call.keeps,
+        "exact_rows": call.exact_rows,
+        "choices": call.choices,
+        "activation": ActFnType[gate.activation],
+        "has_gate": gate.has_gate,
+        "up_offset": gate.up_offset,
+        "gate_upper": gate.gate_upper,
+        "gate_lower": gate.gate_lower,
+        "up_upper": gate.up_upper,
+        "up_lower": gate.up_lower,
+    }
+    return neuron.launch(flat.kernel, options.cores, {name: values.get(name) for name in flat.names})
+
+
+def is_carried(options: Options) -> bool:
+    """Whether integers stand for weights of a type that torch does not have."""
+    return options.weights not in (PLAIN, INT8)

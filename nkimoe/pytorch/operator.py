@@ -15,12 +15,13 @@ from torch import Tensor
 from nkimoe.pytorch.backward import BIASES, backward, setup_context
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.launch import AFFINITIES, POSITIONS, WEIGHTS_OF_SLOTS, launch_moe_cte
+from nkimoe.pytorch.neuron import operator
 
 BLOCKS = ("token_position_to_id", "block_to_expert", "conditions")
 SCALES = ("gate_up_proj_scale", "down_proj_scale")
 
 
-@torch.library.custom_op("nkimoe::moe_cte", mutates_args=())
+@operator("nkimoe::moe_cte")
 def moe_cte_operator(
     hidden_states: Tensor, affinities: Tensor, gate_up: Tensor, down: Tensor,
     biases: list[Tensor], scales: list[Tensor], blocks: list[Tensor], call: str,

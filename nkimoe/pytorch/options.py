@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from difflib import get_close_matches
 from typing import Any
 
 from nkimoe.errors import RequestError, require
@@ -82,14 +83,23 @@ def options(base: Options | None = None, **changes: Any) -> Iterator[Options]:
     """Within the block, layers run with `base` (by default the options in force) and `changes`, in all threads.
 
     Raises:
-        RequestError: a value that does not exist. TypeError: no such option.
+        RequestError: an option or a value that does not exist.
 
     >>> with options(variant="shard_on_i", cores=1):
     ...     current_options().variant
     'shard_on_i'
     """
+    _check_names(changes)
     _IN_FORCE.append(replace(base or current_options(), **changes))
     try:
         yield current_options()
     finally:
         _IN_FORCE.pop()
+
+
+def _check_names(changes: dict[str, Any]) -> None:
+    known = [each.name for each in fields(Options)]
+    for name in changes:
+        near = get_close_matches(name, known, n=1)
+        fix = f"Did you mean {near[0]}?" if near else "Drop it."
+        require(name in known, name, f"is one of the options {', '.join(known)}", "no option of this name", fix)

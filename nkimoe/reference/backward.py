@@ -82,6 +82,8 @@ def moe_cte_backward_reference(
     grads = Gradients(*zeros)
     for block, e in enumerate(experts):
         slots = np.flatnonzero((ids[block] >= 0) & (ids[block] < n_tokens))
+        if not slots.size:
+            continue
         tokens = ids[block, slots]
         x, d = _double(hidden_states[tokens]), _double(output_hidden_states_grad[tokens])
         first = _double(np.moveaxis(gate_up_activations_T[block][..., slots], 2, 0))

@@ -49,7 +49,8 @@ def moe_cte_reference(
     options: the other arguments of `moe_cte` by name, as far as `LayerOptions` lists them, and skip_token.
 
     Tokens are rows 0..T'-1 with skip_token, else 0..T'-2 (the last row is the pad row); a slot with any other
-    id is padding. Blocks from the first zero of `conditions` on are not computed. 0.0 is a limit.
+    id is padding. Blocks from the first zero of `conditions` on are not computed: they hold no token
+    (`check_inputs`). 0.0 is a limit.
     Raises ValueError when affinities, ids and blocks disagree in size, or a used block's expert is unknown.
     """
     tensors = (hidden_states, expert_affinities_masked, gate_up_proj_weight, down_proj_weight)

@@ -28,7 +28,7 @@ def quantize_rows(hidden_states: Array, rule: str = "isa", affinities: Array | N
     E = 0 if affinities is None else affinities.size // T
     rows = np.zeros((T, packed_width(H, E)), np.uint8)
     rows[:, :H] = elements.view(np.uint8).transpose(2, 0, 1, 3).reshape(T, H)
-    rows[:, H + _places(H)] = codes.T
+    rows[:, H + scale_places(H)] = codes.T
     if affinities is not None:
         own = affinities.reshape(T, E).astype(ml_dtypes.bfloat16).view(np.uint8)
         rows[:, coded_width(H) : coded_width(H) + own.shape[1]] = own
@@ -37,13 +37,13 @@ def quantize_rows(hidden_states: Array, rule: str = "isa", affinities: Array | N
 
 def dequantize_rows(rows: Array, H: int) -> Floats:
     """float32 [T', H] of such rows."""
-    codes = np.ascontiguousarray(rows[:, H:]).view(np.uint8)[:, _places(H)].T
+    codes = np.ascontiguousarray(rows[:, H:]).view(np.uint8)[:, scale_places(H)].T
     elements = np.ascontiguousarray(rows[:, :H]).reshape(len(rows), -1, RUN, QUARTERS).transpose(1, 2, 0, 3)
     real: Floats = dequantize_blocks(elements, codes).transpose(2, 3, 0, 1).reshape(len(rows), H)
     return real
 
 
-def _places(H: int) -> Array:
+def scale_places(H: int) -> Array:
     """Where the scales of blocks are behind the elements: of 16 blocks of each tile of 512."""
     h, r = np.divmod(np.arange(H // (RUN * QUARTERS)), TILE // (RUN * QUARTERS))
     return 128 * (h // 4) + 32 * (r // 4) + 4 * (h % 4) + r % 4

@@ -42,6 +42,11 @@ def layer_file(layer: int) -> str:
     return f"layer-{layer:05d}.safetensors"
 
 
+def is_packed(folder: Path) -> bool:
+    """Whether a folder holds packed layers."""
+    return any(folder.glob("layer-*.safetensors")) and not (folder / "config.json").exists()
+
+
 def pack_checkpoint(
     source: Path | str,
     target: Path | str,

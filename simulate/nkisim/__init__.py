@@ -7,7 +7,10 @@ run = nkisim.Simulator(target="trn2", lnc=2).run(kernel, *arrays)
 from nkisim.errors import NkiValidationError, NotSimulated, SimulationError
 from nkisim.execution.neuron_core import is_running
 from nkisim.install import install
+from nkisim.report.origin import installed_version
 from nkisim.simulator import Run, Simulator
+
+__version__ = installed_version() or "0+source"
 
 __all__ = [
     "NkiValidationError",
@@ -15,6 +18,7 @@ __all__ = [
     "Run",
     "SimulationError",
     "Simulator",
+    "__version__",
     "install",
     "is_running",
 ]

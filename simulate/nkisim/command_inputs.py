@@ -13,6 +13,7 @@ from typing import Any
 import click
 import numpy as np
 
+from nkisim.command_help import meant
 from nkisim.dtypes import DTYPES, Array, DType
 from nkisim.named_objects import load_named
 
@@ -129,7 +130,7 @@ def _from_file(path: Path, name: str | None) -> Array:
 
 def _dtype(name: str) -> DType:
     if name not in DTYPES:
-        raise click.UsageError(f"{name}: no data type of NKI; there are {', '.join(DTYPES)}")
+        raise click.UsageError(f"{name}: no data type of NKI; there are {', '.join(DTYPES)}.{meant(name, DTYPES)}")
     return DTYPES[name]
 
 

@@ -10,20 +10,20 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from nkisim.dtypes import DTYPES, dtype_of
-from nkisim.errors import ArgumentError, NoEffect
+from nkisim.errors import ArgumentError, NoEffect, warning_level
 from nkisim.execution import kernel, loops
-from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.scalars import NkiScalar
 from nkisim.instructions import register_alloc as allocating
 from nkisim.instructions import tensor_copy as copying
 from nkisim.instructions.register_load import register_load
 from nkisim.language import compile_options
+from nkisim.language.allocation import PartitionSize
 from nkisim.language.annotations import checked
 from nkisim.memory import NkiTensor
 from nkisim.memory.views import Layout, row_major
-from nkisim.observe import Note
 from nkisim.operations import enums
+from nkisim.operations.notes import note
 from nkisim.operations.operation import NkiInstruction
 
 _warned: set[str] = set()
@@ -43,7 +43,7 @@ def deprecated(old: str, new: str) -> None:
     """Warn once a process that `old` is an older spelling of `new`."""
     if old not in _warned:
         _warned.add(old)
-        warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=3)
+        warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=warning_level())
 
 
 def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
@@ -140,8 +140,7 @@ def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
         deprecated("nisa.tensor_copy(dtype=...)", "the dtype of dst")
         dst = kwargs["dst"] if "dst" in kwargs else args[0]
         if dtype_of(dtype) != dst.dtype:
-            error = NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=.")
-            current_core().watch.add([Note(error)])
+            note(NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=."))
     done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
     return done
 
@@ -163,10 +162,19 @@ def nc(count: int) -> int:
     return count
 
 
+def par_dim(size: int) -> PartitionSize:
+    """`nl.par_dim(128)` of NKI 0.1: the number itself, which stands first in the shape of a tile on chip."""
+    deprecated("nl.par_dim", "dimension 0 of the shape")
+    return PartitionSize(size)
+
+
 def isa_constants() -> types.ModuleType:
     """`nki.isa.constants`, where NKI 0.3 kept the enumerations."""
     deprecated("nki.isa.constants", "nki.isa")
     return enums
+
+
+_OLDER_FUNCTIONS = {("nki.language", "nc"): nc, ("nki.language", "par_dim"): par_dim}
 
 
 def older_name(module: str, name: str) -> Any:
@@ -174,8 +182,8 @@ def older_name(module: str, name: str) -> Any:
     if (module, name) == ("nki.language", "bool"):
         deprecated("nl.bool", "nl.bool_")
         return DTYPES["bool"]
-    if (module, name) == ("nki.language", "nc"):
-        return nc
+    if (module, name) in _OLDER_FUNCTIONS:
+        return _OLDER_FUNCTIONS[module, name]
     if (module, name) == ("nki.language", "range"):
         deprecated("nl.range", "range")
         return range

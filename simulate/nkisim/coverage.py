@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from nkisim.nki._names import PUBLISHED, Published, Refused
 from nkisim.operations.instruction import INSTRUCTIONS
 
-_MODULES = ("nki", "nki.language", "nki.isa", "nki.collectives", "nki.typing", "nki.compiler")
+_MODULES = ("nki", "nki.language", "nki.language.NkiTensor", "nki.isa", "nki.collectives", "nki.typing", "nki.compiler")
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulator" / "coverage.md"
 
 _WHY = {
@@ -29,6 +29,7 @@ _PARTLY = {
     ("nki.compiler", "CompileConfig"): "options without effect in nkisim are refused",
     ("nki.compiler", "SpecializationConfig"): "options without effect in nkisim are refused",
     ("nki.isa", "NkiScalar"): "int32; there are no int64 tensors",
+    ("nki.language.NkiTensor", "__setitem__"): "AWS publishes no text: a copy, or of a number a memset",
     ("nki.language", "NkiGrid"): "is_remainder is refused: the page does not say what it compares",
     ("nki.language", "NkiBlockGrid"): "data of a selection that is no rectangle of its source is refused",
     ("nki.language", "NkiTileGrid"): "data of a selection that is no rectangle of its source is refused",
@@ -57,7 +58,9 @@ a test keeps it up to date.
 
 `while register:` of NKI 0.6 works as on AWS's toolchain: only with `NKI_COMPILER_FRONTEND=custom`, with a warning, and
 without the check that every iteration issues the same instructions. Otherwise a register has no truth value.
-`neuronxcc.nki` stands for `nki`, with a warning, where AWS's package is not installed.
+`nl.par_dim(128)` of NKI 0.1 is 128, which stands first in the shape of a tile. `neuronxcc.nki` stands for `nki`, with
+a warning, where AWS's package is not installed. Calls with arguments of older versions, arithmetic on tensors, NumPy's
+functions and names nobody published raise errors that say what to write instead.
 """
 
 
@@ -71,7 +74,9 @@ class Row(NamedTuple):
 
 def implementation(published: Published) -> Any:
     """What nkisim has under the name."""
-    return getattr(importlib.import_module(f"nkisim.{published.module}"), published.name)
+    module = published.module.removesuffix(".NkiTensor")
+    home = importlib.import_module(f"nkisim.{module}")
+    return getattr(home if module == published.module else home.NkiTensor, published.name)
 
 
 def table() -> Iterator[Row]:
@@ -101,6 +106,8 @@ def signature(function: Any) -> str:
     """Parameters and defaults, as the reference prints them."""
     shown: list[str] = []
     for p in inspect.signature(function).parameters.values():
+        if p.name == "self":
+            continue
         if p.kind is p.KEYWORD_ONLY and not any(name.startswith("*") for name in shown):
             shown.append("*")
         star = "**" if p.kind is p.VAR_KEYWORD else "*" if p.kind is p.VAR_POSITIONAL else ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import functools
 import os
 import sys
+from collections.abc import Iterator
+from types import TracebackType
 from typing import NamedTuple
 
 _SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -24,12 +26,32 @@ class Location(NamedTuple):
         return f"{os.path.relpath(self.file) if os.path.isabs(self.file) else self.file}:{self.line}"
 
 
+def warning_level() -> int:
+    """`stacklevel` with which the caller's `warnings.warn` names the kernel line that is executing."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and _is_simulator[frame.f_code.co_filename]:
+        frame, level = frame.f_back, level + 1
+    return level
+
+
 def kernel_location() -> Location:
     """The innermost stack frame outside the simulator: the kernel line that is executing."""
     frame = sys._getframe(1)
     while frame.f_back is not None and _is_simulator[frame.f_code.co_filename]:
         frame = frame.f_back
     return _location(frame.f_code.co_filename, frame.f_lineno)
+
+
+def location_in(traceback: TracebackType | None) -> Location:
+    """The innermost line of a traceback outside the simulator."""
+    lines = [(t.tb_frame.f_code.co_filename, t.tb_lineno) for t in _steps(traceback)]
+    return _location(*next((line for line in reversed(lines) if not _is_simulator[line[0]]), lines[-1]))
+
+
+def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
+    while traceback is not None:
+        yield traceback
+        traceback = traceback.tb_next
 
 
 class _Files(dict[str, bool]):
@@ -115,6 +137,18 @@ class GridError(SimulationError, ValueError):
     """The tiles or blocks of a grid do not fit its source."""
 
     code = "NKI107"
+
+
+class DuplicateName(SimulationError):
+    """Two tensors or instructions of one kernel have the same name."""
+
+    code = "NKI108"
+
+
+class UnknownName(SimulationError, AttributeError):
+    """A tensor, a memory or a module has no such name."""
+
+    code = "NKI109"
 
 
 class ViewError(SimulationError):
@@ -220,6 +254,12 @@ class NoEffect(SimulationError):
 
 
 class InvalidInput(SimulationError):
-    """An input lies where the hardware's result is not valid. A note: it is listed, never raised."""
+    """An input has a result that the documents call invalid, undefined or rounded. A note: listed, never raised."""
 
     code = "NKI409"
+
+
+class DeviceRisk(SimulationError):
+    """Some report that a device refuses it or gets it wrong, and others rely on it. A note: listed, never raised."""
+
+    code = "NKI410"

@@ -8,7 +8,10 @@ from typing import Any
 
 import click
 
+from nkisim.command_help import Decorator, OneOf, section
 from nkisim.machine import TARGETS, load_machine, machine_in_use, read_machine, target_from_environment, target_in_use
+
+_OPTION = section("Simulation")
 
 
 def _use(context: click.Context, _: click.Parameter, path: Path | None) -> None:
@@ -49,15 +52,15 @@ def target_option(default: str | None) -> dict[str, Any]:
 
     otherwise = default or "as the environment says"
     return {
-        "type": click.Choice(list(TARGETS)), "callback": checked,
+        "type": OneOf(list(TARGETS)), "callback": checked,
         "help": f"By default the machine of --machine; without it {otherwise}.",
     }  # fmt: skip
 
 
-def machine_options(default: str | None) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def machine_options(default: str | None) -> Decorator:
     """Both, as a decorator."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        return click.option("--target", **target_option(default))(click.option("--machine", **MACHINE_OPTION)(command))
+        return _OPTION("--target", **target_option(default))(_OPTION("--machine", **MACHINE_OPTION)(command))
 
     return decorate

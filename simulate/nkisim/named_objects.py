@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from nkisim.command_help import meant
 from nkisim.install import install
 
 
@@ -26,9 +27,11 @@ def load_named(target: str) -> Any:
     install()
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place)
-        return getattr(module, name)
     except (ImportError, OSError, AttributeError) as error:
         raise click.UsageError(f"{target}: {error}") from None
+    if not hasattr(module, name):
+        raise click.UsageError(f"{target}: {place} has no attribute {name!r}.{meant(name, vars(module))}")
+    return getattr(module, name)
 
 
 def _from_module(name: str) -> ModuleType:

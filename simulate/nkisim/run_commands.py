@@ -1,4 +1,4 @@
-"""`python -m nkisim run|trace|roofline`: simulate a kernel and say how long it takes."""
+"""`nkisim run|trace|roofline`: simulate a kernel and say how long it takes."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nkisim.command_help import OneOf, SectionedCommand, examples, section
 from nkisim.command_inputs import arguments, require_all
 from nkisim.errors import NkiValidationError
 from nkisim.execution.kernel import Kernel
@@ -18,8 +19,9 @@ from nkisim.machine_options import machine_options
 from nkisim.named_objects import load_named
 from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
+from nkisim.report.page import Subject, check_page
 from nkisim.report.pictures import PictureError, check_picture
-from nkisim.report.text import describe, describe_changes, describe_sensitivity
+from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.simulator import Run, Simulator
 from nkisim.what_if import parse_factors, predict_changes
 
@@ -28,33 +30,49 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 Command = Callable[..., Any]
 
 
-def kernel_options(command: Command) -> Command:
-    """The kernel, its arguments and its target."""
+_ARGUMENTS, _MACHINE, _RESULTS = section("Arguments of the kernel"), section("Simulation"), section("Results")
+
+
+def call_options(command: Command) -> Command:
+    """The arguments of a kernel, and its target."""
     for option in reversed((
-        click.argument("kernel"),
-        click.option("--input", "inputs", multiple=True, metavar="NAME=SPEC",
-                     help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
-                     " FILL: normal, zeros, ones, arange, LOW..HIGH."),
-        click.option("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
-        click.option("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
-        click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
+        _ARGUMENTS("--input", "inputs", multiple=True, metavar="NAME=SPEC",
+                   help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
+                   " FILL: normal, zeros, ones, arange, LOW..HIGH."),
+        _ARGUMENTS("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
+        _ARGUMENTS("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
+        _ARGUMENTS("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),
         machine_options(default=None),
-        click.option("--lnc", type=click.Choice(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
-        click.option("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
-        click.option("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
+        _MACHINE("--lnc", type=OneOf(["1", "2"]), help="NeuronCores; by default the kernel's own grid."),
+        _MACHINE("--no-numerics", is_flag=True, help="Compute shapes and integers only: for large layers."),
     )):  # fmt: skip
         command = option(command)
     return command
 
 
-@click.command()
+def kernel_options(command: Command) -> Command:
+    """The kernel, its arguments and its target, and what becomes of findings."""
+    for option in (
+        _MACHINE("--report-only", is_flag=True, help="List what detectors find instead of stopping."),
+        call_options,
+        click.argument("kernel"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkisim run scale.py:scale_rows --input x=100x64:float32 --input factors=100x1:float32",
+    "nkisim run package.kernels:matmul --inputs package.shapes:large --no-numerics --json out.json",
+    "nkisim run scale.py:scale_rows --inputs scale.py:arguments --what-if hbm=1.2,pe_clock=1.1 --timeline t.png",
+))  # fmt: skip
 @kernel_options
-@click.option("--json", "json_file", type=_FILE, help="Write the prediction for scripts.")
-@click.option("--trace", type=_FILE, help="Write a trace for ui.perfetto.dev.")
-@click.option("--timeline", type=_FILE, help="Draw what each engine does when (png, svg, pdf).")
-@click.option("--roofline", type=_FILE, help="Draw the roofline (png, svg, pdf).")
-@click.option("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
-@click.option("--sensitivity", is_flag=True, help="List the constants by their leverage on this kernel.")
+@_RESULTS("--json", "json_file", type=_FILE, help="Write the prediction for scripts.")
+@_RESULTS("--trace", type=_FILE, help="Write a trace for ui.perfetto.dev.")
+@_RESULTS("--timeline", type=_FILE, help="Draw what each engine does when (png, svg, pdf).")
+@_RESULTS("--roofline", type=_FILE, help="Draw the roofline (png, svg, pdf).")
+@_RESULTS("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
+@_RESULTS("--sensitivity", is_flag=True, help="List the constants by their leverage on this kernel.")
 def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofline: Path | None,
         what_if: str | None, sensitivity: bool, **options: Any) -> None:  # fmt: skip
     """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
@@ -63,9 +81,7 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
     _check([json_file, trace], [timeline, roofline])
     done = _simulate(options)
     profile = done.profile
-    click.echo(describe(profile))
-    for finding in done.findings:
-        click.echo(str(finding))
+    click.echo(done.report())
     changes = predict_changes(profile, factors)
     if changes:
         click.echo("\n" + describe_changes(profile.latency_us, changes))
@@ -80,9 +96,9 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
             _write(path, write)
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=examples("nkisim trace scale.py:scale_rows --inputs scale.py:arguments"))
 @kernel_options
-@click.option("-o", "--output", type=_FILE, help="By default KERNEL.trace.json.")
+@_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.trace.json.")
 def trace(output: Path | None, **options: Any) -> None:
     """Simulate KERNEL and write its predicted timeline for ui.perfetto.dev."""
     path = output or _beside(options, "trace.json")
@@ -90,11 +106,13 @@ def trace(output: Path | None, **options: Any) -> None:
     _write(path, _simulate(options).profile.save_perfetto)
 
 
-@click.command()
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkisim roofline scale.py:scale_rows --inputs scale.py:arguments --flops 6400 --bytes 51600",
+))  # fmt: skip
 @kernel_options
-@click.option("-o", "--output", type=_FILE, help="By default KERNEL.roofline.png.")
-@click.option("--flops", type=float, help="Useful floating point operations; with --bytes.")
-@click.option("--bytes", "nbytes", type=float, help="Bytes that must move.")
+@_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.roofline.png.")
+@_RESULTS("--flops", type=float, help="Useful floating point operations; with --bytes.")
+@_RESULTS("--bytes", "nbytes", type=float, help="Bytes that must move.")
 def roofline(output: Path | None, flops: float | None, nbytes: float | None, **options: Any) -> None:
     """Simulate KERNEL and draw where it lies under the roofline: what it executed, and what of that was useful."""
     if (flops is None) != (nbytes is None):
@@ -106,20 +124,44 @@ def roofline(output: Path | None, flops: float | None, nbytes: float | None, **o
     _write(path, lambda target: profile.save_roofline(target, useful))
 
 
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkisim report scale.py:scale_rows --inputs scale.py:arguments",
+    "nkisim report package.kernels:matmul --inputs package.shapes:large --no-numerics -o matmul.html",
+))  # fmt: skip
+@kernel_options
+@_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.html.")
+def report(output: Path | None, **options: Any) -> None:
+    """Simulate KERNEL and write a page: its source with what each line costs, timeline, memory, roofline, advice."""
+    path = output or _beside(options, "html")
+    _check([path], [])
+    try:
+        check_page()
+    except PictureError as error:
+        raise click.UsageError(str(error)) from None
+    done = _simulate(options)
+    _write(path, lambda target: done.save_page(target, Subject(options["kernel"])))
+
+
 def _simulate(options: dict[str, Any]) -> Run:
     """Run the kernel the options describe; its errors end the command with status 1."""
-    kernel = load_named(options["kernel"])
-    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
-    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
-    lnc = int(options["lnc"]) if options["lnc"] else None
-    simulator = Simulator(
-        options["target"], lnc, report_only=options["report_only"], numerics=not options["no_numerics"]
-    )
     try:
-        return simulator.run(kernel, *positional, **named)
+        return simulate(load_named(options["kernel"]), options, options["report_only"])
     except NkiValidationError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
+
+
+def simulate(kernel: Any, options: dict[str, Any], report_only: bool) -> Run:
+    """Run a kernel with the arguments and on the target that the options describe.
+
+    Raises:
+        NkiValidationError: as `Simulator.run`.
+    """
+    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
+    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
+    lnc = int(options["lnc"]) if options["lnc"] else None
+    simulator = Simulator(options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"])
+    return simulator.run(kernel, *positional, **named)
 
 
 def _check(files: list[Path | None], pictures: list[Path | None]) -> None:

@@ -20,15 +20,20 @@ from nkisim.execution.taps import Snapshot, Taps, Wanted, save_snapshots
 from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
+from nkisim.observe.late_reads import LateReads
+from nkisim.report.difference import Difference
+from nkisim.report.notebook import run_as_html
+from nkisim.report.page import Subject, save_page
 from nkisim.report.summary import Profile
+from nkisim.report.text import describe_counts, describe_run
 from nkisim.timing import Timer
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Run:
-    """A finished simulation.
+    """A finished simulation. `print(run)` gives its report, a notebook shows it as tables.
 
     Attributes:
         outputs: what the kernel returned, as NumPy or torch, like the inputs.
@@ -43,6 +48,39 @@ class Run:
     findings: list[Finding]
     wall_s: float
     taps: dict[str, list[Snapshot]] = field(default_factory=dict)
+
+    def report(self) -> str:
+        """What `nkisim run` prints: the prediction in tables, and the findings. Without the time model, the counts."""
+        return describe_run(self.profile, self.findings)
+
+    __str__ = report
+
+    def __repr__(self) -> str:
+        return f"<Run: {describe_counts(self.profile)}, findings: {len(self.findings)}>"
+
+    def _repr_html_(self) -> str:
+        """The report for a notebook."""
+        return run_as_html(self.profile, self.findings)
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        """The report for whatever shows it; notebooks choose themselves what they `include` and `exclude`."""
+        return {"text/plain": self.report(), "text/html": self._repr_html_()}
+
+    def diff(self, after: Run) -> Difference:
+        """What a later run takes longer for, or less long, by resource, engine, stage and line; `str` of it is a table.
+
+        Raises:
+            ArgumentError: one of them ran without the time model.
+        """
+        return self.profile.diff(after.profile)
+
+    def save_page(self, path: str | Path, subject: Subject) -> None:
+        """Write one page of HTML that needs no network: source, timeline, memory, roofline, advice; needs bokeh.
+
+        Raises:
+            PictureError: bokeh is not installed. ArgumentError: the run is without the time model.
+        """
+        save_page(path, self.profile, self.findings, subject)
 
     def save_taps(self, folder: str | Path) -> None:
         """Write every tapped array to `folder/NAME/core_0/0000.npy` and so on."""
@@ -109,17 +147,18 @@ class Simulator:
     def compare_dma_orders(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate twice, with eager and with late transfers, on copies of the arguments.
 
-        Returns the eager run; its findings say where the bits of results or arguments first differ.
+        Returns the eager run; its findings say where the bits of results or arguments first differ, and what is written
+        where a transfer may still be reading.
 
         Raises:
             ArgumentError: the simulator computes no values.
-            DmaOrderError: they differ (unless report_only).
+            DmaOrderError: they differ, or a transfer may read too late (unless report_only).
         """
         if self._numerics is not COMPUTED:
             raise ArgumentError("comparing results needs their values", "numerics=False", "Drop it.")
         eager, late = copy.deepcopy((args, kwargs)), copy.deepcopy((args, kwargs))
         planner = DmaDeadlines()
-        run = self._observed(kernel, eager, (*self.observers, planner), None)
+        run = self._observed(kernel, eager, (*self.observers, planner, LateReads()), None)
         try:
             outputs = self._launch(kernel, late, Watch([], report_only=True), LateDma(planner.deadlines))
             difference = first_difference(run.outputs, outputs, "output") or first_difference(eager, late, "argument")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import click
 
+from nkisim.command_help import meant
 from nkisim.machine import Machine
+from nkisim.machine.scaling import scalable
 from nkisim.report.summary import Profile
 
 
@@ -24,7 +26,9 @@ def parse_factors(text: str, machine: Machine) -> dict[str, float]:
     try:
         machine.scaled(factors)
     except ValueError as error:
-        raise click.UsageError(f"--what-if {error}") from None
+        known = scalable(machine.quantities)
+        hints = (meant(name, known) for name in factors if name not in known)
+        raise click.UsageError(f"--what-if {error}.{''.join(hints)}") from None
     return factors
 
 

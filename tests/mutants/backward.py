@@ -9,7 +9,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/backward/routing.py": (
-        ("tiles)), p.B, p.T,", "tiles)), p.B, 0,", "slots behind the end of a block hold token 0"),
+        ("tiles)), p.B, p.pad,", "tiles)), p.B, 0,", "slots behind the end of a block hold token 0"),
         (
             "dst=self._keep[:, after], data1=experts[:, after], data2=experts[:, before], op=nl.equal",
             "dst=self._keep[:, after], data1=experts[:, after], data2=experts[:, before], op=nl.not_equal",

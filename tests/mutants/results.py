@@ -21,7 +21,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/stages/output_rows.py": (
-        ("reshape((self.rows, self._pitch))[0:limit, :]", "reshape((self.rows, self._pitch))", "pad rows are written"),
+        ("whole[0:limit, :] if self.begins_tensor else whole", "whole", "pad rows are written"),
         (
             "spans(rows, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]",
             "spans(rows, PARTITIONS)[:: nl.num_programs(0)]",
@@ -48,6 +48,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/combine.py": (
         ("op1=nl.add, operand1=rows)", "op1=nl.maximum, operand1=rows)", "the larger of old and new"),
+        ("data1=scaled, data2=product.factor", "data1=scaled, data2=scaled", "GpSimd squares instead of scaling"),
     ),
     "kernels/stages/update_output.py": (
         ("zero_rows(self.slab, my_share(self.slab.rows))\n        if", "if", "output never cleared: unrouted rows"),

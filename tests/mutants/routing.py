@@ -10,7 +10,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "experts of neighbouring blocks",
         ),
         ("self.experts[:, first : first + n]", "self.experts[:, 0:n]", "affinity experts always from block 0"),
-        ("value=place.step", "value=place.step - 1", "E off by one"),
+        ("ids, place.step, nl.multiply", "ids, place.step - 1, nl.multiply", "E off by one"),
         ("data2=per_tile, op=nl.add", "data2=per_tile, op=nl.subtract", "expert subtracted"),
         (
             "nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error",
@@ -25,8 +25,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("[[1, PARTITIONS], [PARTITIONS, whole]], 0)", "[[1, PARTITIONS], [0, whole]], 0)", "all tiles the first"),
         ("whole * PARTITIONS)", "0)", "the rest of a block read from its top"),
         (
-            "experts.expand_dim(2).broadcast(2, columns // experts.shape[1])",
-            "experts.expand_dim(1).broadcast(1, columns // experts.shape[1])",
+            "experts.expand_dim(2).broadcast(2, ids.shape[1] // experts.shape[1])",
+            "experts.expand_dim(1).broadcast(1, ids.shape[1] // experts.shape[1])",
             "tiles and blocks swapped in a broadcast",
         ),
         ("start = (j - window.first) * tiles", "start = (j - window.first)", "block index not scaled by tiles"),
@@ -150,13 +150,13 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the loop's first block finds the weights of another",
         ),
         (
-            "predicate=nobody)\n        return slots",
-            "predicate=nobody, reverse_pred=True)\n        return slots",
-            "pads and tokens confused",
+            "put(table, pad, nobody)",
+            "put(table, pad + 1, nobody)",
+            "slots of nobody hold another token",
         ),
         (
-            "values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:]",
-            "values, src=float(self.problem.E), predicate=self._nobody",
+            "put(values[:, 1:], self.problem.E, self._nobody[:, 1:])",
+            "put(values, self.problem.E, self._nobody)",
             "a core without blocks never loads weights",
         ),
         ("]], ahead * partitions * width", "]], 0", "the loop computes its first blocks twice"),

@@ -201,7 +201,7 @@ def test_tokens_are_quantised_once_whatever_the_number_of_experts() -> None:
     for E in (2, 6):
         recorder = Recorder()
         run(replace(BOTH, T=300, E=E, K=2, biases="none"), observers=[recorder])
-        named = [e for e in recorder.events if any(a.storage.name == "token_codes" for a in e.writes)]
+        named = [e for e in recorder.events if any(a.storage.name == "moe_cte__token_codes" for a in e.writes)]
         counts.append(len(named))
     assert counts == [3, 3], "one transfer a tile of tokens"
 

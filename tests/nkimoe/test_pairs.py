@@ -98,6 +98,15 @@ def test_the_bits_depend_on_nothing_but_the_choices(case: Case) -> None:
     assert_same_bits(run_with_pairs(case, build_inputs(case)).output, expected)
 
 
+@pytest.mark.parametrize("weights", ["fp8-row", "int8"])
+def test_blocks_of_few_slots_multiply_by_row_scales_to_the_same_bits(weights: str) -> None:
+    def output(B: int) -> Any:
+        case = Case(T=140, H=1152, K=3, B=B, weights=weights, int8_inputs=weights == "int8")
+        return run_with_pairs(case, build_inputs(case)).output
+
+    assert_same_bits(output(64), output(128))
+
+
 def test_sums_in_fp32_are_nearer_than_rounded_rows() -> None:
     case = Case(T=64, K=4)
     inputs = build_inputs(case)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+OURS = ("NKIMOE_TOOLCHAIN", "NKI_COMPILER_FRONTEND")
 WHAT = "import nkimoe, nki; print(nkimoe.TOOLCHAIN, nki.__name__)"
 
 
@@ -23,9 +24,10 @@ def package(folder: Path, init: str = "", isa: str | None = None) -> Path:
 
 
 def python(
-    code: str, *options: str, path: Path | None = None, asked: str | None = None
+    code: str, *options: str, path: Path | None = None, asked: str | None = None, front_end: str | None = None
 ) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "NKIMOE_TOOLCHAIN"}
+    environment = {name: value for name, value in os.environ.items() if name not in OURS}
+    environment |= {} if front_end is None else {"NKI_COMPILER_FRONTEND": front_end}
     environment |= {} if asked is None else {"NKIMOE_TOOLCHAIN": asked}
     environment |= {} if path is None else {"PYTHONPATH": str(path)}
     command = [sys.executable, *options, "-c", code]
@@ -130,3 +132,33 @@ def test_the_simulator_is_never_mixed_with_a_toolchain_in_use(tmp_path: Path) ->
     done = python("import nki; " + WHAT, path=package(tmp_path, isa=""), asked="simulate")
     assert done.returncode != 0
     assert "already imported" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "front_end"),
+    [("0.6.0+1.2", "tracer"), ("0.7.0b1", None), ("0.7.1", "tracer"), ("0.10.0", None), ("1.0", None)],
+)
+def test_a_toolchain_that_traces_is_used(tmp_path: Path, version: str, front_end: str | None) -> None:
+    path = package(tmp_path, init=f"__version__ = {version!r}", isa="")
+    done = python(CHOOSE, "-W", "error", path=path, front_end=front_end)
+    assert done.stdout.startswith("neuron "), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("version", "front_end"), [("0.6.0+1.2", None), ("0.6.0", "parser"), ("0.7.0", "parser"), ("0.7.0", "custom")]
+)
+def test_a_front_end_that_parses_is_told_how_to_trace(tmp_path: Path, version: str, front_end: str | None) -> None:
+    path = package(tmp_path, init=f"__version__ = {version!r}", isa="")
+    done = python(WHAT, path=path, front_end=front_end)
+    assert f"ImportError: NKI {version} would parse" in done.stderr
+    assert "set NKI_COMPILER_FRONTEND=tracer before anything imports nki" in done.stderr
+    assert done.stdout == ""
+
+
+@pytest.mark.parametrize("version", ["0.2.1", "0.5.0+17324"])
+@pytest.mark.parametrize("front_end", [None, "tracer"])
+def test_an_older_toolchain_is_named_with_the_way_out(tmp_path: Path, version: str, front_end: str | None) -> None:
+    path = package(tmp_path, init=f"__version__ = {version!r}", isa="")
+    done = python(WHAT, path=path, front_end=front_end)
+    assert f"this is NKI {version}: upgrade the SDK, or set NKIMOE_TOOLCHAIN=simulate" in done.stderr
+    assert python(WHAT, path=path, asked="simulate").stdout.split() == ["simulate", "nkisim.nki"]

@@ -1,4 +1,4 @@
-"""`python -m nkisim run`, `trace` and `roofline`."""
+"""`nkisim run`, `trace` and `roofline`."""
 
 import json
 import re

@@ -63,6 +63,12 @@ def test_no_dependency_is_one_of_the_empty_placeholder_packages() -> None:
     assert placeholder_dependencies(project) == []
 
 
+def test_both_packages_are_typed_as_the_classifier_says() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    assert "Typing :: Typed" in project["classifiers"]
+    assert [(ROOT / package / "py.typed").is_file() for package in ("nkimoe", "simulate/nkisim")] == [True, True]
+
+
 def test_every_machine_file_parses() -> None:
     files = sorted((ROOT / "simulate/nkisim/machine").rglob("*.toml"))
     assert {"trn2.toml", "trn3.toml"} <= {path.name for path in files}

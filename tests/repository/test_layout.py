@@ -36,6 +36,7 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "nkimoe/reference/grouped_gemm.py:fused_moe_gemm_reference",
     "nkimoe/reference/two_stage_moe.py:two_stage_moe_reference",
     "nkimoe/ops/pair_experts.py:",  # kernels: tensors are arguments of their own
+    "nkimoe/pytorch/flat_kernels.py:",
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}
 

@@ -63,7 +63,8 @@ class Device:
             dst = nl.ndarray(shape, dtype, buffer=buffer)
             body(dst, *tiles)
             if buffer is nl.psum:
-                dst = nl.copy(dst)
+                nisa.tensor_copy(in_sbuf := nl.ndarray(shape, dtype), dst)
+                dst = in_sbuf
             return store(dst)
 
         return self.outputs(kernel, *inputs)

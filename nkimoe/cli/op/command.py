@@ -17,6 +17,7 @@ from nkimoe.cli.op.request import OpRequest
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.refusals import WRONG, refusals
+from nkisim.command_help import OneOf, SectionedCommand, SectionOption, examples
 from nkisim.machine_options import MACHINE_OPTION, target_option
 
 
@@ -28,7 +29,7 @@ def op() -> None:
     """
 
 
-class OpCommand(click.Command):
+class OpCommand(SectionedCommand):
     """The command of one operation."""
 
     def __init__(self, request: type[OpRequest]) -> None:
@@ -36,7 +37,7 @@ class OpCommand(click.Command):
         super().__init__(
             request.name,
             help=request.__doc__,
-            epilog=f"Keys of the peers' programs: {keys} -v= -seed= -json= -jsonfile=",
+            epilog=f"Keys of the peers' programs: {keys} -v= -seed= -json= -jsonfile=\n\n{_examples(request)}",
             params=[*_own_options(request), *_launch_options()],
             callback=self._run,
         )
@@ -63,22 +64,35 @@ class OpCommand(click.Command):
 
 def _own_options(request: type[OpRequest]) -> list[click.Option]:
     return [
-        click.Option(
-            [written.flag, name], type=written.type, default=written.default, show_default=True, help=written.help
+        SectionOption(
+            [written.flag, name], section="Operation", type=written.type, default=written.default, show_default=True,
+            help=written.help,
         )
         for name, written in request.options().items()
-    ]
+    ]  # fmt: skip
 
 
 def _launch_options() -> list[click.Option]:
+    def simulation(*names: str, **attributes: Any) -> SectionOption:
+        return SectionOption([*names], section="Simulation", **attributes)
+
     return [
-        click.Option(["--target"], **target_option("trn2")),
-        click.Option(["--machine"], **MACHINE_OPTION),
-        click.Option(["--lnc"], type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
-        click.Option(["--seed"], type=click.IntRange(0), default=SEED, show_default=True, help="Of the inputs."),
-        click.Option(["--json"], type=click.Path(path_type=Path), help="Write the result for scripts."),
-        click.Option(["--no-numerics"], is_flag=True, help="Shapes, integers and time only; nothing is compared."),
+        simulation("--target", **target_option("trn2")),
+        simulation("--machine", **MACHINE_OPTION),
+        simulation("--lnc", type=OneOf(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
+        simulation("--seed", type=click.IntRange(0), default=SEED, show_default=True, help="Of the inputs."),
+        simulation("--no-numerics", is_flag=True, help="Shapes, integers and time only; nothing is compared."),
+        simulation("--json", type=click.Path(path_type=Path), help="Write the result for scripts."),
     ]
+
+
+def _examples(request: type[OpRequest]) -> str:
+    """The operation with two of its options, written as ours and, if the peer's program has keys for them, as there."""
+    shown = [written for written in request.options().values() if isinstance(written.default, int)][:2]
+    ours = " ".join(f"{written.flag.partition('/')[0]} {written.default}" for written in shown)
+    keys = [f"-{written.key}={written.default}" for written in shown if written.key]
+    name = f"nkimoe op {request.name}"
+    return examples(f"{name} {ours} --json out.json", *([f"{name} {' '.join(keys)}"] if keys else []))
 
 
 for _request in OPERATIONS.values():

@@ -25,11 +25,12 @@ from nkimoe.cli.op.sizes import FP32, INT32, itemsize, pitch
 from nkimoe.errors import require
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference.expert_ops import fused_moe_smoothquant_reference
+from nkisim.command_help import OneOf
 
 ACTIVATIONS = ("gelu", "silu")  # in the order of the peer's numbers
 
 
-class ActivationWord(click.Choice):
+class ActivationWord(OneOf):
     """A word, or the peer's number of it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:

@@ -11,6 +11,7 @@ import click
 import numpy as np
 
 from nkimoe.cli.op.agreement import Agreement
+from nkisim.command_help import OneOf
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ def count(default: int, help: str, key: str | None = None) -> Any:
 
 def choice(default: str, values: Sequence[str], help: str, key: str | None = None, flag: str = "") -> Any:
     """A field that holds one of some words."""
-    return option(default, help, key=key, type=click.Choice(list(values)), flag=flag)
+    return option(default, help, key=key, type=OneOf(list(values)), flag=flag)
 
 
 def stride(help: str, key: str | None = None) -> Any:

@@ -8,6 +8,7 @@ import nki.language as nl
 from nkimoe.kernels.backward.emission import Emission
 from nkimoe.kernels.backward.routing import BackwardStep
 from nkimoe.kernels.backward.zeros import Zeros
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.update_output import SUMS_AHEAD, Slab
@@ -31,7 +32,7 @@ class HiddenGradient:
         everything = Span(0, p.H)
         self._slabs = [
             Slab(
-                nl.ndarray((p.rows, p.H), dtype=nl.float32, buffer=nl.shared_hbm, name=f"hidden_gradient_{core}"),
+                shared_tensor((p.rows, p.H), nl.float32, f"hidden_gradient_{core}"),
                 p.rows, everything, p.H,
             )
             for core in range(p.cores)

@@ -14,6 +14,7 @@ from nkimoe.kernels.backward.token_rows import GatheredRows, GatheredRowsAndOnes
 from nkimoe.kernels.backward.weight_gradients import Targets, WeightGradients
 from nkimoe.kernels.backward.weights import TurnedWeights
 from nkimoe.kernels.backward.zeros import Zeros, clear_gates, clear_unused_experts
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.backward.plan import BackwardPlan
 from nkimoe.planning.backward.request import BackwardRequest
@@ -99,4 +100,4 @@ class BackwardLayer:
 def _gradient(request: BackwardRequest, name: str) -> Tensor:
     """Room for the gradient of an argument, in its shape and type."""
     tensor = getattr(request, name)
-    return nl.ndarray(tuple(tensor.shape), dtype=tensor.dtype, buffer=nl.shared_hbm, name=f"d_{name}")
+    return shared_tensor(tuple(tensor.shape), tensor.dtype, f"d_{name}")

@@ -82,13 +82,14 @@ class BackwardRouting:
         n, tiles, ids = own.count, p.tiles_per_block, request.token_position_to_id
         self._ids = _table(n * tiles)
         load_slots(
-            self._ids.reshape((PARTITIONS, n, tiles)), p.B, p.T,
+            self._ids.reshape((PARTITIONS, n, tiles)), p.B, p.pad,
             lambda pattern, offset: ids.ap(
                 pattern=[pattern[0], [p.B, n], pattern[1]], offset=own.first * p.B + offset
             ),
         )  # fmt: skip
-        self._experts = experts_everywhere(request, own.first, n)
-        self._rows = affinity_rows(_table(n * tiles), self._ids, self._experts, AffinityPlace(p.E))
+        self._experts, named = experts_everywhere(request, own.first, n), _table(n)
+        nisa.tensor_scalar(dst=named, data=self._experts, op0=nl.minimum, operand0=float(p.E - 1))
+        self._rows = affinity_rows(_table(n * tiles), self._ids, named, AffinityPlace(p.E))
         self._keep = nl.ndarray((PARTITIONS, n), dtype=nl.float32, buffer=nl.sbuf)
         clear(self._keep)
         self._to_load, self._to_store = (nl.ndarray((1, n), dtype=nl.int32, buffer=nl.sbuf) for _ in range(2))
@@ -96,6 +97,8 @@ class BackwardRouting:
             nisa.tensor_copy(dst=table, src=self._experts[0:1, :])
         if n > 1:
             self._compare(slice(0, n - 1), slice(1, n))
+        first = own.positions[0]  # it has weights, even if it is nobody's
+        nisa.tensor_copy(dst=self._to_load[:, first : first + 1], src=named[0:1, first : first + 1])
 
     def _compare(self, lower: slice, upper: slice) -> None:
         """Each block but one with the one before."""
@@ -146,7 +149,12 @@ def _table(columns: int) -> Tensor:
 
 
 def experts_everywhere(request: BackwardRequest, first: int, count: int) -> Tensor:
-    """The experts of some blocks on all partitions: int32 [128, count]."""
-    experts = _table(count)
+    """The experts of some blocks on all partitions: int32 [128, count]; E where one without tokens names -1 or E."""
+    experts, beyond = _table(count), _table(count)
     nisa.dma_copy(dst=experts, src=request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, count]], offset=first))
+    E = int(request.down_proj_weight.shape[0])
+    nisa.tensor_scalar(
+        dst=beyond, data=experts, op0=nl.less, operand0=0.0, op1=nl.multiply, operand1=float(E + 1)
+    )  # fmt: skip
+    nisa.tensor_tensor(dst=experts, data1=experts, data2=beyond, op=nl.add)
     return experts

@@ -64,7 +64,11 @@ class GroupRoom:
         self._tiles = [room_like(tensor, count) for tensor in self._tensors]
         size = int(groups.scale.shape[2])
         identity: Tensor = nl.shared_identity_matrix(PARTITIONS, dtype=groups.scale.dtype)
-        self._members = identity[0:size, 0:size].expand_dim(2).broadcast(2, PARTITIONS // size)
+        # A copy, because the PE loads a stationary tile with one step.
+        self._members: Tensor = nl.ndarray((size, PARTITIONS), dtype=groups.scale.dtype, buffer=nl.sbuf)
+        members = self._members.reshape((size, size, PARTITIONS // size))
+        repeated = identity[0:size, 0:size].expand_dim(2).broadcast(2, PARTITIONS // size)
+        nisa.tensor_copy(dst=members, src=repeated)
 
     def of(self, places: list[MatrixPiece]) -> PassGroups:
         """Those of some pieces."""

@@ -16,6 +16,7 @@ from nkimoe.kernels.grouped_gemm.mx import MxPassWeights
 from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
 from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
+from nkimoe.kernels.shared_tensors import name_scope
 from nkimoe.kernels.stages.load_routing import Part, Routing
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
@@ -25,6 +26,19 @@ from nkimoe.planning.tiling import Span
 
 def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
     """Emit the kernel `plan` describes and return its output [rows of a * choices, columns], or sums of its rows."""
+    with name_scope("grouped_gemm"):
+        return _run(request, plan)
+
+
+def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
+    """The same, and every core may read what any has written."""
+    result = run_gemm(request, plan)
+    if plan.problem.cores > 1:
+        nisa.core_barrier(data=result, cores=(0, 1))
+    return result
+
+
+def _run(request: GemmRequest, plan: GemmPlan) -> Tensor:
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
     result = make_result(request, plan)
@@ -41,14 +55,6 @@ def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _multiply(now, following, next(operands), of_pass, finish, result)
     return result.finish()
-
-
-def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
-    """The same, and every core may read what any has written."""
-    result = run_gemm(request, plan)
-    if plan.problem.cores > 1:
-        nisa.core_barrier(data=result, cores=(0, 1))
-    return result
 
 
 def _multiply(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.output_rows import Slab, my_share, zero_rows
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
@@ -26,7 +27,7 @@ class ResultRows:
 
     def _begun(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> Tensor:
         """The rows, zero if some will not be written."""
-        tensor: Tensor = nl.ndarray((self._rows, self._pitch), dtype=dtype, buffer=nl.shared_hbm)
+        tensor = shared_tensor((self._rows, self._pitch), dtype, "result")
         if request.options.has_gaps:
             zero_rows(Slab(tensor, self._rows, Span(0, self._pitch), self._pitch), my_share(self._rows))
             if plan.problem.cores > 1:
@@ -43,7 +44,7 @@ class ResultRows:
         slab = Slab(self._tensor, self._rows, columns, self._pitch)
         for tile, pairs in zip(rows, part.pairs, strict=True):
             place = slab.at(pairs, self._rows)
-            nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip, name=part.block.name)
+            nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip)
 
     def finish(self) -> Tensor:
         """What the kernel returns."""
@@ -71,7 +72,7 @@ def _sum_of_rows(request: GemmRequest, plan: GemmPlan, dtype: DType) -> SumOfCho
     assert options.summed is not None, "else rows stay"
     rows = p.T * options.choices // options.summed
     pairs = Pairs(request.positions, request.weights, options.summed, False, options.has_gaps)
-    total: Tensor = nl.ndarray((rows, p.I), dtype=dtype, buffer=nl.shared_hbm)
+    total = shared_tensor((rows, p.I), dtype, "result")
     slots = replace(request.slots(dtype), pairs=pairs)
     return SumOfChoices(total, slots, replace(p, T=rows, rows=rows, H=p.I), Span(0, p.I))
 

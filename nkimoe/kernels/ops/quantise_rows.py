@@ -12,6 +12,7 @@ from nkimoe.kernels.ops.row_codes import ROUND
 from nkimoe.kernels.ops.row_scales import RowScales
 from nkimoe.kernels.ops.selected_rows import SelectedRows
 from nkimoe.kernels.ops.smooth_rows import UNSELECTED, Choices, Source
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.kernels.stages.gather_tokens import TileRing, leave
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.row_quantisation.plan import RowPlan
@@ -29,8 +30,9 @@ def run(request: RowQuantisation, plan: RowPlan) -> tuple[Tensor, Tensor]:
     """
     rows = max(plan.k * plan.T, 1)
     dtype: DType = getattr(nl, plan.codes)
-    codes = nl.ndarray((rows, plan.stride), dtype=dtype, buffer=nl.shared_hbm)
-    scales = nl.ndarray((rows,), dtype=nl.float32, buffer=nl.shared_hbm)
+    with name_scope(request.operation):
+        codes = shared_tensor((rows, plan.stride), dtype, "codes")
+        scales = shared_tensor((rows,), nl.float32, "scales")
     if plan.T == 0:
         return codes[0:0, : plan.H], scales[0:0]
     own = plan.tokens_of(nl.program_id(0))

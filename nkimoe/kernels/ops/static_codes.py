@@ -5,6 +5,7 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.kernels.stages.gather_tokens import TileRing, leave
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
 from nkimoe.kernels.tensor import Tensor
@@ -16,7 +17,8 @@ COLUMNS = 8192  # at a time: two tiles of fp32 beside two of codes
 def run(x: Tensor, scale: Tensor, dtype: str) -> Tensor:
     """Codes [rows, columns] of x [rows, columns]; scale: fp32, one number."""
     rows, columns = x.shape
-    codes: Tensor = nl.ndarray((max(rows, 1), columns), dtype=getattr(nl, dtype), buffer=nl.shared_hbm)
+    with name_scope("downcast_to_static_fp8"):
+        codes = shared_tensor((max(rows, 1), columns), getattr(nl, dtype), "codes")
     of_all: Tensor = nl.ndarray((PARTITIONS, 1), dtype=nl.float32, buffer=nl.sbuf)
     nisa.dma_copy(dst=of_all, src=scale.ap(pattern=[[0, PARTITIONS], [1, 1]]))
     quantiser = Fp8Quantiser(dtype, of_all)

@@ -34,9 +34,11 @@ class AcrossColumns:
         first = 0
         for value in values:
             n = value.shape[0]
+            repeated = nl.ndarray((n, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)  # the PE loads no step of 0
+            nisa.tensor_copy(dst=repeated, src=value.broadcast(1, PARTITIONS))
             nisa.nc_matmul(
-                dst=columns[:, first : first + n], stationary=value.broadcast(1, PARTITIONS),
-                moving=self._identity[0:n, 0:n], is_moving_onezero=True,
+                dst=columns[:, first : first + n], stationary=repeated, moving=self._identity[0:n, 0:n],
+                is_moving_onezero=True,
             )  # fmt: skip
             first += n
         return columns

@@ -173,15 +173,18 @@ def block_selectors(size: int, rows: int, tiles: int, row_of: Callable[[int, int
 
 
 def _selector(identity: Tensor, rows: list[int]) -> Tensor:
-    """Columns of the identity, repeated: a view where all are repeated equally often, which is wherever no share of I
-    starts inside a block.
+    """Columns of the identity, repeated: a view where one is, a copy where several are, because the PE loads a
+    stationary tile with one step.
     """
     runs = [(row, len(list(run))) for row, run in groupby(rows)]
-    counts = {count for _, count in runs}
-    if len(counts) == 1:
-        columns = identity[:, runs[0][0] : runs[-1][0] + 1]
-        return columns.expand_dim(2).broadcast(2, counts.pop())
+    if len(runs) == 1:
+        return identity[:, rows[0] : rows[0] + 1].broadcast(1, PARTITIONS)
     selector: Tensor = nl.ndarray((identity.shape[0], PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
+    if len({count for _, count in runs}) == 1:
+        count = runs[0][1]
+        source = identity[:, rows[0] : rows[-1] + 1].expand_dim(2).broadcast(2, count)
+        nisa.tensor_copy(dst=selector.reshape((identity.shape[0], len(runs), count)), src=source)
+        return selector
     at = 0
     for row, count in runs:
         source = identity[:, row : row + 1].broadcast(1, count)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.dequantise import multiplied
 from nkimoe.kernels.stages.element_steps import apply_steps
 from nkimoe.kernels.stages.load_routing import Part
@@ -139,7 +140,7 @@ def make_checkpoints(request: Request, plan: Plan, share: Share) -> NoCheckpoint
     gate_up, down = request.gate_up_activations_T, request.down_activations
     if gate_up is None:
         shape: tuple[int, ...] = (p.N, 2, p.I, p.B)
-        gate_up = nl.ndarray(shape, dtype=dtype, buffer=nl.shared_hbm, name="gate_up_activations_T")
+        gate_up = shared_tensor(shape, dtype, "gate_up_activations_T")
     if down is None and plan.keeps_down:
-        down = nl.ndarray((p.N, p.B, p.H), dtype=dtype, buffer=nl.shared_hbm, name="down_activations")
+        down = shared_tensor((p.N, p.B, p.H), dtype, "down_activations")
     return Checkpoints(share, gate_up, down)

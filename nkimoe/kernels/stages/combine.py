@@ -26,10 +26,24 @@ def replace(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
 
 def replace_in_turns(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
     """Likewise; without a factor the Vector and the Scalar Engine take turns."""
-    if product.factor is None and product.columns.start // product.columns.size % 2:
+    if product.factor is None and _is_odd(product):
         nisa.activation(dst=new, op=nl.copy, data=product.data, scale=scale)
     else:
         replace(new, product, scale)
+
+
+def replace_on_three_engines(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
+    """Likewise, to the bit; the Scalar Engine, which takes no second tensor, leaves a factor to GpSimd."""
+    if product.factor is None or not _is_odd(product):
+        replace_in_turns(new, product, scale)
+        return
+    scaled = nl.ndarray(tuple(new.shape), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation(dst=scaled, op=nl.copy, data=product.data, scale=scale)
+    nisa.tensor_tensor(dst=new, data1=scaled, data2=product.factor, op=nl.multiply, engine=nisa.engine.gpsimd)
+
+
+def _is_odd(product: DownProduct) -> bool:
+    return bool(product.columns.start // product.columns.size % 2)
 
 
 def add(rows: Tensor, product: DownProduct, scale: ElementOperand) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Tensor
+from nkimoe.kernels.tensor import IndexTile, Operator, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.mx.coded_rows import AffinityPlace
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
@@ -37,11 +37,6 @@ class BlockRouting:
     expert_to_load: IndexTile
     affinities: Tensor | None = None
     is_first: bool = False
-
-    @property
-    def name(self) -> str:
-        """For people who watch a run."""
-        return f"block {self.number}" if isinstance(self.number, int) else "block of the loop"
 
 
 @dataclass(frozen=True)
@@ -106,9 +101,9 @@ class Routing:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
-        self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts")
+        self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
         source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
-        nisa.dma_copy(dst=self.experts, src=source)
+        load_experts(self.experts, source, problem.E)
         self._to_load = _experts_to_load(self.experts, problem.E)
         self.out_of_bounds: OutOfBounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
 
@@ -135,19 +130,19 @@ class Routing:
     def _load(self, first: int, n: int) -> _Window:
         """The ids, and the affinity rows computed exactly, in int32; or what came with pairs."""
         p, pairs, tiles = self._problem, self._request.pairs, self._problem.tiles_per_block
-        ids = self._table("token_ids", first, n, self._request.token_position_to_id, p.T)
+        ids = self._table(first, n, self._request.token_position_to_id, p.pad)
         if pairs is not None:
-            rows = self._table("pairs", first, n, pairs.positions, p.rows * pairs.choices)
-            return _Window(first, ids, rows, self._table("weights", first, n, pairs.weights, 0))
+            rows = self._table(first, n, pairs.positions, p.rows * pairs.choices)
+            return _Window(first, ids, rows, self._table(first, n, pairs.weights, 0))
         rows = nl.ndarray((PARTITIONS, n * tiles), dtype=nl.int32, buffer=nl.sbuf)
         place = affinity_place(self._request, p)
         return _Window(first, ids, affinity_rows(rows, ids, self.experts[:, first : first + n], place))
 
-    def _table(self, name: str, first: int, n: int, source: Tensor, pad: int) -> Tensor:
+    def _table(self, first: int, n: int, source: Tensor, pad: int) -> Tensor:
         """[128, n * tiles]: what slots of n blocks have in `source` [N * B]."""
         p, step, tiles = self._problem, self._blocks.step, self._problem.tiles_per_block
         at = self._blocks.block(first)
-        table: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf, name=f"{name}_{first}")
+        table: Tensor = nl.ndarray((PARTITIONS, n * tiles), dtype=source.dtype, buffer=nl.sbuf)
         load_slots(
             table.reshape((PARTITIONS, n, tiles)), p.B, pad,
             lambda pattern, offset: source.ap(
@@ -155,6 +150,15 @@ class Routing:
             ),
         )  # fmt: skip
         return table
+
+
+def load_experts(dst: Tensor, src: Tensor, E: int) -> None:
+    """dst, int32 [128, blocks]: the experts of blocks; one that exists where a block without tokens names -1 or E."""
+    nisa.dma_copy(dst=dst, src=src)
+    nisa.tensor_scalar(
+        dst=dst, data=dst, op0=nl.maximum, operand0=0.0, op1=nl.minimum, operand1=float(E - 1),
+        engine=nisa.engine.vector,
+    )  # fmt: skip
 
 
 def load_slots(table: Tensor, B: int, pad: int, view: Callable[[Pattern, int], Tensor]) -> None:
@@ -191,29 +195,35 @@ def affinity_column(request: Request) -> Tensor:
 def affinity_rows(rows: Tensor, ids: Tensor, experts: Tensor, place: AffinityPlace) -> Tensor:
     """rows = ids * step + first + expert, on GpSimd: the Vector Engine's int32 goes through fp32, exact only to 2**24.
 
+    Pads of id -1 have row -1, whose bits are all ones: of negative rows it is the one that a transfer is known to skip.
+
     Args:
         rows, ids: int32 [128, blocks * tiles].
         experts: int32 [128, blocks].
     """
-    columns = ids.shape[1]
-    factor = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.memset(dst=factor, value=place.step)
-    everywhere = factor.ap(pattern=[[1, PARTITIONS], [0, columns]])
-    nisa.tensor_tensor(dst=rows, data1=ids, data2=everywhere, op=nl.multiply, engine=nisa.engine.gpsimd)
+    pads: Tensor = nl.ndarray(tuple(ids.shape), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=pads, data=ids, op0=nl.minimum, operand0=0.0)
+    _with_number(rows, ids, place.step, nl.multiply)
     if place.first:
-        first = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
-        nisa.memset(dst=first, value=place.first)
-        everywhere = first.ap(pattern=[[1, PARTITIONS], [0, columns]])
-        nisa.tensor_tensor(dst=rows, data1=rows, data2=everywhere, op=nl.add, engine=nisa.engine.gpsimd)
-    per_tile = experts.expand_dim(2).broadcast(2, columns // experts.shape[1])
+        _with_number(rows, rows, place.first, nl.add)
+    per_tile = experts.expand_dim(2).broadcast(2, ids.shape[1] // experts.shape[1])
     nisa.tensor_tensor(dst=rows, data1=rows, data2=per_tile, op=nl.add, engine=nisa.engine.gpsimd)
+    nisa.tensor_tensor(dst=rows, data1=rows, data2=pads, op=nl.bitwise_or)
     return rows
+
+
+def _with_number(dst: Tensor, data: Tensor, number: int, op: Operator) -> None:
+    """dst = data <op> number; int32 [128, columns]."""
+    tile = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=number)
+    everywhere = tile.ap(pattern=[[1, PARTITIONS], [0, data.shape[1]]])
+    nisa.tensor_tensor(dst=dst, data1=data, data2=everywhere, op=op, engine=nisa.engine.gpsimd)
 
 
 def _experts_to_load(experts: Tensor, E: int) -> Tensor:
     """int32 [128, blocks]: the expert of each block, or E where the block before has the same one."""
     n = experts.shape[1]
-    to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf, name="experts_to_load")
+    to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=to_load, src=experts)
     if n > 1:
         unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)
@@ -222,9 +232,13 @@ def _experts_to_load(experts: Tensor, E: int) -> Tensor:
 
 def unless_equal(dst: Tensor, now: Tensor, before: Tensor, otherwise: int) -> None:
     """dst, which holds `now`, becomes `otherwise` where `now` equals `before`; all int32 [rows, n]."""
-    shape = tuple(now.shape)
-    same = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
+    same = nl.ndarray(tuple(now.shape), dtype=nl.uint8, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=same, data1=now, data2=before, op=nl.equal)
-    nothing = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
-    nisa.memset(dst=nothing, value=otherwise)
-    nisa.tensor_copy_predicated(dst=dst, src=nothing, predicate=same)
+    put(dst, otherwise, same)
+
+
+def put(dst: Tensor, number: int, where: Tensor) -> None:
+    """dst = number, in the places that `where`, uint8 of the same shape, says."""
+    numbers: Tensor = nl.ndarray(tuple(dst.shape), dtype=dst.dtype, buffer=nl.sbuf)
+    nisa.memset(dst=numbers, value=number)
+    nisa.tensor_copy_predicated(dst=dst, src=numbers, predicate=where)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.load_routing import BlockRouting, affinity_place, affinity_rows, load_slots, unless_equal
+from nkimoe.kernels.stages.load_routing import (
+    BlockRouting,
+    affinity_place,
+    affinity_rows,
+    load_experts,
+    load_slots,
+    put,
+    unless_equal,
+)
 from nkimoe.kernels.stages.scale_by_affinity import Scaling
 from nkimoe.kernels.tensor import OutOfBounds, Pattern, Register, Tensor
 from nkimoe.planning.plan import Plan
@@ -26,6 +34,7 @@ class LoopBlocks:
     """
 
     def __init__(self, request: Request, plan: Plan, core: int) -> None:
+        self._blocks = plan.problem.N
         looped, total = plan.looped_of(core), plan.problem.N - plan.static_blocks
         self.most, self.step, self.first = looped.count, looped.step, looped.first
         self.later: Tensor | None = None
@@ -46,7 +55,7 @@ class LoopBlocks:
         offset += self.first * width
         if self.later is None:
             return tensor.ap(pattern=pattern, offset=offset)
-        rows = tensor.reshape((-1, width))
+        rows = tensor.reshape((self._blocks, width))
         return rows.ap(pattern=pattern, offset=offset, scalar_offset=self.later[0:1, :], indirect_dim=0)
 
 
@@ -74,15 +83,15 @@ class LoopTables:
         if before.count:
             last = _integers(PARTITIONS, 1)
             view = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [1, 1]], offset=before.block(before.count - 1))
-            nisa.dma_copy(dst=last, src=view)
+            load_experts(last, view, self.problem.E)
             unless_equal(to_load[:, 0:1], experts[:, 0:1], last, self.problem.E)
         numbers, to_use = self._numbers(), _copy(experts)
-        nisa.tensor_copy_predicated(dst=numbers, src=float(self.problem.N), predicate=self._nobody)
+        put(numbers, self.problem.N, self._nobody)
         for values in (to_use, to_load):  # the first block has weights, even if it is nobody's
-            nisa.tensor_copy_predicated(dst=values[:, 1:], src=float(self.problem.E), predicate=self._nobody[:, 1:])
+            put(values[:, 1:], self.problem.E, self._nobody[:, 1:])
         self.width = self.at_once * (2 * self.problem.tiles_per_block + 3)
         shape = (iterations, PARTITIONS, self.width)
-        self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm, name="loop_tables")
+        self._rows = nl.ndarray(shape, dtype=nl.int32, buffer=nl.private_hbm)
         self._weights = None if request.pairs is None else self._room_for_weights(iterations, request.pairs)
         most = max(1, ROUTING_COLUMNS // (self.at_once * self.problem.tiles_per_block))
         for some in spans(iterations, most):
@@ -104,7 +113,7 @@ class LoopTables:
         nisa.memset(dst=experts, value=0)
         if most := self.blocks.most:
             view = self.blocks.view(self._request.block_to_expert, 1, [[0, PARTITIONS], [self.blocks.step, most]])
-            nisa.dma_copy(dst=experts[:, 0:most], src=view)
+            load_experts(experts[:, 0:most], view, self.problem.E)
         return experts
 
     def _behind_the_last(self) -> Tensor:
@@ -146,13 +155,13 @@ class LoopTables:
     def _room_for_weights(self, iterations: int, pairs: Pairs) -> Tensor:
         """fp32 [iterations, 128, blocks * tiles], for affinities that come with pairs."""
         shape = (iterations, PARTITIONS, self.at_once * self.problem.tiles_per_block)
-        table: Tensor = nl.ndarray(shape, dtype=pairs.weights.dtype, buffer=nl.private_hbm, name="loop_weights")
+        table: Tensor = nl.ndarray(shape, dtype=pairs.weights.dtype, buffer=nl.private_hbm)
         return table
 
     def _slot_tables(self, first: int, n: int, experts: Tensor) -> tuple[Tensor, Tensor]:
         """int32 [128, n blocks * tiles] each: tokens, and rows of affinities, or pairs."""
         p, pairs = self.problem, self._request.pairs
-        ids = self._slots(self._request.token_position_to_id, p.T, first, n)
+        ids = self._slots(self._request.token_position_to_id, p.pad, first, n)
         if pairs is None:
             place = affinity_place(self._request, p)
             return ids, affinity_rows(_integers(*ids.shape), ids, experts, place)
@@ -174,7 +183,7 @@ class LoopTables:
 
             load_slots(table[:, 0:real, :], p.B, pad, view)
         nobody = self._nobody.ap(pattern=[[self._positions, PARTITIONS], [1, n], [0, tiles]], offset=first)
-        nisa.tensor_copy_predicated(dst=table, src=float(pad), predicate=nobody)
+        put(table, pad, nobody)
         return slots
 
 

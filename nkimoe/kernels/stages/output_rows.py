@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import nki.isa as nisa
 import nki.language as nl
@@ -29,6 +30,11 @@ class Slab:
         self.tensor, self.rows, self.columns = tensor, rows, columns
         self._pitch, self._offset = pitch, offset + columns.start
 
+    @property
+    def begins_tensor(self) -> bool:
+        """No rows of another slab come before these."""
+        return self._offset < self._pitch
+
     def part(self, span: Span) -> Tensor:
         """Consecutive rows, as a [rows, columns] view."""
         return self.tensor.ap(
@@ -45,12 +51,14 @@ class Slab:
         )
 
     def at(self, ids: IndexTile, limit: int) -> Tensor:
-        """Rows `ids` [slots, 1]; ids of `limit` and more, and negative ones, are out of bounds.
+        """Rows `ids` [slots, 1]; negative ids are out of bounds, and where the slab begins its tensor those of `limit`
+        and more. The pattern is of the whole tensor: what one of a view counts from is open.
 
         A toolchain that checks bounds against the whole tensor writes pad results to the pad row instead, whose
         content means nothing.
         """
-        bounded = self.tensor.reshape((self.rows, self._pitch))[0:limit, :]
+        whole = self.tensor.reshape((prod(self.tensor.shape) // self._pitch, self._pitch))
+        bounded = whole[0:limit, :] if self.begins_tensor else whole
         return bounded.ap(
             pattern=[[self._pitch, ids.shape[0]], [1, self.columns.size]],
             offset=self._offset,
@@ -62,8 +70,8 @@ class Slab:
 class Update:
     """New values for the rows of one tile of 128 slots, written once every column has been added."""
 
-    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room, name: str) -> None:
-        self._output, self._ids, self._affinity, self._name = output, ids, scale, name
+    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room) -> None:
+        self._output, self._ids, self._affinity = output, ids, scale
         self._rows, self._combine = room(ids)
         self._scale: ElementOperand | None = None
 
@@ -79,7 +87,7 @@ class Update:
     def _write(self) -> None:
         """Scatter the rows; pad slots are out of bounds and write nothing."""
         rows = self._output.slab.at(self._ids, self._output.tokens)
-        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip, name=self._name)
+        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip)
 
 
 def drain(products: DownProducts, updates: list[Update]) -> None:
@@ -123,10 +131,7 @@ class Output:
     def updates(self, part: Part, scales: Sequence[ElementOperand]) -> list[Update]:
         """One update for each tile of slots, its results multiplied by a scale; rows it adds to start loading."""
         room: Room = self.fresh_rows if part.block.is_first else self.rows
-        return [
-            Update(self, ids, scale, room, part.block.name)
-            for ids, scale in zip(self.ids_of(part), scales, strict=True)
-        ]
+        return [Update(self, ids, scale, room) for ids, scale in zip(self.ids_of(part), scales, strict=True)]
 
     def finish(self) -> Tensor:
         """The finished output."""
@@ -139,7 +144,11 @@ def my_share(rows: int) -> list[Span]:
 
 
 def zero_rows(slab: Slab, parts: list[Span]) -> None:
-    """Zero these rows of the slab, from a narrow tile that is read again and again, through a queue of its own."""
+    """Zero these rows of the slab, from a narrow tile that is read again and again.
+
+    Nobody here says who describes transfers of rows that are read again, by DGE mode or engine: what was written and is
+    read is in order only if the compiler chooses both.
+    """
     size = slab.columns.size
     width = next(size // n for n in range(1, size + 1) if size % n == 0 and size // n <= ZERO_COLUMNS)
     zeros = nl.ndarray((min(PARTITIONS, slab.rows), width), dtype=slab.tensor.dtype, buffer=nl.sbuf)
@@ -149,4 +158,4 @@ def zero_rows(slab: Slab, parts: list[Span]) -> None:
     groups = [whole[i : i + at_once] for i in range(0, len(whole), at_once)] + [[span] for span in parts[len(whole) :]]
     for some in groups:
         source = zeros.ap(pattern=[[width, some[0].size], [0, len(some) * size // width], [1, width]])
-        nisa.dma_copy(dst=slab.tiles(some), src=source, dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar)
+        nisa.dma_copy(dst=slab.tiles(some), src=source)

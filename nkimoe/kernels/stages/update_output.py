@@ -12,8 +12,10 @@ from collections.abc import Callable
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.combine import Combine, add, add_to, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
+from nkimoe.kernels.stages.load_routing import Part, put
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.stages.products import DownProduct
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
@@ -124,6 +126,12 @@ class AccumulateSlabs(Accumulate):
         super().__init__(tensor, slabs[nl.program_id(0)], tokens, dtype, buffers)
         self.slabs, self._leftover = slabs, leftover
 
+    def ids_of(self, part: Part) -> list[IndexTile]:
+        """Those of pads become -1 where the id of the pad row would be in bounds."""
+        if self.slab.begins_tensor or self.tokens == self.slab.rows:
+            return part.ids
+        return [_without_pads(ids, self.tokens) for ids in part.ids]
+
     def finish(self) -> Tensor:
         """Both cores add half of the rows each."""
         tensors = [slab.tensor for slab in self.slabs]  # a barrier orders the tensor it names
@@ -135,7 +143,7 @@ class AccumulateSlabs(Accumulate):
             loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
             total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
-            _store(self.slabs[0].part(span), total)
+            nisa.dma_copy(dst=self.slabs[0].part(span), src=total)
             self._leftover(self.slabs[1], span)
         return self.tensor
 
@@ -149,9 +157,15 @@ class AccumulateSlabs(Accumulate):
         return tiles
 
 
-def _store(dst: Tensor, src: Tensor) -> None:
-    """dst = src in the queue of gathers and scatters, so that no load of weights waits behind it."""
-    nisa.dma_copy(dst=dst, src=src, dge_mode=nisa.dge_mode.swdge)
+def _without_pads(ids: IndexTile, tokens: int) -> IndexTile:
+    """-1 for ids of `tokens` and more."""
+    shape = tuple(ids.shape)
+    real: IndexTile = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
+    is_pad: Tensor = nl.ndarray(shape, dtype=nl.uint8, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=real, src=ids)
+    nisa.tensor_scalar(dst=is_pad, data=ids, op0=nl.greater_equal, operand0=float(tokens))
+    put(real, -1, is_pad)
+    return real
 
 
 def _leave(slab: Slab, span: Span) -> None:
@@ -164,14 +178,14 @@ def _clear_again(slab: Slab, span: Span) -> None:
 
 def slabs_in_rows(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[T', cores, H]."""
-    tensor = nl.ndarray((p.rows, p.cores, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    tensor = shared_tensor((p.rows, p.cores, p.H), dtype, "output")
     return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
 
 
 def slabs_one_after_another(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
     """[cores, T', H]."""
-    tensor = nl.ndarray((p.cores, p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
-    return tensor, [Slab(tensor[c], p.rows, Span(0, p.H), p.H) for c in range(p.cores)]
+    tensor = shared_tensor((p.cores, p.rows, p.H), dtype, "output")
+    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.H, c * p.rows * p.H) for c in range(p.cores)]
 
 
 MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
@@ -187,7 +201,7 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
         if p.cores == 1:
             return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
         return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_again)
-    tensor = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output")
+    tensor = shared_tensor((p.rows, p.H), dtype, "output")
     slab = Slab(tensor, p.rows, plan.share_of(nl.program_id(0)).written, p.H)
     if plan.output == OVERWRITTEN:
         kind = OverwriteColumns if plan.halves_intermediate else Overwrite
@@ -200,6 +214,6 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
         return Accumulate(tensor, slab, p.T, dtype, buffers)
     if plan.output == SHARED:
         return AccumulateDisjoint(tensor, slab, p.T, dtype, buffers)
-    scratch = nl.ndarray((p.rows, p.H), dtype=dtype, buffer=nl.shared_hbm, name="output_of_core_1")
+    scratch = shared_tensor((p.rows, p.H), dtype, "output_of_core_1")
     slabs = [slab, Slab(scratch, p.rows, everything, p.H)]
     return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _leave)

@@ -18,7 +18,8 @@ def check_backward_inputs(**arguments: Any) -> None:
     """
     check_inputs(**arguments)
     experts = np.asarray(arguments["block_to_expert"]).reshape(-1)
-    begins = np.flatnonzero(np.append(True, experts[1:] != experts[:-1]))
+    exists = (experts >= 0) & (experts < arguments["gate_up_proj_weight"].shape[0])
+    begins = np.flatnonzero(np.append(True, experts[1:] != experts[:-1]) & exists)
     again = [int(b) for b in begins if experts[b] in experts[:b]]
     if again:
         raise InputError(

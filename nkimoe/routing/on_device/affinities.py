@@ -9,6 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.routing.on_device.listed import load_ids, numbers
 
@@ -40,7 +41,8 @@ def scatter_affinities(
         tuple(weights.shape) == shape, "weights", f"have the shape of expert_ids, {shape}", weights.shape, "Fix it."
     )
     n_rows = shape[0] + (not skip_token)
-    result = nl.ndarray((n_rows * n_experts, 1), dtype=dtype, buffer=nl.shared_hbm)
+    with name_scope("scatter_affinities"):
+        result = shared_tensor((n_rows * n_experts, 1), dtype, "affinities")
     by_row = result.reshape((n_rows, n_experts))
     experts = numbers(n_experts)
     for turn, tokens in enumerate(spans(shape[0], PARTITIONS)):

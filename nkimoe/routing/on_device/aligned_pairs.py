@@ -9,6 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import Span
 from nkimoe.routing.mapping import static_block_count
 from nkimoe.routing.on_device.counts import fill, filler_of
@@ -33,9 +34,10 @@ def moe_align_block_size(topk_ids: Any, n_experts: int, block_size: int) -> tupl
         RequestError: sizes out of range, or ids of another shape or dtype.
     """
     n_tokens, top_k, N = _checked(topk_ids, n_experts, block_size)
-    sorted_ids = nl.ndarray((N * block_size,), dtype=nl.int32, buffer=nl.shared_hbm)
-    expert_ids = nl.ndarray((N,), dtype=nl.int32, buffer=nl.shared_hbm)
-    num_tokens_post_pad = nl.ndarray((1,), dtype=nl.int32, buffer=nl.shared_hbm)
+    with name_scope("moe_align_block_size"):
+        sorted_ids = shared_tensor((N * block_size,), nl.int32, "sorted_ids")
+        expert_ids = shared_tensor((N,), nl.int32, "expert_ids")
+        num_tokens_post_pad = shared_tensor((1,), nl.int32, "num_tokens_post_pad")
     by_block = sorted_ids.reshape((N, block_size))
     fill(by_block, filler_of(by_block, n_tokens * top_k))
     if nl.num_programs(0) > 1:

@@ -13,6 +13,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.routing.mapping import static_block_count
 from nkimoe.routing.on_device.counts import (
@@ -53,9 +54,10 @@ def build_block_mapping(
         RequestError: sizes out of range, or ids of another shape or dtype.
     """
     n_tokens, N = _checked(expert_ids, n_experts, block_size)
-    slots = nl.ndarray((N * block_size,), dtype=nl.int32, buffer=nl.shared_hbm)
-    block_to_expert = nl.ndarray((N,), dtype=nl.int32, buffer=nl.shared_hbm)
-    conditions = nl.ndarray((N + 1,), dtype=nl.int32, buffer=nl.shared_hbm)
+    with name_scope("build_block_mapping"):
+        slots = shared_tensor((N * block_size,), nl.int32, "token_position_to_id")
+        block_to_expert = shared_tensor((N,), nl.int32, "block_to_expert")
+        conditions = shared_tensor((N + 1,), nl.int32, "conditions")
 
     shares, by_block = shares_of(n_tokens), slots.reshape((N, block_size))
     fill(by_block, filler_of(by_block, -1 if skip_token else n_tokens))

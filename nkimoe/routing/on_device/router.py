@@ -9,6 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import RequestError, require
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.routing.on_device.groups import in_top_groups
 from nkimoe.routing.on_device.largest import MASKED, Largest, copy_where, largest
@@ -39,8 +40,9 @@ def route(logits: Any, rule: RoutingRule, selection_bias: Any = None) -> tuple[A
     """
     _check(logits, rule, selection_bias)
     n_tokens, n_experts = logits.shape
-    weights = nl.ndarray((n_tokens, rule.top_k), dtype=nl.float32, buffer=nl.shared_hbm)
-    ids = nl.ndarray((n_tokens, rule.top_k), dtype=nl.int32, buffer=nl.shared_hbm)
+    with name_scope("route"):
+        weights = shared_tensor((n_tokens, rule.top_k), nl.float32, "weights")
+        ids = shared_tensor((n_tokens, rule.top_k), nl.int32, "ids")
     columns, bias = numbers(n_experts), _bias(selection_bias, n_experts)
     for turn, tokens in enumerate(spans(n_tokens, PARTITIONS)):
         if turn % nl.num_programs(0) == nl.program_id(0):

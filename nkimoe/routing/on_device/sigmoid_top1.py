@@ -13,6 +13,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.stages.expert_vectors import row_tiles
 from nkimoe.planning.tiling import PARTITIONS, PSUM_BANK_BYTES, PSUM_COLUMNS, Span, ceil_div, spans
@@ -40,8 +41,9 @@ def routing_sigmoid_top1(x: Any, w: Any, fused_shared_experts: bool) -> tuple[An
     (n_tokens, _), n_experts = x.shape, int(w.shape[1])
     assert n_experts <= MOST_EXPERTS, "checked by the operation"
     choices = 2 if fused_shared_experts else 1
-    weights = nl.ndarray((n_tokens, choices), dtype=nl.float32, buffer=nl.shared_hbm)
-    ids = nl.ndarray((n_tokens, choices), dtype=nl.int32, buffer=nl.shared_hbm)
+    with name_scope("routing_sigmoid_top1"):
+        weights = shared_tensor((n_tokens, choices), nl.float32, "weights")
+        ids = shared_tensor((n_tokens, choices), nl.int32, "ids")
     router = _Router(w)
     for tokens in spans(n_tokens, PARTITIONS)[nl.program_id(0) :: nl.num_programs(0)]:
         best = largest(_logits(x, tokens, router), 1)

@@ -10,6 +10,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.errors import require
+from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.on_device.counts import fill, filler_of
 from nkimoe.routing.on_device.listed import load_ids, own_numbers
@@ -95,12 +96,13 @@ def _on_all_partitions(local_tokens: Any) -> Any:
 def _tables(topk_ids: Any, rule: SortingRule) -> _Sorted:
     N = rule.block_count(*(int(n) for n in topk_ids.shape))
     rows = N * rule.block_size
-    return _Sorted(
-        nl.ndarray((rows,), dtype=nl.int32, buffer=nl.shared_hbm),
-        nl.ndarray((rows,), dtype=nl.float32, buffer=nl.shared_hbm),
-        nl.ndarray((N,), dtype=nl.int32, buffer=nl.shared_hbm),
-        nl.ndarray((1,), dtype=nl.int32, buffer=nl.shared_hbm),
-    )
+    with name_scope("moe_sorting"):
+        return _Sorted(
+            shared_tensor((rows,), nl.int32, "token_ids"),
+            shared_tensor((rows,), nl.float32, "weights"),
+            shared_tensor((N,), nl.int32, "expert_ids"),
+            shared_tensor((1,), nl.int32, "num_tokens_post_pad"),
+        )
 
 
 def _pad(tables: _Sorted, topk_ids: Any, rule: SortingRule, last_token: Any) -> Any:

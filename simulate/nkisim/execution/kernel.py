@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -28,6 +29,15 @@ class Kernel:
         if not all(isinstance(n, (int, np.integer)) and not isinstance(n, bool) for n in sizes):
             raise LaunchError("a launch grid counts cores", f"[{grid!r}]", "Use kernel[2], or kernel[1].")
         return Kernel(self.function, tuple(int(n) for n in sizes))
+
+    def __reduce__(self) -> str | tuple[object, ...]:
+        """Pickled by name: what a module calls like this is the kernel, no longer the function it was made of."""
+        named = getattr(sys.modules.get(self.function.__module__), self.function.__qualname__, None)
+        if named is self:
+            return self.function.__qualname__
+        if isinstance(named, Kernel) and named.function is self.function:
+            return Kernel.__getitem__, (named, self.grid)
+        return Kernel, (self.function, self.grid)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if not is_running():

@@ -6,17 +6,21 @@ Matrix products run on one processor: tiles are too small to share, and the bits
 from __future__ import annotations
 
 import os
+import sys
 import threading
+from _thread import start_new_thread
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import repeat
+from queue import SimpleQueue
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
-from nkisim.errors import LaunchError
+from nkisim.errors import LaunchError, location_in
 from nkisim.execution.arguments import Arguments
 from nkisim.execution.late_dma import LateDma
-from nkisim.execution.neuron_core import NeuronCore, Watch, running_on
+from nkisim.execution.neuron_core import NeuronCore, Watch, call_on, is_running, leave
 from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.execution.rendezvous import CoreStopped, Rendezvous
 from nkisim.execution.shared_memory import SharedMemory
@@ -47,13 +51,12 @@ def launch(
     anything runs: the place to reject values that shapes cannot show.
 
     Raises:
+        LaunchError: a kernel is running already, or its calls nest too deep.
         NkiValidationError: a rule of the hardware is broken.
         Exception: whatever the kernel itself raises.
     """
     cores = _core_count(grid)
-    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
-    if check_inputs is not None:
-        check_inputs(**Arguments.host(function, args, kwargs))
+    _check_call(function, args, kwargs)
     arguments = Arguments.wrap(function, args, kwargs, None if cores > 1 else 0, numerics)
     if watch.taps is not None:
         for tensor in arguments.tensors:
@@ -68,20 +71,15 @@ def launch(
     def run(core: NeuronCore) -> None:
         try:
             rendezvous.start(core.identity)
-            with running_on(core):
-                outcome.results[core.identity] = function(*arguments.args, **arguments.kwargs)
+            outcome.results[core.identity] = call_on(core, function, arguments.args, arguments.kwargs)
             rendezvous.finish(core.identity)
-        except BaseException as error:
+        except BaseException as raised:
+            error = _too_deep(raised) if isinstance(raised, RecursionError) else raised
             outcome.errors[core.identity] = error
-            rendezvous.fail(core.identity, error)
+            rendezvous.fail(error)
 
-    others = [threading.Thread(target=run, args=(core,), name=f"neuron-core-{core.identity}") for core in members[1:]]
     with _BLAS.limit(limits=1, user_api="blas"):
-        for thread in others:
-            thread.start()
-        run(members[0])  # core 0 runs in the caller's thread, so that debuggers work
-        for thread in others:
-            thread.join()
+        _run_all(run, members, rendezvous)
     _raise_first(outcome.errors)
     if late_dma is not None:
         late_dma.finish()
@@ -90,6 +88,63 @@ def launch(
     results = arguments.unwrap(outcome.results[0], watch)
     watch.finish()
     return results
+
+
+def _run_all(run: Callable[[NeuronCore], None], members: list[NeuronCore], rendezvous: Rendezvous) -> None:
+    """`run` every core, core 0 in the caller's thread, so that debuggers work.
+
+    An interrupt of the host strikes the caller's thread between any two steps, also outside of `run`: then, too, all
+    cores stop. `threading.Thread` is not used, since its `start` takes locks that an interrupt may leave behind.
+    """
+    started: list[int] = []
+    ended: list[int] = []
+    news: SimpleQueue[None] = SimpleQueue()
+
+    def run_other(core: NeuronCore) -> None:
+        sys.settrace(threading.gettrace())  # as `threading.Thread` does, for coverage
+        try:
+            run(core)
+        finally:
+            ended.append(core.identity)
+            news.put(None)
+
+    def wait() -> None:
+        while len(ended) < len(started):
+            news.get()
+
+    try:
+        # In one step: every thread that runs is in the list.
+        started.extend(map(start_new_thread, repeat(run_other), [(core,) for core in members[1:]]))
+        run(members[0])
+        wait()
+    except BaseException as error:
+        rendezvous.fail(error)
+        wait()
+        raise
+    finally:
+        leave()
+
+
+def _check_call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """A launch starts outside of kernels, with inputs that the kernel accepts."""
+    if is_running():
+        raise LaunchError(
+            "a launch starts outside of kernels", "a launch inside a kernel", "Call the @nki.jit function itself."
+        )
+    check_inputs: Callable[..., None] | None = getattr(function, "check_inputs", None)
+    if check_inputs is not None:
+        check_inputs(**Arguments.host(function, args, kwargs))
+
+
+def _too_deep(error: RecursionError) -> LaunchError:
+    problem = LaunchError(
+        f"calls and device loops of a kernel nest within Python's {sys.getrecursionlimit()} frames",
+        "more",
+        "Nest fewer loops, end the recursion, or call sys.setrecursionlimit.",
+        location_in(error.__traceback__),
+    )
+    problem.__cause__ = error
+    return problem
 
 
 def _raise_first(errors: dict[int, BaseException]) -> None:

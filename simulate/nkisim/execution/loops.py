@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from nkisim.errors import ArgumentError, DtypeError, LoopError, kernel_location
+from nkisim.errors import ArgumentError, DeviceRisk, DtypeError, LoopError, kernel_location
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.registers import VirtualRegister
 from nkisim.execution.traced import Iteration, difference
 from nkisim.memory import RegisterValue
 from nkisim.memory.storage import next_identity
-from nkisim.observe import LoopMark
+from nkisim.observe import LoopMark, Note
 
 
 def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int = 1) -> None:
@@ -83,6 +83,14 @@ def _bound(value: Any) -> int:
     raise ArgumentError("loop bounds are ints or registers", f"{type(value).__name__}", "Load it with register_load.")
 
 
+def _nested() -> DeviceRisk:
+    return DeviceRisk(
+        "device loops are not nested: compilers were seen to fail on it",
+        "a loop in the body of another",
+        "Unroll the inner loop, or make one loop of both.",
+    )
+
+
 class _Body:
     """Compares the instruction sequence of each iteration with the first one's."""
 
@@ -92,6 +100,8 @@ class _Body:
         self._where = kernel_location()
         self._since = next_identity()
         self._mark(LoopMark.begin)
+        if self._core.iterations:
+            self._core.watch.report(Note(_nested()))
 
     def _mark(self, mark: LoopMark) -> None:
         self._core.watch.loop(self._core.identity, mark, self._since)
@@ -125,10 +135,11 @@ class _Body:
         """An iteration begins."""
         if not self._core.only_traces:
             self._mark(LoopMark.iteration)
-        self._core.iterations.append(Iteration(self._since))
+        self._core.iterations.append(Iteration(self._since, repeats=self._first is not None))
 
     def leave(self) -> list[object]:
-        """The iteration is over; returns its instructions."""
+        """The iteration is over, with all that it allocated; returns its instructions."""
+        self._core.scopes.end(self._since, next_identity())
         return self._core.iterations.pop().issued
 
     def shut(self) -> None:

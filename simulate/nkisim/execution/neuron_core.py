@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nkisim.errors import LaunchError, Location
+from nkisim.errors import LaunchError, Location, kernel_location
 from nkisim.execution.late_dma import LateDma
+from nkisim.execution.names import Names
 from nkisim.execution.numerics import COMPUTED
 from nkisim.execution.rendezvous import Rendezvous
+from nkisim.execution.scopes import Scopes
 from nkisim.execution.shared_memory import SharedMemory
 from nkisim.execution.taps import Taps
 from nkisim.execution.traced import Iteration, Traced
@@ -32,6 +33,7 @@ class Watch:
     report_only: bool
     findings: list[Finding] = field(default_factory=list)
     taps: Taps | None = None
+    _reported: set[tuple[type, str, Location]] = field(default_factory=set)
 
     def instruction(self, event: Event) -> None:
         for observer in self.observers:
@@ -46,6 +48,14 @@ class Watch:
     def finish(self) -> None:
         for observer in self.observers:
             self.add(observer.on_finish())
+
+    def report(self, finding: Finding) -> None:
+        """Keep or raise a finding about a kernel line, once."""
+        error = finding.error
+        key = (type(error), error.rule, error.where)
+        if key not in self._reported:
+            self._reported.add(key)
+            self.add([finding])
 
     def add(self, findings: list[Finding]) -> None:
         """Keep findings, or raise the first one that is more than a note."""
@@ -65,6 +75,7 @@ class NeuronCore:
         numerics: which values are computed.
         in_order: how many `no_reorder` blocks are open.
         engine_state: what its engines keep between instructions, by a name the instructions choose.
+        scopes: which tensors belong to iterations of device loops that are over.
         only_traces: instructions are checked and not carried out: the body of a device loop that runs zero times.
     """
 
@@ -81,11 +92,13 @@ class NeuronCore:
         self.rendezvous, self.shared = rendezvous, shared
         self.position = 0
         self.iterations: list[Iteration] = []
+        self.scopes = Scopes()
         self.late_dma: LateDma | None = None
         self.numerics = COMPUTED
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
+        self._names = Names()
         self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, MemoryBlock] = {}
 
@@ -115,6 +128,13 @@ class NeuronCore:
             return dict.fromkeys(range(self.count), offer)
         return self.rendezvous.meet(self.identity, key, where, offer)
 
+    def name(self, name: str | None, kind: str) -> None:
+        """Give something that the kernel makes now its name, unless it has none or a trace has seen it already."""
+        if name and not any(iteration.repeats for iteration in self.iterations):
+            problem = self._names.give(name, kind, kernel_location())
+            if problem is not None:
+                self.watch.report(Finding(problem))
+
     def adopt(self, storage: Storage) -> None:
         """Count a shared tensor as allocated by this core now, whichever core came first."""
         self._adopted[storage.identity] = next_identity()
@@ -124,7 +144,12 @@ class NeuronCore:
         return self._adopted.get(storage.identity, storage.identity)
 
     def emit(self, event: Event, operands: tuple[object, ...]) -> None:
-        """Count the event, note it in the body of the loop being run, tell the observers."""
+        """Count the event, note it in the body of the loop being run, tell the observers.
+
+        Raises:
+            CoreStopped: the other core has failed.
+        """
+        self.rendezvous.go_on()
         self.position += 1
         if self.iterations:
             body = self.iterations[-1]
@@ -134,14 +159,18 @@ class NeuronCore:
             self.late_dma.after(event, self.position, self.memory_of)
 
 
-@contextmanager
-def running_on(core: NeuronCore) -> Iterator[None]:
-    """Make `core` the one this thread's instructions execute on."""
-    _active.core = core
+def call_on(core: NeuronCore, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """`function(*args, **kwargs)` with `core` the one this thread's instructions execute on."""
     try:
-        yield
+        _active.core = core
+        return function(*args, **kwargs)
     finally:
-        _active.core = None
+        leave()
+
+
+def leave() -> None:
+    """This thread's instructions execute on no core. A launch says so again: an interrupt may have come before."""
+    _active.core = None
 
 
 def is_running() -> bool:

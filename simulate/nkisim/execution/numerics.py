@@ -23,7 +23,8 @@ class Semantics(Protocol):
     Attributes:
         compute: the values of the operands written from those of the operands read: an array, or a tuple of arrays.
         accumulates: the values are added, in fp32, to the only operand written, which is also the last one read;
-            `compute` is not given it.
+            `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
+            not among those read.
         leaves: the state of what is written.
         hidden_input: `compute` knows of more than it is given.
     """
@@ -31,7 +32,7 @@ class Semantics(Protocol):
     @property
     def compute(self) -> Callable[..., Any]: ...
 
-    accumulates: bool
+    accumulates: bool | Array
     leaves: int
     hidden_input: bool
 
@@ -46,10 +47,13 @@ class Numerics:
     def carry_out(self, what: Semantics, reads: Sequence[Region], writes: Sequence[Region]) -> None:
         """Store what is made of the values read."""
         with np.errstate(all="ignore"):  # engines overflow to infinity without a word
-            if what.accumulates:
+            if what.accumulates is True:
                 add(writes[0], what.compute(*[read(r) for r in reads[:-1]]), what.leaves)
                 return
             values = what.compute(*[read(r) for r in reads])
+            if what.accumulates is not False:
+                add(writes[0], values, what.leaves, what.accumulates)
+                return
             for region, value in zip(writes, values if isinstance(values, tuple) else (values,), strict=True):
                 write(region, value, what.leaves)
 

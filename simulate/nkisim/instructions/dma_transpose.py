@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
 from nkisim.memory import NkiTensor
 from nkisim.observe import CostClass
-from nkisim.operations import checks
+from nkisim.operations import checks, device_rules
 from nkisim.operations.enums import dge_mode as DgeMode
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import oob_mode as OobMode
@@ -27,7 +27,10 @@ def dma_transpose(
     oob_mode: OobMode = OobMode.error,
     name: str | None = None,
 ) -> Operation:
-    """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first."""
+    """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first.
+
+    With `oob_mode.skip` the columns of dst whose row is out of bounds keep what they hold.
+    """
     checks.reachable_by_dma("src", src)
     checks.reachable_by_dma("dst", dst)
     if dst.buffer.is_hbm:
@@ -46,15 +49,21 @@ def dma_transpose(
     if src.dtype.itemsize not in (2, 4):
         raise DtypeError("DMA transposes 2- and 4-byte elements", f"{src.dtype}", "Reinterpret with .view first.")
     checks.priority(priority)
-    gathers = src.indirection is not None
+    gathers, oob_mode = src.indirection is not None, OobMode(oob_mode)  # public kernels also pass the numbers
     if oob_mode is OobMode.skip and not gathers:
         raise ArgumentError("oob_mode.skip needs a runtime index", "static addresses", "Drop oob_mode.")
-    if oob_mode is OobMode.skip:
-        raise NotSimulated("a gathering transpose with all indices in bounds", "oob_mode.skip", "Clamp the indices.")
-    dge_mode = DgeMode(dge_mode)  # public kernels also pass the number
+    dge_mode = DgeMode(dge_mode)
     _check_mode(src, dge_mode, gathers)
     mode = dge_mode if dge_mode is not DgeMode.unknown else DgeMode.swdge if gathers else DgeMode.none
+    if mode is DgeMode.hwdge:
+        device_rules.aligned_transpose(dst)
     details = {"dge": mode.name, "transpose": True}
+    rows_first = (0, *order[:-1])  # rows of src are the last dimension of dst
+    if oob_mode is OobMode.skip:
+        return Operation(
+            Engine.dma, (src,), (dst,), lambda x: x.transpose(rows_first), details=details, name=name,
+            skip_out_of_bounds=True, rows_last=True,
+        )  # fmt: skip
     return Operation(Engine.dma, (src,), (dst,), lambda x: x.transpose(order), details=details, name=name)
 
 

@@ -23,6 +23,8 @@ def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: 
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
     if dst.dtype.kind == "packed" and value != 0:
         raise ArgumentError("MX-packed tiles are set to 0 only", f"value {value}", "Use value=0.")
+    if dst.dtype.is_integer and isinstance(value, (float, np.floating)):
+        raise ArgumentError("an integer tile is set to an int", f"{value!r} for {dst.dtype}", "Convert it with int().")
     fill = np.zeros((), dst.dtype.numpy) if dst.dtype.kind == "packed" else convert(np.full((), value), dst.dtype)
     leaves = ZEROED if value == 0 and dst.buffer is MemoryRegion.psum else WRITTEN
     work, details = Work(checks.free_size(dst)), {"zero": value == 0}

@@ -11,7 +11,7 @@ from nkisim.errors import ArgumentError, DtypeError, NotSimulated, ShapeError
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import MATMUL, NkiTensor
 from nkisim.observe import CostClass, Finding, Work
-from nkisim.operations import checks
+from nkisim.operations import checks, device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import matmul_perf_mode as PerfMode
 from nkisim.operations.indirect import IndirectOperands, untiled
@@ -64,8 +64,10 @@ def nc_matmul(
             "Drop them.",
         )
     k, m, n = _check_operands(dst, stationary, moving, is_transpose, rows)
+    if rows == 1:
+        device_rules.one_free_dimension("stationary", stationary)
     tile = check_tiling(tile_position, tile_size, stationary.shape[0], m, perf_mode)
-    accumulates = not is_transpose and continues(dst, accumulate)
+    accumulates = False if is_transpose else continues(dst, accumulate)
 
     def compute(left: Any, right: Any) -> Any:
         left, right = to_float32(left).reshape(k, m), to_float32(right).reshape(k, n)
@@ -75,11 +77,12 @@ def nc_matmul(
             _check_onezero("is_moving_onezero", right)
         return np.matmul(left.T, right)
 
-    reads = (stationary, moving, dst) if accumulates else (stationary, moving)
+    reads = (stationary, moving, dst) if accumulates is True else (stationary, moving)
     details = {
         "transpose": is_transpose,
         "double_row": rows == 2,
         "onezero": is_stationary_onezero or is_moving_onezero,
+        "adds_in_part": not isinstance(accumulates, bool),
         **tile,
     }
     if is_transpose:

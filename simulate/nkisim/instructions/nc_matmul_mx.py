@@ -72,8 +72,9 @@ def nc_matmul_mx(
     def compute(left: Any, right: Any, *scales: Any) -> Any:
         return np.matmul(mx.dequantize(left, scales[:split]).T, mx.dequantize(right, scales[split:]))
 
-    reads = (stationary, moving, *left_scales, *right_scales, *((dst,) if accumulates else ()))
-    details = {"transpose": False, "double_row": False, "onezero": False, "mx": True, **tile}
+    reads = (stationary, moving, *left_scales, *right_scales, *((dst,) if accumulates is True else ()))
+    in_part = not isinstance(accumulates, bool)
+    details = {"transpose": False, "double_row": False, "onezero": False, "adds_in_part": in_part, "mx": True, **tile}
     work = Work(n, 4 * rows * m * n)
     return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL, accumulates=accumulates)
 

@@ -37,6 +37,7 @@ def tensor_copy_predicated(
         sources = [src]
     else:
         checks.not_packed(("dst", dst))
+        checks.whole("src", src, dst.dtype)
 
     def select(old: Any, condition: Any, *new: Any) -> Any:
         chosen = (condition != 0) ^ reverse_pred

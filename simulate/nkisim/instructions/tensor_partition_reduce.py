@@ -10,7 +10,7 @@ from nkisim.dtypes import to_float32
 from nkisim.errors import ArgumentError, ShapeError
 from nkisim.memory import NkiTensor
 from nkisim.observe import CostClass, Work
-from nkisim.operations import alu, checks
+from nkisim.operations import alu, checks, device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
@@ -30,6 +30,8 @@ def tensor_partition_reduce(dst: NkiTensor, op: Any, data: NkiTensor, name: str 
     alu.check_bitwise(op, dst=dst, data=data)
     if op.bitwise:
         checks.same_dtype("dst", dst, "data", data)
+    if not op.bitwise:
+        device_rules.not_int32("tensor_partition_reduce", data)
     if dst.shape[0] != 1 or checks.free_size(dst) != checks.free_size(data):
         raise ShapeError(
             "dst is one partition with the elements of data", f"{dst.shape} for {data.shape}", "Fix dst's shape."

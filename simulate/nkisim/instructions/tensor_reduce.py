@@ -14,6 +14,7 @@ from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
+from nkisim.operations.wide_integers import check_result
 
 
 @instruction(cost=CostClass.reduction, on=Engine.vector, indirect=IndirectOperands(("dst", "data")))
@@ -50,7 +51,7 @@ def tensor_reduce(
         flat = x.reshape(*x.shape[: axes[0]], -1)
         with np.errstate(all="ignore"):
             result = op.function.reduce(flat, axis=-1) if isinstance(op.function, np.ufunc) else _fold(op, flat)
-        return -result if negate else result
+        return check_result(values, -result if negate else result)
 
     return Operation(Engine.vector, (data,), (dst,), compute, Work(checks.free_size(data)), {"op": op.name}, name)
 

@@ -15,6 +15,7 @@ from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
 from nkisim.operations.operators import Operator
+from nkisim.operations.wide_integers import check_result
 
 
 @instruction(
@@ -58,7 +59,7 @@ def tensor_scalar(
             right = alu.column(waiting.pop(0), values) if isinstance(operand, NkiTensor) else operand
             right = right if op.bitwise or op.arity == 1 else np.asarray(right, np.float32)
             result = alu.apply(op, right, result) if reverse else alu.apply(op, result, right)
-        return result
+        return check_result(values, result)
 
     details = {"ops": tuple(op.name for op, _, _ in steps)}
     return Operation(unit, (data, *columns), (dst,), compute, Work(checks.free_size(dst)), details, name)

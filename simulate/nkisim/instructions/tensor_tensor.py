@@ -8,11 +8,12 @@ import numpy as np
 
 from nkisim.memory import MemoryRegion, NkiTensor
 from nkisim.observe import CostClass, Work
-from nkisim.operations import alu, checks
+from nkisim.operations import alu, checks, device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
+from nkisim.operations.wide_integers import check_result
 
 
 @instruction(
@@ -36,13 +37,15 @@ def tensor_tensor(
     allowed = (Engine.gpsimd,) if op.name == "power" else (Engine.vector, Engine.gpsimd)
     unit = checks.choose_engine(engine, (Engine.vector,) if op.bitwise else allowed, default)
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst), ("data1", data1), ("data2", data2))
+    if unit is Engine.gpsimd:
+        device_rules.no_fp8_on_gpsimd(("dst", dst), ("data1", data1), ("data2", data2))
     native = exact and unit is Engine.gpsimd and op.name != "power"
 
     def compute(a: Any, b: Any) -> Any:
         b = b.reshape(a.shape)
         if native:
             return _wrap(alu.apply(op, a.astype(np.int64), b.astype(np.int64)), dst)
-        return alu.apply(op, *alu.operands(op, a, b))
+        return check_result(a, alu.apply(op, *alu.operands(op, a, b)))
 
     details = {"op": op.name}
     return Operation(unit, (data1, data2), (dst,), compute, Work(checks.free_size(dst)), details, name)

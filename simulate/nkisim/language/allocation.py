@@ -25,6 +25,11 @@ from nkisim.memory import MemoryRegion, NkiTensor, Storage, allocate, wrap_host_
 from nkisim.memory.block import MemoryBlock
 from nkisim.memory.views import Layout, row_major
 
+
+class PartitionSize(int):
+    """A size that names the partition dimension, as `nl.par_dim` of NKI 0.1 did wherever it stood."""
+
+
 _USE_ONE = f"Use one of {', '.join(DTYPES)}."
 
 
@@ -43,9 +48,11 @@ def ndarray(
     core = current_core()
     sizes, kind, region = _shape(shape), _dtype(dtype), MemoryRegion(getattr(buffer, "value", buffer))
     if region.is_on_chip:
+        _check_partition(shape)
         _check_on_chip(core, sizes, kind.itemsize, region, address)
     elif address is not None:
         raise ArgumentError("addresses are for on-chip tensors", f"{region.value} at {address}", "Drop address=.")
+    core.name(name, "tensor")
 
     def make() -> tuple[Storage, MemoryBlock]:
         arena = core.arena(region) if address is not None else None
@@ -78,6 +85,15 @@ def _shape(shape: Any) -> tuple[int, ...]:
     if not sizes or not all(isinstance(n, (int, np.integer)) and n > 0 for n in sizes):
         raise ShapeError("a shape is positive Python ints", f"{shape!r}", "Compute it from constants.")
     return tuple(int(n) for n in sizes)
+
+
+def _check_partition(shape: Any) -> None:
+    if not isinstance(shape, int) and any(isinstance(n, PartitionSize) for n in tuple(shape)[1:]):
+        raise ShapeError(
+            "dimension 0 of an on-chip tensor is the partition",
+            f"{tuple(shape)}, which names another",
+            "Put it first, and the dimensions before it behind it or into a list of tiles.",
+        )
 
 
 def _dtype(dtype: Any) -> Any:

@@ -4,16 +4,29 @@ from __future__ import annotations
 
 from typing import Any
 
+from nkisim.errors import EngineError
 from nkisim.instructions.tensor_copy_predicated import tensor_copy_predicated
 from nkisim.language.elementwise import PRECISE, binary, cast, tile_of, unary
 from nkisim.memory import NkiTensor
+from nkisim.operations import device_rules
 from nkisim.operations.operators import operator
 
 _INTEGERS_ONLY = 2.0**23  # float32 numbers from here on have no fraction
 
 
 def divide(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """x / y, as x times the reciprocal of y."""
+    """x / y. AWS's simulator has it; its compiler for Trn2 is reported to find no instruction for it."""
+    error = EngineError(
+        "nl.divide compiles: a compiler for Trn2 found no such instruction",
+        f"{x!r} / {y!r}",
+        "Multiply by nl.reciprocal.",
+    )
+    device_rules.refused(error)
+    return _quotient(x, y, dtype)
+
+
+def _quotient(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
+    """x times the reciprocal of y."""
     result = dtype or _first_tile(x, y).dtype
     inverse = unary(operator("reciprocal"), y, PRECISE) if _is_tile(y) else 1.0 / y
     return binary(operator("multiply"), x, inverse, result)
@@ -74,7 +87,7 @@ def mod(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
 def _size_of_remainder(x: Any, y: Any) -> NkiTensor:
     """|x| modulo |y|: the estimate by the rounded quotient, brought into 0 <= r < |y|."""
     top, bottom = _absolute(x), _absolute(y)
-    quotient = floor(divide(top, bottom, PRECISE))
+    quotient = floor(_quotient(top, bottom, PRECISE))
     rest = binary(operator("subtract"), top, binary(operator("multiply"), quotient, bottom, PRECISE), PRECISE)
     low = binary(operator("less"), rest, 0, PRECISE)
     rest = binary(operator("add"), rest, binary(operator("multiply"), low, bottom, PRECISE), PRECISE)

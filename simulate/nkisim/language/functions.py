@@ -6,12 +6,14 @@ An operator stays what instructions take as `op=`; calling it issues one or a fe
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
 
 from nkisim.language import (
     arithmetic,
+    assignment,  # noqa: F401 - gives tensors their item assignment
     elementwise,
     normalization,
     reductions,
@@ -19,6 +21,7 @@ from nkisim.language import (
     tiles,
     trigonometry,
 )
+from nkisim.operations.calls import explained
 from nkisim.operations.operators import OPERATORS
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -47,6 +50,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
         selection.random_seed,
         selection.where,
         tiles.broadcast_to,
+        tiles.copy,
         tiles.expand_dims,
         tiles.load,
         tiles.load_transpose2d,
@@ -60,18 +64,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 }
 
 
-def _ignoring_the_operator(function: Callable[..., Any]) -> Callable[..., Any]:
-    return lambda op, *args, **kwargs: function(*args, **kwargs)
-
-
 def _install() -> None:
     """Give every operator its behaviour on tiles and its published signature."""
     for name, op in OPERATORS.items():
-        own = FUNCTIONS.pop(name, None)
-        generic = elementwise.unary if op.arity == 1 else elementwise.binary
-        op.on_tiles = _ignoring_the_operator(own) if own else generic
-        parameters = list(inspect.signature(own or generic).parameters.values())
-        vars(op)["__signature__"] = inspect.Signature(parameters if own else parameters[1:])
+        generic = functools.partial(elementwise.unary if op.arity == 1 else elementwise.binary, op)
+        function = FUNCTIONS.pop(name, generic)
+        op.on_tiles = explained(f"nl.{name}", function)
+        vars(op)["__signature__"] = inspect.signature(function)
 
 
 _install()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkisim.errors import BufferRuleError, ShapeError
+from nkisim.instructions.activation import activation
 from nkisim.instructions.dma_copy import dma_copy
 from nkisim.instructions.nc_matmul import nc_matmul
 from nkisim.instructions.nc_transpose import nc_transpose
@@ -37,6 +38,17 @@ def store(dst: NkiTensor, value: NkiTensor) -> NkiTensor:
     """Write an SBUF tile to an HBM tensor."""
     dma_copy(dst, value)
     return dst
+
+
+def copy(x: Any, dtype: Any = None) -> NkiTensor:
+    """A copy of `x` in SBUF by the Scalar Engine, which takes all but MX-packed elements through fp32."""
+    source = tile_of(x)
+    tile = ndarray(source.shape, dtype or source.dtype)
+    if source.dtype.kind == "packed":
+        tensor_copy(tile, source)
+    else:
+        activation(tile, operator("copy"), source)
+    return tile
 
 
 def expand_dims(x: Any, axis: int) -> NkiTensor:

@@ -58,6 +58,12 @@ class Region:
             self.values = _array(self.access, self.block.data, self.access.dtype.numpy)
         return self.values
 
+    def last_first(self) -> Region:
+        """The region with its last dimension in front."""
+        old = self.access
+        shape, strides = ((sizes[-1], *sizes[:-1]) for sizes in (old.shape, old.strides))
+        return Region(replace(old, shape=shape, strides=strides), self.block)
+
     def keep(self, mask: Array) -> Region:
         """The region restricted to entries `mask` of dimension 0."""
         old = self.access
@@ -266,6 +272,15 @@ def peek(tensor: StorageView) -> Array:
     return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
 
 
+def held(region: Region) -> bytes | None:
+    """A copy of the region's bytes; None where some were never written or computed."""
+    access, shadow = region.access, region.block.shadow
+    if shadow.is_unwritten(access) or not is_computed(region):
+        return None
+    values = region.array()
+    return (values if access.rows is None else values[access.rows]).tobytes()
+
+
 def copied(region: Region) -> Array:
     """A copy of the values. Of rows with a pitch, it is a view of what lies between them, too: poison if unwritten."""
     values, access = read(region), region.access
@@ -296,12 +311,14 @@ def write(region: Region, values: Array, state: int = WRITTEN) -> None:
         target[access.rows] = converted
 
 
-def add(region: Region, values: Array, state: int = WRITTEN) -> None:
-    """Add `values` to what the region holds, in fp32, and store the sums."""
+def add(region: Region, values: Array, state: int = WRITTEN, where: Array | None = None) -> None:
+    """Add `values` to what the region holds, in fp32, and store the sums; where `where` is False the values alone."""
     access = region.access
-    if access.dtype != "float32" or access.rows is not None:
+    if access.dtype != "float32" or access.rows is not None or where is not None:
         old = to_float32(read(region))
-        write(region, np.add(values.reshape(old.shape), old), state)
+        values = values.reshape(old.shape)
+        sums = np.add(values, old)
+        write(region, sums if where is None else np.where(where, sums, values), state)
         return
     mark(region, state)
     target = region.array()
@@ -324,10 +341,23 @@ def lowest_state(region: Region) -> int:
     return int(shadow.states(region.access).min())
 
 
-def all_its_own(region: Region) -> bool:
-    """Whether no other tensor at the same address has written any of the region since the region's own did."""
-    writers, access = region.block.writers, region.access
-    return writers is None or bool((writers.get(access) == access.storage.identity).all())
+def is_its_own(region: Region) -> Array:
+    """Which of the region's bytes were last written through its own tensor, of neighbours alike perhaps only one."""
+    block, access = region.block, region.access
+    if block.writers is not None:
+        return np.asarray(block.writers.get(access) == access.storage.identity)
+    uniform = block.shadow.uniform
+    return np.asarray(block.shadow.states(access) != NEVER if uniform is None else [uniform != NEVER])
+
+
+def own_states(region: Region) -> Array:
+    """The lowest state of the bytes of each element, as `read` orders them; NEVER where another tensor wrote last."""
+    block, access = region.block, region.access
+    states = _by_element(access, block.shadow.by_byte())
+    if block.writers is not None:
+        own = (block.writers.by_byte() == access.storage.identity).astype(states.dtype)
+        states = np.where(_by_element(access, own), states, NEVER)
+    return states.T if region.columns else states
 
 
 def is_computed(region: Region) -> bool:

@@ -67,6 +67,8 @@ def _apply(layout: Layout, key: Any, keep_first: bool) -> Indexed:
         axis = len(counts)
         if type(item) is slice:
             start, count, step = _bounds(item, size)
+        elif type(item) is range:  # what nl.affine_range gives
+            start, count, step = _elements(item)
         else:
             start, count, step = *_start(item, size), 1
             if not isinstance(item, DynamicSlice):
@@ -140,12 +142,18 @@ def _bounds(item: slice, size: int) -> tuple[int, int, int]:
     return start, max(0, -(-(stop - start) // step)), step
 
 
+def _elements(item: range) -> tuple[int, int, int]:
+    if item.step < 1:
+        raise ArgumentError("a range that indexes has a positive step", f"{item}", "Turn it around.")
+    return item.start if item else 0, len(item), item.step
+
+
 def _integer(item: Any, size: int) -> int:
     try:
         index = item.__index__()
     except (AttributeError, TypeError):
         raise ArgumentError(
-            "tensors are indexed by integers, slices, nl.ds and ...",
+            "tensors are indexed by integers, slices, ranges, nl.ds and ...",
             f"{type(item).__name__}",
             "For a runtime index use nl.ds(register, size), .select(dim, tensor) or .ap(..., scalar_offset=).",
         ) from None

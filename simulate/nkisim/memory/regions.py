@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import NoReturn
+
+from nkisim.errors import UnknownName
 
 
 class MemoryRegion(Enum):
@@ -26,3 +29,13 @@ class MemoryRegion(Enum):
     private_hbm = "private_hbm"
     shared_hbm = "shared_hbm"
     hbm = "private_hbm"
+
+
+def _no_such_name(self: MemoryRegion, name: str) -> NoReturn:
+    if name.startswith("_"):
+        raise AttributeError(name)
+    fix = f"Allocate with nl.ndarray(shape, dtype, buffer=nl.{self.value})."
+    raise UnknownName("a memory is what buffer= names", f"nl.{self.value}.{name}", fix)
+
+
+setattr(MemoryRegion, "__getattr__", _no_such_name)  # noqa: B010 - type checkers need not know

@@ -12,6 +12,7 @@ from nkisim.memory.block import MemoryBlock
 from nkisim.memory.door import peek
 from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
+from nkisim.memory.no_array import NoArray
 from nkisim.memory.rearrange import rearrangement
 from nkisim.memory.storage import Storage
 from nkisim.memory.storage_view import StorageView
@@ -20,7 +21,7 @@ from nkisim.memory.views import Layout
 __all__ = ["DynamicSlice", "Indirection", "NkiTensor"]
 
 
-class NkiTensor(StorageView):
+class NkiTensor(StorageView, NoArray):
     """A view of device memory. On-chip tensors keep their partition dimension at position 0.
 
     Attributes:
@@ -115,13 +116,6 @@ class NkiTensor(StorageView):
             return result
         axis, start, count = dynamic
         return result._indirect(start, self.strides[axis], self.shape[axis] - count + 1, per_partition=False)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise ArgumentError(
-            "tensors are written by instructions",
-            f"assignment to {self!r}[{key!r}]",
-            "Use nisa.tensor_copy, nisa.dma_copy or nl.store.",
-        )
 
     def slice(self, dim: int, start: int, end: int, step: int = 1) -> NkiTensor:
         """Elements start, start+step, ... below end of one dimension."""
@@ -229,8 +223,8 @@ class NkiTensor(StorageView):
         return self._with(self._possible(views.merge(self.layout, start, end), "flatten_dims"))
 
     def reshape(self, shape: tuple[int, ...]) -> NkiTensor:
-        """Another shape over the same elements, without a copy."""
-        sizes = _infer(tuple(shape), self.size)
+        """Another shape over the same elements, without a copy; all its sizes are given."""
+        sizes = _checked(tuple(shape), self.size)
         if self._first_free and sizes[:1] != self.shape[:1]:
             raise ViewError(
                 "reshape keeps the partition dimension",
@@ -369,6 +363,13 @@ def _infer(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
         known = -math.prod(shape)
         if known and size % known == 0:
             shape = tuple(size // known if n == -1 else n for n in shape)
+    return _checked(shape, size)
+
+
+def _checked(shape: tuple[int, ...], size: int) -> tuple[int, ...]:
+    """`shape`, which must hold `size` elements."""
     if math.prod(shape) != size or any(n < 0 for n in shape):
-        raise ShapeError("a reshape keeps the number of elements", f"{size} elements to shape {shape}", "Fix shape.")
+        raise ShapeError(
+            "a reshape keeps the number of elements", f"{size} elements to shape {shape}", "Give all sizes."
+        )
     return shape

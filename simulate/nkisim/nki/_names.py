@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, NoReturn
 
 from nkisim.compat import older_name
-from nkisim.errors import NotSimulated
+from nkisim.errors import NotSimulated, UnknownName
 from nkisim.nki import published
 
 PAGE = "docs/simulator/coverage.md"
@@ -42,11 +43,11 @@ class Refused:
         return f"<{self.published.module}.{self.published.name}, not simulated>"
 
     def _refuse(self) -> NoReturn:
-        state = "AWS removed it after NKI " + self.published.since if self.published.removed else "published by AWS"
-        raise NotSimulated(
-            f"nkisim has what {PAGE} lists as implemented", f"{self.published.module}.{self.published.name}, {state}",
-            f"See {PAGE}.",
-        )  # fmt: skip
+        own, state, fix = self.published, "published by AWS", f"See {PAGE}."
+        if own.removed:
+            state = f"which AWS removed after NKI {own.since}"
+            fix = published.REMOVED[own.module][own.name.partition(".")[0]]
+        raise NotSimulated(f"nkisim has what {PAGE} lists as implemented", f"{own.module}.{own.name}, {state}", fix)
 
     def __call__(self, *args: Any, **kwargs: Any) -> NoReturn:
         self._refuse()
@@ -71,14 +72,21 @@ def _all() -> Iterator[Published]:
     for module in ("isa", "language", "collectives"):
         for version in ("", "_0_7"):
             yield from _functions(f"nki.{module}", getattr(published, f"{module.upper()}{version}"))
+    yield from _functions("nki.language.NkiTensor", published.TENSOR)
     for module, versions in published.VALUES.items():
         for since, names in versions.items():
             yield from (Published(module, name, None, since) for name in names.split())
-    for module, names in published.REMOVED.items():
-        yield from (Published(module, name, None, "0.1", removed=True) for name in names.split())
+    for module, removed in published.REMOVED.items():
+        yield from (Published(module, name, None, "0.1", removed=True) for name in removed)
 
 
 PUBLISHED: dict[tuple[str, str], Published] = {(p.module, p.name): p for p in _all()}
+
+
+def _unknown(module: str, name: str) -> UnknownName:
+    alike = difflib.get_close_matches(name, (n for m, n in PUBLISHED if m == module), cutoff=0.7)
+    fix = f"Perhaps {', '.join(alike)} is meant." if alike else f"{PAGE} lists the names."
+    return UnknownName(f"{module} has the published names", f"{module}.{name}", fix)
 
 
 def missing_names(module: str) -> Callable[[str], Any]:
@@ -89,7 +97,9 @@ def missing_names(module: str) -> Callable[[str], Any]:
         if older is not None:
             return older
         if (module, name) not in PUBLISHED:
-            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            if name.startswith("_"):
+                raise AttributeError(f"module {module!r} has no attribute {name!r}")
+            raise _unknown(module, name)
         return Refused(PUBLISHED[module, name])
 
     return get

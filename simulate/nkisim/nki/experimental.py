@@ -1,5 +1,5 @@
 """The names of `nki.experimental`: the loops, before NKI 0.6 moved them to `nki.language`."""
 
-from nkisim.language.loops import fori_loop, while_loop
+from nkisim.nki.language import fori_loop, while_loop
 
 __all__ = ["fori_loop", "while_loop"]

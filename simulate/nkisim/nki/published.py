@@ -20,7 +20,7 @@ ISA = """
 0.2 dma_transpose(dst, src, axes=None, priority=None, dge_mode=dge_mode.unknown, oob_mode=oob_mode.error, name=None)
 0.2 dropout(dst, data, prob, name=None)
 0.3 exponential(dst, src, max_value=0.0, reduce_res=None, reduce_cmd=reduce_cmd.idle, reduce_init=0.0, name=None)
-0.6 get_nc_sub_version()
+0.5 get_nc_sub_version()
 0.2 get_nc_version()
 0.2 iota(dst, pattern, offset=0, channel_multiplier=0, name=None)
 0.2 local_gather(dst, src_buffer, index, num_elem_per_idx=1, num_valid_indices=None, name=None)
@@ -212,8 +212,32 @@ COLLECTIVES_0_7 = """
 0.7 all_to_all_v_trigger(...)
 """
 
+TENSOR = """
+0.5 __getitem__(key)
+0.5 __setitem__(key, value)
+0.5 ap(pattern, offset=None, scalar_offset=None, vector_offset=None, indirect_dim=0, dtype=None)
+0.5 broadcast(dim, size)
+0.5 expand_dim(dim)
+0.5 flatten_dims(start_dim, end_dim)
+0.5 get_pattern()
+0.5 indirect(index, num_elem=None)
+0.5 is_contiguous()
+0.5 is_indirect()
+0.5 permute(dims)
+0.5 rearrange(src_pattern, dst_pattern, fixed_sizes=None)
+0.5 reinterpret_cast(dtype)
+0.5 reshape(shape)
+0.5 reshape_dim(dim, shape)
+0.5 select(dim, index)
+0.5 slice(dim, start, end, step=1)
+0.5 squeeze_dim(dim)
+0.5 vector_select(dim, vector_offset)
+0.5 view(dtype)
+"""
+
 # Names that are not functions, by first version.
 VALUES = {
+    "nki.language.NkiTensor": {"0.5": "buffer dtype name ndim offset shape size strides"},
     "nki.isa": {
         "0.2": "VirtualRegister engine reduce_cmd dge_mode oob_mode nc_version tensor_engine vector_engine "
         "scalar_engine gpsimd_engine unknown_engine",
@@ -234,10 +258,45 @@ VALUES = {
     "nki": {"0.2": "jit", "0.3": "simulate Kernel"},
 }
 
-# Names of NKI 0.1 (`neuronxcc.nki`) and of 0.2 and 0.3 that AWS has removed.
+# Parameters that a function got later than it came itself, by function. Those of NKI 0.3 and before are not listed.
+LATER_PARAMETERS = {
+    "nki.isa": {
+        "dma_compute": {"oob_mode": "0.4"},
+        "dma_copy": {"priority": "0.4"},
+        "dma_transpose": {"priority": "0.4"},
+        "tensor_scalar_reduce": {"reduce_cmd": "0.4", "reduce_init": "0.4", "reduce_res_negate": "0.6"},
+    },
+    "nki.language": {"empty_like": {"transpose_axes": "0.7", "address": "0.7"}},
+}
+
+# Names of NKI 0.1 (`neuronxcc.nki`) and of 0.2 and 0.3 that AWS has removed, and what to write instead.
+_SLICE = "Slice the tensor, or use nl.ds or .ap([[stride, count], ...])."
+_RUN = "Run it with nki.simulate; nkisim.Simulator().run(kernel, ...).profile predicts its time."
+_PLACE = "Leave it out, or place tiles with address=(partition, byte) of nl.ndarray."
 REMOVED = {
-    "nki.isa": "tensor_copy_dynamic_src tensor_copy_dynamic_dst",
-    "nki.language": "arange atomic_rmw fp32 loop_reduce mgrid par_dim spmd_dim static_cast",
-    "nki": "baremetal benchmark profile trace",
-    "nki.compiler": "auto_alloc enable_stack_allocator force_auto_alloc psum sbuf skip_middle_end_transformations",
+    "nki.isa": dict.fromkeys(
+        ("tensor_copy_dynamic_src", "tensor_copy_dynamic_dst"),
+        "Use nisa.tensor_copy of tile.select(dim, index), or of .ap(..., scalar_offset=index).",
+    ),
+    "nki.language": {
+        "arange": _SLICE,
+        "atomic_rmw": "Use nisa.dma_compute with a vector_offset.",
+        "fp32": "Use nl.float32.",
+        "loop_reduce": "Let nisa.nc_matmul accumulate, or add into a tile with nisa.tensor_tensor.",
+        "mgrid": _SLICE,
+        "spmd_dim": "Launch on cores with kernel[2].",
+        "static_cast": "Use nl.copy(x, dtype=...).",
+    },
+    "nki": dict.fromkeys(("baremetal", "benchmark", "profile", "trace"), _RUN),
+    "nki.compiler": dict.fromkeys(
+        (
+            "auto_alloc",
+            "enable_stack_allocator",
+            "force_auto_alloc",
+            "psum",
+            "sbuf",
+            "skip_middle_end_transformations",
+        ),
+        _PLACE,
+    ),
 }

@@ -7,9 +7,11 @@ from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Event, Finding, LoopMark, Observer, Work
 from nkisim.observe.ignored import IgnoredArguments, Note
 from nkisim.observe.lost_results import LostResults
+from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
+from nkisim.observe.shifted_overlaps import ShiftedOverlaps
 from nkisim.observe.traits import CostClass, Meeting, Traits
 from nkisim.observe.uninitialized import Uninitialized
 
@@ -24,11 +26,13 @@ __all__ = [
     "LoopMark",
     "LostResults",
     "Meeting",
+    "NeighbouringSums",
     "Note",
     "Observer",
     "Overlaps",
     "Races",
     "Recorder",
+    "ShiftedOverlaps",
     "Traits",
     "Uninitialized",
     "Work",

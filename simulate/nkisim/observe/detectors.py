@@ -7,8 +7,10 @@ from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Observer
 from nkisim.observe.ignored import IgnoredArguments
 from nkisim.observe.lost_results import LostResults
+from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.races import Races
+from nkisim.observe.shifted_overlaps import ShiftedOverlaps
 from nkisim.observe.uninitialized import Uninitialized
 
 
@@ -18,5 +20,7 @@ def standard_detectors(capacity: Capacity) -> list[Observer]:
     Args:
         capacity: the detector that also measures, whose owner may ask it afterwards. The others are made here.
     """
-    overlaps = Overlaps(capacity.machine)
-    return [Uninitialized(), Races(), DuplicateRows(), overlaps, LostResults(), IgnoredArguments(), capacity]
+    machine = capacity.machine
+    writes: list[Observer] = [DuplicateRows(), Overlaps(machine), ShiftedOverlaps()]
+    sums: list[Observer] = [LostResults(), NeighbouringSums(machine.psum_bank_bytes)]
+    return [Uninitialized(), Races(), *writes, *sums, IgnoredArguments(), capacity]

@@ -45,6 +45,7 @@ class Event:
         ordered: inside `nl.no_reorder`.
         indexed_rows: rows that runtime indices name, those out of bounds included; 0 where one index moves the whole
             access, None where all addresses are static.
+        rewrites: those of `writes` to shared HBM that left every byte as it was.
     """
 
     index: int
@@ -62,6 +63,7 @@ class Event:
     after: list[int] = field(default_factory=list)
     ordered: bool = False
     indexed_rows: int | None = None
+    rewrites: tuple[Access, ...] = ()
 
 
 class LoopMark(enum.Enum):

@@ -14,7 +14,7 @@ from nkisim.observe.event import Event, Finding, Observer
 _WHO = "Chooses who does the work, never what comes out: it is checked, recorded in the event, and left to time."
 
 HINTS = {
-    "name": "A label for people. Kept in the event.",
+    "name": "A label for people, of one thing in a kernel. Kept in the event.",
     "engine": _WHO,
     "dge_mode": _WHO,
     "dma_engine": _WHO,

@@ -6,6 +6,8 @@ otherwise), so a core's vector clock is one number a tensor, the meetings passed
 their numbers differ. Cores run in turns, so one core's accesses between two meetings are known before the other's
 begin; each access is compared with what the other core has done since the last meeting, and all that is forgotten at
 the next one.
+
+Two cores that write the same value to a byte are not ordered either, and nobody can tell: that is a note.
 """
 
 from __future__ import annotations
@@ -13,24 +15,28 @@ from __future__ import annotations
 from collections import Counter
 from typing import NamedTuple
 
+from nkisim.dtypes import Array
 from nkisim.errors import DataRace, Location
 from nkisim.memory import Access, Storage
 from nkisim.memory.byte_map import ByteMap
 from nkisim.observe.common_bytes import first_common_byte
 from nkisim.observe.event import Event, Finding, Observer
+from nkisim.observe.ignored import Note
 from nkisim.observe.traits import Meeting
 
-_READ, _WRITE = 1, 2
-_BOTH = _READ | _WRITE
+_READ, _WRITE, _VARIED = 1, 2, 4
+_BITS = 3
+"""What a core did to a byte: looked at what was there before, wrote it, wrote it again with another value."""
 
 
 class Touch(NamedTuple):
-    """One access, and the instruction that made it."""
+    """One access, and the instruction that made it. `rewrites`: it wrote what was there."""
 
     access: Access
     kind: int
     opcode: str
     location: Location
+    rewrites: bool = False
 
     def __str__(self) -> str:
         return f"{'writes' if self.kind == _WRITE else 'reads'} ({self.opcode} at {self.location})"
@@ -39,8 +45,9 @@ class Touch(NamedTuple):
 class _Interval:
     """What both cores did to one tensor since its last meeting.
 
-    `touched` holds the accesses of each core, `marks` two bits a core for each byte. There are no marks before the
-    first write: most tensors are only read.
+    `touched` holds the accesses of each core, `marks` three bits a core for each byte. There are no marks before the
+    first write: most tensors are only read. What a core reads of its own writes is not noted: if the other core writes
+    the same bytes, the two writes are compared.
     """
 
     def __init__(self, clock: int) -> None:
@@ -48,29 +55,47 @@ class _Interval:
         self.touched: tuple[dict[object, Touch], dict[object, Touch]] = ({}, {})
         self.marks: ByteMap | None = None
 
-    def add(self, core: int, touch: Touch) -> Touch | None:
-        """Note an access. Returns one of the other core that conflicts with it, if there is one."""
+    def add(self, core: int, touch: Touch) -> tuple[Touch, bool] | None:
+        """Note an access. Returns one of the other core to the same bytes, and whether the order of the two matters."""
         access = touch.access
         key = (touch.kind, access.start, access.shape, access.strides, None if access.rows is None else id(access))
-        if key in self.touched[core]:
+        is_known = key in self.touched[core]
+        if is_known and (touch.kind == _READ or touch.rewrites):
             return None  # its conflicts were found when it was made first, or when the other core came
-        self.touched[core][key] = touch
         if self.marks is None:
             if touch.kind == _READ:
+                self.touched[core][key] = touch
                 return None
             self.marks = self._mark_all(access.storage)
-        else:
-            self.marks.include(access, touch.kind << 2 * core)
-        harmful = (_WRITE if touch.kind == _READ else _BOTH) << 2 * (1 - core)
-        if not (self.marks.get(access) & harmful).any():
+        seen = self.marks.get(access)
+        own, others = seen >> _BITS * core, seen >> _BITS * (1 - core)
+        if touch.kind == _READ and (own & _WRITE).all():
             return None
-        return next(t for t in self.touched[1 - core].values() if _conflict(touch, t))
+        varies = touch.kind == _WRITE and not touch.rewrites and bool((own & _WRITE).any())
+        harmful, met = self._harm(touch, others), bool((others & (_READ | _WRITE)).any())
+        self.touched[core][key] = touch
+        self.marks.include(access, (touch.kind | (_VARIED if varies else 0)) << _BITS * core)
+        if not harmful and not (met and touch.kind == _WRITE):
+            return None
+        return self._other(core, touch), harmful
+
+    @staticmethod
+    def _harm(touch: Touch, others: Array) -> bool:
+        """Whether another order of this access and what the other core did could give another value."""
+        if touch.kind == _READ:
+            return bool((others & _WRITE).any())
+        return bool((others & (_READ | _VARIED if touch.rewrites else _READ | _WRITE)).any())
+
+    def _other(self, core: int, touch: Touch) -> Touch:
+        conflicts = [t for t in self.touched[1 - core].values() if _conflict(touch, t)]
+        reads = [t for t in conflicts if touch.rewrites and t.kind == _READ]
+        return (reads or conflicts)[0]
 
     def _mark_all(self, storage: Storage) -> ByteMap:
         marks = ByteMap(storage.base + storage.nbytes)
         for core, touches in enumerate(self.touched):
             for t in touches.values():
-                marks.include(t.access, t.kind << 2 * core)
+                marks.include(t.access, t.kind << _BITS * core)
         return marks
 
 
@@ -81,7 +106,7 @@ class Races(Observer):
         self._exchanges: Counter[int] = Counter()
         self._barriers: Counter[tuple[int, int]] = Counter()
         self._intervals: dict[int, _Interval] = {}
-        self._seen: set[tuple[Location, Location, Location]] = set()
+        self._seen: set[tuple[Location, Location, Location, bool]] = set()
 
     def on_instruction(self, event: Event) -> list[Finding]:
         meeting = event.traits.meeting
@@ -95,7 +120,8 @@ class Races(Observer):
         for kind, accesses in ((_READ, event.reads), (_WRITE, event.writes)):
             for access in accesses:
                 if access.storage.core is None and access.size:
-                    found += self._touch(event.core, Touch(access, kind, event.opcode, event.location))
+                    rewrites = kind == _WRITE and any(access is kept for kept in event.rewrites)
+                    found += self._touch(event.core, Touch(access, kind, event.opcode, event.location, rewrites))
         return found
 
     def _touch(self, core: int, touch: Touch) -> list[Finding]:
@@ -104,14 +130,15 @@ class Races(Observer):
         interval = self._intervals.get(storage.identity)
         if interval is None or interval.clock != clock:
             interval = self._intervals[storage.identity] = _Interval(clock)
-        other = interval.add(core, touch)
-        if other is None:
+        found = interval.add(core, touch)
+        if found is None:
             return []
-        key = (touch.location, other.location, storage.allocated_at)
+        other, is_harmful = found
+        key = (touch.location, other.location, storage.allocated_at, is_harmful)
         if key in self._seen:
             return []
         self._seen.add(key)
-        return [Finding(_error(core, touch, other))]
+        return [Finding(_error(core, touch, other)) if is_harmful else Note(_same_value(core, touch, other))]
 
 
 def _conflict(a: Touch, b: Touch) -> bool:
@@ -119,12 +146,27 @@ def _conflict(a: Touch, b: Touch) -> bool:
 
 
 def _error(core: int, touch: Touch, other: Touch) -> DataRace:
-    storage = touch.access.storage
-    byte = first_common_byte(touch.access, other.access)
     return DataRace(
         "a barrier stands between two accesses of different cores to the same bytes when one of them writes",
-        f"core {1 - core} {other}, core {core} {touch}, and nothing orders the two; "
-        f"first at byte {(byte or 0) - storage.base} of the {storage}",
+        _both(core, touch, other),
         "Put nisa.core_barrier(data=that tensor, cores=(0, 1)) between them, or touch disjoint parts.",
         touch.location,
+    )
+
+
+def _same_value(core: int, touch: Touch, other: Touch) -> DataRace:
+    return DataRace(
+        "one core writes a byte of shared HBM, or both the same value",
+        f"{_both(core, touch, other)}; what they write is the same",
+        "Write it on one core, or each core its part, to save the traffic.",
+        touch.location,
+    )
+
+
+def _both(core: int, touch: Touch, other: Touch) -> str:
+    storage = touch.access.storage
+    byte = first_common_byte(touch.access, other.access)
+    return (
+        f"core {1 - core} {other}, core {core} {touch}, and nothing orders the two; "
+        f"first at byte {(byte or 0) - storage.base} of the {storage}"
     )

@@ -14,7 +14,8 @@ from nkisim.operations.activation_range import check_range
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.enums import reduce_cmd as ReduceCmd
 from nkisim.operations.operation import Operation
-from nkisim.operations.operators import Operator
+from nkisim.operations.operators import Operator, instead_of
+from nkisim.operations.wide_integers import in_float32
 
 _COMMANDS = (ReduceCmd.idle, ReduceCmd.reset, ReduceCmd.reduce, ReduceCmd.reset_reduce)
 
@@ -40,7 +41,7 @@ def activate(
     accumulators.discardable(dst, reduction)
 
     def compute(values: Any, *columns: Any) -> Any:
-        x = to_float32(values)
+        x = in_float32(values)
         waiting = [alu.column(to_float32(c), values) for c in columns]
         factor = waiting.pop(0) if scales else np.float32(scale)
         x = x if not scales and scale == 1.0 else x * factor
@@ -58,5 +59,6 @@ def activate(
 def table(op: Any) -> Operator:
     """`op`, which must be in the Scalar Engine's tables."""
     if not isinstance(op, Operator) or not op.activation:
-        raise ArgumentError("op is an activation function", f"{op!r}", "Use nl.silu, nl.gelu, nl.copy, ...")
+        fix = "Use nl.silu, nl.gelu, nl.copy, ..." if isinstance(op, Operator) else instead_of(op)
+        raise ArgumentError("op is an activation function", f"{op!r}", fix)
     return op

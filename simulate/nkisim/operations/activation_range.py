@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.errors import InvalidInput, kernel_location
-from nkisim.execution.neuron_core import current_core
-from nkisim.observe import Note
+from nkisim.operations.notes import is_noted, note
 from nkisim.operations.operators import Operator
 
 # Magnitudes, both ends included; sine and arctangent go through zero.
@@ -33,17 +32,15 @@ def check_range(op: Operator, x: Any) -> None:
     outside = (size < low) | (size > high)
     if not outside.any():
         return
-    core, where = current_core(), kernel_location()
-    seen: set[object] = core.engine_state.setdefault("inputs noted", set())
-    if (op.name, where) in seen:
+    sign, where = "a magnitude" if op.name in _SIGNED else "a value", kernel_location()
+    rule = f"the Scalar Engine's nl.{op.name} is valid for {sign} of {low:g} to {high:g}"
+    if is_noted(rule, where):
         return
-    seen.add((op.name, where))
     at = tuple(int(i) for i in np.argwhere(outside)[0])
-    sign = "a magnitude" if op.name in _SIGNED else "a value"
     error = InvalidInput(
-        f"the Scalar Engine's nl.{op.name} is valid for {sign} of {low:g} to {high:g}",
+        rule,
         f"{x[at]:g} at {list(at)}, {int(outside.sum())} such inputs",
         "Clamp the input, or use the Vector Engine (nisa.reciprocal, nl.power) or nl.sin, which reduces the angle.",
         where,
     )
-    core.watch.add([Note(error)])
+    note(error)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import Array, to_float32
+from nkisim.dtypes import Array
 from nkisim.errors import ArgumentError
 from nkisim.memory import NkiTensor
 from nkisim.operations import checks
-from nkisim.operations.operators import Operator
+from nkisim.operations.operators import Operator, instead_of
+from nkisim.operations.wide_integers import in_float32
 
 
 def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Operator:
@@ -22,7 +23,7 @@ def alu_operator(op: Any, arity: int | None = None, argument: str = "op") -> Ope
     """
     if not isinstance(op, Operator) or not op.alu or (arity is not None and op.arity != arity):
         kind = {1: "unary ", 2: "binary "}.get(arity or 0, "")
-        raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", "Use one of nl.add, nl.multiply, ...")
+        raise ArgumentError(f"{argument} is a {kind}ALU operator", f"{op!r}", instead_of(op))
     checks.generation(op.since, repr(op))
     return op
 
@@ -34,7 +35,7 @@ def apply(op: Operator, left: Array, right: Array | float) -> Array:
 
 def operands(op: Operator, *values: Array) -> list[Array]:
     """Inputs in the type the ALU works in."""
-    return list(values) if op.bitwise else [to_float32(v) for v in values]
+    return list(values) if op.bitwise else [in_float32(v) for v in values]
 
 
 def column(values: Array, like: Array) -> Array:

@@ -288,6 +288,12 @@ def generation(minimum: int, feature: str) -> None:
         )
 
 
+def whole(operand: str, value: Any, dtype: DType) -> None:
+    """A number for an integer tile is an integer: nothing rounds it on the way."""
+    if dtype.is_integer and not float(value).is_integer():
+        raise ArgumentError(f"{operand} of a tile of {dtype} is an integer", f"{value!r}", "Round it in Python.")
+
+
 def integer_only(operand: str, dtype: DType) -> None:
     """Bit operations work on integers."""
     if not dtype.is_integer:

@@ -13,6 +13,7 @@ import numpy as np
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import Columns
 from nkisim.observe import CostClass, Meeting, Traits
+from nkisim.operations import device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.operation import NkiInstruction, Operation, execute
@@ -82,8 +83,14 @@ def _issued(
         core, operation = current_core(), body(*args, **kwargs)
         if operation.engine not in engines:
             raise TypeError(f"{opcode} is not declared for the {operation.engine.name} engine")
+        core.name(operation.name, opcode)
+        if core.scopes.any_over:
+            device_rules.in_scope(core, opcode, operation)
         hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
-        if hows and any(isinstance(how, Columns) for how in hows):
+        if hows:
+            for t in (*operation.reads, *operation.writes):
+                device_rules.runtime_index(t)
+        if any(isinstance(how, Columns) for how in hows):
             operation = indirect.admit(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)

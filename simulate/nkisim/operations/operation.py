@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nkisim.dtypes import Array
 from nkisim.errors import LoopError, ShapeError, kernel_location
 from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import (
@@ -21,6 +22,7 @@ from nkisim.memory import (
     Region,
     RegisterValue,
     first_unwritten,
+    held,
     resolve,
 )
 from nkisim.observe import Event, Traits, Work
@@ -38,9 +40,11 @@ class Operation:
         work: how much it does.
         details: parameters that matter to time.
         skip_out_of_bounds: drop rows whose runtime index is out of bounds.
+        rows_last: the rows that are dropped are the last dimension of `writes`; `compute` gives them first.
         leaves: the state of what it writes, which tells a later matmul whether it may accumulate onto it.
         accumulates: the values are added, in fp32, to the only operand written, which is also the last of `reads`;
-            `compute` is not given it.
+            `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
+            not in `reads`.
         hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
@@ -53,8 +57,9 @@ class Operation:
     details: Mapping[str, Any] = field(default_factory=dict)
     name: str | None = None
     skip_out_of_bounds: bool = False
+    rows_last: bool = False
     leaves: int = WRITTEN
-    accumulates: bool = False
+    accumulates: bool | Array = False
     hidden_input: bool = False
     constants: tuple[str, ...] = ()
 
@@ -96,6 +101,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
         dropped = any(region.skipped for region in (*reads, *writes))
         indexed_rows = max((how.index.size for how in hows if how.per_partition), default=0)
+        writes = [w.last_first() for w in writes] if operation.rows_last else writes
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
     sources = [*reads, *indices] if indices else reads
     event = Event(
@@ -118,7 +124,9 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
     if not dropped:
+        before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
         core.numerics.carry_out(operation, reads, writes)
+        event.rewrites = tuple([w.access for w, content in before if content is not None and content == held(w)])
     loop = core.iterations[-1] if core.iterations else None
     traced = (
         [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []

@@ -43,7 +43,7 @@ class Operator:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if self.on_tiles is None:
             raise TypeError(f"nl.{self.name} is an operator for op=, not a function of tiles")
-        return self.on_tiles(self, *args, **kwargs)
+        return self.on_tiles(*args, **kwargs)
 
     def __repr__(self) -> str:
         return f"nl.{self.name}"
@@ -53,6 +53,13 @@ class Operator:
 
 
 OPERATORS: dict[str, Operator] = {}
+
+
+def instead_of(op: Any) -> str:
+    """What to pass in place of something that is no operator of nki, such as a function of NumPy."""
+    name = {"absolute": "abs", "negative": "multiply"}.get(name := getattr(op, "__name__", ""), name)
+    known = name in OPERATORS and not isinstance(op, Operator)
+    return f"Use nl.{name}." if known else "Use one of nl.add, nl.multiply, nl.maximum, ..."
 
 
 def operator(name: str) -> Operator:

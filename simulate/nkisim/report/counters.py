@@ -3,17 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 
 from nkisim.dtypes import Array
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity
+from nkisim.observe.placement import Lifetime
 from nkisim.timing import Timeline
 
 MOST_BINS = 2000
 _LEAST_BIN = 100.0  # ns
 Point = tuple[float, float]
+
+
+class Stay(NamedTuple):
+    """A tensor on chip, and when (ns) its first instruction begins and its last one is done."""
+
+    tensor: Lifetime
+    begin: float
+    end: float
+
+
+def stays(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion) -> Iterator[Stay]:
+    """The tensors of a memory that have a place in it, in the order of first use in the program."""
+    numbers = {task.index: task.number for task in timeline.tasks if task.core == core}
+    for life in capacity.lifetimes(core, buffer):
+        begin, end = timeline.begin[numbers[life.first]], timeline.done[numbers[life.last]]
+        if life.byte >= 0 and begin < end:
+            yield Stay(life, begin, end)
 
 
 def memory_in_use(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion) -> Iterator[Point]:
@@ -22,14 +41,11 @@ def memory_in_use(timeline: Timeline, capacity: Capacity, core: int, buffer: Mem
     A tensor counts from the begin of its first to the end of its last instruction in program order, at the bytes where
     the capacity check put it; bytes that two tensors share count once.
     """
-    numbers = {task.index: task.number for task in timeline.tasks if task.core == core}
     unit = capacity.machine.psum_bank_bytes if buffer is MemoryRegion.psum else 1
     changes: list[tuple[float, int, int, int]] = []
-    for life in capacity.lifetimes(core, buffer):
-        begin, end = timeline.begin[numbers[life.first]], timeline.done[numbers[life.last]]
-        if life.byte >= 0 and begin < end:
-            low, high = life.byte // unit, -(-(life.byte + life.size) // unit)
-            changes += [(begin, 1, low, high), (end, -1, low, high)]
+    for life, begin, end in stays(timeline, capacity, core, buffer):
+        low, high = life.byte // unit, -(-(life.byte + life.size) // unit)
+        changes += [(begin, 1, low, high), (end, -1, low, high)]
     tenants = np.zeros(max((high for *_, high in changes), default=0), np.int32)
     used, at = 0, 0.0
     for ns, sign, low, high in sorted(changes, key=lambda c: (c[0], c[1])):

@@ -9,10 +9,14 @@ from importlib.metadata import PackageNotFoundError, version
 from nkisim.timing import CLOCK
 
 
-def made_by(seed: int | None = None) -> dict[str, str | int | None]:
-    """The distribution's version (None of sources that are not installed), the clock's, the command, and its seed."""
+def installed_version() -> str | None:
+    """The version of the distribution, which holds nkimoe and nkisim; None of sources that are not installed."""
     try:
-        installed = version("nkimoe")
+        return version("nkimoe")
     except PackageNotFoundError:
-        installed = None
-    return {"nkimoe": installed, "clock": CLOCK, "command": shlex.join(sys.argv), "seed": seed}
+        return None
+
+
+def made_by(seed: int | None = None) -> dict[str, str | int | None]:
+    """The versions of the distribution and of the clock, the command, and its seed."""
+    return {"nkimoe": installed_version(), "clock": CLOCK, "command": shlex.join(sys.argv), "seed": seed}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from nkisim.report.source_text import line_text, stage_of
 from nkisim.timing import Timeline
 from nkisim.timing.critical_path import CriticalPath, critical_path
 from nkisim.timing.source_lines import SourceLine, source_lines
@@ -81,9 +82,14 @@ class Prediction:
         return [use for _, use in sorted(dma_use(self.timeline).items())]
 
     @cached_property
+    def all_lines(self) -> list[SourceLine]:
+        """All kernel lines, those that cost most first."""
+        return source_lines(self.timeline, self.path)
+
+    @property
     def lines(self) -> list[SourceLine]:
         """The kernel lines that cost most."""
-        return source_lines(self.timeline, self.path)[:MOST_LINES]
+        return self.all_lines[:MOST_LINES]
 
     @cached_property
     def provenance(self) -> dict[str, float]:
@@ -102,14 +108,19 @@ class Prediction:
             "cores": [{name: asdict(summary) for name, summary in core.items()} for core in self.by_core],
             "dma": [{**asdict(use), "gb_per_s": _share(use.nbytes, latency * 1e3)} for use in self.dma],
             "provenance": self.provenance,
-            "lines": [
-                {
-                    "place": str(line.location), "opcode": line.opcode, "instructions": line.instructions,
-                    "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
-                }
-                for line in self.lines
-            ],
-        }  # fmt: skip
+            "lines": self.lines_json(),
+        }
+
+    def lines_json(self) -> list[dict[str, Any]]:
+        """All kernel lines for scripts, those that cost most first."""
+        return [
+            {
+                "place": str(line.location), "stage": stage_of(line.location), "source": line_text(line.location),
+                "opcode": line.opcode, "instructions": line.instructions,
+                "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
+            }
+            for line in self.all_lines
+        ]  # fmt: skip
 
 
 def _share(part: float, whole: float) -> float:

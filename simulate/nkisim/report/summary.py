@@ -12,6 +12,7 @@ from nkisim.errors import ArgumentError
 from nkisim.machine import Peaks, UsefulWork, machine_peaks
 from nkisim.memory import MemoryRegion
 from nkisim.observe import Capacity, Counters
+from nkisim.report.difference import Difference
 from nkisim.report.perfetto import save_perfetto
 from nkisim.report.prediction import EngineSummary, Prediction
 from nkisim.report.roofline import save_roofline
@@ -161,6 +162,10 @@ class Profile:
     def save_timeline(self, path: str | Path) -> None:
         """Draw what each engine does when; needs matplotlib."""
         save_timeline(path, self.prediction)
+
+    def diff(self, after: Profile) -> Difference:
+        """What a later profile takes longer for, or less long, by engine, stage and line."""
+        return Difference(self.to_json(), after.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """Numbers for scripts; the keys are stable."""

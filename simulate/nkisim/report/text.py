@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from nkisim.machine.probes import PROBES
+from nkisim.observe import Finding
 from nkisim.report.pictures import duration
 from nkisim.report.summary import Profile
 
 # What the parts of the critical path are, in words.
-_RESOURCES = {
+RESOURCE_NAMES = {
     "tensor": "Tensor Engine", "vector": "Vector Engine", "scalar": "Scalar Engine", "gpsimd": "GpSimd Engine",
     "dma": "DMA engines", "hbm": "HBM bandwidth", "dma_issue": "issuing transfers", "sync": "barriers and control",
     "latency": "fixed latencies",
@@ -23,11 +24,25 @@ def describe(profile: Profile) -> str:
     )
 
 
+def describe_run(profile: Profile, findings: Sequence[Finding]) -> str:
+    """`describe`, or without the time model the counts; and each finding in a line."""
+    about = describe_counts(profile) if profile.timer is None else describe(profile)
+    return "\n".join([about, *map(str, findings)])
+
+
+def describe_counts(profile: Profile) -> str:
+    """Instructions and traffic in one line, without predicting anything."""
+    return (
+        f"{sum(profile.instructions.values()):,} instructions, "
+        f"HBM {profile.hbm_read / 1e6:,.2f} MB read, {profile.hbm_written / 1e6:,.2f} MB written"
+    )
+
+
 def describe_path(profile: Profile) -> str:
     """The parts of the critical path in one line, without those under one percent."""
     total = profile.latency_us or 1.0
     parts = [(name, us / total) for name, us in profile.prediction.critical_path_us.items()]
-    return ", ".join(f"{_RESOURCES[name]} {100 * share:.0f}%" for name, share in parts if share >= 0.01)
+    return ", ".join(f"{RESOURCE_NAMES[name]} {100 * share:.0f}%" for name, share in parts if share >= 0.01)
 
 
 def describe_constants(profile: Profile) -> str:
@@ -79,11 +94,16 @@ def describe_changes(base_us: float, changes: Mapping[str, float]) -> str:
     return "\n".join(["predicted latency", *rows])
 
 
-def _headline(profile: Profile) -> Iterator[str]:
+def describe_headline(profile: Profile) -> str:
+    """Latency with its interval, cores, and what bounds it."""
     timeline = profile.prediction.timeline
     cores = f"{timeline.cores} {timeline.machine.name} core" + "s" * (timeline.cores > 1)
-    bound = _RESOURCES.get(profile.bound_by, "nothing")
-    yield f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+    bound = RESOURCE_NAMES.get(profile.bound_by, "nothing")
+    return f"{describe_latency(profile)} predicted on {cores}, bound by: {bound}. Nothing here is measured."
+
+
+def _headline(profile: Profile) -> Iterator[str]:
+    yield describe_headline(profile)
     yield describe_orders(profile)
 
 

@@ -120,3 +120,15 @@ def test_every_direct_kernel_has_the_four_limits_and_an_affinity_mode(module):
         mode = parameters["expert_affinities_scaling_mode"].default
         expected = "POST_SCALE" if "hybrid" in kernel.__name__ or "on_block" in kernel.__name__ else "PRE_SCALE"
         assert mode.name == expected
+
+
+def test_what_follows_the_spec_is_passed_by_name():
+    spec = MoECTESpec(MoECTEImplementation.shard_on_block)
+    data = layer()
+    names = list(inspect.signature(moe_cte).parameters)
+    options = {"skip_dma": SkipMode(True)}
+    leading = [{**data, "spec": spec}[name] for name in names[: names.index("spec") + 1]]
+    output = moe_cte[2](*leading, **options)
+    np.testing.assert_array_equal(output, moe_cte[2](**data, spec=spec, **options))
+    with pytest.raises(TypeError, match="too many positional arguments"):
+        moe_cte[2](*leading, None, **options)

@@ -9,20 +9,22 @@ import pytest
 from click.testing import CliRunner, Result
 
 from nkimoe.cli import json_report
+from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.main import main
+from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
 from nkimoe.routing import RoutingRule
 
 TINY = Model(H=256, I=192, E=8, routing=RoutingRule(2), source="made up")
 KEYS = {
-    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "problem", "weights", "activations",
-    "correct", "predicted", "what_if_us", "findings", "wall_s",
+    "schema_version", "made_by", "toolchain", "target", "lnc", "variant", "model", "slots", "numerics", "problem",
+    "weights", "activations", "correct", "predicted", "what_if_us", "findings", "wall_s",
 }  # fmt: skip
 PREDICTED = {
     "latency_us", "roofline_us", "fraction_of_roofline", "bound_by", "tflops", "mfu", "hbm_bytes", "engines",
     "sbuf_peak_bytes_per_partition", "psum_peak_banks", "provenance", "clock", "interval_us", "by_order",
-    "by_look_ahead",
+    "by_look_ahead", "critical_path_us", "lines",
 }  # fmt: skip
 
 
@@ -56,6 +58,8 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert document["correct"]["passed"] is True
     assert document["correct"]["rel_l2"] <= document["correct"]["tolerance"]
     assert document["what_if_us"] == {}
+    assert document["model"] == {"name": "olmoe-1b-7b", "tp": 2, "layer": None}
+    assert (document["slots"], document["numerics"], document["made_by"]["seed"]) == ("pairs", True, SEED)
     predicted = document["predicted"]
     assert predicted["hbm_bytes"]["read"] > 0
     assert predicted["fraction_of_roofline"] == pytest.approx(predicted["roofline_us"] / predicted["latency_us"])
@@ -65,6 +69,9 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert predicted["mfu"] == pytest.approx(predicted["tflops"] / (2 * 2 * 128 * 128 * 2.4e-3))
     assert set(predicted["engines"]["tensor"]) == {"busy_us", "utilization", "instructions"}
     assert sum(predicted["provenance"].values()) == pytest.approx(1)
+    assert sum(predicted["critical_path_us"].values()) == pytest.approx(predicted["latency_us"])
+    assert 0 < predicted["lines"][0]["critical_us"] < predicted["latency_us"]
+    assert ".py:" in predicted["lines"][0]["place"]
     assert list(tmp_path.iterdir()) == [target]
 
 
@@ -261,6 +268,24 @@ def test_run_writes_a_trace_and_pictures(tmp_path: Path) -> None:
     assert all(f"wrote {path}" in result.output for path in files.values())
 
 
+def test_run_writes_a_page_about_the_layer(tmp_path: Path) -> None:
+    pytest.importorskip("bokeh")
+    target = tmp_path / "page.html"
+    result = run_tiny("--no-numerics", "--html", str(target))
+    assert result.exit_code == 0, result.output
+    assert f"wrote {target}" in result.output
+    page = target.read_text(encoding="utf-8")
+    assert "<title>moe_cte shard_on_block: olmoe-1b-7b, 100 tokens</title>" in page
+    assert "H=256 I=96 E=8 top-2" in page
+
+
+def test_a_page_without_bokeh_is_refused_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nkisim.report.page.plots.importlib.util.find_spec", lambda name: None)
+    result = run_tiny("--html", str(tmp_path / "page.html"))
+    assert result.exit_code == 2
+    assert "pip install 'nkimoe[viz]'" in result.output
+
+
 def test_what_if_predicts_each_change_and_all_together(tmp_path: Path) -> None:
     target = tmp_path / "out.json"
     result = run_tiny("--what-if", "hbm=0.1,dma_latency=3", "--json", str(target))
@@ -298,7 +323,8 @@ def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = nkimoe("demo", "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "no pictures" in result.output
+    assert "no pictures: " in result.output
+    assert "pip install 'nkimoe[viz]'" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "trace.json"}
 
 
@@ -367,10 +393,63 @@ def test_the_capacity_layout_is_refused_because_routing_drops_no_token() -> None
     assert "one block an expert" in result.output
 
 
+def test_no_line_of_the_variants_or_their_matrix_is_cut_or_wider_than_needed() -> None:
+    table, matrix = nkimoe("variants").output.splitlines(), nkimoe("variants", "--matrix").output.splitlines()
+    assert max(map(len, table)) <= 80
+    assert max(map(len, matrix)) <= 120
+    assert all(line == line.rstrip() for line in table + matrix)
+
+
+def test_the_matrix_of_the_terminal_says_what_the_page_says() -> None:
+    text, page = nkimoe("variants", "--matrix").output, nkimoe("variants", "--matrix", "--markdown").output
+    features = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")]
+    rows = {name: next(line for line in text.splitlines() if line.startswith(name)) for name in features[2:]}
+    of_page = {line.split("|")[1].strip(): line.count("| yes") for line in page.splitlines() if line.startswith("| ")}
+    assert all(row[len(name) :].count("yes") == of_page[name] for name, row in rows.items())
+
+
+def test_markdown_without_the_matrix_is_refused() -> None:
+    assert nkimoe("variants", "--markdown").exit_code == 2
+
+
+def test_a_path_with_brackets_is_printed_as_it_is(tmp_path: Path) -> None:
+    target = tmp_path / "a[b]" / "x[1].json"
+    target.parent.mkdir()
+    result = run_tiny("--no-numerics", "--json", str(target))
+    assert f"wrote {target}\n" in result.output
+    assert all(line == line.rstrip() for line in result.stdout.splitlines())
+
+
+def test_a_tiny_layer_has_a_roofline_that_is_not_zero() -> None:
+    result = nkimoe("run", "--model", "olmoe-1b-7b", "--tp", "32", "--tokens", "1", "--no-numerics")
+    assert "roofline       0 us" not in result.output
+    assert "roofline       0." in result.output
+
+
+def test_the_command_says_its_version() -> None:
+    assert nkimoe("--version").output.startswith("nkimoe, version ")
+
+
+@pytest.mark.parametrize("command", [["run"], ["demo"], ["variants"], ["explain"], ["pack"], ["tune"],
+                                     *(["op", name] for name in OPERATIONS)], ids=" ".join)  # fmt: skip
+def test_the_help_of_every_command_ends_with_examples(command: list[str]) -> None:
+    text = nkimoe(*command, "--help").output
+    assert f"nkimoe {' '.join(command)}" in text.partition("Examples:\n")[2]
+
+
+@pytest.mark.parametrize(
+    ("option", "given", "meant"),
+    [("--model", "qwen3-30b", "qwen3-30b-a3b"), ("--variant", "shard_on_blok", "shard_on_block"),
+     ("--weights", "fp8row", "fp8-row"), ("--slots", "pair", "pairs")],
+)  # fmt: skip
+def test_a_name_that_does_not_exist_is_answered_with_what_was_meant(option: str, given: str, meant: str) -> None:
+    assert f"Did you mean {meant}" in nkimoe("explain", option, given).output
+
+
 def test_the_matrix_is_the_page_in_the_documentation() -> None:
-    printed = nkimoe("variants", "--matrix").output.strip()
+    printed = nkimoe("variants", "--matrix", "--markdown").output.strip()
     page = (Path(__file__).parents[3] / "docs" / "variants.md").read_text(encoding="utf-8")
-    assert printed in page, "run `nkimoe variants --matrix` and replace the table of docs/variants.md"
+    assert printed in page, "run `nkimoe variants --matrix --markdown` and replace the table of docs/variants.md"
     assert all(name in printed for name in ("shard_on_block", "shard_on_i_dropping", "conditions", "HI_LO"))
 
 

@@ -68,3 +68,18 @@ def test_what_cannot_be_packed_is_refused(checkpoint: Path, tmp_path: Path, opti
     assert refused.exit_code != 0
     assert message in refused.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_exists_is_refused_by_its_own_name(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    refused = nkimoe_pack(checkpoint, tmp_path / "out", "--weights", "bf16")
+    assert refused.exit_code == 2
+    assert f"OUT {tmp_path / 'out'}: exists already" in " ".join(refused.output.split())
+    assert "target" not in refused.output
+
+
+def test_a_run_of_what_was_packed_says_which_folder_it_takes(checkpoint: Path, tmp_path: Path) -> None:
+    assert nkimoe_pack(checkpoint, tmp_path / "out", "--weights", "bf16").exit_code == 0
+    refused = CliRunner().invoke(main, ["run", "--checkpoint", str(tmp_path / "out"), "--layer", "0"])
+    assert refused.exit_code == 2
+    assert "give the checkpoint that was packed" in " ".join(refused.output.split())

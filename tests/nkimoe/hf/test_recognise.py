@@ -6,10 +6,11 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
 from nkimoe.errors import RequestError  # noqa: E402
+from nkimoe.hf.forward import experts_forward  # noqa: E402
 from nkimoe.hf.recognise import recognise_gate  # noqa: E402
 from nkimoe.pytorch import Gate  # noqa: E402
 
-from .experts import clamped_gate, experts  # noqa: E402
+from .experts import clamped_gate, experts, tokens  # noqa: E402
 
 
 @pytest.mark.parametrize(
@@ -82,3 +83,34 @@ def test_limits_without_offset():
 def test_gates_that_are_another_are_refused(gate):
     with pytest.raises(RequestError, match="which is another"):
         recognise_gate(experts(gate=gate, limit=7.0))
+
+
+class Traced(torch.nn.Module):
+    """Experts as a module's forward that was never called."""
+
+    def __init__(self, module):
+        super().__init__()
+        self.experts = module
+
+    def forward(self, hidden_states, ids, weights):
+        return experts_forward(self.experts, hidden_states, ids, weights)
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_a_gate_is_recognised_while_a_graph_is_exported(strict):
+    module = experts(gate=clamped_gate, limit=7.0, is_concatenated=False)
+    with torch.no_grad():
+        exported = torch.export.export(Traced(module), tokens(), strict=strict)
+        assert torch.equal(exported.module()(*tokens()), Traced(module)(*tokens()))
+
+
+def test_a_gate_is_recognised_while_a_graph_is_compiled():
+    module = experts()
+    with torch.no_grad():
+        compiled = torch.compile(Traced(module), backend="aot_eager", fullgraph=True)(*tokens())
+        torch.testing.assert_close(compiled, Traced(module)(*tokens()), rtol=1e-3, atol=1e-3)
+
+
+def test_a_gate_that_is_another_is_refused_while_a_graph_is_exported():
+    with torch.no_grad(), pytest.raises(RequestError, match="which is another"):
+        torch.export.export(Traced(experts(gate=another_alpha)), tokens())

@@ -13,7 +13,7 @@ from support.inputs import build_inputs
 from support.launch import run
 
 from nkimoe import BlockShardStrategy, InputError, check_inputs
-from nkimoe.planning.check_inputs import FINITE
+from nkimoe.planning.finite_values import FINITE
 from nkisim.observe import Recorder
 
 SKIP = Case(T=150, H=128, I=32, E=3, K=2)
@@ -49,8 +49,7 @@ def test_a_token_id_out_of_range_is_found_at_its_position(case: Case, position: 
     assert f"{value} at {position % size}" in str(error)
 
 
-@pytest.mark.parametrize("value", [-1, 3, 1000])
-@pytest.mark.parametrize("position", [0, -1], ids=["used block", "padding block"])
+@pytest.mark.parametrize(("position", "value"), [(0, -1), (0, 3), (0, 1000), (-1, -2), (-1, 4)])
 def test_an_expert_out_of_range_is_found_even_in_a_padding_block(value: int, position: int) -> None:
     error = refused(SKIP, put("block_to_expert", position, value))
     assert error.argument == "block_to_expert"
@@ -156,6 +155,22 @@ def test_conditions_are_ones_then_zeros(conditions: list[int], found: str) -> No
 @pytest.mark.parametrize("conditions", [[1, 1, 0], [0, 0], [1], []])
 def test_a_prefix_of_ones_is_a_condition(conditions: list[int]) -> None:
     check_inputs(**build_inputs(SKIP), **SKIP.options(), conditions=np.array(conditions, np.int32))
+
+
+@pytest.mark.parametrize("case", [SKIP, ROW], ids=["pads of -1", "pads of T"])
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i_hybrid"])
+@pytest.mark.parametrize("static", [0, 1, 3])
+def test_conditions_that_end_before_a_block_with_a_token_are_refused(case: Case, variant: str, static: int) -> None:
+    case = replace(case, variant=variant, static_blocks=static, conditions=1, padding_blocks=2, K=3, B=64)
+    inputs = build_inputs(case)
+    real = int(inputs["conditions"].sum())
+    assert real > 3
+    for ones in range(real, len(inputs["block_to_expert"]) + 1):
+        run(case, {**inputs, "conditions": (np.arange(inputs["conditions"].size) < ones).astype(np.int32)})
+    for ones in range(real):
+        error = refused(case, put("conditions", slice(ones, None), 0))
+        assert error.argument == "conditions"
+        assert f"block {ones}," in str(error)
 
 
 def test_columns_are_checked_like_vectors() -> None:

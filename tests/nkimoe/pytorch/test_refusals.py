@@ -1,5 +1,7 @@
 """What padding, broadcasting or reshaping would hide is refused by name."""
 
+import re
+
 import pytest
 
 torch = pytest.importorskip("torch")
@@ -114,3 +116,14 @@ def test_blocks_that_do_not_belong_together(change, message):
 def test_affinities_as_a_column_are_no_mapping():
     with pytest.raises(RequestError, match=r"is \[T, 4\], as num_local_experts says; got \(40,\)"):
         build_blockwise_mapping(torch.zeros(40), 4, 2, 128)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("block_sizes", "Did you mean block_size?"), ("wieghts", "Did you mean weights?"), ("x", "Drop it.")],
+)
+def test_an_option_that_does_not_exist_is_refused_with_what_was_meant(name, said):
+    with pytest.raises(RequestError, match=re.escape(said)), options(**{name: 1}):
+        pass
+    with options() as afterwards:
+        assert afterwards == Options()

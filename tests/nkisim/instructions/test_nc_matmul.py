@@ -3,7 +3,7 @@
 import ml_dtypes
 import numpy as np
 import pytest
-from support.device import hbm, psum, random_values, tile
+from support.device import hbm, psum, random_values, store, tile
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
@@ -195,19 +195,64 @@ def test_refuses_to_accumulate_onto_what_no_matmul_wrote_before_neuroncore_v4(tr
         trn2.attempt(lambda: body(flag))
 
 
-def test_a_matmul_over_a_tile_of_which_a_part_is_new_starts_a_group_unless_told_otherwise(trn2, refuses):
-    a, b = random_values((8, 8)), random_values((8, 8))
+@pytest.mark.parametrize("address", [None, (0, 2048)])
+def test_windows_that_overlap_in_part_add_up_where_they_do_and_overwrite_the_rest(trn2, refuses, address):
+    a, b = random_values((8, 8)), random_values((8, 12), seed=1)
 
     def body(out, left, right, flag=None):
-        dst = nl.ndarray((8, 8), nl.float32, buffer=nl.psum)
-        nisa.nc_matmul(dst[:, 0:4], left, right[:, 0:4])
-        nl.copy(dst[:, 0:4])
-        nisa.nc_matmul(dst, left, right, accumulate=flag)
+        dst = nl.ndarray((8, 20), nl.float32, buffer=nl.psum, address=address)
+        for start in (0, 8):
+            nisa.nc_matmul(dst[:, start : start + 12], left, right, accumulate=flag)
         nisa.tensor_copy(out, dst)
 
-    np.testing.assert_allclose(trn2.compute(body, (8, 8), "float32", a, b), a.T @ b, rtol=1e-5, atol=1e-5)
+    wanted = np.zeros((8, 20), np.float32)
+    for start in (0, 8):
+        wanted[:, start : start + 12] += a.T @ b
+    np.testing.assert_allclose(trn2.compute(body, (8, 20), "float32", a, b), wanted, rtol=1e-5, atol=1e-5)
     with refuses(AccumulationError, "NKI205", "never written"):
-        trn2.compute(lambda *operands: body(*operands, flag=True), (8, 8), "float32", a, b)
+        trn2.compute(lambda *operands: body(*operands, flag=True), (8, 20), "float32", a, b)
+
+
+def test_what_another_tensor_wrote_into_a_part_of_a_sum_is_no_term_of_it(trn2):
+    a, b = random_values((8, 8)), random_values((8, 8), seed=1)
+
+    def body(out, left, right):
+        total, other = (nl.ndarray((8, 8), nl.float32, buffer=nl.psum, address=(0, 2048)) for _ in range(2))
+        nisa.nc_matmul(total, left, right)
+        nl.copy(total)
+        nisa.nc_transpose(other[:, 0:4], right[0:4])
+        nl.copy(other[:, 0:4])
+        nisa.nc_matmul(total, left, right)
+        nisa.tensor_copy(out, total)
+
+    wanted = a.T @ b * np.repeat([1, 2], 4).astype(np.float32)
+    np.testing.assert_allclose(trn2.compute(body, (8, 8), "float32", a, b), wanted, rtol=1e-5, atol=1e-5)
+
+
+def test_refuses_to_add_onto_a_window_of_which_no_matmul_wrote_a_part(trn2, refuses):
+    def body():
+        dst = nl.ndarray((8, 8), nl.float32, buffer=nl.psum)
+        nisa.memset(dst[:, 0:4], 1)
+        nisa.nc_matmul(dst, tile((8, 8)), tile((8, 8)))
+
+    with refuses(AccumulationError, "NKI205", "values that no matmul wrote"):
+        trn2.attempt(body)
+
+
+@pytest.mark.parametrize(("value", "notes"), [(None, []), (True, ["NKI409"])])
+def test_adds_to_zeros_when_told_to_with_a_note_before_neuroncore_v4(trn2, trn3, value, notes):
+    a = random_values((8, 8))
+
+    def kernel(array):
+        left, total = nl.load(array), nl.zeros((8, 8), nl.float32, buffer=nl.psum)
+        for _ in range(2):
+            nisa.nc_matmul(total, left, left, accumulate=value)
+        return store(nl.copy(total))
+
+    run = trn2.run(kernel, a)
+    np.testing.assert_allclose(run.outputs, 2 * a.T @ a, rtol=1e-5, atol=1e-5)
+    assert [finding.code for finding in run.findings] == notes
+    assert not trn3.run(kernel, a).findings
 
 
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int32])

@@ -95,7 +95,7 @@ def test_moves_between_quadrants_but_not_between_lanes(trn2, refuses):
         (-1, "uint32", 0),
         (2**31 - 1, "int32", 2**31 - 1),
         (2**32 - 1, "uint32", 2**32 - 1),
-        (2.5, "int16", 2),
+        (2, "int16", 2),
         (1e9, "float8_e4m3", 240),
         (1e9, "float16", np.inf),
         (-math.inf, "float32", -np.inf),
@@ -105,6 +105,14 @@ def test_moves_between_quadrants_but_not_between_lanes(trn2, refuses):
 def test_memset_fills_with_the_rounded_value(trn2, value, dtype, expected):
     got = trn2.compute(lambda dst: nisa.memset(dst, value), (3, 5), dtype)
     np.testing.assert_array_equal(got, np.full((3, 5), expected, dtype_of(dtype).numpy))
+
+
+@pytest.mark.parametrize("value", [2.5, 2.0, np.float32(0), math.inf, math.nan])
+def test_memset_of_integers_takes_only_integers(trn2, refuses, value):
+    trn2.attempt(lambda: nisa.memset(nl.ndarray((3, 5), nl.bfloat16), value))
+    trn2.attempt(lambda: nisa.memset(nl.ndarray((3, 5), nl.int32), 2))
+    with refuses(ArgumentError, "NKI101", repr(value)):
+        trn2.attempt(lambda: nisa.memset(nl.ndarray((3, 5), nl.int32), value))
 
 
 @pytest.mark.parametrize("dtype", ["float8_e5m2_x4", "float8_e4m3fn_x4", "float4_e2m1fn_x4"])

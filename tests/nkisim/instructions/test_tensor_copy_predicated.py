@@ -8,7 +8,7 @@ from support.device import hbm, psum, random_values, store, tile
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.dtypes import convert, dtype_of
-from nkisim.errors import BufferRuleError, DtypeError, ShapeError
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
 
 
 def call(dst=None, src=None, predicate=None, **options):
@@ -20,7 +20,7 @@ def call(dst=None, src=None, predicate=None, **options):
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int32])
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32])
-@pytest.mark.parametrize("scalar", [None, 2.5])
+@pytest.mark.parametrize("scalar", [None, 2.0])
 def test_copies_where_the_predicate_is_not_zero(trn2, reverse, dtype, kind, scalar):
     old, new = random_values((5, 9), dtype), random_values((5, 9), dtype, seed=1)
     predicate = np.random.default_rng(2).integers(0, 3, (5, 9)).astype(kind)
@@ -58,6 +58,13 @@ def test_refuses_another_type(trn2, refuses):
         trn2.attempt(lambda: call(src=tile((4, 6), "bfloat16")))
     with refuses(DtypeError, "NKI103", "float8_e5m2_x4"):
         trn2.attempt(lambda: call(dst=tile((4, 6), "float8_e5m2_x4")))
+
+
+def test_a_number_for_an_integer_tile_is_an_integer(trn2, refuses):
+    trn2.attempt(lambda: call(dst=tile((4, 6), "int32"), src=7.0))
+    trn2.attempt(lambda: call(src=7.5))
+    with refuses(ArgumentError, "NKI101", "7.5"):
+        trn2.attempt(lambda: call(dst=tile((4, 6), "int32"), src=7.5))
 
 
 def test_refuses_source_and_predicate_both_in_psum(trn2, refuses):

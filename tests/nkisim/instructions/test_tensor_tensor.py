@@ -192,3 +192,14 @@ def test_overflow_gives_infinity_without_a_warning(trn2):
     big = np.full((1, 2), 3e38, np.float32)
     assert np.isinf(trn2.compute(apply(nl.multiply), (1, 2), "float32", big, big)).all()
     assert np.isnan(trn2.compute(apply(nl.subtract), (1, 2), "float32", big * 0 + np.inf, big * 0 + np.inf)).all()
+
+
+@pytest.mark.parametrize("dtype", ["float8_e4m3", "float8_e5m2"])
+def test_gpsimd_combines_no_fp8(trn2, refuses, dtype):
+    def add(kind, engine):
+        nisa.tensor_tensor(tile((4, 6)), tile((4, 6)), tile((4, 6), kind), nl.add, engine=engine)
+
+    trn2.attempt(lambda: add("bfloat16", nisa.engine.gpsimd))
+    trn2.attempt(lambda: add(dtype, nisa.engine.vector))
+    with refuses(EngineError, "NKI105", f"data2 is {dtype}"):
+        trn2.attempt(lambda: add(dtype, nisa.engine.gpsimd))

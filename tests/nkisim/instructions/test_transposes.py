@@ -13,10 +13,11 @@ from nkisim.errors import (
     BufferRuleError,
     DtypeError,
     EngineError,
-    NotSimulated,
+    OutOfBounds,
     PsumBankError,
     ShapeError,
     TargetError,
+    UninitializedRead,
 )
 
 PE, DVE, MODE, SKIP = nisa.engine.tensor, nisa.engine.vector, nisa.dge_mode, nisa.oob_mode.skip
@@ -228,11 +229,46 @@ def test_a_gather_is_swdge(trn2, refuses):
         trn2.attempt(lambda: gather(dge_mode=MODE.hwdge))
 
 
-def test_skip_needs_a_gather_and_is_not_simulated(trn2, refuses):
+def test_skip_needs_a_gather(trn2, refuses):
+    trn2.attempt(lambda: gather(oob_mode=SKIP))
     with refuses(ArgumentError, "NKI101", "static addresses"):
         trn2.attempt(lambda: turn(oob_mode=SKIP))
-    with refuses(NotSimulated, "NKI001", "oob_mode.skip"):
-        trn2.attempt(lambda: gather(oob_mode=SKIP))
+
+
+@pytest.mark.parametrize("rank", [2, 3, 4])
+@pytest.mark.parametrize("outside", [(), (3, 7, 8, 15), tuple(range(16))])
+def test_columns_of_rows_out_of_bounds_keep_what_they_hold(trn2, refuses, rank, outside):
+    middle = (3, 1)[: rank - 2]
+    table = random_values((40, *middle, 24), ml_dtypes.bfloat16)
+    rows = np.random.default_rng(3).integers(0, 40, (16, 1), dtype=np.uint32)
+    rows[list(outside)] = np.uint32(2**32 - 1)  # -1
+    shape = tuple((16, *middle, 24)[axis] for axis in ORDERS[rank])
+
+    def kernel(array, indices, mode):
+        dst = nl.ndarray(shape, nl.bfloat16)
+        nisa.memset(dst, 7)
+        nisa.dma_transpose(dst, array.vector_select(0, nl.load(indices)), axes=ORDERS[rank], oob_mode=mode)
+        return store(dst)
+
+    wanted = table[np.minimum(rows[:, 0], 39)].transpose(ORDERS[rank]).copy()
+    wanted[..., list(outside)] = 7
+    for mode in (SKIP, SKIP.value):
+        np.testing.assert_array_equal(trn2.outputs(kernel, table, rows, mode), wanted)
+    if outside:
+        with refuses(OutOfBounds, "NKI204"):
+            trn2.outputs(kernel, table, rows, nisa.oob_mode.error)
+
+
+def test_columns_that_a_gather_skipped_stay_unwritten(trn2, refuses):
+    def kernel(array, indices):
+        dst = nl.ndarray((24, 16), nl.bfloat16)
+        nisa.dma_transpose(dst, array.vector_select(0, nl.load(indices)), oob_mode=SKIP)
+        return store(nl.copy(dst))
+
+    table, rows = random_values((40, 24), ml_dtypes.bfloat16), np.arange(16, dtype=np.uint32)[:, None]
+    np.testing.assert_array_equal(trn2.outputs(kernel, table, rows), table[:16].T)
+    with refuses(UninitializedRead, "NKI401", "(0, 5)"):
+        trn2.outputs(kernel, table, np.where(rows == 5, 40, rows).astype(np.uint32))
 
 
 def test_priority_needs_neuroncore_v4(trn2, trn3, refuses):

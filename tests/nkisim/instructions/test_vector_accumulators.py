@@ -297,3 +297,6 @@ def test_tensor_partition_reduce_refuses(trn2, refuses):
         trn2.attempt(lambda: partition_reduce(op=nl.bitwise_or))
     with refuses(BufferRuleError, "NKI104", "psum"):
         trn2.attempt(lambda: partition_reduce(data=((4, 6), "float32", nl.psum)))
+    trn2.attempt(lambda: partition_reduce(dst=((1, 6), "int32"), op=nl.bitwise_or, data=((4, 6), "int32")))
+    with refuses(DtypeError, "NKI103", "int32 data"):
+        trn2.attempt(lambda: partition_reduce(dst=((1, 6), "int32"), data=((4, 6), "int32")))

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from support.device import hbm, random_values, store, tile
 
+import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
-from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, NotSimulated, ShapeError, TargetError
+from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, EngineError, NotSimulated, ShapeError, TargetError
 
 SHAPE = (37, 29)
 X = random_values(SHAPE, seed=1) * 3
@@ -74,7 +75,6 @@ BINARY = {
     "add": (X, Y, np.add),
     "subtract": (X, Y, np.subtract),
     "multiply": (X, Y, np.multiply),
-    "divide": (X, POSITIVE, np.divide),
     "maximum": (X, Y, np.maximum),
     "minimum": (X, Y, np.minimum),
     "power": (POSITIVE, Y, np.power),
@@ -110,7 +110,10 @@ def on_tiles(device, function, *arrays):
 
     def kernel(*inputs):
         result = function(*(nl.load(array) for array in inputs))
-        return store(result if nl.is_sbuf(result.buffer) else nl.copy(result))
+        if nl.is_psum(result.buffer):
+            nisa.tensor_copy(in_sbuf := nl.ndarray(result.shape, result.dtype), result)
+            return store(in_sbuf)
+        return store(result)
 
     return device.outputs(kernel, *arrays)
 
@@ -127,11 +130,27 @@ def test_a_function_of_two_tiles_is_the_one_of_numpy(trn2, name):
     close(on_tiles(trn2, getattr(nl, name), x, y), expected(x, y), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "divide", "maximum", "less", "fmod", "mod"])
+@pytest.mark.parametrize("name", ["add", "subtract", "multiply", "maximum", "less", "fmod", "mod"])
 def test_either_operand_may_be_a_number(trn2, name):
     x, expected = POSITIVE, getattr(np, name)
     close(on_tiles(trn2, lambda t: getattr(nl, name)(t, 1.75), x), expected(x, np.float32(1.75)), atol=1e-4)
     close(on_tiles(trn2, lambda t: getattr(nl, name)(1.75, t), x), expected(np.float32(1.75), x), atol=1e-4)
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize("number", [None, 1.75])
+def test_a_quotient_is_refused_and_where_that_is_only_reported_is_right(trn2, refuses, number, flip):
+    def kernel(a, b):
+        x, y = nl.load(a), nl.load(b) if number is None else number
+        return store(nl.divide(y, x) if flip else nl.divide(x, y))
+
+    x, y = POSITIVE, np.abs(Y) + 1 if number is None else number
+    run = trn2.run(kernel, x, np.abs(Y) + 1, report_only=True)
+    close(run.outputs, y / x if flip else x / y)
+    assert [finding.code for finding in run.findings] == ["NKI105"]
+    with refuses(EngineError, "NKI105", "/"):
+        trn2.run(kernel, x, np.abs(Y) + 1)
+    close(on_tiles(trn2, lambda t: nl.multiply(t, nl.reciprocal(t)), x), np.ones_like(x))
 
 
 @pytest.mark.parametrize("shape", [(37, 1), (1, 29), (1, 1)])

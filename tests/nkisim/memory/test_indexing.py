@@ -123,12 +123,23 @@ def test_a_float_is_no_index_though_an_equal_integer_was_one(trn2, refuses, key)
         trn2.attempt(body)
 
 
-def test_refuses_assignment_to_an_index(trn2, refuses):
+@pytest.mark.parametrize(
+    ("rows", "columns"), [(range(10), range(7)), (range(2, 6), range(0, 7, 3)), (range(9, 9), range(7))]
+)
+def test_a_range_selects_what_the_slice_of_its_bounds_does(trn2, rows, columns):
     def body():
-        tile((16, 8))[:, 0] = 1.0
+        for t in (tile((10, 7)), hbm((10, 7))):
+            by_range = t[rows, columns]
+            by_slice = t[rows.start : rows.stop, columns.start : columns.stop : columns.step]
+            assert by_range.layout == by_slice.layout
 
-    with refuses(ArgumentError, "NKI101", "assignment"):
-        trn2.attempt(body)
+    trn2.attempt(body)
+
+
+@pytest.mark.parametrize("rows", [range(5, 11), range(-1, 3), range(5, 0, -1)])
+def test_refuses_a_range_outside_the_dimension(trn2, refuses, rows):
+    with refuses(OutOfBounds, "NKI204") if rows.step > 0 else refuses(ArgumentError, "NKI101"):
+        trn2.attempt(lambda: tile((10, 7))[rows])
 
 
 def test_a_runtime_start_selects_the_elements_at_its_value(trn2):

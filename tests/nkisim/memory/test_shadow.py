@@ -19,9 +19,10 @@ from nkisim.memory import (
     Access,
     MemoryRegion,
     Storage,
-    all_its_own,
     first_unwritten,
+    is_its_own,
     lowest_state,
+    own_states,
     resolve,
 )
 from nkisim.memory.shadow import Shadow
@@ -91,14 +92,16 @@ def test_psum_knows_which_of_the_tensors_at_an_address_wrote_last(trn2):
         first = nl.ndarray((4, 8), "float32", buffer=nl.psum, address=(0, 0))
         second = nl.ndarray((4, 4), "bfloat16", buffer=nl.psum, address=(0, 8))  # columns 2, 3 of first
         nisa.memset(first, 1)
-        assert all_its_own(resolve(first))
+        assert is_its_own(resolve(first)).all()
         nisa.memset(second[0:2, 0:2], 1)
-        assert not all_its_own(resolve(first))
-        assert not all_its_own(resolve(first[:, 2:3]))
-        assert all_its_own(resolve(first[:, 3:8]))
-        assert all_its_own(resolve(first[2:4]))
-        assert all_its_own(resolve(second[0:2, 0:2]))
-        assert not all_its_own(resolve(second[0:2]))
+        assert not is_its_own(resolve(first)).all()
+        assert not is_its_own(resolve(first[:, 2:3])).all()
+        assert is_its_own(resolve(first[:, 3:8])).all()
+        assert is_its_own(resolve(first[2:4])).all()
+        assert is_its_own(resolve(second[0:2, 0:2])).all()
+        assert not is_its_own(resolve(second[0:2])).all()
+        states = own_states(resolve(first[:, 2:4]))
+        assert states.tolist() == [[NEVER, WRITTEN]] * 2 + [[WRITTEN, WRITTEN]] * 2
 
     trn2.attempt(body)
 

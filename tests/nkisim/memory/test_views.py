@@ -88,9 +88,9 @@ def test_refuses_to_reshape_across_partitions(trn2, refuses):
         trn2.attempt(lambda: tile((8, 6)).reshape((16, 3)))
 
 
-@pytest.mark.parametrize("shape", [(8, 7), (8, -1, -1), (8, -6), (), (8, 0, -1)])
+@pytest.mark.parametrize("shape", [(8, 7), (8, -1, -1), (8, -6), (), (8, 0, -1), (8, -1), (8, 2, -1)])
 def test_refuses_a_reshape_to_another_number_of_elements(trn2, refuses, shape):
-    trn2.attempt(lambda: tile((8, 6)).reshape((8, 2, -1)))
+    trn2.attempt(lambda: tile((8, 6)).reshape((8, 2, 3)))
     with refuses(ShapeError, "NKI102", "48 elements"):
         trn2.attempt(lambda: tile((8, 6)).reshape(shape))
 

@@ -55,6 +55,24 @@ def test_accepts_a_read_in_the_middle_of_a_group(trn2):
     trn2.attempt(body)
 
 
+@pytest.mark.parametrize("flag", [None, True])
+def test_notes_a_sum_that_goes_on_after_it_was_read(trn2, flag):
+    def kernel(reads, flag):
+        dst = psum()
+        multiply(dst)
+        if reads:
+            read(dst)
+        multiply(dst, accumulate=flag)
+        read(dst)
+        return store(tile((1, 1)))
+
+    assert trn2.run(kernel, False, flag).findings == []
+    assert trn2.run(kernel, True, False).findings == []
+    (note,) = trn2.run(kernel, True, flag).findings
+    assert note.code == "NKI410"
+    assert "after it was read" in str(note)
+
+
 def test_finds_what_was_added_after_the_last_read(trn2, refuses):
     def body(reads):
         dst = psum()
@@ -127,3 +145,16 @@ def test_a_memset_starts_afresh(trn2):
         store(result)
 
     trn2.attempt(body)
+
+
+def test_an_overlapping_window_goes_on_with_what_it_overlaps_of_its_tensor_only(trn2, refuses):
+    def body(other_address):
+        dst, other = psum(16, address=(0, 0)), psum(address=(0, other_address))
+        multiply(other)
+        multiply(dst[:, 0:8])
+        multiply(dst[:, 4:16])
+        read(dst)
+
+    trn2.attempt(lambda: body(2048))
+    with refuses(LostResult, "NKI406"):
+        trn2.attempt(lambda: body(32))

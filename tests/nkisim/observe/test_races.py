@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 from support.device import hbm, random_values, tile
 
+import nkisim
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.errors import DataRace
+from nkisim.observe import Note
 
 ROWS, COLUMNS = 8, 16
 
@@ -26,6 +28,15 @@ def exchange():
 
 def put(view):
     nisa.dma_copy(view, tile(view.shape))
+
+
+def fill(view, value):
+    nisa.memset(values := tile(view.shape), value)
+    nisa.dma_copy(view, values)
+
+
+def put_own(view):
+    fill(view, nl.program_id())
 
 
 def get(view):
@@ -69,10 +80,86 @@ def test_finds_a_read_that_the_other_core_overwrites(trn2, refuses):
         trn2.attempt(lambda: body(lambda board: None), cores=2)
 
 
-def test_finds_two_writes(trn2, refuses):
-    trn2.attempt(lambda: on(1, put, shared()), cores=2)
+def test_finds_two_writes_of_different_values(trn2, refuses):
+    trn2.attempt(lambda: on(1, put_own, shared()), cores=2)
     with refuses(DataRace, "NKI403", "core 0 writes", "core 1 writes"):
-        trn2.attempt(lambda: put(shared()), cores=2)
+        trn2.attempt(lambda: put_own(shared()), cores=2)
+
+
+# The same value -------------------------------------------------------------------------------------------------------
+
+
+def findings(trn2, body, **options):
+    return trn2.run(lambda: body(), cores=2, **options).findings
+
+
+def test_notes_two_writes_of_the_same_value(trn2):
+    (note,) = findings(trn2, lambda: put(shared(name="board")))
+    assert isinstance(note, Note)
+    assert note.code == "NKI403"
+    assert "the same" in str(note)
+    assert "'board'" in str(note)
+
+
+def test_notes_the_same_value_in_other_parts_and_of_not_a_number(trn2):
+    def body():
+        board, values = shared(), tile((ROWS, COLUMNS))
+        nisa.memset(values, float("nan"))
+        if nl.program_id() == 0:
+            nisa.dma_copy(board, values)
+        else:
+            for row in range(ROWS):
+                nisa.dma_copy(board[row : row + 1], values[0:1])
+
+    assert [type(found) for found in findings(trn2, body)] == [Note]
+
+
+def test_a_core_may_read_what_both_wrote(trn2):
+    def body():
+        board = shared()
+        put(board)
+        get(board)
+        put(board)
+        get(board[1:2])
+
+    assert {type(found) for found in findings(trn2, body)} == {Note}
+
+
+def test_finds_a_read_before_the_same_value_is_written(trn2, refuses):
+    def kernel(array):
+        get(array)
+        put(array)
+
+    with refuses(DataRace, "NKI403", "core 0 writes", "core 1 reads"):
+        trn2.run(kernel, np.zeros((4, 4), np.float32), cores=2)
+
+
+def test_finds_the_same_value_where_one_core_wrote_another_before(trn2, refuses):
+    def body(core):
+        board = shared()
+        if nl.program_id() == core:
+            fill(board, 1)
+        fill(board, 2)
+
+    with refuses(DataRace, "NKI403", "core 1 writes"):
+        trn2.attempt(lambda: body(0), cores=2)
+    with refuses(DataRace, "NKI403", "core 1 writes"):
+        trn2.attempt(lambda: body(1), cores=2)
+
+
+def test_without_numerics_no_two_values_are_known_to_be_the_same():
+    def kernel(array):
+        board = shared()
+        nisa.dma_copy(board, nl.load(array))
+        return board
+
+    data = np.ones((ROWS, COLUMNS), np.float32)
+    assert [type(f) for f in nkisim.Simulator("trn2", 2).run(kernel, data).findings] == [Note]
+    with pytest.raises(DataRace):
+        nkisim.Simulator("trn2", 2, numerics=False).run(kernel, data)
+
+
+# Other conflicts ------------------------------------------------------------------------------------------------------
 
 
 def test_names_the_kernel_lines_of_both_accesses(trn2):
@@ -138,6 +225,7 @@ def test_a_barrier_orders_what_comes_before_it_only(trn2, refuses):
 def test_reports_a_pair_of_lines_once_and_goes_on(trn2):
     def kernel():
         board, tiles = shared(), tile((ROWS, COLUMNS))
+        nisa.memset(tiles, nl.program_id())
         for row in range(ROWS):
             nisa.dma_copy(board[row : row + 1], tiles[0:1])
         nisa.dma_copy(board, tiles)

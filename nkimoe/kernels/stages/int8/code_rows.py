@@ -7,6 +7,7 @@ from collections.abc import Callable
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
 from nkimoe.kernels.stages.int8.codes import TokenScale
@@ -77,7 +78,7 @@ def coded_rows(rows: Tensor, width: int, code: Callable[[Tensor, Tensor], None])
         code: (row, values): row [n, width] becomes the bytes of values [n, columns].
     """
     (count, columns), cores = rows.shape, nl.num_programs(0)
-    result: Tensor = nl.ndarray((count, width), dtype=nl.int8, buffer=nl.shared_hbm, name="token_codes")
+    result = shared_tensor((count, width), nl.int8, "token_codes")
     loaded = TileRing(2, (PARTITIONS, columns), rows.dtype, leave)
     coded = TileRing(2, (PARTITIONS, width), nl.int8, leave)
     for own in spans(count, PARTITIONS)[nl.program_id(0) :: cores]:

@@ -55,6 +55,7 @@ from nkisim.instructions.topk import topk
 from nkisim.language.scalars import scalar_load, scalar_store
 from nkisim.language.target import get_nc_sub_version, get_nc_version
 from nkisim.nki._names import missing_names as _missing_names
+from nkisim.operations.calls import explain_all as _explain_all
 from nkisim.operations.enums import (
     dge_mode,
     dma_engine,
@@ -87,4 +88,5 @@ __all__ = [
 ]  # fmt: skip
 
 __all__ += ["NkiScalar", "scalar_load", "scalar_store"]
+_explain_all("nisa", globals())
 __getattr__ = _missing_names("nki.isa")

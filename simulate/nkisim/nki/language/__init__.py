@@ -28,6 +28,7 @@ from nkisim.language.tile_size import tile_size
 from nkisim.memory import DynamicSlice as ds
 from nkisim.memory import MemoryRegion, NkiTensor
 from nkisim.nki._names import missing_names as _missing_names
+from nkisim.operations.calls import explain_all as _explain_all
 from nkisim.operations.operators import OPERATORS as _OPERATORS
 
 sbuf = MemoryRegion.sbuf
@@ -71,4 +72,5 @@ __all__ = [
     "static_range", "tile_size", "tiles", "while_loop", "zeros", "zeros_like",
 ]  # fmt: skip
 
+_explain_all("nl", globals())
 __getattr__ = _missing_names("nki.language")

@@ -1,0 +1,71 @@
+"""How commands present themselves: options in sections, examples, and what was meant by a name that does not exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from functools import partial
+from typing import Any
+
+import click
+
+from nkisim.report.origin import installed_version
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class SectionOption(click.Option):
+    """An option of a section of the help.
+
+    Args:
+        section: its title.
+    """
+
+    def __init__(self, *names: Any, section: str, **attributes: Any) -> None:
+        super().__init__(*names, **attributes)
+        self.section = section
+
+
+class SectionedCommand(click.Command):
+    """A command whose help lists options under the titles of their sections, and those of none at the end."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for param in sorted(self.get_params(ctx), key=lambda each: not isinstance(each, SectionOption)):
+            record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
+            if record is not None:
+                sections.setdefault(param.section if isinstance(param, SectionOption) else "Options", []).append(record)
+        for title, records in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(records)
+
+
+class OneOf(click.Choice):
+    """A choice whose refusal says what was probably meant."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        try:
+            return super().convert(value, param, ctx)
+        except click.BadParameter as error:
+            self.fail(error.message + meant(str(value), map(str, self.choices)), param, ctx)
+
+
+def section(title: str) -> Callable[..., Decorator]:
+    """`click.option` for options of that section."""
+    return partial(click.option, cls=SectionOption, section=title)
+
+
+def examples(*lines: str) -> str:
+    """Lines to try, as the end of a command's help."""
+    return "\n".join(["\b", "Examples:", *(f"  {line}" for line in lines)])
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """ " Did you mean ...?" with the known names that are nearest to one that is not; empty if none is near."""
+    near = get_close_matches(name, list(known), n=3)
+    return f" Did you mean {' or '.join(near)}?" if near else ""
+
+
+def version_option(name: str) -> Decorator:
+    """`--version` of a command."""
+    return click.version_option(installed_version() or "of sources that are not installed", prog_name=name)

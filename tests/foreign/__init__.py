@@ -1,0 +1,1 @@
+"""Packages of other people whose own tests run their kernels on nkisim: `make foreign`."""

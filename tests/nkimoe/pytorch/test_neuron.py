@@ -1,0 +1,84 @@
+"""On a Neuron device operators are registered, and kernels called, in the forms that torch-neuronx documents."""
+
+import inspect
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from support.layer_on_neuron import FORMATS, layer  # noqa: E402
+from support.wrap_nki import wrap_nki  # noqa: E402
+
+from nkimoe.pytorch import flat_kernels, moe_experts, options  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[3]
+TORCH_NEURONX, OF_VLLM = "torch_neuronx/__init__.py", "libtorch_neuronx_lite/nki/nki_hop.py"
+
+
+@pytest.fixture(scope="module", params=[TORCH_NEURONX, OF_VLLM], ids=["torch-neuronx", "vllm-neuron"])
+def on_neuron(request, tmp_path_factory):
+    """(results, gradients) of a process whose runtime is a stand-in."""
+    folder = tmp_path_factory.mktemp("runtime")
+    module = folder / request.param
+    module.parent.mkdir(parents=True)
+    names = "nki_op, wrap_nki" if request.param == TORCH_NEURONX else "wrap_nki"
+    module.write_text(f"from support.wrap_nki import {names}\n")
+    paths = (str(folder), str(ROOT), str(ROOT / "simulate"), str(ROOT / "tests"))
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+    command = [sys.executable, "-m", "support.layer_on_neuron", str(folder / "results.pt")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=170, check=False)
+    assert done.returncode == 0, done.stderr
+    return torch.load(folder / "results.pt")
+
+
+def same(found, expected):
+    assert found.dtype == expected.dtype
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("cores", [1, 2])
+def test_every_form_of_weights_gives_the_same_bits(on_neuron, form, cores):
+    x, ids, weights, experts = layer()
+    with torch.no_grad(), options(cores=cores, weights=form):
+        expected = moe_experts(x, ids, weights, experts.prepare(torch.bfloat16, form, "trn2"))
+    same(on_neuron[0][f"{form} on {cores}"], expected)
+
+
+def test_pairs_loops_and_graphs_give_the_same_bits(on_neuron):
+    x, ids, weights, experts = layer()
+    with torch.no_grad():
+        same(on_neuron[0]["pairs"], moe_experts(x, ids, weights, experts, is_complete=True))
+        same(on_neuron[0]["compiled"], moe_experts(x, ids, weights, experts))
+        with options(variant="shard_on_i_hybrid"):
+            same(on_neuron[0]["loop"], moe_experts(x, ids, weights, experts))
+
+
+def test_gradients_come_from_the_kernel_too(on_neuron):
+    x, ids, weights, experts = layer()
+    leaves = [x, weights, experts.gate_up, experts.down, *experts.biases]
+    for leaf in leaves:
+        leaf.requires_grad_()
+    output = moe_experts(x, ids, weights, experts)
+    expected = [output, *torch.autograd.grad(output.float().square().sum(), leaves)]
+    for found, right in zip(on_neuron[1], expected, strict=bool(on_neuron[1])):  # vllm-neuron's runtime only infers
+        same(found, right)
+
+
+@pytest.mark.parametrize("kernel", [flat_kernels.flat_moe_cte, flat_kernels.flat_moe_cte_backward])
+def test_the_stand_in_refuses_what_is_not_flat(kernel):
+    arguments = dict.fromkeys(inspect.signature(kernel).parameters)
+    with pytest.raises(TypeError, match="block_size is a tensor or a plain value, got str"):
+        wrap_nki(kernel)[2](**{**arguments, "block_size": "128"})
+
+
+def test_the_stand_in_refuses_fp8_tensors():
+    kernel = flat_kernels.flat_moe_cte
+    arguments = dict.fromkeys(inspect.signature(kernel).parameters)
+    arguments["gate_up_proj_weight"] = torch.zeros(2, 2).to(torch.float8_e4m3fn)
+    with pytest.raises(AssertionError, match="Trn2 takes no"):
+        wrap_nki(kernel)[2](**arguments)
