@@ -97,7 +97,7 @@ def test_the_fit_gives_every_probed_constant_of_a_hidden_machine_back(
     assert wrong == {}
 
 
-@pytest.mark.parametrize(("seed", "noise"), [(1, 0.0), (3, 0.0), (1, 0.05), (2, 0.05), (3, 0.05)])
+@pytest.mark.parametrize(("seed", "noise"), [(2, 0.0), (5, 0.0), (2, 0.05), (5, 0.05), (7, 0.05)])
 def test_the_demo_layer_is_predicted_on_the_fitted_machine_as_on_the_hidden_one(
     seed: int, noise: float, demo_layer: Program, tmp_path: Path, capsys: Shown
 ) -> None:
@@ -108,7 +108,7 @@ def test_the_demo_layer_is_predicted_on_the_fitted_machine_as_on_the_hidden_one(
     )
     with capsys.disabled():
         print(f"\nseed {seed}, noise {noise}: {truth / 1e3:.1f} us, fitted {predicted / 1e3:.1f}")
-    assert abs(shipped / truth - 1) > 0.03, "otherwise the fit has nothing to do"
+    assert abs(shipped / truth - 1) > 0.05, "otherwise the fit has nothing to do"
     assert predicted == pytest.approx(truth, rel=0.03)
 
 
