@@ -29,7 +29,6 @@ from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.command_help import SectionedCommand, examples, version_option
 from nkisim.machine import load_machine
-from nkisim.machine_options import MACHINE_OPTION
 from nkisim.report.tables import aligned
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes

@@ -2,65 +2,87 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
-from nkisim.command_help import Decorator, OneOf, section
-from nkisim.machine import TARGETS, load_machine, machine_in_use, read_machine, target_from_environment, target_in_use
+from nkisim.machine import TARGETS, Machine, load_machine, machine_in_use, read_machine, target_from_environment
 
-_OPTION = section("Simulation")
+Command = Callable[..., Any]
 
 
-def _use(context: click.Context, _: click.Parameter, path: Path | None) -> None:
-    """Until the command ends, the machine of the file is the one of its name."""
-    if path is None:
-        return
-    try:
-        machine = read_machine(path)
-    except (ValueError, OSError) as error:
-        raise click.UsageError(f"--machine {path}: {error}") from None
-    context.with_resource(machine_in_use(machine))
+class MachineFile(click.Path):
+    """A machine file, read."""
+
+    name = "machine file"
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, dir_okay=False)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        try:
+            return read_machine(Path(str(path)))
+        except (ValueError, OSError) as error:
+            self.fail(str(error), param, ctx)
 
 
 MACHINE_OPTION: dict[str, Any] = {
-    "type": click.Path(exists=True, dir_okay=False, path_type=Path),
+    "type": MachineFile(),
     "metavar": "FILE",
-    "callback": _use,
-    "is_eager": True,  # before --target
-    "expose_value": False,
+    "is_eager": True,  # --target is checked against it
     "help": "Predict with the constants of this machine file, as `python -m nkisim fit` writes them.",
 }
-"""Of `click.option("--machine")`."""
+"""Of `click.option("--machine")`; its command is `using_machine`."""
 
 
 def target_option(default: str | None) -> dict[str, Any]:
     """Of `click.option("--target")`.
 
     Args:
-        default: where no machine is in use; None: what the environment says.
+        default: where no machine file is given; None: what the environment says.
     """
 
-    def checked(_: click.Context, __: click.Parameter, asked: str | None) -> str:
-        target = asked or (target_from_environment() if default is None else target_in_use() or default)
-        try:
-            return load_machine(target).name
-        except ValueError as error:
-            raise click.UsageError(f"--target: {error}") from None
+    def checked(context: click.Context, _: click.Parameter, asked: str | None) -> str:
+        machine: Machine | None = context.params.get("machine")
+        if machine is None:
+            return load_machine(asked or default or target_from_environment()).name
+        if asked not in (None, machine.name):
+            raise click.UsageError(f"--target {asked}: the machine file in use describes {machine.name}")
+        return machine.name
 
     otherwise = default or "as the environment says"
     return {
-        "type": OneOf(list(TARGETS)), "callback": checked,
+        "type": click.Choice(list(TARGETS)), "callback": checked,
         "help": f"By default the machine of --machine; without it {otherwise}.",
     }  # fmt: skip
 
 
-def machine_options(default: str | None) -> Decorator:
+def using_machine(command: Command) -> Command:
+    """A command that runs with the machine of --machine in use."""
+
+    @functools.wraps(command)
+    def run(*args: Any, machine: Machine | None, **options: Any) -> Any:
+        if machine is None:
+            return command(*args, **options)
+        with machine_in_use(machine):
+            return command(*args, **options)
+
+    return run
+
+
+def machine_option(command: Command) -> Command:
+    """--machine, as a decorator."""
+    return click.option("--machine", **MACHINE_OPTION)(using_machine(command))
+
+
+def machine_options(default: str | None) -> Callable[[Command], Command]:
     """Both, as a decorator."""
 
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        return _OPTION("--target", **target_option(default))(_OPTION("--machine", **MACHINE_OPTION)(command))
+    def decorate(command: Command) -> Command:
+        return click.option("--target", **target_option(default))(machine_option(command))
 
     return decorate

@@ -18,7 +18,7 @@ from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.cli.outputs import Outputs
 from nkimoe.cli.refusals import WRONG, refusals
 from nkisim.command_help import OneOf, SectionedCommand, SectionOption, examples
-from nkisim.machine_options import MACHINE_OPTION, target_option
+from nkisim.machine_options import MACHINE_OPTION, target_option, using_machine
 
 
 @click.group()
@@ -39,7 +39,7 @@ class OpCommand(SectionedCommand):
             help=request.__doc__,
             epilog=f"Keys of the peers' programs: {keys} -v= -seed= -json= -jsonfile=\n\n{_examples(request)}",
             params=[*_own_options(request), *_launch_options()],
-            callback=self._run,
+            callback=using_machine(self._run),
         )
         self._request = request
 

@@ -7,7 +7,6 @@ from nkisim.machine.loader import (
     machine_in_use,
     read_machine,
     target_from_environment,
-    target_in_use,
 )
 from nkisim.machine.peaks import Peaks, UsefulWork, machine_peaks
 from nkisim.machine.writer import machine_text
@@ -23,5 +22,4 @@ __all__ = [
     "machine_text",
     "read_machine",
     "target_from_environment",
-    "target_in_use",
 ]

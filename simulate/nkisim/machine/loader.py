@@ -96,11 +96,6 @@ def machine_in_use(machine: Machine) -> Iterator[None]:
         _IN_USE.pop()
 
 
-def target_in_use() -> str | None:
-    """The name of the machine in use, if one is."""
-    return _IN_USE[-1].name if _IN_USE else None
-
-
 def load_machine(target: str) -> Machine:
     """The machine called `target`: trn2 (gen3) or trn3 (gen4).
 
@@ -166,4 +161,6 @@ def _quantity(place: str, entry: dict[str, object]) -> Quantity:
 
 def target_from_environment() -> str:
     """The machine in use, NEURON_PLATFORM_TARGET_OVERRIDE, or trn3: what AWS documents where there is no device."""
-    return target_in_use() or os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")
+    if _IN_USE:
+        return _IN_USE[-1].name
+    return os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")
