@@ -1,100 +1,85 @@
-"""Constants follow from latencies; what latencies do not say stays as it was."""
+"""Constants from latencies: what the equations hold, what noise does, what stays as it was."""
 
 from __future__ import annotations
 
-from typing import Any
-
+import numpy as np
 import pytest
 
-from nkisim.fitting import MeasurementError, fit, parse_measured
+from nkisim.fitting import Measured, Measurement, MeasurementError, Term, fit
+from nkisim.fitting.term import total
 from nkisim.machine import Machine, load_machine
 
 TRN2 = load_machine("trn2")
-TURN, COMPLETE = "sync.loop_turn", "dma.complete"
+RATE = Term(1e6, {"dma.rate": -1})
+START = Term(10, {"dma.start": 1})
 
 
-def document(*probes: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    return {"schema_version": 1, "target": "trn2", "device": "a device", "probes": list(probes), **changes}
+def measured(*measurements: Measurement, settled: tuple[str, ...]) -> Measured:
+    return Measured("trn2", "a test", settled, measurements)
 
 
-def probe(
-    settles: list[str], *measurements: tuple[float, list[dict[str, Any]]], has_base: bool = True
-) -> dict[str, Any]:
-    points = [{"point": str(n), "values": [value], "terms": terms} for n, (value, terms) in enumerate(measurements)]
-    return {"probe": "p", "settles": settles, "how": "", "has_base": has_base, "measurements": points}
+def measurement(
+    machine: Machine, *terms: Term, base: float = 500.0, probe: str = "a", noise: tuple[float, ...] = (0.0,)
+) -> Measurement:
+    value = total(terms, machine) + base
+    return Measurement(probe, str(value), tuple(value * (1 + each) for each in noise), terms)
 
 
-def times(factor: float, *keys: str) -> list[dict[str, Any]]:
-    return [{"factor": factor, "powers": dict.fromkeys(keys, 1)}]
+def test_rates_and_durations_are_found_beside_an_unknown_base() -> None:
+    device = TRN2.with_value("dma.rate", 30.0).with_value("dma.start", 700.0)
+    found = fit(
+        measured(
+            *(measurement(device, *terms) for terms in ((RATE,), (RATE, START), (RATE, RATE, START, START))),
+            settled=("dma.rate", "dma.start"),
+        ),
+        TRN2,
+    )
+    assert found.machine.number("dma.rate") == pytest.approx(30.0, rel=1e-3)
+    assert found.machine.number("dma.start") == pytest.approx(700.0, rel=1e-3)
+    assert found.machine.quantities["dma.rate"].source == "fitted to latencies measured on a test; 24.5 before"
+    assert found.machine.number("dma.complete") == TRN2.number("dma.complete")
+    assert max(map(abs, found.misfit.values())) < 1e-3
 
 
-def fitted(*probes: dict[str, Any]) -> Any:
-    return fit(parse_measured(document(*probes), "here"), TRN2)
+def test_a_sum_of_two_constants_settles_neither() -> None:
+    both = (Term(5, {"dma.start": 1}), Term(5, {"dma.complete": 1}))
+    points = [measurement(TRN2.with_value("dma.start", 900.0), *both * n) for n in (1, 2, 3)]
+    found = fit(measured(*points, settled=("dma.start", "dma.complete")), TRN2)
+    assert [each.is_settled for each in found.constants] == [False, False]
+    assert found.machine.quantities == TRN2.quantities
 
 
-def test_a_constant_is_the_slope_and_the_base_is_nobody_s() -> None:
-    found = fitted(probe([TURN], (1100.0, times(1, TURN)), (2000.0, times(4, TURN)), (3200.0, times(8, TURN))))
-    assert found.machine.number(TURN) == pytest.approx(300, rel=0.01)
-    (constant,) = found.constants
-    assert constant.is_settled
-    assert constant.low < 300 < constant.high
-    assert max(map(abs, found.misfit.values())) < 0.01
-
-
-def test_other_constants_do_not_move() -> None:
-    found = fitted(probe([TURN], (1100.0, times(1, TURN)), (2000.0, times(4, TURN)))).machine
-    moved = {key for key, quantity in TRN2.quantities.items() if found.quantities[key] != quantity}
-    assert moved == {TURN}
-    assert "fitted to latencies measured on a device" in found.quantities[TURN].source
-
-
-def test_what_only_a_base_tells_is_not_settled() -> None:
-    found = fitted(probe([TURN], (1100.0, times(2, TURN)), (1100.0, times(2, TURN))))
+def test_a_single_point_of_a_probe_says_nothing_about_its_constant() -> None:
+    found = fit(measured(measurement(TRN2, RATE), settled=("dma.rate",)), TRN2)
     assert not found.constants[0].is_settled
-    assert found.machine.number(TURN) == TRN2.number(TURN)
 
 
-def test_two_constants_that_only_their_sum_is_known_of_are_not_settled() -> None:
-    both = [*times(1, TURN), *times(1, COMPLETE)]
-    found = fitted(probe([TURN, COMPLETE], (900.0, both), (1800.0, both * 2)))
-    assert not any(each.is_settled for each in found.constants)
+def test_a_constant_that_noise_drowns_stays_in_its_range_with_a_wide_spread() -> None:
+    rng = np.random.default_rng(5)
+    tiny = Term(1, {"dma.to_engine": 1})
+    points = [measurement(TRN2, *(tiny,) * n, base=1e5, noise=tuple(0.05 * rng.standard_normal(50))) for n in (0, 1)]
+    (found,) = fit(measured(*points, settled=("dma.to_engine",)), TRN2).constants
+    low, high = TRN2.quantities["dma.to_engine"].ends
+    assert low < found.value < high
+    assert found.high / found.low > 2
 
 
-def test_a_profile_has_no_base() -> None:
-    found = fitted(probe([TURN], (444.0, times(1, TURN)), has_base=False))
-    assert found.machine.number(TURN) == pytest.approx(444, rel=0.01)
+def test_bytes_come_out_whole() -> None:
+    per_byte = Term(2**20 * 9, {"dma.packet": -1})
+    points = [measurement(TRN2.with_value("dma.packet", 4096), *(per_byte,) * n) for n in (1, 3)]
+    assert fit(measured(*points, settled=("dma.packet",)), TRN2).machine.number("dma.packet") == 4096
 
 
-def test_without_measurements_nothing_is_fitted() -> None:
+def test_what_a_profile_shows_has_no_base() -> None:
+    read = Measurement("clock", "window", (3000.0,), (Term(1, {"pe_time.window": 1}),), has_base=False)
+    (found,) = fit(measured(read, settled=("pe_time.window",)), TRN2).constants
+    assert found.is_settled
+    assert found.value == pytest.approx(3000, rel=1e-3)
+
+
+def test_constants_that_the_machine_does_not_have_and_nothing_at_all_are_refused() -> None:
+    strange = Measurement("a", "b", (1.0,), (Term(1, {"dma.speed": 1}),))
+    with pytest.raises(MeasurementError, match=r"trn2 has no constants dma\.speed"):
+        fit(measured(strange, settled=("dma.speed",)), TRN2)
     with pytest.raises(MeasurementError, match="run the probes first"):
-        fitted()
-
-
-def test_a_constant_that_the_machine_lacks_is_named() -> None:
-    with pytest.raises(MeasurementError, match=r"trn2 has no constants sync\.nothing"):
-        fitted(probe(["sync.nothing"], (1.0, times(1, "sync.nothing"))))
-
-
-@pytest.mark.parametrize(
-    ("changes", "problem"),
-    [
-        ({"schema_version": 2}, "schema_version is 2; 1 is read here"),
-        ({"target": "trn1"}, "target is 'trn1'; there are trn2, trn3"),
-        ({"probes": {}}, "probes should be of type list"),
-        ({"device": None}, "device should be of type str"),
-        ({"probes": [{"settles": []}]}, r"probes\[0\]: the field 'probe' is missing; there are settles"),
-        ({"probes": [probe([TURN], (-1.0, []))]}, r"measurements\[0\]: values is a list of positive numbers"),
-        ({"probes": [probe([TURN], (1.0, [{"factor": 1.0}]))]}, "the field 'powers' is missing"),
-        ({"probes": [probe([TURN], (1.0, [{"factor": 1.0, "powers": {TURN: 0.5}}]))]}, "powers are whole numbers"),
-    ],
-)
-def test_a_document_that_is_not_as_it_should_be_is_refused(changes: dict[str, Any], problem: str) -> None:
-    with pytest.raises(MeasurementError, match=problem):
-        parse_measured(document(**changes), "here")
-
-
-def test_fitting_again_from_the_result_stays_there() -> None:
-    points = probe([TURN], (1100.0, times(1, TURN)), (2000.0, times(4, TURN)))
-    once: Machine = fitted(points).machine
-    twice = fit(parse_measured(document(points), "here"), once).machine
-    assert twice.number(TURN) == pytest.approx(once.number(TURN), rel=1e-3)
+        fit(measured(settled=()), TRN2)

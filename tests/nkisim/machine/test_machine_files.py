@@ -1,4 +1,4 @@
-"""Machine files are written and read; the one in use stands for the one that ships."""
+"""Machine files of one's own: written, read back, and used instead of those that ship."""
 
 from __future__ import annotations
 
@@ -17,35 +17,37 @@ from nkisim.machine import (
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_machine_survives_its_file(target: str, tmp_path: Path) -> None:
-    machine = load_machine(target).with_value("dma.complete", 1234.5)
-    (tmp_path / "m.toml").write_text(machine_text(machine, "two\nlines"), "utf-8")
-    assert read_machine(tmp_path / "m.toml") == machine
+def test_a_machine_that_is_written_is_read_back(target: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(machine_text(load_machine(target), "two\nlines"), "utf-8")
+    assert path.read_text("utf-8").startswith("# two\n# lines\n")
+    assert read_machine(path) == load_machine(target)
 
 
 @pytest.mark.parametrize(
-    ("text", "problem"),
+    ("old", "new", "said"),
     [
-        ("name = ", "no machine file"),
-        ("generation = 3\n", "no machine file: 'name'"),
-        ('name = "trn1"\ngeneration = 2\n', "describes 'trn1'; there are trn2, trn3"),
-        ('name = "trn2"\ngeneration = 3\n', r"lacks .*dma\.complete"),
-        ('name = "trn2"\ngeneration = 3\n[dma]\ncomplete = { value = 1, unit = "ns" }\n', "no machine file"),
+        ("rate = { value = 24.5", "speed = { value = 24.5", r"lacks dma\.rate"),
+        ('name = "trn2"', 'name = "trn9"', "describes 'trn9'; there are trn2, trn3"),
+        ('name = "trn2"', 'title = "trn2"', "no machine file: 'name'"),
+        ("generation = 3", "generation =", "no machine file"),
+        ('unit = "GHz"', 'units = "GHz"', "no machine file"),
     ],
 )
-def test_a_file_that_is_none_is_refused(text: str, problem: str, tmp_path: Path) -> None:
-    (tmp_path / "m.toml").write_text(text, "utf-8")
-    with pytest.raises(ValueError, match=problem):
-        read_machine(tmp_path / "m.toml")
+def test_a_file_that_is_no_whole_machine_is_refused(old: str, new: str, said: str, tmp_path: Path) -> None:
+    path, text = tmp_path / "mine.toml", machine_text(load_machine("trn2"), "")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    with pytest.raises(ValueError, match=said):
+        read_machine(path)
 
 
-def test_the_machine_in_use_is_loaded_by_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NEURON_PLATFORM_TARGET_OVERRIDE", raising=False)
-    mine = load_machine("trn2").with_value("dma.complete", 1.0)
+def test_a_machine_in_use_is_the_one_of_its_name_and_the_only_one() -> None:
+    shipped = load_machine("trn2")
+    mine = shipped.with_value("dma.rate", 20.0)
     with machine_in_use(mine):
-        assert load_machine("gen3") is mine
+        assert load_machine("trn2") is load_machine("gen3") is mine
         assert target_from_environment() == "trn2"
-        with pytest.raises(ValueError, match="the machine file in use describes trn2"):
+        with pytest.raises(ValueError, match="target 'trn3': the machine file in use describes trn2"):
             load_machine("trn3")
-    assert load_machine("trn2").number("dma.complete") != 1.0
-    assert target_from_environment() == "trn3"
+    assert load_machine("trn2") is shipped
