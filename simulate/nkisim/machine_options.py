@@ -9,9 +9,11 @@ from typing import Any
 
 import click
 
+from nkisim.command_help import OneOf, section
 from nkisim.machine import TARGETS, Machine, load_machine, machine_in_use, read_machine, target_from_environment
 
 Command = Callable[..., Any]
+_OPTION = section("Simulation")
 
 
 class MachineFile(click.Path):
@@ -56,7 +58,7 @@ def target_option(default: str | None) -> dict[str, Any]:
 
     otherwise = default or "as the environment says"
     return {
-        "type": click.Choice(list(TARGETS)), "callback": checked,
+        "type": OneOf(list(TARGETS)), "callback": checked,
         "help": f"By default the machine of --machine; without it {otherwise}.",
     }  # fmt: skip
 
@@ -76,13 +78,13 @@ def using_machine(command: Command) -> Command:
 
 def machine_option(command: Command) -> Command:
     """--machine, as a decorator."""
-    return click.option("--machine", **MACHINE_OPTION)(using_machine(command))
+    return _OPTION("--machine", **MACHINE_OPTION)(using_machine(command))
 
 
 def machine_options(default: str | None) -> Callable[[Command], Command]:
     """Both, as a decorator."""
 
     def decorate(command: Command) -> Command:
-        return click.option("--target", **target_option(default))(machine_option(command))
+        return _OPTION("--target", **target_option(default))(machine_option(command))
 
     return decorate
