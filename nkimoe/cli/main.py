@@ -29,6 +29,7 @@ from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.command_help import SectionedCommand, examples, version_option
 from nkisim.machine import load_machine
+from nkisim.machine_options import MACHINE_OPTION, using_machine
 from nkisim.report.tables import aligned
 from nkisim.report.text import describe_changes, describe_sensitivity
 from nkisim.what_if import parse_factors, predict_changes
@@ -77,6 +78,7 @@ def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
 @main.command(cls=SectionedCommand, epilog=examples("nkimoe demo", "nkimoe demo --out folder"))
 @click.option("--out", type=FILE, default="nkimoe-demo", show_default=True, help="Folder for trace and pictures.")
 @SIMULATION("--machine", **MACHINE_OPTION)
+@using_machine
 def demo(out: Path) -> None:
     """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores.
 
