@@ -19,7 +19,7 @@ def every_engine(x: Any, w: Any) -> Any:
     result = nl.ndarray((128, 128), nl.float32, buffer=nl.sbuf)
     copied = nl.ndarray((128, 128), nl.float32, buffer=nl.sbuf)
     for _ in range(3):
-        nisa.nc_matmul(dst=product, stationary=rows, moving=weights)
+        nisa.nc_matmul(dst=product, stationary=rows, moving=weights, accumulate=False)
         nisa.activation(dst=result, op=nl.exp, data=product)
         nisa.tensor_scalar(dst=result, data=result, op0=nl.multiply, operand0=0.5)
         nisa.tensor_copy(dst=copied, src=result, engine=nisa.engine.gpsimd)

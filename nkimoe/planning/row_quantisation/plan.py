@@ -49,10 +49,14 @@ class RowPlan:
         return min(self.tiling.value_sets - 1, 2) if len(self.windows) == 1 else 0
 
     def shares(self, columns: int) -> tuple[Span, Span, Span]:
-        """Of so many columns those whose codes the Scalar Engine, GpSimd and the Vector Engine round."""
+        """Of so many columns those whose codes the Scalar Engine, GpSimd and the Vector Engine round.
+
+        GpSimd combines no fp8 tiles on a device.
+        """
         scalar, gpsimd = columns, 0
         if self.tiling.source is SmoothSource.SELECTED and columns >= LEAST_SHARED_COLUMNS:
             scalar, gpsimd = (int(columns * share) for share in SELECTED_SHARES)
+            gpsimd = gpsimd if self.codes == INT8 else 0
         return Span(0, scalar), Span(scalar, gpsimd), Span(scalar + gpsimd, columns - scalar - gpsimd)
 
     def tokens_of(self, core: int) -> list[Span]:
