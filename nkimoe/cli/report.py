@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 
 from nkimoe.cli.experiment import Result, Setup
 from nkimoe.cli.packed_data import BF16, INT8
@@ -31,7 +30,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     engines = ", ".join(f"{name} {count:,}" for name, count in sorted(profile.instructions.items()))
     busy = ", ".join(f"{name} {100 * use.utilization:.0f}%" for name, use in profile.engines.items())
     return [
-        ("layer", f"{setup.model}, tensor parallel {setup.tp}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
+        ("layer", f"{setup.model}, {_ranks(setup)}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
         ("tokens", f"{p.T}, {result.data.vocabulary} distinct; {_skew(result)}"),
         (
             "kernel",
@@ -68,6 +67,10 @@ def _rows(result: Result) -> list[tuple[str, str]]:
         ("constants", f"{describe_constants(profile)}: what the predicted time rests on"),
         ("wall time", f"{result.wall_s:.1f} s on this computer ({result.run.wall_s:.1f} s simulating)"),
     ]
+
+
+def _ranks(setup: Setup) -> str:
+    return f"tensor parallel {setup.tp}" + (f", expert parallel {setup.ep}" if setup.ep > 1 else "")
 
 
 def _verdict(result: Result) -> str:
@@ -119,9 +122,11 @@ def _blocks(result: Result) -> str:
 
 
 def _skew(result: Result) -> str:
-    counts = np.bincount(result.data.experts_of_tokens.reshape(-1), minlength=result.plan.problem.E)
-    touched = int(np.count_nonzero(counts))
-    return f"{touched} of {counts.size} experts used, the busiest by {counts.max()} tokens, mean {counts.mean():.0f}"
+    load, ep = result.data.own_load, result.setup.ep
+    counts = load.pairs
+    text = f"{load.used} of {counts.size} experts used, the busiest by {counts.max()} tokens, mean {counts.mean():.0f}"
+    ranks = result.data.load.of_ranks(ep)
+    return text if ep == 1 else f"{text}; rank {ranks.busiest} has {ranks.busiest_over_mean:.2f} times a mean rank's"
 
 
 def _mb(count: float) -> str:
