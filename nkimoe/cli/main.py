@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain, pack, op, tune."""
+"""Commands: run, demo, variants, explain, pack, op, tune, sweep."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.refusals import WRONG, refusals
 from nkimoe.cli.report import as_lines
+from nkimoe.cli.sweep.command import sweep
 from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.command_help import SectionedCommand, examples, version_option
@@ -45,6 +46,7 @@ def main() -> None:
 main.add_command(pack)
 main.add_command(op)
 main.add_command(tune)
+main.add_command(sweep)
 
 
 @main.command(cls=SectionedCommand, epilog=examples(

@@ -84,11 +84,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
     """
     if (options["checkpoint"] is None) != (options["layer"] is None):
         raise click.UsageError("--checkpoint and --layer go together: which layer of which checkpoint.")
-    is_mx = options["weights"] in MX_FORMATS
-    if options["dequantise"] and not is_mx:
-        raise click.UsageError("--dequantise is for MX weights.")
-    if is_mx and options["target"] == "trn2" and not options["dequantise"]:
-        raise click.UsageError("trn2 has no MX: pass --target trn3, or --dequantise for a dense implementation.")
+    check_weights(options["weights"], options["target"], options["dequantise"])
     if options["text"] is not None and options["prompt"] is not None:
         raise click.UsageError("--text and --prompt both give the text: leave one out.")
     if options["ep"] > 1 and options["slots"] == PAIRS:
@@ -104,7 +100,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         tp=ranks.tp,
         ep=ranks.ep,
         tokens=options["tokens"],
-        variant=_variant(options["variant"], is_mx),
+        variant=variant_for(options["variant"], options["weights"] in MX_FORMATS),
         target=options["target"],
         lnc=int(options["lnc"]),
         block_size=options["block_size"] or block_size_for(options["tokens"] * model.K, model.E),
@@ -155,8 +151,25 @@ def _checkpoint(options: dict[str, Any], text: str) -> CheckpointLayer | None:
         raise click.UsageError(f"--checkpoint {options['checkpoint']}: {error}") from error
 
 
-def _variant(name: str, is_mx: bool) -> str:
-    """The variant of that name, or the first of its numerics."""
+def check_weights(weights: str, target: str, dequantise: bool) -> None:
+    """The target takes the weights.
+
+    Raises:
+        click.UsageError: not so.
+    """
+    is_mx = weights in MX_FORMATS
+    if dequantise and not is_mx:
+        raise click.UsageError("--dequantise is for MX weights.")
+    if is_mx and target == "trn2" and not dequantise:
+        raise click.UsageError("trn2 has no MX: pass --target trn3, or --dequantise for a dense implementation.")
+
+
+def variant_for(name: str, is_mx: bool) -> str:
+    """The variant of that name, or the first of its numerics.
+
+    Raises:
+        click.UsageError: it has other numerics.
+    """
     fitting = [v.name for v in VARIANTS.values() if v.is_mx == is_mx]
     if name == AUTO:
         return fitting[0]
