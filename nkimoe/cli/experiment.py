@@ -24,12 +24,13 @@ from nkimoe.reference.int8 import moe_cte_int8_reference
 from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
 from nkimoe.reference.roofline import Roofline, layer_work, roofline
 from nkimoe.reference.tolerance import Distance, Tolerance, distance, int8_tolerance, mx_tolerance, tolerance
-from nkimoe.routing.made_up import GivenRouting
+from nkimoe.routing.made_up import UNIFORM, GivenRouting
 from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkimoe.weights.formats import MXFP8
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
+from nkisim.report.summary import Profile
 
 PAIRS, TOKENS = "pairs", "tokens"
 
@@ -119,6 +120,7 @@ class Result:
         distance: of the simulated output from the fp32 reference; None without numerics. With MX and int8
             activations, from the one that quantises them likewise.
         unquantised: there, the distance from the result for activations that are not quantised.
+        evenly: of a routing that is given, the same layer predicted with a uniform one; None: there is none to compare.
         distance_to_theirs: from what transformers computes for a layer of a checkpoint; None for other layers.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
@@ -133,6 +135,7 @@ class Result:
     roofline: Roofline
     wall_s: float
     distance_to_theirs: Distance | None = None
+    evenly: Profile | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -240,6 +243,14 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
     )
+
+
+def beside_uniform(result: Result, progress: Progress) -> Result:
+    """With the prediction for uniform routing, if another was given."""
+    if result.setup.routing in (None, UNIFORM):
+        return result
+    setup = replace(result.setup, routing=UNIFORM, numerics=False)
+    return replace(result, evenly=run_experiment(setup, progress).run.profile)
 
 
 def roofline_of(setup: Setup, data: LayerData) -> Roofline:

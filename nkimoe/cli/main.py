@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
+from nkimoe.cli.experiment import Progress, Result, Setup, beside_uniform, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import as_markdown, as_text
 from nkimoe.cli.op.command import op
@@ -129,7 +129,7 @@ def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
 def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
     with refusals():
         with _progress() as progress:
-            result = run_experiment(setup, progress)
+            result = beside_uniform(run_experiment(setup, progress), progress)
         click.echo("\n".join(as_lines(result, _width())))
         changes = predict_changes(result.run.profile, factors)
         if changes:

@@ -61,6 +61,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
             f"{predicted.tflops:.1f} useful TFLOP/s, {100 * predicted.mfu:.0f}% of the peak. "
             "A model's word, not measured",
         ),
+        *_beside_even(result),
         ("orders", describe_orders(profile)),
         ("busy", f"{busy} (predicted, mean of the cores)"),
         ("critical path", describe_path(profile)),
@@ -92,6 +93,21 @@ def _transformers(result: Result) -> list[tuple[str, str]]:
     if result.setup.weights != BF16:
         own += ", with the checkpoint's weights and plain activations"
     return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from {own}")]
+
+
+def _beside_even(result: Result) -> list[tuple[str, str]]:
+    """What the skew of a given routing costs."""
+    even, profile, load = result.evenly, result.run.profile, result.data.load
+    if even is None:
+        return []
+    return [
+        (
+            "skew",
+            f"busiest of all experts {load.busiest_over_mean:.1f} times the mean; uniform routing is predicted "
+            f"{even.latency_us:,.0f} us, this one {profile.latency_us / even.latency_us:.2f} times that; "
+            f"HBM {_mb(profile.hbm_read + profile.hbm_written)} for {_mb(even.hbm_read + even.hbm_written)}",
+        )
+    ]
 
 
 def _reference(result: Result) -> str:

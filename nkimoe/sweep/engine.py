@@ -65,13 +65,10 @@ class DaskCluster:
         """Raises:
         RequestError: dask.distributed is not installed, or no scheduler answers.
         """
-        try:
-            from distributed import Client
-        except ImportError as error:
-            raise RequestError("engine", "needs dask.distributed", error, "Install nkimoe[cluster].") from error
+        distributed = _distributed()
         with ExitStack() as stack:
             try:
-                stack.enter_context(Client(self.scheduler, timeout=PATIENCE_S))
+                stack.enter_context(distributed.Client(self.scheduler, timeout=PATIENCE_S))
             except (OSError, ValueError) as error:
                 fix = "Start one: dask scheduler."
                 raise RequestError("scheduler", "answers", f"{self.scheduler}: {error}", fix) from error
@@ -80,10 +77,16 @@ class DaskCluster:
 
     @property
     def lost(self) -> tuple[type[BaseException], ...]:
-        from distributed import KilledWorker
-        from distributed.comm import CommClosedError
+        distributed = _distributed()
+        return (distributed.KilledWorker, distributed.comm.CommClosedError)
 
-        return (KilledWorker, CommClosedError)
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise RequestError("engine", "needs dask.distributed", error, "Install nkimoe[cluster].") from error
+    return distributed
 
 
 def results(engine: Engine, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:

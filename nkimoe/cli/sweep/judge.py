@@ -79,7 +79,7 @@ def _why(best: Row, others: list[Row], objective: str) -> str:
     facts = f"{duration(found.latency_us)}, {found.roofline_us / found.latency_us:.0%} of the roofline, "
     bound = f"{facts}bound by {found.bound_by}"
     if not others:
-        return f"{bound}; nothing else was possible"
+        return f"{bound}; nothing to compare it with"
     second = others[0]
     assert second.prediction is not None
     lead = f"{1 - of_row(best) / of_row(second):.1%} less {objective} than {_difference(best, second)}"
