@@ -52,7 +52,7 @@ class Model:
 
 
 @dataclass(frozen=True)
-class Ranks:
+class RankLayout:
     """How tp x ep ranks divide a layer.
 
     Attributes:

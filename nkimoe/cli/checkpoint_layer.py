@@ -14,7 +14,7 @@ import numpy as np
 from nkimoe.cli.layer_data import LayerData
 from nkimoe.cli.packed_data import INT8, kind, multiples_of, padded
 from nkimoe.errors import RequestError
-from nkimoe.models import Model, Ranks
+from nkimoe.models import Model, RankLayout
 from nkimoe.routing import RoutingRule, build_block_mapping, scatter_affinities
 from nkimoe.routing.expert_load import ExpertLoad, ids_on_rank
 from nkimoe.weights import (
@@ -80,7 +80,7 @@ class CheckpointLayer:
         H, K = call.hidden_states.shape[1], call.ids.shape[1]
         return Model(H, call.intermediate_size, call.n_experts, RoutingRule(K), source=str(self.folder))
 
-    def data(self, ranks: Ranks, block_size: int, weights: str, target: str) -> LayerData:
+    def data(self, ranks: RankLayout, block_size: int, weights: str, target: str) -> LayerData:
         """What the first of the ranks that share columns computes, and, of those that share experts, the one with most
         pairs. A single one computes the layer, to be compared with transformers.
 
@@ -113,7 +113,7 @@ class CheckpointLayer:
             **(int8_arguments(experts, packed) if weights == INT8 else {}),
             **call.gate.arguments(),
         }
-        theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if ranks == Ranks() else None
+        theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if ranks == RankLayout() else None
         return LayerData(tensors, mapping, ids, load, call.distinct_tokens, H, I, theirs)
 
 

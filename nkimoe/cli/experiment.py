@@ -13,7 +13,7 @@ from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
 from nkimoe.cli.packed_data import BF16, INT8, PackedWeights, RepeatedPackedWeights
 from nkimoe.cli.prediction_report import BesideRoofline
-from nkimoe.models import MODELS, Model, Ranks
+from nkimoe.models import MODELS, Model, RankLayout
 from nkimoe.moe_cte import moe_cte
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
@@ -108,8 +108,8 @@ class Setup:
         return self.sizes or MODELS[self.model]
 
     @property
-    def ranks(self) -> Ranks:
-        return Ranks(self.tp, self.ep)
+    def ranks(self) -> RankLayout:
+        return RankLayout(self.tp, self.ep)
 
 
 @dataclass(frozen=True)

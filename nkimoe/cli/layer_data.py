@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.models import Model, Ranks
+from nkimoe.models import Model, RankLayout
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing import (
     BlockMapping,
@@ -159,7 +159,7 @@ Weights = Callable[[Model, int, int, int, np.random.Generator, Callable[[], None
 
 def make_layer(
     model: Model,
-    ranks: Ranks,
+    ranks: RankLayout,
     tokens: int,
     block_size: int,
     text: str,

@@ -13,7 +13,7 @@ from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.layer_data import read_text
 from nkimoe.errors import RequestError
-from nkimoe.models import MODELS, Ranks
+from nkimoe.models import MODELS, RankLayout
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import VARIANTS
@@ -92,7 +92,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
     text = read_text(options["text"]) if options["prompt"] is None else options["prompt"]
     checkpoint = _checkpoint(options, text)
     model = MODELS[options["model"]] if checkpoint is None else checkpoint.model
-    ranks = Ranks(options["tp"] or (4 if checkpoint is None else 1), options["ep"])
+    ranks = RankLayout(options["tp"] or (4 if checkpoint is None else 1), options["ep"])
     with usage_errors():
         ranks.check(model)
     return Setup(

@@ -14,6 +14,8 @@ from nkimoe.spec import ActFnType
 QWEN = {"hidden_size": 96, "intermediate_size": 64, "moe_intermediate_size": 80, "num_experts": 6,
         "num_experts_per_tok": 2, "hidden_act": "silu"}  # fmt: skip
 
+MIXTRAL = {"hidden_size": 96, "intermediate_size": 64, "num_local_experts": 6, "num_experts_per_tok": 2}
+
 
 def written(folder: Path, config: Any) -> Path:
     (folder / "config.json").write_text(config if isinstance(config, str) else json.dumps(config))
@@ -24,17 +26,18 @@ def written(folder: Path, config: Any) -> Path:
     ("config", "sizes"),
     [
         (QWEN, (96, 80, 6, 2)),
-        ({"hidden_size": 96, "intermediate_size": 64, "num_local_experts": 6, "num_experts_per_tok": 2}, (96, 64, 6, 2)),
+        (
+            {"hidden_size": 96, "intermediate_size": 64, "num_local_experts": 6, "num_experts_per_tok": 2},
+            (96, 64, 6, 2),
+        ),
         ({**QWEN, "num_experts": None, "n_routed_experts": 8, "num_experts_per_tok": 3}, (96, 80, 8, 3)),
         ({"text_config": QWEN, "hidden_size": 7}, (96, 80, 6, 2)),
     ],
 )
-def test_each_family_has_its_names_of_the_sizes(
-    tmp_path: Path, config: dict[str, Any], sizes: tuple[int, ...]
-) -> None:
+def test_each_family_has_its_names_of_the_sizes(tmp_path: Path, config: dict[str, Any], sizes: tuple[int, ...]) -> None:
     model = model_of_config(written(tmp_path, config))
-    assert (model.H, model.I, model.E, model.K) == sizes
-    assert model_of_config(tmp_path / "config.json").E == sizes[2]
+    assert sizes == (model.H, model.I, model.E, model.K)
+    assert sizes[2] == model_of_config(tmp_path / "config.json").E
 
 
 def test_a_published_layer_has_its_row_of_the_table(tmp_path: Path) -> None:
@@ -56,7 +59,7 @@ def test_what_transformers_writes_is_read(tmp_path: Path, family: str) -> None:
     experts = next(asked[name] for name in ("num_experts", "num_local_experts", "n_routed_experts") if name in asked)
     model = model_of_config(tmp_path)
     columns = asked.get("moe_intermediate_size", asked["intermediate_size"])
-    assert (model.H, model.I, model.E, model.K) == (96, columns, experts, asked["num_experts_per_tok"])
+    assert (96, columns, experts, asked["num_experts_per_tok"]) == (model.H, model.I, model.E, model.K)
 
 
 @pytest.mark.parametrize(

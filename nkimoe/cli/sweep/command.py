@@ -23,7 +23,7 @@ from nkimoe.cli.sweep.judge import COST, LATENCY, OBJECTIVES, judged
 from nkimoe.cli.sweep.layers import layer_options, layers_of
 from nkimoe.cli.sweep.picture import draw
 from nkimoe.cli.sweep.point import Outcome, predict, request_of
-from nkimoe.cli.sweep.row import Point, Row
+from nkimoe.cli.sweep.row import Point, SweepRow
 from nkimoe.cli.sweep.table import live_table, reasons, table_of
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import VARIANTS
@@ -52,15 +52,15 @@ class Sweeping:
     store: Store | None
     price_per_hour: float | None
 
-    def known(self, point: Point) -> Row | None:
+    def known(self, point: Point) -> SweepRow | None:
         """The row of a point that is impossible, or was predicted in an earlier sweep."""
         if point.setup is None:
             return self.row(point, Outcome(None, point.reason))
         found = None if self.store is None else self.store.get(request_of(point.setup))
         return None if found is None else self.row(point, Outcome.from_json(found))
 
-    def row(self, point: Point, outcome: Outcome) -> Row:
-        return Row(point, outcome, self.price_per_hour)
+    def row(self, point: Point, outcome: Outcome) -> SweepRow:
+        return SweepRow(point, outcome, self.price_per_hour)
 
     def keep(self, setup: Setup, outcome: Outcome) -> None:
         """For later sweeps, if it is a prediction."""
@@ -73,23 +73,41 @@ class Sweeping:
 @click.option("--tokens", type=Numbers(), default="640", show_default=True, help="512..8192 doubles; 1..9+2 adds.")
 @click.option("--tp", type=Numbers(), default="4", show_default=True, help="Ranks that share an expert's columns.")
 @click.option("--ep", type=Numbers(), default="1", show_default=True, help="Groups of ranks that share the experts.")
-@click.option("--variant", type=Names((AUTO, *VARIANT_NAMES), VARIANT_NAMES), default=AUTO, show_default=True)
-@click.option("--block-size", type=Numbers(AUTO), default=AUTO, show_default=True)
-@click.option("--strategy", type=Names(STRATEGIES, STRATEGIES), default="HI_LO", show_default=True)
-@click.option("--weights", type=Names(WEIGHT_FORMATS, WEIGHT_FORMATS), default="bf16", show_default=True)
-@click.option("--target", type=Names(tuple(TARGETS), tuple(TARGETS)), default="trn2", show_default=True)
+@click.option(
+    "--variant", type=Names((AUTO, *VARIANT_NAMES), VARIANT_NAMES), default=AUTO, show_default=True, help="`all`: each."
+)
+@click.option("--block-size", type=Numbers(AUTO), default=AUTO, show_default=True, help="Slots.")
+@click.option(
+    "--strategy",
+    type=Names(STRATEGIES, STRATEGIES),
+    default="HI_LO",
+    show_default=True,
+    help="Which blocks a core takes.",
+)
+@click.option(
+    "--weights", type=Names(WEIGHT_FORMATS, WEIGHT_FORMATS), default="bf16", show_default=True, help="Their format."
+)
+@click.option(
+    "--target", type=Names(tuple(TARGETS), tuple(TARGETS)), default="trn2", show_default=True, help="Machines."
+)
 @click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores of a rank.")
 @click.option("--routing", type=Names(), default=ROUTER, show_default=True, help="uniform, zipf:EXPONENT, a file.")
 @click.option("--routing-layer", type=click.IntRange(0), help="Layer of the files; by default their first.")
 @click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of what one rank runs on.")
 @click.option("--objective", type=click.Choice(list(OBJECTIVES)), help="[default: cost with a price, else latency]")
-@click.option("--engine", type=click.Choice(["processes", "dask"]), default="processes", show_default=True)
+@click.option(
+    "--engine",
+    type=click.Choice(["processes", "dask"]),
+    default="processes",
+    show_default=True,
+    help="Where points run.",
+)
 @click.option("--jobs", type=click.IntRange(1), help="Processes; by default one a processor.")
 @click.option("--scheduler", help="Of the Dask cluster: tcp://HOST:PORT.")
 @click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where predictions are kept.")
 @click.option("--no-cache", is_flag=True, help="Keep nothing, and use nothing kept.")
-@click.option("--csv", type=FILE)
-@click.option("--json", type=FILE)
+@click.option("--csv", type=FILE, help="Write the rows, with version, clock and command.")
+@click.option("--json", type=FILE, help="Write the rows, and why which is best.")
 @click.option("--parquet", type=FILE, help="Needs nkimoe[parquet].")
 @click.option("--picture", type=FILE, help="Latency and tokens a second against tokens (png, svg, pdf).")
 def sweep(**options: Any) -> None:
@@ -156,9 +174,9 @@ def _check_files(options: dict[str, Any]) -> None:
             raise click.UsageError(f"--picture {error}") from None
 
 
-def _swept(points: Sequence[Point], sweeping: Sweeping, options: dict[str, Any]) -> tuple[list[Row], bool]:
+def _swept(points: Sequence[Point], sweeping: Sweeping, options: dict[str, Any]) -> tuple[list[SweepRow], bool]:
     """Rows in the order of the points, and whether Ctrl-C came before the last."""
-    rows: dict[int, Row] = {}
+    rows: dict[int, SweepRow] = {}
     waiting: list[int] = []
     with live_table(len(points), Console(stderr=True)) as live:
         for number, point in enumerate(points):
@@ -191,7 +209,7 @@ def _outcomes(setups: Sequence[Setup], options: dict[str, Any]) -> Iterator[tupl
     yield from results(engine, predict, setups)
 
 
-def _report(rows: list[Row], objective: str, options: dict[str, Any]) -> None:
+def _report(rows: list[SweepRow], objective: str, options: dict[str, Any]) -> None:
     """The table, the best rows, and the files."""
     finished, verdicts = judged(rows, objective)
     console = Console(width=None if sys.stdout.isatty() else 200)

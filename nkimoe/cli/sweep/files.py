@@ -13,7 +13,7 @@ import click
 
 from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.sweep.judge import Verdict
-from nkimoe.cli.sweep.row import COLUMNS, Row
+from nkimoe.cli.sweep.row import COLUMNS, SweepRow
 from nkisim.report.files import check_writable, replacing, write_whole
 from nkisim.report.origin import made_by
 
@@ -37,7 +37,7 @@ def check_table(path: Path, option: str) -> None:
         raise click.UsageError(f"--{option} needs pyarrow ({error}): pip install 'nkimoe[parquet]'") from None
 
 
-def write_csv(path: Path, rows: Sequence[Row]) -> None:
+def write_csv(path: Path, rows: Sequence[SweepRow]) -> None:
     """A line a row; empty where there is no value."""
     origin = {name: made_by(SEED)[name] for name in ORIGIN}
     text = io.StringIO()
@@ -47,7 +47,7 @@ def write_csv(path: Path, rows: Sequence[Row]) -> None:
     write_whole(path, text.getvalue())
 
 
-def write_json(path: Path, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> None:
+def write_json(path: Path, rows: Sequence[SweepRow], verdicts: Sequence[Verdict]) -> None:
     """The rows, and why which is best."""
     document: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -58,7 +58,7 @@ def write_json(path: Path, rows: Sequence[Row], verdicts: Sequence[Verdict]) -> 
     write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
-def write_parquet(path: Path, rows: Sequence[Row]) -> None:
+def write_parquet(path: Path, rows: Sequence[SweepRow]) -> None:
     """The columns; what made them is in the metadata of the schema."""
     import pyarrow
     import pyarrow.parquet

@@ -15,7 +15,7 @@ from nkimoe.cli.planning import plan_only
 from nkimoe.cli.sweep.point import request_of
 from nkimoe.cli.sweep.row import Point, labels_of
 from nkimoe.errors import RequestError
-from nkimoe.models import Model, Ranks
+from nkimoe.models import Model, RankLayout
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.routing.made_up import GivenRouting
 from nkimoe.spec import BlockShardStrategy
@@ -74,7 +74,7 @@ class Grid:
 
     def _setup(self, asked: dict[str, Any]) -> Setup:
         model = self.layers[asked["layer"]]
-        ranks = Ranks(asked["tp"], asked["ep"])
+        ranks = RankLayout(asked["tp"], asked["ep"])
         ranks.check(model)
         weights, target, routing = asked["weights"], asked["target"], self.routings[asked["routing"]]
         check_weights(weights, target, dequantise=False)

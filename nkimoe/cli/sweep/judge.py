@@ -6,23 +6,23 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from nkimoe.cli.sweep.row import LAYOUT, Row
+from nkimoe.cli.sweep.row import LAYOUT, SweepRow
 from nkimoe.routing.made_up import UNIFORM
 from nkisim.report.pictures import duration
 
 LATENCY, RANK_TIME, COST = "latency", "rank-time", "cost"
 
 
-def _latency(row: Row) -> float:
+def _latency(row: SweepRow) -> float:
     return row.prediction.latency_us if row.prediction else float("inf")
 
 
-def _cost(row: Row) -> float:
+def _cost(row: SweepRow) -> float:
     cost = row.cost_per_million_tokens
     return float("inf") if cost is None else cost
 
 
-OBJECTIVES: Mapping[str, Callable[[Row], float]] = {
+OBJECTIVES: Mapping[str, Callable[[SweepRow], float]] = {
     LATENCY: _latency,
     RANK_TIME: lambda row: _latency(row) * row.ranks,
     COST: _cost,
@@ -34,7 +34,7 @@ OBJECTIVES: Mapping[str, Callable[[Row], float]] = {
 class Verdict:
     """The best row of those that do the same work: a layer, so many tokens, one routing."""
 
-    best: Row
+    best: SweepRow
     why: str
 
     def describe(self) -> str:
@@ -45,10 +45,10 @@ class Verdict:
         return f"{labels['layer']}, {self.best.tokens:,} tokens: {layout}: {self.why}"
 
 
-def judged(rows: Iterable[Row], objective: str) -> tuple[list[Row], list[Verdict]]:
+def judged(rows: Iterable[SweepRow], objective: str) -> tuple[list[SweepRow], list[Verdict]]:
     """The rows, each beside the one with uniform routing, the best of each kind marked; and a verdict a kind."""
     compared = _beside_uniform(list(rows))
-    kinds: dict[tuple[object, ...], list[Row]] = defaultdict(list)
+    kinds: dict[tuple[object, ...], list[SweepRow]] = defaultdict(list)
     for row in compared:
         if row.prediction is not None:
             kinds[row.labels["layer"], row.labels["routing"], row.tokens].append(row)
@@ -62,16 +62,16 @@ def judged(rows: Iterable[Row], objective: str) -> tuple[list[Row], list[Verdict
     return compared, verdicts
 
 
-def _beside_uniform(rows: list[Row]) -> list[Row]:
+def _beside_uniform(rows: list[SweepRow]) -> list[SweepRow]:
     found = {_apart_from_routing(r): _latency(r) for r in rows if r.prediction and r.labels["routing"] == UNIFORM.name}
     return [replace(row, uniform_us=found.get(_apart_from_routing(row))) for row in rows]
 
 
-def _apart_from_routing(row: Row) -> tuple[object, ...]:
+def _apart_from_routing(row: SweepRow) -> tuple[object, ...]:
     return (row.tokens, *(row.labels[name] for name in LAYOUT if name != "routing"))
 
 
-def _why(best: Row, others: list[Row], objective: str) -> str:
+def _why(best: SweepRow, others: list[SweepRow], objective: str) -> str:
     """How far ahead it is, whether its interval says the same, and what bounds it."""
     found = best.prediction
     assert found is not None
@@ -88,7 +88,8 @@ def _why(best: Row, others: list[Row], objective: str) -> str:
     return f"{bound}; {lead}{doubt}"
 
 
-def _difference(best: Row, second: Row) -> str:
+def _difference(best: SweepRow, second: SweepRow) -> str:
     """What the second has that the best has not."""
-    names = [name for name in LAYOUT if best.labels[name] != second.labels[name] and second.labels[name] != ""]
+    compared = (name for name in LAYOUT if name != "slots")  # which follow from ep
+    names = [name for name in compared if best.labels[name] != second.labels[name] and second.labels[name] != ""]
     return ", ".join(f"{name} {second.labels[name]}" for name in names) or "the next"

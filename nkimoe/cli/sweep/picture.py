@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from nkimoe.cli.sweep.row import Row
+from nkimoe.cli.sweep.row import SweepRow
 from nkisim.report.pictures import ACCENT, COLOURS, new_figure, plain, save
 
 LINE_COLOURS = (*dict.fromkeys((COLOURS["Tensor"], ACCENT, COLOURS["Scalar"], COLOURS["Vector"], COLOURS["GpSimd"])),
@@ -16,7 +16,7 @@ DASHES = ("-", "--")
 MOST_LINES = len(LINE_COLOURS) * len(DASHES)
 
 
-def draw(rows: Sequence[Row], path: Path) -> None:
+def draw(rows: Sequence[SweepRow], path: Path) -> None:
     """Write it. Of more layouts than can be told apart those that are fastest somewhere, or else first, are drawn.
 
     Raises:
@@ -51,7 +51,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     save(figure, path)
 
 
-def _draw_line(left: Any, right: Any, costs: Any, line: list[Row], style: dict[str, Any]) -> None:
+def _draw_line(left: Any, right: Any, costs: Any, line: list[SweepRow], style: dict[str, Any]) -> None:
     tokens = [row.tokens for row in line]
     found = [row.prediction for row in line if row.prediction is not None]
     left.plot(tokens, [each.latency_us for each in found], **style)
@@ -73,9 +73,9 @@ def _number(*axes: Any) -> None:
         axis.set_tick_params(which="both", labelsize="small")
 
 
-def _lines(rows: Sequence[Row]) -> dict[str, list[Row]]:
+def _lines(rows: Sequence[SweepRow]) -> dict[str, list[SweepRow]]:
     """Predicted rows by what was asked for beside tokens, in ascending tokens."""
-    by_layout: dict[tuple[tuple[str, Any], ...], list[Row]] = defaultdict(list)
+    by_layout: dict[tuple[tuple[str, Any], ...], list[SweepRow]] = defaultdict(list)
     for row in rows:
         if row.prediction is not None:
             by_layout[tuple((name, value) for name, value in row.point.asked.items() if name != "tokens")].append(row)

@@ -18,7 +18,7 @@ ONE_AT_A_TIME = threading.Lock()  # a worker may have several threads; the simul
 
 
 @dataclass(frozen=True)
-class Prediction:
+class LayerPrediction:
     """What a rank needs for one layer. Times in microseconds, sizes in bytes; a ratio "over mean" is 1 if all is even.
 
     Attributes:
@@ -57,7 +57,7 @@ class Prediction:
 class Outcome:
     """A prediction, or why there is none."""
 
-    prediction: Prediction | None
+    prediction: LayerPrediction | None
     reason: str = ""
 
     def as_json(self) -> dict[str, Any]:
@@ -67,7 +67,7 @@ class Outcome:
     @classmethod
     def from_json(cls, kept: dict[str, Any]) -> Outcome:
         prediction = kept["prediction"]
-        return cls(Prediction(**prediction) if prediction else None, kept["reason"])
+        return cls(LayerPrediction(**prediction) if prediction else None, kept["reason"])
 
 
 def splits_blocks(setup: Setup) -> bool:
@@ -98,13 +98,13 @@ def predict(setup: Setup) -> Outcome:
         return Outcome(None, f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
 
 
-def _predicted(setup: Setup) -> Prediction:
+def _predicted(setup: Setup) -> LayerPrediction:
     result = run_experiment(setup, SILENT)
     profile, data = result.run.profile, result.data
     low, high = profile.interval_us
     weights = [t.nbytes for name, t in data.tensors.items() if "proj" in name and kind(name) in WEIGHTS]
     own = data.own_load
-    return Prediction(
+    return LayerPrediction(
         latency_us=profile.latency_us,
         low_us=low,
         high_us=high,

@@ -6,12 +6,12 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from nkimoe.cli.experiment import Setup
-from nkimoe.cli.sweep.point import Outcome, Prediction, splits_blocks
+from nkimoe.cli.sweep.point import LayerPrediction, Outcome, splits_blocks
 
 LAYOUT = (
     "layer", "tp", "ep", "variant", "block_size", "strategy", "weights", "target", "lnc", "slots", "routing",
 )  # fmt: skip
-PREDICTED = tuple(field.name for field in fields(Prediction))
+PREDICTED = tuple(field.name for field in fields(LayerPrediction))
 SIZES = ("hidden", "intermediate", "experts", "top_k")
 DERIVED = (
     "ranks", "tokens_per_s", "tokens_per_s_per_rank", "of_roofline", "over_uniform", "cost_per_million_tokens",
@@ -38,7 +38,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Row:
+class SweepRow:
     """One point, and what is known of it.
 
     Attributes:
@@ -57,7 +57,7 @@ class Row:
         return self.point.labels
 
     @property
-    def prediction(self) -> Prediction | None:
+    def prediction(self) -> LayerPrediction | None:
         return self.outcome.prediction
 
     @property

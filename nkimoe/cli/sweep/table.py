@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from nkimoe.cli.sweep.row import LAYOUT, Row
+from nkimoe.cli.sweep.row import LAYOUT, SweepRow
 from nkisim.report.pictures import duration
 
 BEST = "★"
@@ -19,7 +19,7 @@ SHOWN_WHILE_RUNNING = 12
 FOLLOWS = "slots"  # from ep
 
 
-def table_of(rows: Sequence[Row]) -> Table:
+def table_of(rows: Sequence[SweepRow]) -> Table:
     """A line a row: what differs, what is predicted, or why nothing is."""
     names = ["tokens", *(name for name in LAYOUT if name != FOLLOWS and len({row.labels[name] for row in rows}) > 1)]
     notes = {reason: number for number, reason in enumerate(_by_reason(rows), 1)}
@@ -47,14 +47,14 @@ def table_of(rows: Sequence[Row]) -> Table:
     return table
 
 
-def reasons(rows: Sequence[Row]) -> Iterator[str]:
+def reasons(rows: Sequence[SweepRow]) -> Iterator[str]:
     """Why points are impossible: each reason once, with its number in the table, and how many points have it."""
     for number, (reason, those) in enumerate(_by_reason(rows).items(), 1):
         yield f"({number}) {len(those)} impossible: {reason}"
 
 
-def _by_reason(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    found: dict[str, list[Row]] = {}
+def _by_reason(rows: Sequence[SweepRow]) -> dict[str, list[SweepRow]]:
+    found: dict[str, list[SweepRow]] = {}
     for row in rows:
         if row.prediction is None:
             found.setdefault(row.outcome.reason, []).append(row)
@@ -85,9 +85,9 @@ class LiveRows:
     def __init__(self, bar: Progress, total: int) -> None:
         self.bar = bar
         self._task = bar.add_task("points", total=total)
-        self._rows: list[Row] = []
+        self._rows: list[SweepRow] = []
 
-    def add(self, row: Row) -> None:
+    def add(self, row: SweepRow) -> None:
         self._rows.append(row)
         self.bar.advance(self._task)
 
@@ -103,7 +103,7 @@ def _label(value: object) -> str:
     return f"{value:,}" if isinstance(value, int) else escape(str(value))
 
 
-def _predicted(row: Row) -> list[str]:
+def _predicted(row: SweepRow) -> list[str]:
     found = row.prediction
     if found is None:
         return []

@@ -13,7 +13,7 @@ pytest.importorskip("joblib")
 from nkimoe.cli.main import main
 from nkimoe.cli.sweep import command
 from nkimoe.cli.sweep.files import ORIGIN
-from nkimoe.cli.sweep.point import Outcome, Prediction
+from nkimoe.cli.sweep.point import LayerPrediction, Outcome
 from nkimoe.cli.sweep.row import COLUMNS
 
 SIZES = ("--hidden", "128", "--intermediate", "64", "--experts", "4", "--top-k", "2", "--tp", "1")
@@ -38,9 +38,9 @@ def rows_of(tmp_path: Path, *arguments: str, sizes: tuple[str, ...] = SIZES) -> 
 
 def predicted(latency_us: float, **others: Any) -> Outcome:
     """An outcome as if it had been simulated."""
-    values: dict[str, Any] = dict.fromkeys(Prediction.__dataclass_fields__, 1)
+    values: dict[str, Any] = dict.fromkeys(LayerPrediction.__dataclass_fields__, 1)
     spread = {"low_us": 0.9 * latency_us, "high_us": 1.1 * latency_us, "roofline_us": latency_us / 4}
-    return Outcome(Prediction(**values | spread | {"latency_us": latency_us, "bound_by": "dma"} | others))
+    return Outcome(LayerPrediction(**values | spread | {"latency_us": latency_us, "bound_by": "dma"} | others))
 
 
 @pytest.fixture

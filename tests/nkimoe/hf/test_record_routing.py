@@ -10,12 +10,12 @@ from click.testing import CliRunner
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers", minversion="5")
 
-from support.saved_models import save_model
+from support.saved_models import save_model  # noqa: E402
 
-from nkimoe.cli.main import main
-from nkimoe.errors import RequestError
-from nkimoe.hf import record_routing
-from nkimoe.hf.load_model import experts_module, load_model
+from nkimoe.cli.main import main  # noqa: E402
+from nkimoe.errors import RequestError  # noqa: E402
+from nkimoe.hf import record_routing  # noqa: E402
+from nkimoe.hf.load_model import experts_module, load_model  # noqa: E402
 
 TOKENS = 24
 
