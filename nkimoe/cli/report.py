@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from nkimoe.cli.experiment import Result, Setup
 from nkimoe.cli.packed_data import BF16, INT8
 from nkisim.report.page import Subject

@@ -11,7 +11,7 @@ RANGE = re.compile(r"(?P<first>\d+)\.\.(?P<last>\d+)(?:(?P<sign>[*+])(?P<step>\d
 MOST_VALUES = 1000  # of an axis
 
 
-class Numbers(click.ParamType):
+class AxisNumbers(click.ParamType):
     """Positive whole numbers: `640,4096`; `512..8192` doubles, `A..B*3` multiplies, `A..B+128` adds.
 
     Args:
@@ -45,7 +45,7 @@ class Numbers(click.ParamType):
         return tuple(dict.fromkeys(found))
 
 
-class Names(click.ParamType):
+class AxisNames(click.ParamType):
     """Some of these names, between commas; any if none are given.
 
     Args:

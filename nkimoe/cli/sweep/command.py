@@ -16,7 +16,7 @@ from nkimoe.cli.experiment import Setup
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.options import AUTO, WEIGHT_FORMATS, usage_errors
 from nkimoe.cli.refusals import refusals
-from nkimoe.cli.sweep.axes import Names, Numbers
+from nkimoe.cli.sweep.axes import AxisNames, AxisNumbers
 from nkimoe.cli.sweep.files import check_table, write_csv, write_json, write_parquet
 from nkimoe.cli.sweep.grid import MOST_POINTS, Grid
 from nkimoe.cli.sweep.judge import COST, LATENCY, OBJECTIVES, judged
@@ -70,28 +70,34 @@ class Sweeping:
 
 @click.command()
 @layer_options
-@click.option("--tokens", type=Numbers(), default="640", show_default=True, help="512..8192 doubles; 1..9+2 adds.")
-@click.option("--tp", type=Numbers(), default="4", show_default=True, help="Ranks that share an expert's columns.")
-@click.option("--ep", type=Numbers(), default="1", show_default=True, help="Groups of ranks that share the experts.")
+@click.option("--tokens", type=AxisNumbers(), default="640", show_default=True, help="512..8192 doubles; 1..9+2 adds.")
+@click.option("--tp", type=AxisNumbers(), default="4", show_default=True, help="Ranks that share an expert's columns.")
 @click.option(
-    "--variant", type=Names((AUTO, *VARIANT_NAMES), VARIANT_NAMES), default=AUTO, show_default=True, help="`all`: each."
+    "--ep", type=AxisNumbers(), default="1", show_default=True, help="Groups of ranks that share the experts."
 )
-@click.option("--block-size", type=Numbers(AUTO), default=AUTO, show_default=True, help="Slots.")
+@click.option(
+    "--variant",
+    type=AxisNames((AUTO, *VARIANT_NAMES), VARIANT_NAMES),
+    default=AUTO,
+    show_default=True,
+    help="`all`: each.",
+)
+@click.option("--block-size", type=AxisNumbers(AUTO), default=AUTO, show_default=True, help="Slots.")
 @click.option(
     "--strategy",
-    type=Names(STRATEGIES, STRATEGIES),
+    type=AxisNames(STRATEGIES, STRATEGIES),
     default="HI_LO",
     show_default=True,
     help="Which blocks a core takes.",
 )
 @click.option(
-    "--weights", type=Names(WEIGHT_FORMATS, WEIGHT_FORMATS), default="bf16", show_default=True, help="Their format."
+    "--weights", type=AxisNames(WEIGHT_FORMATS, WEIGHT_FORMATS), default="bf16", show_default=True, help="Their format."
 )
 @click.option(
-    "--target", type=Names(tuple(TARGETS), tuple(TARGETS)), default="trn2", show_default=True, help="Machines."
+    "--target", type=AxisNames(tuple(TARGETS), tuple(TARGETS)), default="trn2", show_default=True, help="Machines."
 )
 @click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores of a rank.")
-@click.option("--routing", type=Names(), default=ROUTER, show_default=True, help="uniform, zipf:EXPONENT, a file.")
+@click.option("--routing", type=AxisNames(), default=ROUTER, show_default=True, help="uniform, zipf:EXPONENT, a file.")
 @click.option("--routing-layer", type=click.IntRange(0), help="Layer of the files; by default their first.")
 @click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of what one rank runs on.")
 @click.option("--objective", type=click.Choice(list(OBJECTIVES)), help="[default: cost with a price, else latency]")

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 import click
 
-from nkimoe.cli.sweep.axes import Names
+from nkimoe.cli.sweep.axes import AxisNames
 from nkimoe.config_json import model_of_config
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
@@ -23,7 +23,7 @@ NAMES = tuple(MODELS)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 OPTIONS = (
-    click.option("--model", "models", type=Names(NAMES, NAMES), metavar="NAME,...", help=f"[default: {DEFAULT}]"),
+    click.option("--model", "models", type=AxisNames(NAMES, NAMES), metavar="NAME,...", help=f"[default: {DEFAULT}]"),
     click.option("--hidden", type=click.IntRange(1), help="A layer of one's own: hidden size,"),
     click.option("--intermediate", type=click.IntRange(1), help="columns of an expert,"),
     click.option("--experts", type=click.IntRange(1), help="experts,"),
