@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from nkimoe.errors import require
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing.rule import GroupScore, RoutingRule, Score
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
@@ -48,6 +49,34 @@ class Model:
         """(H, I) of a rank, rounded up to the multiples that the kernel takes."""
         H, I = multiples
         return ceil_div(self.H, H) * H, ceil_div(self.own_columns(tp), I) * I
+
+
+@dataclass(frozen=True)
+class RankLayout:
+    """How tp x ep ranks divide a layer.
+
+    Attributes:
+        tp: ranks that share the columns of an expert.
+        ep: groups of them that share the experts; each has consecutive ones.
+    """
+
+    tp: int = 1
+    ep: int = 1
+
+    def check(self, model: Model) -> None:
+        """Each rank has something to do, and as many experts as any other.
+
+        Raises:
+            RequestError: not so.
+        """
+        is_shared = (self.tp - 1) * model.own_columns(self.tp) < model.I
+        fix = "Take fewer ranks, such as a divisor."
+        require(is_shared, "tp", f"leaves every rank columns of I={model.I}", self.tp, fix)
+        require(model.E % self.ep == 0, "ep", f"divides the {model.E} experts", self.ep, "Take a divisor.")
+
+    def own_experts(self, model: Model) -> Model:
+        """The layer with the experts of one rank alone."""
+        return replace(model, E=model.E // self.ep)
 
 
 def _gpt_oss(experts: int, name: str) -> Model:

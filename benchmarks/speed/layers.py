@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.cli.layer_data import LayerData, make_layer, read_text
-from nkimoe.models import MODELS, Model
+from nkimoe.models import MODELS, Model, RankLayout
 from nkimoe.moe_cte import moe_cte
 from nkimoe.reference import moe_cte_reference
 from nkimoe.reference.roofline import layer_work
@@ -35,7 +35,7 @@ class LayerCase:
     cores: int = 2
 
     def draw(self) -> LayerData:
-        return make_layer(self.model, self.tp, self.tokens, self.block_size, read_text(None), lambda: None)
+        return make_layer(self.model, RankLayout(self.tp), self.tokens, self.block_size, read_text(None), lambda: None)
 
 
 QWEN = MODELS["qwen3-30b-a3b"]

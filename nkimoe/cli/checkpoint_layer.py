@@ -14,8 +14,9 @@ import numpy as np
 from nkimoe.cli.layer_data import LayerData
 from nkimoe.cli.packed_data import INT8, kind, multiples_of, padded
 from nkimoe.errors import RequestError
-from nkimoe.models import Model
+from nkimoe.models import Model, RankLayout
 from nkimoe.routing import RoutingRule, build_block_mapping, scatter_affinities
+from nkimoe.routing.expert_load import ExpertLoad, ids_on_rank
 from nkimoe.weights import (
     MX_FORMATS,
     MXFP4,
@@ -79,19 +80,24 @@ class CheckpointLayer:
         H, K = call.hidden_states.shape[1], call.ids.shape[1]
         return Model(H, call.intermediate_size, call.n_experts, RoutingRule(K), source=str(self.folder))
 
-    def data(self, tp: int, block_size: int, weights: str, target: str) -> LayerData:
-        """What the first of `tp` ranks computes. With tp = 1 that is the layer, to be compared with transformers.
+    def data(self, ranks: RankLayout, block_size: int, weights: str, target: str) -> LayerData:
+        """What the first of the ranks that share columns computes, and, of those that share experts, the one with most
+        pairs. A single one computes the layer, to be compared with transformers.
 
         MXFP4 blocks of the checkpoint stay as they are if `weights` is mxfp4, and int8 if it is int8; all else is
         converted.
         """
         call, model = self.call, self.model
-        H, I = model.padded_sizes(tp, multiples_of(weights))
-        mapping = build_block_mapping(call.ids, model.E, block_size)
+        E, (H, I) = ranks.own_experts(model).E, model.padded_sizes(ranks.tp, multiples_of(weights))
+        load = ExpertLoad.of(call.ids, model.E)
+        rank = load.of_ranks(ranks.ep).busiest
+        ids = ids_on_rank(call.ids, rank, E)
+        mapping = build_block_mapping(ids, E, block_size)
         hidden = np.pad(call.hidden_states, ((0, 0), (0, H - model.H)))
-        experts: Sequence[Expert] = Checkpoint(self.folder).experts(self.layer, Shard(tp))
+        all_experts = Checkpoint(self.folder).experts(self.layer, Shard(ranks.tp))
+        experts: Sequence[Expert] = all_experts[rank * E : (rank + 1) * E] if ranks.ep > 1 else all_experts
         packing: Packing = packing_named(weights, target)
-        if weights == MXFP4.name and isinstance(experts, Mxfp4Experts):
+        if weights == MXFP4.name and isinstance(all_experts, Mxfp4Experts):
             packing = KeepMxfp4Blocks()
             hidden = packing.layout(experts[0]).arrange_hidden(call.hidden_states)
         elif weights in MX_FORMATS:
@@ -99,7 +105,7 @@ class CheckpointLayer:
         packed = _in_kernel_types(pack(experts, packing))
         tensors: dict[str, Any] = {
             "hidden_states": hidden.astype(ml_dtypes.bfloat16),
-            "expert_affinities_masked": scatter_affinities(call.weights, call.ids, model.E, dtype=ml_dtypes.bfloat16),
+            "expert_affinities_masked": scatter_affinities(call.weights, ids, E, dtype=ml_dtypes.bfloat16),
             "token_position_to_id": mapping.token_position_to_id,
             "block_to_expert": mapping.block_to_expert,
             "block_size": block_size,
@@ -107,8 +113,8 @@ class CheckpointLayer:
             **(int8_arguments(experts, packed) if weights == INT8 else {}),
             **call.gate.arguments(),
         }
-        theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if tp == 1 else None
-        return LayerData(tensors, mapping, call.ids, call.distinct_tokens, H, I, theirs)
+        theirs = np.pad(call.output, ((0, 0), (0, H - model.H))) if ranks == RankLayout() else None
+        return LayerData(tensors, mapping, ids, load, call.distinct_tokens, H, I, theirs)
 
 
 def _in_kernel_types(tensors: dict[str, Any]) -> dict[str, Any]:

@@ -8,14 +8,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from nkimoe.arrays import Array
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.layer_data import LayerData, Weights, expert_weights, make_layer, repeated_weights
 from nkimoe.cli.packed_data import BF16, INT8, PackedWeights, RepeatedPackedWeights
 from nkimoe.cli.prediction_report import BesideRoofline
-from nkimoe.models import MODELS, Model
+from nkimoe.models import MODELS, Model, RankLayout
 from nkimoe.moe_cte import moe_cte
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
@@ -26,11 +24,13 @@ from nkimoe.reference.int8 import moe_cte_int8_reference
 from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
 from nkimoe.reference.roofline import Roofline, layer_work, roofline
 from nkimoe.reference.tolerance import Distance, Tolerance, distance, int8_tolerance, mx_tolerance, tolerance
-from nkimoe.spec import INT8_PER_TOKEN, MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.routing.made_up import UNIFORM, GivenRouting
+from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, MoECTEImplementation, MoECTESpec, SkipMode
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkimoe.weights.formats import MXFP8
 from nkisim import Run, Simulator
 from nkisim.observe import Event, Finding, Observer
+from nkisim.report.summary import Profile
 
 PAIRS, TOKENS = "pairs", "tokens"
 
@@ -43,7 +43,12 @@ class Setup:
         checkpoint: the layer to run instead of one of `model`'s shape.
         numerics: False: shapes, integers and time only; no result, nothing compared.
         dequantise: MX weights are dequantised on the host, and a dense implementation computes.
-        slots: what slots hold, "pairs" (token, choice), or "tokens", as callers of nki-library pass them.
+        slots: what slots hold, "pairs" (token, choice), or "tokens", as callers of nki-library pass them. Where
+            ranks share the experts they hold tokens.
+        ep: groups of ranks that share the experts; one rank of the group with most pairs is run.
+        strategy: which blocks a core takes, where blocks are what cores split.
+        routing: gives the experts of tokens; None: a router chooses them, or the checkpoint's has.
+        sizes: a layer that is in no table, which `model` then names.
     """
 
     model: str
@@ -59,6 +64,10 @@ class Setup:
     checkpoint: CheckpointLayer | None = None
     dequantise: bool = False
     slots: str = PAIRS
+    ep: int = 1
+    strategy: BlockShardStrategy = BlockShardStrategy.HI_LO
+    routing: GivenRouting | None = None
+    sizes: Model | None = None
 
     @property
     def implementation(self) -> MoECTEImplementation:
@@ -89,11 +98,18 @@ class Setup:
     @property
     def has_pairs(self) -> bool:
         """Whether slots hold pairs: where tokens have one expert they are the same."""
-        return self.slots == PAIRS and self.layer_model.K > 1
+        return self.slots == PAIRS and self.ep == 1 and self.layer_model.K > 1
 
     @property
     def layer_model(self) -> Model:
-        return MODELS[self.model] if self.checkpoint is None else self.checkpoint.model
+        """The whole layer."""
+        if self.checkpoint is not None:
+            return self.checkpoint.model
+        return self.sizes or MODELS[self.model]
+
+    @property
+    def ranks(self) -> RankLayout:
+        return RankLayout(self.tp, self.ep)
 
 
 @dataclass(frozen=True)
@@ -104,6 +120,7 @@ class Result:
         distance: of the simulated output from the fp32 reference; None without numerics. With MX and int8
             activations, from the one that quantises them likewise.
         unquantised: there, the distance from the result for activations that are not quantised.
+        evenly: of a routing that is given, the same layer predicted with a uniform one; None: there is none to compare.
         distance_to_theirs: from what transformers computes for a layer of a checkpoint; None for other layers.
         wall_s: seconds for simulation and reference together, drawing weights excluded.
     """
@@ -118,6 +135,7 @@ class Result:
     roofline: Roofline
     wall_s: float
     distance_to_theirs: Distance | None = None
+    evenly: Profile | None = None
 
     @property
     def passed(self) -> bool | None:
@@ -177,11 +195,23 @@ def is_hybrid(setup: Setup) -> bool:
 
 def options_of(setup: Setup) -> dict[str, object]:
     """Arguments of `moe_cte` beside the tensors."""
-    spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
     return {
-        "spec": spec, "skip_dma": SkipMode(skip_token=True), "is_tensor_update_accumulating": True,
+        "spec": spec_of(setup), "skip_dma": SkipMode(skip_token=True), "is_tensor_update_accumulating": True,
         "activation_quantization": setup.activation_quantization,
     }  # fmt: skip
+
+
+def spec_of(setup: Setup) -> MoECTESpec:
+    """The implementation with its options; how many blocks hold tokens at least is estimated where ranks share the
+    experts.
+    """
+    spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
+    if spec.shard_on_block is None:
+        return spec
+    config = replace(spec.shard_on_block, block_sharding_strategy=setup.strategy)
+    if setup.ep > 1:
+        config = replace(config, top_k=setup.layer_model.K, ep_degree=setup.ep)
+    return replace(spec, shard_on_block=config)
 
 
 def run_experiment(setup: Setup, progress: Progress) -> Result:
@@ -191,7 +221,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         RequestError, InputError: the layer cannot be run as asked.
         NkiValidationError: the kernel breaks a rule of the hardware.
     """
-    progress.start("weights", setup.layer_model.E)
+    progress.start("weights", setup.ranks.own_experts(setup.layer_model).E)
     data = layer_of(setup, progress)
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
@@ -200,10 +230,7 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(run.outputs, data.theirs) if setup.numerics and data.theirs is not None else None
-    touched = int(np.unique(data.experts_of_tokens).size)
-    p = plan.problem
-    K, moved = setup.layer_model.K, BF16 if setup.dequantise else setup.weights
-    bound = roofline(layer_work(p.T, p.T * K, p.H, p.I, touched, moved), setup.target, setup.lnc, moved)
+    K, I = setup.layer_model.K, plan.problem.I
     return Result(
         setup=setup,
         data=data,
@@ -211,11 +238,27 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
         run=run,
         distance=found,
         unquantised=unquantised,
-        tolerance=tolerance_of(setup, K, p.I),
-        roofline=bound,
+        tolerance=tolerance_of(setup, K, I),
+        roofline=roofline_of(setup, data),
         wall_s=time.perf_counter() - started,
         distance_to_theirs=theirs,
     )
+
+
+def beside_uniform(result: Result, progress: Progress) -> Result:
+    """With the prediction for uniform routing, if another was given."""
+    if result.setup.routing in (None, UNIFORM):
+        return result
+    setup = replace(result.setup, routing=UNIFORM, numerics=False)
+    return replace(result, evenly=run_experiment(setup, progress).run.profile)
+
+
+def roofline_of(setup: Setup, data: LayerData) -> Roofline:
+    """The least time that the useful work of the rank can take."""
+    moved = BF16 if setup.dequantise else setup.weights
+    load = data.own_load
+    work = layer_work(len(data.experts_of_tokens), int(load.pairs.sum()), data.H, data.I, load.used, moved)
+    return roofline(work, setup.target, setup.lnc, moved)
 
 
 def tolerance_of(setup: Setup, blocks: int, I: int) -> Tolerance:
@@ -235,9 +278,11 @@ def _tiles_of_results(plan: Plan, setup: Setup, data: LayerData) -> int:
 def layer_of(setup: Setup, progress: Progress) -> LayerData:
     """The inputs, drawn or read."""
     if setup.checkpoint is not None:
-        return setup.checkpoint.data(setup.tp, setup.block_size, setup.weights, setup.target)
-    weights = _weights(setup)
-    return make_layer(setup.layer_model, setup.tp, setup.tokens, setup.block_size, setup.text, progress.step, weights)
+        return setup.checkpoint.data(setup.ranks, setup.block_size, setup.weights, setup.target)
+    return make_layer(
+        setup.layer_model, setup.ranks, setup.tokens, setup.block_size, setup.text, progress.step, _weights(setup),
+        setup.routing,
+    )  # fmt: skip
 
 
 def _weights(setup: Setup) -> Weights:
@@ -263,8 +308,7 @@ def _compare(run: Run, setup: Setup, data: LayerData, progress: Progress) -> tup
 def references_of(setup: Setup, data: LayerData) -> list[Callable[[], Array]]:
     """What the output is compared with: the definition, and with quantised activations also the one without."""
     if setup.is_mx:
-        spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
-        mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec, skip_token=True)
+        mx = partial(moe_cte_mx_reference, **data.tensors, spec=spec_of(setup), skip_token=True)
         return [partial(mx, rule=DEVICE_RULE), partial(mx, rule=None)]
     ignored = ("spec", "skip_dma", "conditions", "activation_quantization", "quantization_config")
     arguments = arguments_of(replace(setup, slots=TOKENS), data)

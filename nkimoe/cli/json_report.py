@@ -47,9 +47,24 @@ def as_json(result: Result, changes: Mapping[str, float]) -> dict[str, Any]:
         },
         "predicted": result.predicted.as_json(),
         "what_if_us": dict(changes),
+        **_routing(result),
         "findings": [str(finding) for finding in result.run.findings],
         "wall_s": result.wall_s,
     }
+
+
+def _routing(result: Result) -> dict[str, Any]:
+    """Of a routing that was given: its name, its skew, and the prediction for a uniform one, if it is another."""
+    setup, load = result.setup, result.data.load
+    if setup.routing is None:
+        return {}
+    keys = {
+        "name": setup.routing.name,
+        "busiest_expert_over_mean": load.busiest_over_mean,
+        "busiest_rank_over_mean": load.of_ranks(setup.ep).busiest_over_mean,
+        "uniform_us": result.evenly.latency_us if result.evenly else None,
+    }
+    return {"routing": keys}
 
 
 def write_json(path: Path, document: dict[str, Any]) -> None:

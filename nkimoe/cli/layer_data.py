@@ -14,7 +14,7 @@ import ml_dtypes
 import numpy as np
 
 from nkimoe.arrays import Array
-from nkimoe.models import Model
+from nkimoe.models import Model, RankLayout
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.routing import (
     BlockMapping,
@@ -24,6 +24,8 @@ from nkimoe.routing import (
     scatter_affinities,
     static_block_count,
 )
+from nkimoe.routing.expert_load import ExpertLoad, ids_on_rank
+from nkimoe.routing.made_up import GivenRouting
 from nkimoe.spec import Pairs
 from nkimoe.weights.expert import Expert
 
@@ -40,7 +42,8 @@ class LayerData:
     Attributes:
         tensors: arguments of `moe_cte` by name, bf16.
         mapping: tokens to blocks.
-        experts_of_tokens: int32 [T, K].
+        experts_of_tokens: int32 [T, K], as this rank numbers its own, -1 for those of others.
+        load: what the experts of all ranks get.
         vocabulary: distinct tokens of the text.
         H, I: sizes after padding to what the kernel takes.
         theirs: what another implementation makes of the same layer, float32 [T, H]; None: nothing to compare with.
@@ -49,15 +52,26 @@ class LayerData:
     tensors: dict[str, Any]
     mapping: BlockMapping
     experts_of_tokens: Array
+    load: ExpertLoad
     vocabulary: int
     H: int
     I: int
     theirs: Array | None = None
 
     @property
+    def n_experts(self) -> int:
+        """Of this rank."""
+        return int(self.tensors["gate_up_proj_weight"].shape[0])
+
+    @property
+    def own_load(self) -> ExpertLoad:
+        """What the experts of this rank get."""
+        return ExpertLoad.of(self.experts_of_tokens, self.n_experts)
+
+    @property
     def pairs(self) -> Pairs:
         """The slots as pairs (token, choice), with the affinities that the tensors have."""
-        ids, (E, *_) = self.experts_of_tokens, self.tensors["gate_up_proj_weight"].shape
+        ids, E = self.experts_of_tokens, self.n_experts
         table = self.tensors["expert_affinities_masked"].reshape(len(ids), E)
         weights = np.take_along_axis(table, ids, axis=1).astype(np.float32)
         return pair_blocks(ids, weights, E, self.tensors["block_size"], self.mapping.block_to_expert.size).pairs
@@ -145,34 +159,45 @@ Weights = Callable[[Model, int, int, int, np.random.Generator, Callable[[], None
 
 def make_layer(
     model: Model,
-    tp: int,
+    ranks: RankLayout,
     tokens: int,
     block_size: int,
     text: str,
     step: Callable[[], None],
     weights: Weights = expert_weights,
+    routing: GivenRouting | None = None,
 ) -> LayerData:
-    """Inputs of one layer on one of `tp` ranks; `step` is called once an expert while `weights` are made."""
+    """Inputs of one layer on one rank; of those that share the experts, on the one with most pairs, which the others
+    wait for. `step` is called once an expert while `weights` are made. A router chooses the experts unless there is a
+    routing, which gives all choices of a token the same weight.
+    """
     rng = np.random.default_rng(SEED)
-    H, I = model.padded_sizes(tp, getattr(weights, "multiples", DENSE_MULTIPLES))
+    own = ranks.own_experts(model)
+    H, I = model.padded_sizes(ranks.tp, getattr(weights, "multiples", DENSE_MULTIPLES))
     ids, vocabulary = tokenize(text, tokens)
     hidden = _hidden_states(ids, vocabulary, model.H, rng)
     router = rng.standard_normal((model.H, model.E), dtype=np.float32) / np.sqrt(np.float32(model.H))
-    gates, experts = route(hidden @ router, model.routing)
-    blocks = static_block_count(tokens, model.K, model.E, block_size)
-    mapping = build_block_mapping(experts, model.E, block_size, n_blocks=blocks)
+    if routing is None:
+        gates, chosen = route(hidden @ router, model.routing)
+    else:
+        chosen = routing.expert_ids(tokens, model.E, model.K)
+        gates = np.full(chosen.shape, 1 / model.K, np.float32)
+    load = ExpertLoad.of(chosen, model.E)
+    experts = ids_on_rank(chosen, load.of_ranks(ranks.ep).busiest, own.E)
+    blocks = static_block_count(tokens, model.K, own.E, block_size)
+    mapping = build_block_mapping(experts, own.E, block_size, n_blocks=blocks)
     padded = np.zeros((tokens, H), np.float32)
     padded[:, : model.H] = hidden
     tensors = {
         "hidden_states": padded.astype(ml_dtypes.bfloat16),
-        "expert_affinities_masked": scatter_affinities(gates, experts, model.E, dtype=ml_dtypes.bfloat16),
+        "expert_affinities_masked": scatter_affinities(gates, experts, own.E, dtype=ml_dtypes.bfloat16),
         "token_position_to_id": mapping.token_position_to_id,
         "block_to_expert": mapping.block_to_expert,
         "block_size": block_size,
-        **weights(model, H, model.own_columns(tp), I, rng, step),
+        **weights(own, H, model.own_columns(ranks.tp), I, rng, step),
         **_activation(model),
     }
-    return LayerData(tensors, mapping, experts, vocabulary, H, I)
+    return LayerData(tensors, mapping, experts, load, vocabulary, H, I)
 
 
 def _hidden_states(ids: Array, vocabulary: int, H: int, rng: np.random.Generator) -> Array:

@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain, pack, op, tune."""
+"""Commands: run, demo, variants, explain, pack, op, tune, sweep."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from nkimoe.cli.experiment import Progress, Result, Setup, run_experiment
+from nkimoe.cli.experiment import Progress, Result, Setup, beside_uniform, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import as_markdown, as_text
 from nkimoe.cli.op.command import op
@@ -25,6 +25,7 @@ from nkimoe.cli.pack import pack
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.refusals import WRONG, refusals
 from nkimoe.cli.report import as_lines
+from nkimoe.cli.sweep.command import sweep
 from nkimoe.cli.tune import tune
 from nkimoe.planning.variants import VARIANTS
 from nkisim.command_help import SectionedCommand, examples, version_option
@@ -46,6 +47,7 @@ def main() -> None:
 main.add_command(pack)
 main.add_command(op)
 main.add_command(tune)
+main.add_command(sweep)
 
 
 @main.command(cls=SectionedCommand, epilog=examples(
@@ -130,7 +132,7 @@ def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:
 def _run(setup: Setup, outputs: Outputs, factors: dict[str, float]) -> Result:
     with refusals():
         with _progress() as progress:
-            result = run_experiment(setup, progress)
+            result = beside_uniform(run_experiment(setup, progress), progress)
         click.echo("\n".join(as_lines(result, _width())))
         changes = predict_changes(result.run.profile, factors)
         if changes:

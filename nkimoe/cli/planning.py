@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nkimoe.cli.experiment import Setup, is_hybrid, options_of
+from nkimoe.cli.experiment import Setup, is_hybrid, options_of, spec_of
 from nkimoe.cli.packed_data import BF16, kind, multiples_of, weight_shapes, weight_types
+from nkimoe.models import Model
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 from nkimoe.routing import static_block_count
-from nkimoe.spec import MoECTEImplementation, MoECTESpec, Pairs
+from nkimoe.spec import Pairs
 from nkimoe.weights.dense_arguments import dense_spec
 from nkimoe.weights.formats import MX_FORMATS
 
@@ -30,13 +31,13 @@ def plan_only(setup: Setup) -> Plan:
     Raises:
         RequestError: it cannot be honoured.
     """
-    m, T, B = setup.layer_model, setup.tokens, setup.block_size
+    m, T, B = setup.ranks.own_experts(setup.layer_model), setup.tokens, setup.block_size
     H, I = m.padded_sizes(setup.tp, multiples_of(setup.weights))
     N = static_block_count(T, m.K, m.E, B)
     tensors: dict[str, Any] = {
         "hidden_states": Shape((T, H)),
         "expert_affinities_masked": Shape((T * m.E, 1)),
-        **_weights(setup, H, I),
+        **_weights(setup, m, H, I),
         "token_position_to_id": Shape((N * B,), "int32"),
         "block_to_expert": Shape((N,), "int32"),
     }
@@ -47,15 +48,15 @@ def plan_only(setup: Setup) -> Plan:
         tensors["conditions"] = Shape((N + 1,), "int32")
     options = options_of(setup)
     if setup.dequantise:
-        options["spec"] = dense_spec(MoECTESpec.suited(MoECTEImplementation[setup.variant]))
+        options["spec"] = dense_spec(spec_of(setup))
     arguments = {**tensors, **options, "block_size": B, "compute_dtype": "bfloat16"}
     return make_plan(Request.from_arguments(arguments), setup.lnc, TARGETS[setup.target])
 
 
-def _weights(setup: Setup, H: int, I: int) -> dict[str, Shape]:
+def _weights(setup: Setup, model: Model, H: int, I: int) -> dict[str, Shape]:
     weights = BF16 if setup.dequantise else setup.weights
     types = {name: str(dtype) for name, dtype in weight_types(weights, setup.target).items()}
     if weights in MX_FORMATS:
         types["weight"] = MX_FORMATS[weights].nki
-    shapes = weight_shapes(weights, setup.layer_model, H, I)
+    shapes = weight_shapes(weights, model, H, I)
     return {name: Shape(shape, types[kind(name)]) for name, shape in shapes.items()}

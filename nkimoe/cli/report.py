@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from nkimoe.cli.experiment import Result, Setup
 from nkimoe.cli.packed_data import BF16, INT8
 from nkisim.report.page import Subject
@@ -31,7 +29,7 @@ def _rows(result: Result) -> list[tuple[str, str]]:
     engines = ", ".join(f"{name} {count:,}" for name, count in sorted(profile.instructions.items()))
     busy = ", ".join(f"{name} {100 * use.utilization:.0f}%" for name, use in profile.engines.items())
     return [
-        ("layer", f"{setup.model}, tensor parallel {setup.tp}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
+        ("layer", f"{setup.model}, {_ranks(setup)}: H={p.H} I={p.I} E={p.E} top-{setup.layer_model.K}"),
         ("tokens", f"{p.T}, {result.data.vocabulary} distinct; {_skew(result)}"),
         (
             "kernel",
@@ -62,12 +60,17 @@ def _rows(result: Result) -> list[tuple[str, str]]:
             f"{predicted.tflops:.1f} useful TFLOP/s, {100 * predicted.mfu:.0f}% of the peak. "
             "A model's word, not measured",
         ),
+        *_beside_even(result),
         ("orders", describe_orders(profile)),
         ("busy", f"{busy} (predicted, mean of the cores)"),
         ("critical path", describe_path(profile)),
         ("constants", f"{describe_constants(profile)}: what the predicted time rests on"),
         ("wall time", f"{result.wall_s:.1f} s on this computer ({result.run.wall_s:.1f} s simulating)"),
     ]
+
+
+def _ranks(setup: Setup) -> str:
+    return f"tensor parallel {setup.tp}" + (f", expert parallel {setup.ep}" if setup.ep > 1 else "")
 
 
 def _verdict(result: Result) -> str:
@@ -89,6 +92,21 @@ def _transformers(result: Result) -> list[tuple[str, str]]:
     if result.setup.weights != BF16:
         own += ", with the checkpoint's weights and plain activations"
     return [("transformers", f"relative L2 {error.rel_l2:.2e}, max {error.max_abs:.3g} from {own}")]
+
+
+def _beside_even(result: Result) -> list[tuple[str, str]]:
+    """What the skew of a given routing costs."""
+    even, profile, load = result.evenly, result.run.profile, result.data.load
+    if even is None:
+        return []
+    return [
+        (
+            "skew",
+            f"busiest of all experts {load.busiest_over_mean:.1f} times the mean; uniform routing is predicted "
+            f"{even.latency_us:,.0f} us, this one {profile.latency_us / even.latency_us:.2f} times that; "
+            f"HBM {_mb(profile.hbm_read + profile.hbm_written)} for {_mb(even.hbm_read + even.hbm_written)}",
+        )
+    ]
 
 
 def _reference(result: Result) -> str:
@@ -119,9 +137,11 @@ def _blocks(result: Result) -> str:
 
 
 def _skew(result: Result) -> str:
-    counts = np.bincount(result.data.experts_of_tokens.reshape(-1), minlength=result.plan.problem.E)
-    touched = int(np.count_nonzero(counts))
-    return f"{touched} of {counts.size} experts used, the busiest by {counts.max()} tokens, mean {counts.mean():.0f}"
+    load, ep = result.data.own_load, result.setup.ep
+    counts = load.pairs
+    text = f"{load.used} of {counts.size} experts used, the busiest by {counts.max()} tokens, mean {counts.mean():.0f}"
+    ranks = result.data.load.of_ranks(ep)
+    return text if ep == 1 else f"{text}; rank {ranks.busiest} has {ranks.busiest_over_mean:.2f} times a mean rank's"
 
 
 def _mb(count: float) -> str:

@@ -9,6 +9,7 @@ Needs the extra `hf`.
 
 from nkimoe.hf.forward import NAME, register
 from nkimoe.hf.int8_model import load_int8
+from nkimoe.hf.record_routing import record_routing
 from nkimoe.pytorch.options import Options, options
 
-__all__ = ["NAME", "Options", "load_int8", "options", "register"]
+__all__ = ["NAME", "Options", "load_int8", "options", "record_routing", "register"]

@@ -194,6 +194,20 @@ def test_a_rank_of_a_layer_is_run_but_not_compared(saved):
     assert "I=48" in result.output
 
 
+@pytest.mark.parametrize(
+    ("kind", "weights"),
+    [
+        ("Qwen3Moe", ()),
+        ("GptOss in MXFP4", ("--weights", "mxfp4", "--target", "trn3")),
+        ("Mixtral in int8 of SGLang", ("--weights", "int8")),
+    ],
+)
+def test_of_ranks_that_share_the_experts_one_is_run_with_its_own(saved, tmp_path, kind, weights):
+    found = correct(saved(kind), tmp_path / "out.json", "--layer", "1", "--ep", "2", *weights)
+    assert "transformers_rel_l2" not in found
+    assert json.loads((tmp_path / "out.json").read_text())["problem"]["E"] == 3
+
+
 def test_a_layer_that_is_not_there_is_refused(saved):
     result = run(saved("Qwen3Moe"), "--layer", "7")
     assert result.exit_code == 2

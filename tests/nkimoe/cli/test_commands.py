@@ -75,6 +75,17 @@ def test_run_writes_the_documented_json_keys(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i", "shard_on_i_hybrid"])
+def test_a_rank_of_several_that_share_the_experts_computes_its_own(tmp_path: Path, variant: str) -> None:
+    target = tmp_path / "out.json"
+    result = run_tiny("--ep", "4", "--variant", variant, "--strategy", "ping_pong", "--json", str(target))
+    assert result.exit_code == 0, result.output
+    document = json.loads(target.read_text())
+    assert document["problem"]["E"] == 2
+    assert document["correct"]["passed"] is True
+    assert "expert parallel 4" in result.output
+
+
 def test_two_runs_give_the_same_numbers(tmp_path: Path) -> None:
     documents = []
     for name in ("a.json", "b.json"):
@@ -115,6 +126,14 @@ def test_gpt_oss_runs_with_biases_clamps_and_padded_sizes(monkeypatch: pytest.Mo
         ("--json", "missing/folder/out.json"),
         ("--model", "no-such-model"),
         ("--target", "trn1"),
+        ("--tp", "1000"),
+        ("--ep", "3"),
+        ("--ep", "0"),
+        ("--slots", "pairs", "--ep", "2"),
+        ("--strategy", "sideways"),
+        ("--routing", "missing.npy"),
+        ("--routing", "zipf:lots"),
+        ("--routing-layer", "1"),
     ],
     ids=lambda a: " ".join(a),
 )

@@ -1,0 +1,1 @@
+"""`nkimoe sweep`: one prediction for every layout of a layer."""

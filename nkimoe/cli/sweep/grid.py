@@ -1,0 +1,96 @@
+"""All points of a sweep: the product of its axes, each a setup or the reason why it cannot be one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import click
+
+from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
+from nkimoe.cli.options import AUTO, check_weights, variant_for
+from nkimoe.cli.planning import plan_only
+from nkimoe.cli.sweep.point import request_of
+from nkimoe.cli.sweep.row import Point, labels_of
+from nkimoe.errors import RequestError
+from nkimoe.models import Model, RankLayout
+from nkimoe.planning.block_size import block_size_for
+from nkimoe.routing.made_up import GivenRouting
+from nkimoe.spec import BlockShardStrategy
+from nkimoe.weights import MX_FORMATS
+
+MOST_POINTS = 10_000
+
+
+@dataclass(frozen=True)
+class Grid:
+    """What a sweep asks for.
+
+    Attributes:
+        layers: by name.
+        axes: values by option: tokens, tp, ep, variant, block_size, strategy, weights, target.
+        routings: by the name that was asked for; None: a router.
+        lnc: NeuronCores of a rank.
+        text: what a router routes.
+    """
+
+    layers: Mapping[str, Model]
+    axes: Mapping[str, tuple[Any, ...]]
+    routings: Mapping[str, GivenRouting | None]
+    lnc: int
+    text: str
+
+    @property
+    def size(self) -> int:
+        """Points, those that are equal or impossible included."""
+        count = len(self.layers) * len(self.routings)
+        for values in self.axes.values():
+            count *= len(values)
+        return count
+
+    def points(self) -> Iterator[Point]:
+        """Each that is different: one that has a plan, or is impossible."""
+        seen = set()
+        for layer, routing, *values in itertools.product(self.layers, self.routings, *self.axes.values()):
+            asked = {"layer": layer, "routing": routing, **dict(zip(self.axes, values, strict=True))}
+            point = self._point(asked)
+            identity = repr([point.labels, point.setup and request_of(point.setup)])
+            if identity not in seen:
+                seen.add(identity)
+                yield point
+
+    def _point(self, asked: dict[str, Any]) -> Point:
+        labels = self._labels(asked)
+        try:
+            setup = self._setup(asked)
+            labels = labels_of(setup)
+            plan_only(setup)
+        except (click.UsageError, RequestError) as error:
+            reason = error.message if isinstance(error, click.UsageError) else str(error)
+            return Point(asked, labels, reason=reason)
+        return Point(asked, labels, setup)
+
+    def _setup(self, asked: dict[str, Any]) -> Setup:
+        model = self.layers[asked["layer"]]
+        ranks = RankLayout(asked["tp"], asked["ep"])
+        ranks.check(model)
+        weights, target, routing = asked["weights"], asked["target"], self.routings[asked["routing"]]
+        check_weights(weights, target, dequantise=False)
+        if routing is not None:
+            routing.expert_ids(1, model.E, model.K)  # refuses those of another layer
+        B = asked["block_size"]
+        return Setup(
+            asked["layer"], ranks.tp, asked["tokens"], variant_for(asked["variant"], weights in MX_FORMATS), target,
+            self.lnc, block_size_for(asked["tokens"] * model.K, model.E) if B == AUTO else B, weights, self.text,
+            numerics=False, slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep,
+            strategy=BlockShardStrategy[asked["strategy"]], routing=routing, sizes=model,
+        )  # fmt: skip
+
+    def _labels(self, asked: dict[str, Any]) -> dict[str, Any]:
+        model = self.layers[asked["layer"]]
+        sizes = {"hidden": model.H, "intermediate": model.I, "experts": model.E, "top_k": model.K}
+        B = asked["block_size"]
+        asked = asked | {"block_size": None if B == AUTO else B}  # a column of numbers
+        return {**asked, **sizes, "lnc": self.lnc, "slots": PAIRS if asked["ep"] == 1 else TOKENS}

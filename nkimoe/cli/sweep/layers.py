@@ -1,0 +1,76 @@
+"""Which layers a sweep is of: rows of the table of models, a config.json, or sizes of one's own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nkimoe.cli.sweep.axes import AxisNames
+from nkimoe.config_json import model_of_config
+from nkimoe.errors import RequestError
+from nkimoe.models import MODELS, Model
+from nkimoe.routing.rule import RoutingRule
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SIZES = ("hidden", "intermediate", "experts", "top_k")
+OWN = "own sizes"
+DEFAULT = "qwen3-30b-a3b"
+NAMES = tuple(MODELS)
+FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+OPTIONS = (
+    click.option("--model", "models", type=AxisNames(NAMES, NAMES), metavar="NAME,...", help=f"[default: {DEFAULT}]"),
+    click.option("--hidden", type=click.IntRange(1), help="A layer of one's own: hidden size,"),
+    click.option("--intermediate", type=click.IntRange(1), help="columns of an expert,"),
+    click.option("--experts", type=click.IntRange(1), help="experts,"),
+    click.option("--top-k", type=click.IntRange(1), help="and experts a token."),
+    click.option("--checkpoint", type=FOLDER, help="Its config.json."),
+    click.option("--config", type=FILE, help="A Hugging Face config.json."),
+)  # fmt: skip
+
+
+def layer_options(command: Command) -> Command:
+    """Add them."""
+    for option in reversed(OPTIONS):
+        command = option(command)
+    return command
+
+
+def layers_of(options: Mapping[str, Any]) -> dict[str, Model]:
+    """What they ask for, by name.
+
+    Raises:
+        click.UsageError: sizes that are no layer, or a file that describes none.
+    """
+    names = options["models"] or ()
+    found = {name: MODELS[name] for name in names}
+    for option in ("checkpoint", "config"):
+        path = options[option]
+        if path is not None:
+            try:
+                found[_name(path)] = model_of_config(path)
+            except (RequestError, OSError) as error:
+                raise click.UsageError(f"--{option} {error}") from error
+    sizes = {name: options[name] for name in SIZES}
+    if any(sizes.values()):
+        found[OWN] = _own(sizes)
+    return found or {DEFAULT: MODELS[DEFAULT]}
+
+
+def _own(sizes: Mapping[str, int | None]) -> Model:
+    missing = [f"--{name.replace('_', '-')}" for name, size in sizes.items() if size is None]
+    if missing:
+        raise click.UsageError(f"A layer of one's own needs {', '.join(missing)}, too.")
+    H, I, E, K = (size or 0 for size in sizes.values())
+    if K > E:
+        raise click.UsageError(f"--top-k {K} of --experts {E}: a token cannot go to more experts than there are.")
+    return Model(H, I, E, RoutingRule(K), "options")
+
+
+def _name(path: Path) -> str:
+    resolved = path.resolve()
+    return resolved.name if path.is_dir() else f"{resolved.parent.name}/{resolved.name}"

@@ -1,0 +1,66 @@
+"""Sizes of a MoE layer from the config.json of a Hugging Face model, without transformers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from nkimoe.errors import InputError
+from nkimoe.models import MODELS, Model
+from nkimoe.routing.rule import RoutingRule
+from nkimoe.spec import ActFnType
+
+# What model families call a size, the name that decides first.
+HIDDEN = ("hidden_size", "d_model", "n_embd")
+INTERMEDIATE = (
+    "moe_intermediate_size", "expert_ffn_hidden_size", "expert_intermediate_size", "expert_hidden_dim",
+    "intermediate_size", "ffn_dim",
+)  # fmt: skip
+EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts", "n_experts")
+TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts", "top_k")
+ACTIVATIONS = {
+    "silu": ActFnType.SiLU, "swish": ActFnType.SiLU, "gelu": ActFnType.GELU, "relu": ActFnType.ReLU,
+    "gelu_pytorch_tanh": ActFnType.GELU_Tanh_Approx, "gelu_new": ActFnType.GELU_Tanh_Approx,
+}  # fmt: skip
+
+
+def model_of_config(path: Path | str) -> Model:
+    """The layer that a config.json, or that of a checkpoint's folder, describes.
+
+    Of a layer with the sizes of one of MODELS its row is taken, which knows the biases, clamps and router; any other
+    has a softmax router and no biases.
+
+    Raises:
+        InputError: it is no JSON object, or says of no experts how many or how large. OSError: it cannot be read.
+    """
+    file = Path(path)
+    file = file / "config.json" if file.is_dir() else file
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(str(path), "is a model's config.json", error, "Download it again.") from None
+    if not isinstance(config, dict):
+        raise InputError(str(path), "is a model's config.json", type(config).__name__, "Download it again.")
+    text = config.get("text_config")
+    text = text if isinstance(text, dict) else config
+    H, I, E, K = (_size(text, names, str(path)) for names in (HIDDEN, INTERMEDIATE, EXPERTS, TOP_K))
+    known = (model for model in MODELS.values() if (model.H, model.I, model.E, model.K) == (H, I, E, K))
+    return next(known, Model(H, I, E, RoutingRule(K), str(path), _activation(text, str(path))))
+
+
+def _size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:
+    """The first of these keys that holds a size."""
+    found = (config.get(name) for name in names)
+    size = next((value for value in found if isinstance(value, int) and value > 0), None)
+    if size is None:
+        raise InputError(place, f"has {names[0]}", f"none of {', '.join(names)}", "Give the sizes by options.")
+    return size
+
+
+def _activation(config: Mapping[str, Any], place: str) -> ActFnType:
+    name = config.get("hidden_act", "silu")
+    if name not in ACTIVATIONS:
+        raise InputError(place, f"has hidden_act {', '.join(ACTIVATIONS)}", name, "Give the sizes by options.")
+    return ACTIVATIONS[name]

@@ -1,0 +1,1 @@
+"""Many independent predictions: where they run, and where they are kept. What is predicted is the caller's matter."""

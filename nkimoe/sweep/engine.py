@@ -1,0 +1,118 @@
+"""Where independent calls run: processes of this machine, or the workers of a Dask cluster. Both through joblib."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from joblib import Parallel, delayed, parallel_config
+from joblib.externals.loky.process_executor import BrokenProcessPool
+
+from nkimoe.errors import RequestError
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AGAIN = 3  # times that calls are made again whose worker was lost
+PATIENCE_S = 30  # for a scheduler, and for its first worker
+
+
+class Engine(Protocol):
+    """Where calls run."""
+
+    def working(self) -> AbstractContextManager[None]:
+        """While it is entered, joblib's calls run there."""
+
+    @property
+    def lost(self) -> tuple[type[BaseException], ...]:
+        """What is raised when a worker is lost for good."""
+
+
+@dataclass(frozen=True)
+class Processes:
+    """Processes of this machine.
+
+    Attributes:
+        count: of them; 1: this process itself; -1: one a processor.
+    """
+
+    count: int = -1
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        with parallel_config(backend="loky", n_jobs=self.count, inner_max_num_threads=1):
+            yield
+
+    @property
+    def lost(self) -> tuple[type[BaseException], ...]:
+        return (BrokenProcessPool,)
+
+
+@dataclass(frozen=True)
+class DaskCluster:
+    """Workers of a cluster, each of which can import nkimoe.
+
+    Attributes:
+        scheduler: its address, such as tcp://host:8786.
+    """
+
+    scheduler: str
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Raises:
+        RequestError: dask.distributed is not installed, or no scheduler answers.
+        """
+        distributed = _distributed()
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(distributed.Client(self.scheduler, timeout=PATIENCE_S))
+            except (OSError, ValueError) as error:
+                fix = "Start one: dask scheduler."
+                raise RequestError("scheduler", "answers", f"{self.scheduler}: {error}", fix) from error
+            stack.enter_context(parallel_config(backend="dask", wait_for_workers_timeout=PATIENCE_S))
+            yield
+
+    @property
+    def lost(self) -> tuple[type[BaseException], ...]:
+        distributed = _distributed()
+        return (distributed.KilledWorker, distributed.comm.CommClosedError)
+
+
+def _distributed() -> Any:
+    try:
+        import distributed
+    except ImportError as error:
+        raise RequestError("engine", "needs dask.distributed", error, "Install nkimoe[cluster].") from error
+    return distributed
+
+
+def results(engine: Engine, function: Callable[[Item], Result], items: Sequence[Item]) -> Iterator[tuple[int, Result]]:
+    """(number of the item, result of the function) in the order in which they are found.
+
+    What a lost worker had begun is begun again elsewhere. The function can be pickled, and raises nothing.
+
+    Raises:
+        RuntimeError: workers are lost again and again.
+    """
+    waiting = dict(enumerate(items))
+    for _ in range(1 + AGAIN):
+        if not waiting:
+            return
+        try:
+            with engine.working():
+                calls = [delayed(_numbered)(number, function, item) for number, item in waiting.items()]
+                found: Iterator[Any] = Parallel(return_as="generator_unordered", batch_size=1)(calls)
+                for number, result in found:
+                    del waiting[number]
+                    yield number, result
+        except engine.lost:
+            continue
+    if waiting:
+        raise RuntimeError(f"workers were lost {1 + AGAIN} times; {len(waiting)} results are missing")
+
+
+def _numbered(number: int, function: Callable[[Item], Result], item: Item) -> tuple[int, Result]:
+    return number, function(item)

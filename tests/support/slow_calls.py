@@ -1,0 +1,18 @@
+"""A call that takes a moment, for tests of where calls run. In a file that other processes can import."""
+
+import os
+import time
+
+
+def process_after(seconds: float) -> int:
+    """Which process waited."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def lose_its_process_once(marker: str) -> str:
+    """End the process that runs it, the first time that it runs."""
+    if not os.path.exists(marker):
+        open(marker, "x").close()
+        os._exit(1)
+    return marker
