@@ -8,14 +8,14 @@ import nki
 import nki.language as nl
 
 from nkimoe import kernels
-from nkimoe.planning.check_inputs import check_inputs, checked_before_launch
+from nkimoe.planning.check_inputs import check_call, checked_before_launch
 from nkimoe.planning.plan import make_plan
 from nkimoe.planning.request import Request
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTESpec, Pairs, QuantizationConfig, SkipMode
 
 
 @nki.jit
-@checked_before_launch(check_inputs)
+@checked_before_launch(check_call)
 def moe_cte(
     hidden_states: Any, expert_affinities_masked: Any, gate_up_proj_weight: Any, down_proj_weight: Any,
     token_position_to_id: Any, block_to_expert: Any, block_size: int, spec: MoECTESpec, conditions: Any = None,

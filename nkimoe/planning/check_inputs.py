@@ -13,6 +13,8 @@ import numpy as np
 from nkimoe.errors import InputError
 from nkimoe.planning.finite_values import FINITE, check_finite, check_row_scales
 from nkimoe.planning.mx.coded_rows import is_coded, packed_affinities, packed_width
+from nkimoe.planning.option_types import check_option_types
+from nkimoe.planning.request import Request
 from nkimoe.planning.shares import block_range
 from nkimoe.planning.slot_pairs import check_pairs
 from nkimoe.planning.variants import DROPPING, VARIANTS
@@ -30,6 +32,16 @@ def checked_before_launch(check: Callable[..., None]) -> Callable[[Kernel], Kern
         return kernel
 
     return attach
+
+
+def check_call(**arguments: Any) -> None:
+    """`check_inputs` behind the types of all arguments, which a launch takes apart before the kernel looks at them.
+
+    Raises:
+        RequestError: an argument has another type than its annotation says. InputError: as `check_inputs`.
+    """
+    check_option_types(Request.from_arguments(arguments))
+    check_inputs(**arguments)
 
 
 def check_inputs(**arguments: Any) -> None:
@@ -202,7 +214,7 @@ def _check_positive(arguments: dict[str, Any]) -> None:
     """Activations are divided by their scale."""
     for name in ("gate_up_in_scale", "down_in_scale"):
         scale = arguments.get(name)
-        if hasattr(scale, "dtype") and not np.all(np.asarray(scale) > 0):
+        if str(getattr(scale, "dtype", None)) == "float32" and not np.all(np.asarray(scale) > 0):
             raise InputError(name, "is positive", f"{float(np.asarray(scale).min()):g}", "Calibrate the activations.")
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from nkimoe.errors import RequestError
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
+from nkimoe.planning.option_types import check_option_types
 from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.planning.quantization import ROW, down_of, gate_up_of
 from nkimoe.planning.request import COMPUTE_DTYPES, Request
@@ -21,7 +22,7 @@ from nkimoe.planning.shares import (
 )
 from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import OLD_ROW_SETS, OUTPUT_BYTES, Demand, Tiling, ceil_div, choose_tiling
-from nkimoe.planning.validate import check_option_types, check_weight_form, choose_variant, validate
+from nkimoe.planning.validate import check_weight_form, choose_variant, validate
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
 from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleMode
 

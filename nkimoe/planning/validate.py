@@ -22,17 +22,6 @@ from nkimoe.planning.request import COMPUTE_DTYPES, Request
 from nkimoe.planning.slot_pairs import slot_pairs
 from nkimoe.planning.targets import Target
 from nkimoe.planning.variants import BLOCKS, DENSE, DROPPING, HYBRID, MX, VARIANTS, Variant
-from nkimoe.spec import (
-    ActFnType,
-    BlockShardStrategy,
-    ExpertAffinityScaleMode,
-    MoECTESpec,
-    Pairs,
-    QuantizationConfig,
-    ShardOnBlockConfig,
-    ShardOnIConfig,
-    SkipMode,
-)
 
 TOKEN_DTYPES = ("bfloat16", "float16")
 ALL_OF_ONE_DTYPE = (
@@ -164,44 +153,6 @@ def _dense_shapes(p: Problem) -> dict[str, tuple[tuple[int, ...], ...]]:
 
 
 _WEIGHT_SHAPES = {DENSE: _dense_shapes, MX: mx_shapes}
-
-
-def _require_kind(argument: str, value: object, *kinds: type) -> None:
-    names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
-    require(isinstance(value, kinds), argument, f"has the type {names}", repr(value), f"Pass {names}.")
-
-
-def check_option_types(request: Request) -> None:
-    """Options are what their annotations say. Comes first: sizes and variants are read from them.
-
-    Raises:
-        RequestError: an option has another type.
-    """
-    _require_kind("spec", request.spec, MoECTESpec)
-    for name, kinds in _OPTION_TYPES.items():
-        _require_kind(name, getattr(request, name), *kinds)
-    _require_kind("spec.shard_on_block", request.spec.shard_on_block, ShardOnBlockConfig, type(None))
-    _require_kind("spec.shard_on_I", request.spec.shard_on_I, ShardOnIConfig, type(None))
-    config = request.spec.shard_on_block
-    if config is not None:
-        for name, kind in _BLOCK_OPTION_TYPES.items():
-            _require_kind(f"spec.shard_on_block.{name}", getattr(config, name), kind)
-
-
-_OPTION_TYPES: dict[str, tuple[type, ...]] = {
-    "activation_function": (ActFnType,),
-    "expert_affinities_scaling_mode": (ExpertAffinityScaleMode,),
-    "skip_dma": (SkipMode,),
-    "quantization_config": (QuantizationConfig, type(None)),
-    "pairs": (Pairs, type(None)),
-    "is_tensor_update_accumulating": (bool,),
-    "skip_gate_proj": (bool,),
-}
-_BLOCK_OPTION_TYPES: dict[str, type] = {
-    "block_sharding_strategy": BlockShardStrategy,
-    "per_core_output": bool,
-    "non_overlapping_shards": bool,
-}
 
 
 def _clamps(request: Request, problem: Problem, variant: Variant, target: Target) -> None:

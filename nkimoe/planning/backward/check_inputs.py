@@ -7,15 +7,19 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError
+from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.check_inputs import check_inputs
+from nkimoe.planning.option_types import check_option_types
 
 
 def check_backward_inputs(**arguments: Any) -> None:
     """Check the values of `moe_cte_backward`'s arguments; tensors are NumPy arrays.
 
     Raises:
+        RequestError: an argument has another type than its annotation says.
         InputError: what `nkimoe.planning.check_inputs` refuses; blocks of an expert that do not follow each other.
     """
+    check_option_types(BackwardRequest.from_arguments(arguments))
     check_inputs(**arguments)
     experts = np.asarray(arguments["block_to_expert"]).reshape(-1)
     exists = (experts >= 0) & (experts < arguments["gate_up_proj_weight"].shape[0])

@@ -11,10 +11,10 @@ import numpy as np
 from nkimoe.planning.backward.request import BackwardRequest
 from nkimoe.planning.backward.tiling import BackwardTiling, choose_backward_tiling
 from nkimoe.planning.backward.validate import check_forms, validate_backward
+from nkimoe.planning.option_types import check_option_types
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import ceil_div
-from nkimoe.planning.validate import check_option_types
 
 Limits = tuple[float | None, float | None]
 

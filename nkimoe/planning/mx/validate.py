@@ -36,10 +36,6 @@ def mx_options(request: Request, problem: Problem, variant: Variant, target: Tar
         "None says it for uint16 (MXFP4) and uint32 (e4m3).",
     )  # fmt: skip
     require(
-        isinstance(options.use_packed_scales, bool), "spec.use_packed_scales", "is a bool",
-        repr(options.use_packed_scales), "Pass True or False.",
-    )  # fmt: skip
-    require(
         not options.use_packed_scales or options.quantization_type is QuantizationType.MX, "spec.use_packed_scales",
         "packs block scales, which only QuantizationType.MX has", options.quantization_type.name, "Drop it.",
     )  # fmt: skip
@@ -48,7 +44,6 @@ def mx_options(request: Request, problem: Problem, variant: Variant, target: Tar
 
 def _coarse_scales(options: Any, problem: Problem, variant: Variant) -> None:
     name, is_coarse = "spec.use_block128_scales", options.use_block128_scales
-    require(isinstance(is_coarse, bool), name, "is a bool", repr(is_coarse), "Pass True or False.")
     if not is_coarse:
         return
     kind = options.quantization_type

@@ -134,8 +134,8 @@ BAD: list[tuple[str, dict[str, Any]]] = [
     *[(name, {name: zeros(2, 1)}) for name in ("gate_up_proj_scale", "down_proj_scale")],
     *[(name, {name: zeros(2, 1, dtype=np.float32)}) for name in ("gate_up_in_scale", "down_in_scale")],
     ("accumulation_dtype", {"accumulation_dtype": "float32"}),
-    ("gate_up_proj_scale", {"quantization_config": QuantizationConfig(gate_up_proj_scale=1)}),
-    ("down_proj_scale", {"quantization_config": QuantizationConfig(down_proj_scale=1)}),
+    ("quantization_config.gate_up_proj_scale", {"quantization_config": QuantizationConfig(gate_up_proj_scale=1)}),
+    ("quantization_config.down_proj_scale", {"quantization_config": QuantizationConfig(down_proj_scale=1)}),
     ("spec.shard_on_I", {"spec": MoECTESpec(ON_BLOCK, shard_on_I=ShardOnIConfig())}),
     *[
         (f"spec.shard_on_block.{name}", {"spec": spec(**{name: value})})
