@@ -11,9 +11,9 @@ from nkimoe import kernels
 from nkimoe.kernels import backward
 from nkimoe.planning.backward.check_inputs import check_backward_inputs
 from nkimoe.planning.backward.plan import make_backward_plan
-from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.backward.request import BACKWARD_SPEC, BackwardRequest
 from nkimoe.planning.check_inputs import checked_before_launch
-from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.spec import ActFnType, ExpertAffinityScaleMode, SkipMode
 
 
 @nki.jit
@@ -56,7 +56,6 @@ def moe_cte_backward(
         InputError: before a simulated launch, for values that mean nothing (see `check_inputs`), and blocks of an
             expert that do not follow each other.
     """
-    spec = MoECTESpec(MoECTEImplementation.shard_on_block)
-    request = BackwardRequest.from_arguments(locals())
+    request = BackwardRequest.from_arguments({"spec": BACKWARD_SPEC, **locals()})
     plan = make_backward_plan(request, cores=nl.num_programs(0), target=kernels.target())
     return backward.run(request, plan)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError
-from nkimoe.planning.backward.request import BackwardRequest
+from nkimoe.planning.backward.request import BACKWARD_SPEC, BackwardRequest
 from nkimoe.planning.check_inputs import check_inputs
 from nkimoe.planning.option_types import check_option_types
 
@@ -19,7 +19,7 @@ def check_backward_inputs(**arguments: Any) -> None:
         RequestError: an argument has another type than its annotation says.
         InputError: what `nkimoe.planning.check_inputs` refuses; blocks of an expert that do not follow each other.
     """
-    check_option_types(BackwardRequest.from_arguments(arguments))
+    check_option_types(BackwardRequest.from_arguments({"spec": BACKWARD_SPEC, **arguments}))
     check_inputs(**arguments)
     experts = np.asarray(arguments["block_to_expert"]).reshape(-1)
     exists = (experts >= 0) & (experts < arguments["gate_up_proj_weight"].shape[0])

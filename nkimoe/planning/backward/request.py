@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.planning.request import Request
+from nkimoe.spec import MoECTEImplementation, MoECTESpec
+
+BACKWARD_SPEC = MoECTESpec(MoECTEImplementation.shard_on_block)  # gradients have one implementation, which nobody names
 
 
 @dataclass(frozen=True, eq=False)

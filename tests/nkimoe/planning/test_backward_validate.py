@@ -35,7 +35,7 @@ def fp8(name: str) -> Any:
         ("output_hidden_states_grad", None, "is a tensor"),
         ("compute_dtype", "float8_e4m3", "is one of"),
         ("up_offset", float("nan"), "is a number"),
-        ("gate_clamp_upper_limit", "7", "is a number"),
+        ("gate_clamp_upper_limit", "7", "has the type float or None"),
         ("skip_gate_proj", 1, "has the type bool"),
         ("down_proj_bias", ARGUMENTS["down_proj_bias"][:, :-1], "has shape"),
         ("block_size", 100, "has shape"),
