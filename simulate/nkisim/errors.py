@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 _SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_LIBRARY = os.path.dirname(os.__file__)
 
 
 class Location(NamedTuple):
@@ -43,9 +44,14 @@ def kernel_location() -> Location:
 
 
 def location_in(traceback: TracebackType | None) -> Location:
-    """The innermost line of a traceback outside the simulator."""
+    """The innermost line of a traceback outside the simulator and Python's own library."""
     lines = [(t.tb_frame.f_code.co_filename, t.tb_lineno) for t in _steps(traceback)]
-    return _location(*next((line for line in reversed(lines) if not _is_simulator[line[0]]), lines[-1]))
+    own = (line for line in reversed(lines) if not _is_simulator[line[0]] and not _is_python(line[0]))
+    return _location(*next(own, lines[-1]))
+
+
+def _is_python(file: str) -> bool:
+    return file.startswith("<frozen ") or (file.startswith(_LIBRARY) and "site-packages" not in file)
 
 
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:

@@ -65,7 +65,7 @@ def test_what_it_does_not_go_with_is_refused() -> None:
     spec = MoECTESpec(MoECTEImplementation.shard_on_i_mx, shard_on_I=on_i)
     assert refused(ALL[1], spec=spec) == "spec.use_block128_scales"
     spec = MoECTESpec(MoECTEImplementation.shard_on_i_mx, shard_on_I=ShardOnIConfig(use_block128_scales=1))  # type: ignore[arg-type]
-    assert refused(ALL[1], spec=spec) == "spec.use_block128_scales"
+    assert refused(ALL[1], spec=spec) == "spec.shard_on_I.use_block128_scales"
     assert refused(replace(ALL[1], I=96)) == "spec.use_block128_scales"
     inputs = build_inputs(ALL[0])
     inputs["down_proj_scale"] = inputs["down_proj_scale"][:, :, :, :3]

@@ -1,5 +1,6 @@
 """The pytest plugin, tried in test sessions of its own."""
 
+import os
 import re
 import subprocess
 import sys
@@ -43,7 +44,8 @@ def session(tmp_path):
         (tmp_path / "test_it.py").write_text(HEAD + tests)
         plugin = ("-p", "nkisim.pytest_plugin", "-p", "no:cacheprovider", "--strict-markers", "-q")
         command = [sys.executable, "-m", "pytest", *plugin, *options, str(tmp_path / "test_it.py")]
-        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path).stdout
+        alone = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}  # where it is installed, too
+        return subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=alone).stdout
 
     return run
 
