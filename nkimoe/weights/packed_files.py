@@ -3,14 +3,17 @@
 The converted experts go straight into the mapped file, so a checkpoint of any size takes the memory of a few
 experts. Everything is written into `NAME.partial`, which is renamed at the end: a run that is stopped leaves no
 folder called NAME. The next run of the same packing keeps the layers that were finished, and any other removes them.
+One run at a time writes there: it holds a lock of the folder, which the system takes back when the process ends.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +70,29 @@ def pack_checkpoint(
     if target.exists():
         raise RequestError("target", "does not exist yet", str(target), "Remove it, or choose another.")
     chosen = checkpoint.layers if layers is None else list(layers)
-    total = sum(len(checkpoint.experts(layer)) for layer in chosen)
+    for layer in chosen:
+        checkpoint.experts(layer)  # refused before anything is written
     partial = target.with_name(target.name + ".partial")
-    _open_partial(partial, {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)})
-    done = 0
+    run = {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)}
+    with _locked(partial):
+        _empty_unless(partial, run)
+        _pack_layers(checkpoint, chosen, partial, packing, share, progress)
+        partial.rename(target)
+    return [target / layer_file(layer) for layer in chosen]
+
+
+def _pack_layers(
+    checkpoint: Checkpoint, layers: Sequence[int], partial: Path, packing: Packing, share: Shard,
+    progress: Progress | None,
+) -> None:  # fmt: skip
+    """Write the files of layers that are not there, and remove all others."""
+    total, done = sum(len(checkpoint.experts(layer)) for layer in layers), 0
 
     def one_more(of_layer: int, _: int) -> None:
         if progress is not None:
             progress(done + of_layer, total)
 
-    for layer in chosen:
+    for layer in layers:
         experts, file = checkpoint.experts(layer, share), partial / layer_file(layer)
         if not file.exists():
             unfinished = file.with_suffix(".unfinished")
@@ -87,19 +103,52 @@ def pack_checkpoint(
         del experts
         checkpoint.close()  # pages of a file that was read stay in memory as long as it is mapped
     for path in partial.iterdir():
-        if path.name not in map(layer_file, chosen):
+        if path.name not in map(layer_file, layers):
             path.unlink()
-    partial.rename(target)
-    return [target / layer_file(layer) for layer in chosen]
 
 
-def _open_partial(partial: Path, run: dict[str, Any]) -> None:
-    """The folder of an unfinished run; emptied unless that run would have written the same."""
+@contextmanager
+def _locked(partial: Path) -> Iterator[None]:
+    """The folder of an unfinished run, made if need be, for this run alone.
+
+    Raises:
+        RequestError: another run writes there.
+    """
+    partial.mkdir(parents=True, exist_ok=True)
+    folder = os.open(partial, os.O_RDONLY)
+    try:
+        if not _lock(folder, partial):
+            fix = "Wait for it, stop it, or choose another folder."
+            raise RequestError("target", "is written by one run at a time", f"another run in {partial}", fix)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _lock(folder: int, partial: Path) -> bool:
+    """Whether this run has the folder now; not if another has it, or has just finished and renamed it."""
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return partial.exists() and os.path.samestat(os.fstat(folder), partial.stat())
+
+
+def _empty_unless(partial: Path, run: dict[str, Any]) -> None:
+    """What an unfinished run left stays only if that would have written the same."""
     record = partial / RECORD
-    if not record.is_file() or json.loads(record.read_text("utf-8")) != run:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
+    if _recorded(record) != run:
+        for path in partial.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
         record.write_text(json.dumps(run), "utf-8")
+
+
+def _recorded(record: Path) -> object:
+    """What a run noted; None if it was stopped before it had."""
+    try:
+        return json.loads(record.read_text("utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
 
 
 def _identity(folder: Path) -> list[list[Any]]:

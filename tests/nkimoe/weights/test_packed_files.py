@@ -155,6 +155,28 @@ def test_a_run_that_is_killed_leaves_no_folder_of_that_name_and_the_next_one_wor
     same(read_layer(files[1]), pack(Checkpoint(checkpoint).experts(5), Plain()))
 
 
+def test_a_second_run_into_the_same_folder_is_refused_and_harms_nothing(checkpoint, tmp_path):
+    def second(done, _):
+        if done == 1:
+            with pytest.raises(RequestError, match="one run at a time"):
+                pack_checkpoint(checkpoint, tmp_path / "out", packing_named("mxfp8", "trn3"))
+
+    packing = packing_named("fp8-row", "trn2")
+    files = pack_checkpoint(checkpoint, tmp_path / "out", packing, progress=second)
+    alone = pack_checkpoint(checkpoint, tmp_path / "alone", packing)
+    assert [file.read_bytes() for file in files] == [file.read_bytes() for file in alone]
+
+
+@pytest.mark.parametrize("record", ["", '{"source": [["x', "[]"])
+def test_a_damaged_record_of_a_run_blocks_no_other(checkpoint, tmp_path, record):
+    partial = tmp_path / "out.partial"
+    partial.mkdir()
+    (partial / "run.json").write_text(record)
+    (partial / "layer-00000.safetensors").write_bytes(b"of that run")
+    files = pack_checkpoint(checkpoint, tmp_path / "out", packing_named("fp8-row", "trn2"))
+    assert all(file.stat().st_size > 100 for file in files)
+
+
 def test_an_existing_target_is_refused(checkpoint, tmp_path):
     (tmp_path / "packed").mkdir()
     with pytest.raises(RequestError, match="target: does not exist yet; got"):
