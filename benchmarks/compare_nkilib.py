@@ -24,7 +24,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported as a file
 
 from comparison import dense, mx
-from comparison.measure import Prepared, fastest, predict, ratio, values
+from comparison.measure import CORES, announced, fastest, ratio, values
 from comparison.nkilib import NkiLibrary
 from comparison.page import page_lines
 from comparison.tables import show
@@ -37,7 +37,6 @@ from nkisim.report.files import write_whole
 from nkisim.report.origin import made_by
 
 SCHEMA_VERSION = 4
-CORES = 2
 CASES: dict[str, VariantCase] = {case.name: case for case in (*dense.CASES, *mx.CASES)}
 NAMES = sorted({name for case in CASES.values() for name in case.shapes})
 
@@ -103,8 +102,10 @@ def compare(
     """One row: both predictions, the roofline, and both errors."""
     layers = list(case.layers(shape, tokens))
     calls = map(case.our_fastest_call, case.our_layers(shape, tokens))
-    ours = fastest([_predicted("nkimoe", case, *call) for call in calls], case.target)
-    theirs = fastest([_predicted("nkilib", case, *case.their_call(inputs, library)) for inputs in layers], case.target)
+    ours = fastest([announced("nkimoe", *call, case.target) for call in calls], case.target)
+    theirs = fastest(
+        [announced("nkilib", *case.their_call(inputs, library), case.target) for inputs in layers], case.target
+    )
     times_faster = ratio(ours, theirs)
     return {
         "shape": {**asdict(layers[0].shape), "activation": shape.activation.name, "scaling": shape.scaling.name},
@@ -118,14 +119,6 @@ def compare(
         "roofline_us": case.roofline_us(layers[0], CORES),
         "numbers": numbers(case, shape, library) if with_numbers else None,
     }
-
-
-def _predicted(name: str, case: VariantCase, kernel: Any, arguments: dict[str, Any]) -> Prepared:
-    prepared = predict(kernel, arguments, case.target)
-    cell = prepared.cell
-    result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
-    click.echo(f"  {name}, {cell.form}: {result}, computed in {cell.wall_s:.0f} s", err=True)
-    return prepared
 
 
 def numbers(case: VariantCase, shape: LayerShape, library: NkiLibrary) -> dict[str, float | str]:

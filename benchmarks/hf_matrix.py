@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 import warnings
-from difflib import get_close_matches
 from pathlib import Path
 
 import click
@@ -20,6 +19,7 @@ warnings.simplefilter("ignore")
 from benchmarks.hf.compare import AGREES, NOT_RUN, REFUSED, Comparison, compare  # noqa: E402
 from benchmarks.hf.families import Family, families  # noqa: E402
 from benchmarks.hf.graphs import COMPILE, EXPORT, NO_GRAPH  # noqa: E402
+from nkisim.command_help import meant  # noqa: E402
 
 
 @click.command()
@@ -61,9 +61,8 @@ def chosen_families(names: tuple[str, ...]) -> list[Family]:
     known = {name for family in found for name in (family.name, family.experts)}
     for name in names:
         if name not in known:
-            near = get_close_matches(name, known, n=3)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"There are {', '.join(f.name for f in found)}."
-            raise click.UsageError(f"{name}: no family of the installed transformers has experts of this name. {hint}")
+            hint = meant(name, known) or f" There are {', '.join(f.name for f in found)}."
+            raise click.UsageError(f"{name}: no family of the installed transformers has experts of this name.{hint}")
     return [family for family in found if not names or {family.name, family.experts} & {*names}]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
+import click
 import numpy as np
 
 from nkisim import NkiValidationError, NotSimulated, Simulator
@@ -18,6 +19,7 @@ from nkisim.timing import Timer, schedules, timeline
 from nkisim.timing.program import Program
 
 Kernel = Callable[..., Any]
+CORES = 2
 
 
 @dataclass
@@ -102,7 +104,7 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
     started = time.perf_counter()
     form: dict[str, Any] = {"block_size": arguments.get("block_size", 0)}
     form["slots"] = "pairs" if arguments.get("pairs") is not None else "tokens"
-    simulator = Simulator(target, 2, report_only=True, numerics=False)
+    simulator = Simulator(target, CORES, report_only=True, numerics=False)
     timer = Timer(simulator.machine)
     simulator.observers = (timer,)
     try:
@@ -127,11 +129,20 @@ def predict(kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
     return Prepared(cell, program)
 
 
+def announced(name: str, kernel: Kernel, arguments: dict[str, Any], target: str) -> Prepared:
+    """`predict`, with a line about it for people who watch."""
+    prepared = predict(kernel, arguments, target)
+    cell = prepared.cell
+    result = "refused" if cell.latency_us is None else f"{cell.latency_us:.0f} us"
+    click.echo(f"  {name}, {cell.form}: {result}, computed in {cell.wall_s:.0f} s", err=True)
+    return prepared
+
+
 def values(kernel: Kernel, arguments: dict[str, Any], target: str) -> np.ndarray[Any, Any] | str:
     """The output in fp32, [T, H], or why there is none."""
     try:
         with _quiet():
-            out = Simulator(target, 2, report_only=True).run(kernel, **arguments).outputs
+            out = Simulator(target, CORES, report_only=True).run(kernel, **arguments).outputs
     except Exception as error:
         return reason(error)
     out = out[0] if isinstance(out, (tuple, list)) else out

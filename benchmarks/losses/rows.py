@@ -6,9 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import click
-from comparison.layer_inputs import LayerInputs
-from comparison.measure import Prepared, fastest, predict
+from comparison.measure import CORES, announced, fastest
 from comparison.variants import VariantCase
 from shapes import LayerShape
 
@@ -16,7 +14,6 @@ from nkisim.machine import Machine, load_machine
 from nkisim.timing import timeline
 from nkisim.timing.program import Program
 
-CORES = 2
 FREE = 1000.0
 """Times as fast: a kind of work that takes no time."""
 WORTH_NAMING = 0.05
@@ -89,7 +86,11 @@ def find(cases: list[VariantCase], shape: LayerShape, tokens: int) -> Row:
     Raises:
         RuntimeError: none ran.
     """
-    found = [(case, inputs, _predicted(case, inputs)) for case in cases for inputs in case.our_layers(shape, tokens)]
+    found = [
+        (case, inputs, announced(case.name, *case.our_fastest_call(inputs), case.target))
+        for case in cases
+        for inputs in case.our_layers(shape, tokens)
+    ]
     case, inputs, best = min(found, key=lambda each: each[2].cell.latency_us or float("inf"))
     if best.program is None:
         raise RuntimeError(f"{shape.name} with {tokens} tokens: {best.cell.refused}")
@@ -98,14 +99,6 @@ def find(cases: list[VariantCase], shape: LayerShape, tokens: int) -> Row:
         case.target, shape.name, case.weights(shape), tokens, case.name, cell.block_size, cell.slots,
         cell.scenarios_us, case.roofline_us(inputs, CORES), _lost(best.program, machine),
     )  # fmt: skip
-
-
-def _predicted(case: VariantCase, inputs: LayerInputs) -> Prepared:
-    prepared = predict(*case.our_fastest_call(inputs), case.target)
-    cell = prepared.cell
-    result = cell.refused or f"{cell.latency_us:.0f} us"
-    click.echo(f"  {case.name}, {cell.form}: {result}, computed in {cell.wall_s:.0f} s", err=True)
-    return prepared
 
 
 def _lost(program: Program, machine: Machine) -> dict[str, float]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
+from statistics import geometric_mean
 
 from marked_page import grid
 from rich.console import Console
@@ -43,14 +43,17 @@ def page_lines(rows: Sequence[Row], earlier: Earlier) -> list[str]:
 def summary(rows: Sequence[Row], earlier: Earlier) -> str:
     """What all rows lie between; and how they compare with the earlier ones."""
     reached = [row.of_roofline[0] for row in rows]
-    said = f"{len(rows)} layers are predicted to reach {min(reached):.0%} to {max(reached):.0%} of their rooflines"
+    said = (
+        f"{len(rows)} layers are predicted to reach {min(reached):.0%} to {max(reached):.0%} of their rooflines, "
+        f"geometric mean {geometric_mean(reached):.0%}."
+    )
     ratios = [row.nominal_us / earlier[row.key].nominal_us for row in rows if row.key in earlier]
     if not ratios:
-        return f"{said}, geometric mean {_mean(reached):.0%}."
+        return said
     slower = sum(ratio > _SLOWER for ratio in ratios)
     return (
-        f"{said}, geometric mean {_mean(reached):.0%}. {len(ratios)} of them are in the earlier file, too: their "
-        f"latencies are {min(ratios):.2f} to {max(ratios):.2f} of those there, geometric mean {_mean(ratios):.2f}; "
+        f"{said} {len(ratios)} of them are in the earlier file, too: their latencies are {min(ratios):.2f} to "
+        f"{max(ratios):.2f} of those there, geometric mean {geometric_mean(ratios):.2f}; "
         f"{slower or 'none'} of them slower."
     )
 
@@ -66,7 +69,3 @@ def _cells(row: Row, earlier: Earlier) -> list[str]:
         ", ".join(f"{kind} {share:.0%}" for kind, share in row.losses()),
         f"{row.nominal_us / before.nominal_us:.2f}" if before else "",
     ]  # fmt: skip
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.exp(sum(map(math.log, values)) / len(values))

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from nkisim.report.files import write_whole
+
 
 class FieldError(ValueError):
     """Something that a tool wrote is not as its documentation says."""
@@ -30,9 +32,7 @@ def read_json(path: Path) -> Any:
 def write_json(path: Path, document: Any) -> None:
     """Whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    part.write_text(json.dumps(document, indent=2) + "\n", "utf-8")
-    part.replace(path)
+    write_whole(path, json.dumps(document, indent=2) + "\n")
 
 
 def number(document: Any, name: str, place: str) -> float:

@@ -39,7 +39,7 @@ class ExpertLoad:
     @property
     def busiest_over_mean(self) -> float:
         """Pairs of the busiest expert over those of a mean one: 1 where all get the same."""
-        return _busiest_over_mean(self.pairs)
+        return float(self.pairs.max() / max(self.pairs.mean(), np.finfo(float).tiny))
 
     def of_ranks(self, ep: int) -> ExpertLoad:
         """What each of `ep` ranks gets, which have consecutive experts.
@@ -63,7 +63,3 @@ def ids_on_rank(expert_ids: npt.NDArray[Any], rank: int, own: int) -> npt.NDArra
     """
     local = expert_ids - rank * own
     return np.where((local >= 0) & (local < own), local, ELSEWHERE).astype(np.int32)
-
-
-def _busiest_over_mean(pairs: npt.NDArray[np.int64]) -> float:
-    return float(pairs.max() / max(pairs.mean(), np.finfo(float).tiny))

@@ -70,23 +70,22 @@ def pack_checkpoint(
     if target.exists():
         raise RequestError("target", "does not exist yet", str(target), "Remove it, or choose another.")
     chosen = checkpoint.layers if layers is None else list(layers)
-    for layer in chosen:
-        checkpoint.experts(layer)  # refused before anything is written
+    total = sum(len(checkpoint.experts(layer)) for layer in chosen)  # a missing one is refused before a write
     partial = target.with_name(target.name + ".partial")
     run = {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)}
     with _locked(partial):
         _empty_unless(partial, run)
-        _pack_layers(checkpoint, chosen, partial, packing, share, progress)
+        _pack_layers(checkpoint, chosen, partial, packing, share, total, progress)
         partial.rename(target)
     return [target / layer_file(layer) for layer in chosen]
 
 
 def _pack_layers(
-    checkpoint: Checkpoint, layers: Sequence[int], partial: Path, packing: Packing, share: Shard,
+    checkpoint: Checkpoint, layers: Sequence[int], partial: Path, packing: Packing, share: Shard, total: int,
     progress: Progress | None,
 ) -> None:  # fmt: skip
-    """Write the files of layers that are not there, and remove all others."""
-    total, done = sum(len(checkpoint.experts(layer)) for layer in layers), 0
+    """Write the files of layers that are not there, and remove all others; `total` experts in all."""
+    done = 0
 
     def one_more(of_layer: int, _: int) -> None:
         if progress is not None:

@@ -24,7 +24,12 @@ class Location(NamedTuple):
     line: int
 
     def __str__(self) -> str:
-        return f"{os.path.relpath(self.file) if os.path.isabs(self.file) else self.file}:{self.line}"
+        return f"{shown(self.file)}:{self.line}"
+
+
+def shown(file: str) -> str:
+    """A source file as people are told it: from the folder they are in."""
+    return os.path.relpath(file) if os.path.isabs(file) else file
 
 
 def warning_level() -> int:

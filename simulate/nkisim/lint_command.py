@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from nkisim.command_help import OneOf, SectionedCommand, examples
-from nkisim.errors import SimulationError
+from nkisim.errors import SimulationError, shown
 from nkisim.lint import VERSIONS, LintProblem, Version, lint_kernel, lint_source
 from nkisim.named_objects import load_named
 from nkisim.observe import Note
@@ -68,5 +67,4 @@ def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:
 
 def _problem(error: SimulationError) -> LintProblem:
     file, line = error.where
-    shown = os.path.relpath(file) if os.path.isabs(file) else file
-    return LintProblem(shown, line, error.code, f"{error.rule}; got {error.actual}. {error.fix}")
+    return LintProblem(shown(file), line, error.code, f"{error.rule}; got {error.actual}. {error.fix}")

@@ -9,6 +9,7 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from nkisim.errors import shown
 from nkisim.lint.launches import mismatched_launches
 from nkisim.lint.modules import device_modules
 from nkisim.lint.parsed_python import unparsed_python
@@ -60,13 +61,11 @@ def lint_kernel(kernel: Any, version: Version | None = None) -> list[LintProblem
     module = ast.parse(source)
     entries = [node for node in module.body if isinstance(node, ast.FunctionDef)]
     hits = [hit for entry in entries for rule in _of_version(ENTRY_RULES, version) for hit in rule(entry)]
-    name = _shown(inspect.getsourcefile(function) or "<source>")
+    name = shown(inspect.getsourcefile(function) or "<source>")
     found = {LintProblem(name, getattr(node, "lineno", 1) + first - 1, code, text) for node, code, text in hits}
     for part in device_modules(function) if version else ():
         lacking = _lacking(part.tree, version)
-        found |= {
-            LintProblem(_shown(part.file), getattr(node, "lineno", 1), code, text) for node, code, text in lacking
-        }
+        found |= {LintProblem(shown(part.file), getattr(node, "lineno", 1), code, text) for node, code, text in lacking}
     return sorted(found)
 
 
@@ -75,10 +74,6 @@ def _lacking(module: ast.Module, version: Version | None) -> list[Hit]:
     if version is None:
         return []
     return [*missing(module, version), *(unparsed_python(module) if version.parses else ())]
-
-
-def _shown(file: str) -> str:
-    return os.path.relpath(file) if os.path.isabs(file) else file
 
 
 def _kernels(module: ast.Module) -> Iterator[ast.FunctionDef]:

@@ -29,6 +29,11 @@ class Access:
     rows: Array | None = None
 
     @property
+    def extent(self) -> tuple[int, tuple[int, ...], tuple[int, ...]]:
+        """Where its elements are, in their order, within a memory block."""
+        return self.start, self.shape, self.strides
+
+    @property
     def size(self) -> int:
         return math.prod(self.shape)
 

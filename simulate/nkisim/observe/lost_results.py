@@ -68,10 +68,10 @@ class LostResults(Observer):
         old = self._overlapping(access)
         kept = self._results.setdefault(_place(access), {})
         for result in old:
-            del kept[_extent(result.access)]
+            del kept[result.access.extent]
         if not on_pe:
             return []
-        kept[_extent(access)] = PsumResult(access, event.location)
+        kept[access.extent] = PsumResult(access, event.location)
         if event.details.get("adds_in_part"):  # to what it overlaps of its own tensor
             old = [r for r in old if r.access.storage is not access.storage]
         lost = [r for r in old if not r.read and (r.location, event.location) not in self._seen]
@@ -82,7 +82,7 @@ class LostResults(Observer):
         known = self._results.get(_place(access))
         if not known:
             return []
-        same = known.get(_extent(access))
+        same = known.get(access.extent)
         if same is not None:
             return [same]
         return [r for r in known.values() if first_common_byte(r.access, access) is not None]
@@ -91,10 +91,6 @@ class LostResults(Observer):
 def _place(access: Access) -> object:
     storage = access.storage
     return storage.core if storage.address is not None else (storage.identity,)
-
-
-def _extent(access: Access) -> object:
-    return access.start, access.shape, access.strides
 
 
 def _error(event: Event, result: PsumResult) -> LostResult:

@@ -53,7 +53,7 @@ class NeighbouringSums(Observer):
     def _is_neighbour(self, access: Access, adds: bool) -> bool:
         """Whether this matmul makes a sum of a part, in a bank where its tensor has a sum in another part."""
         sums = self._sums.setdefault(access.storage, Sums())
-        part = access.start, access.shape, access.strides
+        part = access.extent
         sums.terms[part] = sums.terms.get(part, 0) + 1 if adds else 1
         return sums.terms[part] == 2 and sums.banks.setdefault(self._bank(access), part) != part
 
