@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import click
 
+from nkisim.command_help import meant
+
 RANGE = re.compile(r"(?P<first>\d+)\.\.(?P<last>\d+)(?:(?P<sign>[*+])(?P<step>\d+))?")
 MOST_VALUES = 1000  # of an axis
 
@@ -46,7 +48,7 @@ class AxisNumbers(click.ParamType):
 
 
 class AxisNames(click.ParamType):
-    """Some of these names, between commas; any if none are given.
+    """Some of these names in any case, between commas; any if none are given.
 
     Args:
         names: those that can be.
@@ -65,11 +67,13 @@ class AxisNames(click.ParamType):
             return value
         if value == "all" and self.all_of:
             return self.all_of
-        found = tuple(dict.fromkeys(part.strip() for part in value.split(",")))
-        for part in found:
-            if not part or (self.names and part not in self.names):
-                self.fail(f"{part!r} is none of {', '.join(self.names) or 'them'}", param, ctx)
-        return found
+        known = {name.casefold(): name for name in self.names}
+        asked = [part.strip() for part in value.split(",")]
+        for part in asked:
+            if not part or (known and part.casefold() not in known):
+                near = meant(part.casefold(), known)
+                self.fail(f"{part!r} is none of {', '.join(self.names) or 'them'}.{near}", param, ctx)
+        return tuple(dict.fromkeys(known.get(part.casefold(), part) for part in asked))
 
 
 def _numbers(text: str) -> list[int] | None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,25 @@ from rich.console import Console
 
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.layer_data import read_text
-from nkimoe.cli.options import AUTO, WEIGHT_FORMATS, usage_errors
+from nkimoe.cli.options import usage_errors
 from nkimoe.cli.refusals import refusals
-from nkimoe.cli.sweep.axes import AxisNames, AxisNumbers
 from nkimoe.cli.sweep.files import check_table, write_csv, write_json, write_parquet
 from nkimoe.cli.sweep.grid import MOST_POINTS, Grid
-from nkimoe.cli.sweep.judge import COST, LATENCY, OBJECTIVES, judged
-from nkimoe.cli.sweep.layers import layer_options, layers_of
+from nkimoe.cli.sweep.judge import COST, LATENCY, judged
+from nkimoe.cli.sweep.layers import layers_of
+from nkimoe.cli.sweep.options import ROUTER, sweep_options
 from nkimoe.cli.sweep.picture import draw
 from nkimoe.cli.sweep.point import Outcome, predict, request_of
 from nkimoe.cli.sweep.row import Point, SweepRow
-from nkimoe.cli.sweep.table import live_table, reasons, table_of
-from nkimoe.planning.targets import TARGETS
-from nkimoe.planning.variants import VARIANTS
+from nkimoe.cli.sweep.table import lines_of, live_table, reasons
 from nkimoe.routing.made_up import GivenRouting
 from nkimoe.routing.named import routing_named
-from nkimoe.spec import BlockShardStrategy
 from nkimoe.sweep.store import Store
+from nkisim.command_help import SectionedCommand, examples
+from nkisim.machine import load_machine
 from nkisim.report.pictures import PictureError, check_picture
 
-FILE = click.Path(path_type=Path, dir_okay=False)
-ROUTER = "router"
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
-VARIANT_NAMES = tuple(variant.name for variant in VARIANTS.values())
-STRATEGIES = tuple(BlockShardStrategy.__members__)
 
 
 @dataclass(frozen=True)
@@ -68,54 +64,12 @@ class Sweeping:
             self.store.keep(request_of(setup), outcome.as_json())
 
 
-@click.command()
-@layer_options
-@click.option("--tokens", type=AxisNumbers(), default="640", show_default=True, help="512..8192 doubles; 1..9+2 adds.")
-@click.option("--tp", type=AxisNumbers(), default="4", show_default=True, help="Ranks that share an expert's columns.")
-@click.option(
-    "--ep", type=AxisNumbers(), default="1", show_default=True, help="Groups of ranks that share the experts."
-)
-@click.option(
-    "--variant",
-    type=AxisNames((AUTO, *VARIANT_NAMES), VARIANT_NAMES),
-    default=AUTO,
-    show_default=True,
-    help="`all`: each.",
-)
-@click.option("--block-size", type=AxisNumbers(AUTO), default=AUTO, show_default=True, help="Slots.")
-@click.option(
-    "--strategy",
-    type=AxisNames(STRATEGIES, STRATEGIES),
-    default="HI_LO",
-    show_default=True,
-    help="Which blocks a core takes.",
-)
-@click.option(
-    "--weights", type=AxisNames(WEIGHT_FORMATS, WEIGHT_FORMATS), default="bf16", show_default=True, help="Their format."
-)
-@click.option(
-    "--target", type=AxisNames(tuple(TARGETS), tuple(TARGETS)), default="trn2", show_default=True, help="Machines."
-)
-@click.option("--lnc", type=click.Choice(["1", "2"]), default="2", show_default=True, help="NeuronCores of a rank.")
-@click.option("--routing", type=AxisNames(), default=ROUTER, show_default=True, help="uniform, zipf:EXPONENT, a file.")
-@click.option("--routing-layer", type=click.IntRange(0), help="Layer of the files; by default their first.")
-@click.option("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of what one rank runs on.")
-@click.option("--objective", type=click.Choice(list(OBJECTIVES)), help="[default: cost with a price, else latency]")
-@click.option(
-    "--engine",
-    type=click.Choice(["processes", "dask"]),
-    default="processes",
-    show_default=True,
-    help="Where points run.",
-)
-@click.option("--jobs", type=click.IntRange(1), help="Processes; by default one a processor.")
-@click.option("--scheduler", help="Of the Dask cluster: tcp://HOST:PORT.")
-@click.option("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where predictions are kept.")
-@click.option("--no-cache", is_flag=True, help="Keep nothing, and use nothing kept.")
-@click.option("--csv", type=FILE, help="Write the rows, with version, clock and command.")
-@click.option("--json", type=FILE, help="Write the rows, and why which is best.")
-@click.option("--parquet", type=FILE, help="Needs nkimoe[parquet].")
-@click.option("--picture", type=FILE, help="Latency and tokens a second against tokens (png, svg, pdf).")
+@click.command(cls=SectionedCommand, epilog=examples(
+    "nkimoe sweep --model qwen3-235b-a22b --tokens 512..8192 --tp 2,4,8 --ep 1..16 --csv rows.csv --picture rows.png",
+    "nkimoe sweep --config config.json --tokens 4096 --tp 4 --ep 1..8 --weights bf16,mxfp8 --target trn3",
+    "nkimoe sweep --hidden 5120 --intermediate 1536 --experts 160 --top-k 6 --block-size 64,128,256 --variant all",
+))  # fmt: skip
+@sweep_options
 def sweep(**options: Any) -> None:
     """Predict a layer in every combination of the axes, of which each is one value, a list or a range.
 
@@ -212,19 +166,15 @@ def _outcomes(setups: Sequence[Setup], options: dict[str, Any]) -> Iterator[tupl
         raise click.UsageError("--engine dask and --scheduler tcp://HOST:PORT go together.")
     jobs = options["jobs"] or min(os.cpu_count() or 1, max(1, len(setups)))
     engine: Engine = DaskCluster(options["scheduler"]) if options["scheduler"] else Processes(jobs)
-    yield from results(engine, predict, setups)
+    machines = {setup.target: load_machine(setup.target) for setup in setups}
+    yield from results(engine, partial(predict, machines), setups)
 
 
 def _report(rows: list[SweepRow], objective: str, options: dict[str, Any]) -> None:
     """The table, the best rows, and the files."""
     finished, verdicts = judged(rows, objective)
-    console = Console(width=None if sys.stdout.isatty() else 200)
-    if finished:
-        console.print(table_of(finished))
-    for line in reasons(finished):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
-    for verdict in verdicts:
-        console.print(f"best: {verdict.describe()}", markup=False, highlight=False, soft_wrap=True)
+    for line in (*lines_of(finished), *reasons(finished), *(f"best: {verdict.describe()}" for verdict in verdicts)):
+        click.echo(line)
     if options["csv"] is not None:
         write_csv(options["csv"], finished)
     if options["json"] is not None:

@@ -91,6 +91,9 @@ class Grid:
     def _labels(self, asked: dict[str, Any]) -> dict[str, Any]:
         model = self.layers[asked["layer"]]
         sizes = {"hidden": model.H, "intermediate": model.I, "experts": model.E, "top_k": model.K}
-        B = asked["block_size"]
-        asked = asked | {"block_size": None if B == AUTO else B}  # a column of numbers
+        B, routing = asked["block_size"], self.routings[asked["routing"]]
+        asked = asked | {
+            "block_size": None if B == AUTO else B,  # a column of numbers
+            "routing": asked["routing"] if routing is None else routing.name,
+        }
         return {**asked, **sizes, "lnc": self.lnc, "slots": PAIRS if asked["ep"] == 1 else TOKENS}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -13,8 +13,7 @@ from nkimoe.config_json import model_of_config
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
 from nkimoe.routing.rule import RoutingRule
-
-Command = TypeVar("Command", bound=Callable[..., Any])
+from nkisim.command_help import section
 
 SIZES = ("hidden", "intermediate", "experts", "top_k")
 OWN = "own sizes"
@@ -22,22 +21,17 @@ DEFAULT = "qwen3-30b-a3b"
 NAMES = tuple(MODELS)
 FOLDER = click.Path(path_type=Path, exists=True, file_okay=False)
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+LAYERS = section("Layers")
 OPTIONS = (
-    click.option("--model", "models", type=AxisNames(NAMES, NAMES), metavar="NAME,...", help=f"[default: {DEFAULT}]"),
-    click.option("--hidden", type=click.IntRange(1), help="A layer of one's own: hidden size,"),
-    click.option("--intermediate", type=click.IntRange(1), help="columns of an expert,"),
-    click.option("--experts", type=click.IntRange(1), help="experts,"),
-    click.option("--top-k", type=click.IntRange(1), help="and experts a token."),
-    click.option("--checkpoint", type=FOLDER, help="Its config.json."),
-    click.option("--config", type=FILE, help="A Hugging Face config.json."),
+    LAYERS("--model", "models", type=AxisNames(NAMES, NAMES), metavar="NAME,...",
+           help=f"{', '.join(NAMES)}; all.  [default: {DEFAULT}]"),
+    LAYERS("--hidden", type=click.IntRange(1), help="A layer of one's own: hidden size,"),
+    LAYERS("--intermediate", type=click.IntRange(1), help="columns of an expert,"),
+    LAYERS("--experts", type=click.IntRange(1), help="experts,"),
+    LAYERS("--top-k", type=click.IntRange(1), help="and experts a token."),
+    LAYERS("--checkpoint", type=FOLDER, help="The layer of its config.json."),
+    LAYERS("--config", type=FILE, help="The layer of a Hugging Face config.json."),
 )  # fmt: skip
-
-
-def layer_options(command: Command) -> Command:
-    """Add them."""
-    for option in reversed(OPTIONS):
-        command = option(command)
-    return command
 
 
 def layers_of(options: Mapping[str, Any]) -> dict[str, Model]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,6 +12,7 @@ from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.packed_data import kind
 from nkimoe.planning.variants import BLOCKS, VARIANTS
+from nkisim.machine import Machine, load_machine, machine_in_use
 
 SILENT = Progress(lambda name, total: None, lambda: None)
 WEIGHTS = ("weight", "scale", "bias")  # kinds of arguments that stay in HBM from call to call
@@ -86,13 +88,19 @@ def request_of(setup: Setup) -> dict[str, Any]:
         "strategy": setup.strategy.name if splits_blocks(setup) else "",
         "routing": _routing(setup),
         "seed": SEED,
+        "machine": load_machine(setup.target).digest,
     }  # fmt: skip
 
 
-def predict(setup: Setup) -> Outcome:
-    """Simulate shapes and time. Whatever goes wrong is the reason why there is no prediction."""
+def predict(machines: Mapping[str, Machine], setup: Setup) -> Outcome:
+    """Simulate shapes and time. Whatever goes wrong is the reason why there is no prediction.
+
+    Args:
+        machines: of the sweep by target, whatever the worker has.
+        setup: of the point.
+    """
     try:
-        with ONE_AT_A_TIME:
+        with ONE_AT_A_TIME, machine_in_use(machines[setup.target]):
             return Outcome(_predicted(replace(setup, numerics=False)))
     except Exception as error:  # one point does not end a sweep
         return Outcome(None, f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))

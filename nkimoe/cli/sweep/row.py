@@ -76,6 +76,12 @@ class SweepRow:
             return None
         return found.latency_us / HOUR_US * self.price_per_hour * self.ranks / self.tokens * 1e6
 
+    @property
+    def over_uniform(self) -> float | None:
+        """Latency over that with uniform routing, if both are known."""
+        found = self.prediction
+        return None if found is None or not self.uniform_us else found.latency_us / self.uniform_us
+
     def as_json(self) -> dict[str, Any]:
         """COLUMNS; None where there is no prediction."""
         found = self.prediction
@@ -88,7 +94,7 @@ class SweepRow:
             "tokens_per_s": rate,
             "tokens_per_s_per_rank": None if rate is None else rate / self.ranks,
             "of_roofline": None if found is None else found.roofline_us / found.latency_us,
-            "over_uniform": None if found is None or not self.uniform_us else found.latency_us / self.uniform_us,
+            "over_uniform": self.over_uniform,
             "cost_per_million_tokens": self.cost_per_million_tokens,
             "best": self.is_best,
             "reason": self.outcome.reason,

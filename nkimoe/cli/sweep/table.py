@@ -7,44 +7,40 @@ from contextlib import contextmanager
 
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.text import Text
 
 from nkimoe.cli.sweep.row import LAYOUT, SweepRow
+from nkimoe.routing.made_up import UNIFORM
 from nkisim.report.pictures import duration
+from nkisim.report.tables import aligned
 
 BEST = "★"
+COUNTS = ("tokens", "tp", "ep", "block_size")  # labels that are numbers
+NUMBERS = ("latency", "least to most", "tokens/s", "roofline", "HBM", "weight bytes")
 SHOWN_WHILE_RUNNING = 12
 FOLLOWS = "slots"  # from ep
 
 
-def table_of(rows: Sequence[SweepRow]) -> Table:
-    """A line a row: what differs, what is predicted, or why nothing is."""
+def lines_of(rows: Sequence[SweepRow]) -> list[str]:
+    """A line a row: what differs, what is predicted, or why nothing is; above them the names of the columns."""
+    if not rows:
+        return []
     names = ["tokens", *(name for name in LAYOUT if name != FOLLOWS and len({row.labels[name] for row in rows}) > 1)]
-    notes = {reason: number for number, reason in enumerate(_by_reason(rows), 1)}
+    has_uniform = any(row.uniform_us and row.labels["routing"] != UNIFORM.name for row in rows)
     has_cost = any(row.cost_per_million_tokens is not None for row in rows)
-    has_uniform = any(row.uniform_us and row.labels["routing"] != "uniform" for row in rows)
-    table = Table(box=None, padding=(0, 1))
-    table.add_column("")
-    for name in names:
-        table.add_column(
-            name.replace("_", " "), justify="right" if name in ("tokens", "tp", "ep", "block_size") else "left"
-        )
-    for name in ("latency", "least to most", "tokens/s", "roofline", "HBM", "weights"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("bound by", no_wrap=True)
-    for name, is_there in (("of uniform", has_uniform), ("cost/Mtoken", has_cost)):
-        if is_there:
-            table.add_column(name, justify="right")
+    extras = [name for name, is_there in (("of uniform", has_uniform), ("cost/Mtoken", has_cost)) if is_there]
+    notes = {reason: number for number, reason in enumerate(_by_reason(rows), 1)}
+    head = ["", *(name.replace("_", " ") for name in names), *NUMBERS, *extras, "bound by"]
+    table = [head]
     for row in rows:
-        note = f"({notes[row.outcome.reason]})" if row.prediction is None else ""
         cells = [BEST if row.is_best else "", *(_label(row.labels[name]) for name in names)]
-        cells += _predicted(row) or ["impossible", note, *[""] * 5]
-        cells += [f"{found:.2f}" if (found := row.as_json()["over_uniform"]) else ""] if has_uniform else []
-        cells += [f"{cost:.3g}" if (cost := row.cost_per_million_tokens) is not None else ""] if has_cost else []
-        table.add_row(*cells, style="bold" if row.is_best else "dim" if row.prediction is None else None)
-    return table
+        found = {**_predicted(row), **_compared(row)}
+        if row.prediction is None:
+            found[NUMBERS[0]] = f"impossible ({notes[row.outcome.reason]})"
+        table.append([*cells, *(found.get(name, "") for name in head[len(cells) :])])
+    words = {"", "bound by", *(name.replace("_", " ") for name in names if name not in COUNTS)}
+    return aligned(table, right=[n for n, name in enumerate(head) if name not in words])
 
 
 def reasons(rows: Sequence[SweepRow]) -> Iterator[str]:
@@ -93,23 +89,34 @@ class LiveRows:
 
     def picture(self) -> Group:
         """The newest rows under each other, the bar below."""
-        newest = self._rows[-SHOWN_WHILE_RUNNING:]
-        return Group(*([table_of(newest)] if newest else []), self.bar)
+        lines = lines_of(self._rows[-SHOWN_WHILE_RUNNING:])
+        return Group(*(Text(line, no_wrap=True, overflow="crop") for line in lines), self.bar)
 
 
 def _label(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:,}" if isinstance(value, int) else escape(str(value))
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
-def _predicted(row: SweepRow) -> list[str]:
+def _predicted(row: SweepRow) -> dict[str, str]:
+    """By column."""
     found = row.prediction
     if found is None:
-        return []
-    return [
+        return {}
+    numbers = (
         duration(found.latency_us), f"{duration(found.low_us)} to {duration(found.high_us)}",
         f"{row.tokens / found.latency_us * 1e6:,.0f}", f"{found.roofline_us / found.latency_us:.0%}",
         f"{(found.hbm_read_bytes + found.hbm_written_bytes) / 1e6:,.0f} MB", f"{found.weight_bytes / 1e6:,.0f} MB",
-        found.bound_by,
-    ]  # fmt: skip
+    )  # fmt: skip
+    return {**dict(zip(NUMBERS, numbers, strict=True)), "bound by": found.bound_by}
+
+
+def _compared(row: SweepRow) -> dict[str, str]:
+    """By column, as far as there is something to compare with."""
+    ratio, cost = row.over_uniform, row.cost_per_million_tokens
+    found = {
+        "of uniform": None if ratio is None else f"{ratio:.2f}",
+        "cost/Mtoken": None if cost is None else f"{cost:.3g}",
+    }
+    return {name: text for name, text in found.items() if text is not None}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import os
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -40,6 +41,12 @@ class Machine:
 
     def __getitem__(self, key: str) -> int:
         return int(self.quantities[key].value)
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """The same of machines whose numbers are the same."""
+        numbers = sorted((key, q.unit, float(q.value), *map(float, q.ends)) for key, q in self.quantities.items())
+        return hashlib.sha256(repr(numbers).encode()).hexdigest()[:16]
 
     def number(self, key: str) -> float:
         """The value of a quantity that need not be whole."""

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from nkimoe.cli.sweep import command
 from nkimoe.cli.sweep.files import ORIGIN
 from nkimoe.cli.sweep.point import LayerPrediction, Outcome
 from nkimoe.cli.sweep.row import COLUMNS
+from nkisim.machine import load_machine, machine_text
 
 SIZES = ("--hidden", "128", "--intermediate", "64", "--experts", "4", "--top-k", "2", "--tp", "1")
 
@@ -48,7 +50,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """No simulation: a latency that grows with tokens and falls with ranks. Returns what was predicted."""
     asked: list[Any] = []
 
-    def predict(setup: Any) -> Outcome:
+    def predict(machines: Any, setup: Any) -> Outcome:
         asked.append(setup)
         return predicted(setup.tokens / setup.tp**0.5 / setup.ep)
 
@@ -131,6 +133,46 @@ def test_another_clock_predicts_again(tmp_path: Path, quick: list[Any], monkeypa
     assert len(quick) == 2
 
 
+@pytest.fixture
+def slow_machine(tmp_path: Path) -> str:
+    """A machine file of a Trn2 whose DMA is slower."""
+    file, shipped = tmp_path / "slow.toml", load_machine("trn2")
+    rate = replace(shipped.quantities["dma.rate"], value=0.25, low=None, high=None)
+    file.write_text(machine_text(replace(shipped, quantities={**shipped.quantities, "dma.rate": rate}), "slow"))
+    return str(file)
+
+
+def test_a_machine_file_predicts_with_its_constants_and_is_kept_apart(tmp_path: Path, slow_machine: str) -> None:
+    (shipped,) = rows_of(tmp_path, "--tokens", "32")
+    for jobs in ("1", "2"):
+        (slow,) = rows_of(tmp_path, "--tokens", "32", "--machine", slow_machine, "--jobs", jobs, "--no-cache")
+        assert slow["latency_us"] > 1.5 * shipped["latency_us"]
+    assert rows_of(tmp_path, "--tokens", "32", "--machine", slow_machine) == [slow]
+    assert rows_of(tmp_path, "--tokens", "32") == [shipped]
+
+
+def test_a_machine_file_is_of_one_target(quick: list[Any], slow_machine: str) -> None:
+    result = sweep("--target", "trn2,trn3", "--machine", slow_machine)
+    assert result.exit_code == 2
+    assert "--target trn3: the machine file in use describes trn2" in " ".join(result.output.split())
+
+
+def test_names_are_taken_in_any_case_and_near_ones_are_told(tmp_path: Path, quick: list[Any]) -> None:
+    rows = rows_of(tmp_path, "--strategy", "hi_lo,Ping_Pong", "--variant", "shard_on_block")
+    assert [row["strategy"] for row in rows] == ["HI_LO", "PING_PONG"]
+    assert "Did you mean shard_on_block" in " ".join(sweep("--variant", "shard_on_blok").output.split())
+
+
+def test_the_table_is_plain_text_of_any_width(quick: list[Any]) -> None:
+    wide = ("--variant", "shard_on_i_hybrid,shard_on_block", "--tp", "1,2", "--ep", "1,2", "--weights", "bf16,int8")
+    head, *lines = [line for line in sweep(*wide).stdout.splitlines() if not line.startswith("best:")]
+    columns = "tokens tp ep variant strategy weights latency least to most tokens/s roofline HBM weight bytes bound by"
+    assert head.split() == columns.split()
+    assert len(lines) == 2 * 2 * 2 * 2
+    assert len({line.index("int8" if "int8" in line else "bf16") for line in lines}) == 1
+    assert not any(line.endswith((" ", "…")) for line in lines)
+
+
 def test_a_damaged_file_of_the_cache_is_predicted_again(tmp_path: Path, quick: list[Any]) -> None:
     cache = tmp_path / "kept"
     rows_of(tmp_path, "--cache", str(cache))
@@ -143,7 +185,7 @@ def test_a_damaged_file_of_the_cache_is_predicted_again(tmp_path: Path, quick: l
 def test_an_interrupted_sweep_keeps_what_is_done_and_goes_on_there(
     tmp_path: Path, quick: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(setup: Any) -> Outcome:
+    def interrupted(machines: Any, setup: Any) -> Outcome:
         if setup.tokens == 256:
             raise KeyboardInterrupt
         return predicted(setup.tokens)
@@ -183,7 +225,7 @@ def test_with_a_price_the_cheapest_row_is_best(tmp_path: Path, quick: list[Any])
 
 
 def test_rows_stand_beside_the_one_with_uniform_routing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "predict", lambda setup: predicted(100 if setup.routing.exponent == 0 else 150))
+    monkeypatch.setattr(command, "predict", lambda _, setup: predicted(100 if setup.routing.exponent == 0 else 150))
     rows = rows_of(tmp_path, "--routing", "uniform,zipf:1.0")
     assert [(row["routing"], row["over_uniform"]) for row in rows] == [("uniform", 1), ("zipf:1", 1.5)]
 

@@ -5,6 +5,7 @@ import os
 import signal
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from nkimoe.errors import RequestError
 from nkimoe.models import Model
 from nkimoe.routing import RoutingRule
 from nkimoe.sweep.engine import DaskCluster, Processes, results
+from nkisim.machine import load_machine
 
 SMALL = Model(H=128, I=64, E=4, routing=RoutingRule(2), source="made up")
 SETUPS = [
@@ -60,10 +62,11 @@ def test_a_call_whose_process_ends_again_and_again_is_given_up(tmp_path: Path) -
 
 
 def test_a_cluster_computes_the_same_bits_also_when_a_worker_is_killed(cluster: Any) -> None:
-    here = dict(results(Processes(1), predict, SETUPS))
+    function = partial(predict, {"trn2": load_machine("trn2").with_value("dma.rate", 20.0)})
+    here = dict(results(Processes(1), function, SETUPS))
     assert all(outcome.prediction for outcome in here.values())
     there: dict[int, Any] = {}
-    for number, outcome in results(DaskCluster(cluster.scheduler_address), predict, SETUPS):
+    for number, outcome in results(DaskCluster(cluster.scheduler_address), function, SETUPS):
         if not there:
             os.kill(next(iter(cluster.workers.values())).pid, signal.SIGKILL)
         there[number] = outcome

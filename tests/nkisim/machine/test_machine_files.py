@@ -51,3 +51,10 @@ def test_a_machine_in_use_is_the_one_of_its_name_and_the_only_one() -> None:
         with pytest.raises(ValueError, match="target 'trn3': the machine file in use describes trn2"):
             load_machine("trn3")
     assert load_machine("trn2") is shipped
+
+
+def test_machines_have_the_same_digest_if_their_numbers_are_the_same(tmp_path: Path) -> None:
+    shipped, path = load_machine("trn2"), tmp_path / "mine.toml"
+    path.write_text(machine_text(shipped, "again"), "utf-8")
+    assert read_machine(path).digest == shipped.digest
+    assert len({load_machine("trn3").digest, shipped.digest, shipped.with_value("dma.rate", 20.0).digest}) == 3
