@@ -35,6 +35,18 @@ def model_of_config(path: Path | str) -> Model:
     Raises:
         InputError: it is no JSON object, or says of no experts how many or how large. OSError: it cannot be read.
     """
+    text = read_config(path)
+    H, I, E, K = (_size(text, names, str(path)) for names in (HIDDEN, INTERMEDIATE, EXPERTS, TOP_K))
+    known = (model for model in MODELS.values() if (model.H, model.I, model.E, model.K) == (H, I, E, K))
+    return next(known, Model(H, I, E, RoutingRule(K), str(path), _activation(text, str(path))))
+
+
+def read_config(path: Path | str) -> Mapping[str, Any]:
+    """The keys of a config.json, or that of a checkpoint's folder; of a model that sees and reads, those of its text.
+
+    Raises:
+        InputError: it is no JSON object. OSError: it cannot be read.
+    """
     file = Path(path)
     file = file / "config.json" if file.is_dir() else file
     try:
@@ -44,10 +56,7 @@ def model_of_config(path: Path | str) -> Model:
     if not isinstance(config, dict):
         raise InputError(str(path), "is a model's config.json", type(config).__name__, "Download it again.")
     text = config.get("text_config")
-    text = text if isinstance(text, dict) else config
-    H, I, E, K = (_size(text, names, str(path)) for names in (HIDDEN, INTERMEDIATE, EXPERTS, TOP_K))
-    known = (model for model in MODELS.values() if (model.H, model.I, model.E, model.K) == (H, I, E, K))
-    return next(known, Model(H, I, E, RoutingRule(K), str(path), _activation(text, str(path))))
+    return text if isinstance(text, dict) else config
 
 
 def _size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:

@@ -1,4 +1,4 @@
-"""Commands: run, demo, variants, explain, pack, op, tune, sweep."""
+"""Commands: run, demo, variants, explain, pack, op, tune, sweep, model."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from rich.progress import Progress as Bar
 from nkimoe.cli.experiment import Progress, Result, Setup, beside_uniform, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import as_markdown, as_text
+from nkimoe.cli.model.command import model
 from nkimoe.cli.op.command import op
 from nkimoe.cli.options import PREDICTION, RESULTS, SIMULATION, layer_options, make_setup
 from nkimoe.cli.outputs import Outputs
@@ -48,6 +49,7 @@ main.add_command(pack)
 main.add_command(op)
 main.add_command(tune)
 main.add_command(sweep)
+main.add_command(model)
 
 
 @main.command(cls=SectionedCommand, epilog=examples(

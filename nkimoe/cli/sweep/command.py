@@ -14,6 +14,7 @@ import click
 from rich.console import Console
 
 from nkimoe.cli.experiment import Setup
+from nkimoe.cli.keeping import store_of
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.options import usage_errors
 from nkimoe.cli.refusals import refusals
@@ -77,7 +78,7 @@ def sweep(**options: Any) -> None:
     """
     _check_files(options)
     grid = _grid(options)
-    sweeping = Sweeping(_store(options), options["price_per_hour"])
+    sweeping = Sweeping(store_of(options), options["price_per_hour"])
     objective = options["objective"] or (LATENCY if options["price_per_hour"] is None else COST)
     if objective == COST and options["price_per_hour"] is None:
         raise click.UsageError("--objective cost needs --price-per-hour.")
@@ -112,14 +113,6 @@ def _routings(options: dict[str, Any]) -> dict[str, GivenRouting | None]:
 def _layer_of(name: str, layer: int | None) -> int | None:
     """The layer belongs to files alone."""
     return layer if Path(name).suffix else None
-
-
-def _store(options: dict[str, Any]) -> Store | None:
-    if options["no_cache"]:
-        if options["cache"] is not None:
-            raise click.UsageError("--cache and --no-cache contradict each other.")
-        return None
-    return Store(options["cache"]) if options["cache"] is not None else Store.of_user()
 
 
 def _check_files(options: dict[str, Any]) -> None:

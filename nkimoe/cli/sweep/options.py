@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from nkimoe.cli.keeping import CACHE, JOBS, WORK
 from nkimoe.cli.options import AUTO, INPUT, RESULTS, SIMULATION, WEIGHT_FORMATS
 from nkimoe.cli.sweep.axes import AxisNames, AxisNumbers
 from nkimoe.cli.sweep.judge import OBJECTIVES
@@ -24,11 +25,10 @@ Command = Callable[..., Any]
 ROUTER = "router"
 DEFAULT_TARGET = "trn2"
 FILE = click.Path(path_type=Path, dir_okay=False)
-FOLDER = click.Path(path_type=Path, file_okay=False)
 NUMBERS, NAMES = "NUMBER,...", "NAME,..."
 VARIANT_NAMES = tuple(variant.name for variant in VARIANTS.values())
 STRATEGIES = tuple(BlockShardStrategy.__members__)
-LAYOUT, BEST, WORK = section("Layout"), section("The best row"), section("Where it runs, and what is kept")
+LAYOUT, BEST = section("Layout"), section("The best row")
 
 
 def sweep_options(command: Command) -> Command:
@@ -85,10 +85,9 @@ def _best() -> tuple[Decorator, ...]:
 def _work() -> tuple[Decorator, ...]:
     return (
         WORK("--engine", type=OneOf(["processes", "dask"]), default="processes", show_default=True),
-        WORK("--jobs", type=click.IntRange(1), help="Processes; by default one a processor."),
+        JOBS,
         WORK("--scheduler", help="Of the Dask cluster: tcp://HOST:PORT."),
-        WORK("--cache", type=FOLDER, help="Where predictions are kept."),
-        WORK("--no-cache", is_flag=True, help="Keep nothing, and use nothing kept."),
+        *CACHE,
     )
 
 

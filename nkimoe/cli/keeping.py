@@ -1,0 +1,31 @@
+"""Where many predictions run, and where they are kept: options that commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nkimoe.sweep.store import Store
+from nkisim.command_help import section
+
+WORK = section("Where it runs, and what is kept")
+JOBS = WORK("--jobs", type=click.IntRange(1), help="Processes; by default one a processor.")
+CACHE = (
+    WORK("--cache", type=click.Path(path_type=Path, file_okay=False), help="Where predictions are kept."),
+    WORK("--no-cache", is_flag=True, help="Keep nothing, and use nothing kept."),
+)
+
+
+def store_of(options: dict[str, Any]) -> Store | None:
+    """Of --cache, by default the user's; None with --no-cache.
+
+    Raises:
+        click.UsageError: both are given.
+    """
+    if options["no_cache"]:
+        if options["cache"] is not None:
+            raise click.UsageError("--cache and --no-cache contradict each other.")
+        return None
+    return Store(options["cache"]) if options["cache"] is not None else Store.of_user()
