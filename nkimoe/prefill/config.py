@@ -9,19 +9,17 @@ from typing import Any
 
 from nkimoe.config_json import model_of_config, read_config
 from nkimoe.errors import InputError
-from nkimoe.prefill.published import TRANSFORMERS
 from nkimoe.prefill.transformer import Attention, LatentAttention, Transformer
 
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 HEADS = ("num_attention_heads", "n_head", "n_heads")
 SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
+WINDOWED = ("sliding_attention", "chunked_attention")
 SHARED_COLUMNS = ("shared_expert_intermediate_size", "moe_shared_expert_intermediate_size")
 
 
 def transformer_of_config(path: Path | str) -> Transformer:
     """The model that a config.json, or that of a checkpoint's folder, describes.
-
-    Of a model with the layers of one of TRANSFORMERS its row is taken.
 
     Raises:
         InputError: it is no JSON object, or does not say how many layers, heads or experts there are.
@@ -29,13 +27,9 @@ def transformer_of_config(path: Path | str) -> Transformer:
     """
     moe, config, place = model_of_config(path), read_config(path), str(path)
     layers, heads = _first(config, LAYERS, place), _first(config, HEADS, place)
-    known = (row for row in TRANSFORMERS.values() if (row.moe, row.layers, row.attention.heads) == (moe, layers, heads))
-    published = next(known, None)
-    if published is not None:
-        return published
     dense = _dense_layers(config, layers)
     columns = _number(config, "intermediate_size_mlp", "intermediate_size")
-    shared = _number(config, *SHARED_COLUMNS) or _number(config, *SHARED_COUNT) * moe.I
+    shared = _number(config, *SHARED_COLUMNS) or _shared_count(config) * moe.I
     return Transformer(
         moe, layers, _attention(config, heads, layers, moe.H), _first(config, ("vocab_size",), place),
         dense_layers=dense, dense_columns=columns if dense else 0, shared_columns=shared,
@@ -49,11 +43,11 @@ def _attention(config: Mapping[str, Any], heads: int, layers: int, hidden: int) 
         return LatentAttention(heads, *(_number(config, name) for name in names))
     head_dim = _number(config, "head_dim") or hidden // heads
     attention = Attention(heads, _number(config, "num_key_value_heads") or heads, head_dim)
-    window = _number(config, "sliding_window")
+    window = _number(config, "sliding_window", "attention_chunk_size")
     if not window or config.get("use_sliding_window") is False:
         return attention
     kinds = config.get("layer_types")
-    windowed = sum(kind == "sliding_attention" for kind in kinds) if isinstance(kinds, list) else layers
+    windowed = sum(kind in WINDOWED for kind in kinds) if isinstance(kinds, list) else layers
     return replace(attention, window=window, windowed_layers=windowed) if windowed else attention
 
 
@@ -65,6 +59,11 @@ def _dense_layers(config: Mapping[str, Any], layers: int) -> int:
     every = _number(config, "decoder_sparse_step", "moe_layer_freq", "interleave_moe_layer_step") or 1
     only |= {layer for layer in range(layers) if (layer + 1) % every}
     return len(only & set(range(layers)))
+
+
+def _shared_count(config: Mapping[str, Any]) -> int:
+    """Experts of every token, each as large as a routed one; Llama 4 has one and does not say so."""
+    return _number(config, *SHARED_COUNT) or (1 if "interleave_moe_layer_step" in config else 0)
 
 
 def _number(config: Mapping[str, Any], *names: str) -> int:

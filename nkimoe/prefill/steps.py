@@ -86,7 +86,7 @@ class Prefill:
         return ceil_div(self.tokens, self.layout.groups)
 
     def steps(self) -> list[Step]:
-        """In the order of a layer. The embedding's rows are read by the first step's bytes, the last row by the head."""
+        """In the order of a layer; the head counts the rows of the embedding, too."""
         moe = [*self._routing(), self._experts(), *self._shared()]
         dense = self._mlp("dense MLP", self.model.dense_layers, self.model.dense_columns)
         return [*self._attention(), *moe, *dense, *self._exchanges(), self._head()]
@@ -138,18 +138,15 @@ class Prefill:
 
     def _exchanges(self) -> Iterator[Step]:
         model, layout = self.model, self.layout
-        H, T = model.moe.H, self.tokens
-        own = BF16_BYTES * self.group_tokens * H
-        yield Step("sum of attention", model.layers, Exchange(Collective.ALL_REDUCE, layout.attention_tp, own))
+        own = Exchange(Collective.ALL_REDUCE, layout.attention_tp, BF16_BYTES * self.group_tokens * model.moe.H)
+        yield Step("sum of attention", model.layers, own)
         if model.dense_layers:
-            yield Step(
-                "sum of dense MLP", model.dense_layers, Exchange(Collective.ALL_REDUCE, layout.attention_tp, own)
-            )
+            yield Step("sum of dense MLP", model.dense_layers, own)
         if layout.groups > 1:
             before, after, nbytes = self._between_groups()
             yield Step("tokens to experts", model.moe_layers, Exchange(before, layout.groups, nbytes))
             yield Step("results to tokens", model.moe_layers, Exchange(after, layout.groups, nbytes))
-        yield Step("sum of experts", model.moe_layers, Exchange(Collective.ALL_REDUCE, layout.attention_tp, own))
+        yield Step("sum of experts", model.moe_layers, own)
 
     def _between_groups(self) -> tuple[Collective, Collective, float]:
         """How tokens come to experts and results back, and the bytes of each way."""

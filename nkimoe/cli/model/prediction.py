@@ -104,5 +104,5 @@ def _timed(prefill: Prefill, step: Step, simulations: Simulations, answers: Answ
         return TimedStep(step.name, step.calls, each, asked[0][1][0].origin, bound, is_extended=len(samples) > 1)
     reasons = (sample.reason for _, found in samples for sample in found if sample.reason)
     bound = roofline(of.work, layout.target, layout.lnc).bound_by
-    return TimedStep(step.name, step.calls, arithmetic(of.work, layout), Origin.ARITHMETIC, bound,
+    return TimedStep(step.name, step.calls, arithmetic(of, layout), Origin.ARITHMETIC, bound,
                      note=next(reasons, ""))  # fmt: skip
