@@ -48,7 +48,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Experts:
+class ExpertLayer:
     """A MoE layer of the rank: what `nkimoe sweep` predicts of the setup."""
 
     setup: Setup
@@ -115,7 +115,7 @@ class LibraryKernel:
         return simulated([call], self.target, self.lnc, machines)
 
 
-Simulated = Experts | Tables | LibraryKernel
+Simulated = ExpertLayer | Tables | LibraryKernel
 
 
 def sample(machines: Mapping[str, Machine], asked: Simulated) -> Sample:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.model.library import Checkout, has_kernel
-from nkimoe.cli.model.sample import Experts, LibraryKernel, Sample, Simulated, Tables
+from nkimoe.cli.model.sample import ExpertLayer, LibraryKernel, Sample, Simulated, Tables
 from nkimoe.cli.options import AUTO, variant_for
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.prefill.estimate import Estimate, extended
@@ -43,7 +43,7 @@ class Simulations:
     def _at(self, prefill: Prefill, step: Compute) -> tuple[Simulated, ...]:
         layout = prefill.layout
         if step.kind == EXPERTS:
-            return tuple(Experts(self._setup(prefill, step.tokens, routing)) for routing in self.routings)
+            return tuple(ExpertLayer(self._setup(prefill, step.tokens, routing)) for routing in self.routings)
         if step.kind == TABLES:
             return (Tables(prefill.model.moe, step.tokens, layout.target, layout.lnc),)
         if self.library is not None and has_kernel(step.kind, step.size):

@@ -3,6 +3,7 @@
 import csv
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,15 @@ TINY = {
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def own_modules(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is imported as nkilib is forgotten."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    yield
+    for name in [name for name in sys.modules if name.split(".")[0] == "nkilib"]:
+        del sys.modules[name]
 
 
 @pytest.fixture
@@ -143,7 +153,7 @@ def test_a_folder_without_nki_library_is_refused(tmp_path: Path, tiny: str) -> N
 
 
 def test_kernels_of_a_checkout_take_the_place_of_arithmetic_and_one_that_fails_says_why(
-    tmp_path: Path, tiny: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, tiny: str, own_modules: None
 ) -> None:
     """A stand-in with the names of the package: its MLP is missing, its projection copies its input."""
     core = tmp_path / "clone" / PACKAGE / "nkilib" / "core"
@@ -157,11 +167,8 @@ def test_kernels_of_a_checkout_take_the_place_of_arithmetic_and_one_that_fails_s
         "    out = nl.ndarray(weight.shape, dtype=weight.dtype, buffer=nl.shared_hbm)\n"
         "    nisa.dma_copy(dst=out, src=weight)\n    return out\n"
     )
-    monkeypatch.setattr(sys, "path", list(sys.path))
     arguments = ("--config", tiny, "--tp", "1", "--tokens", "64", "--lnc", "1", "--nkilib", str(tmp_path / "clone"))
     (whole,) = prefills(tmp_path, *arguments)
-    for name in [name for name in sys.modules if name.split(".")[0] == "nkilib"]:
-        monkeypatch.delitem(sys.modules, name)
     by_name = {step["step"]: step for step in whole["steps"]}
     assert by_name["output projection"]["origin"] == Origin.LIBRARY.name.lower()
     assert by_name["attention"]["origin"] == Origin.ARITHMETIC.name.lower()
