@@ -49,7 +49,7 @@ def timeline(program: Program, machine: Machine, order: Order = Order.compiler) 
 
 def placed(program: Program, machine: Machine, look_ahead: int) -> dict[Stream, list[int]]:
     """The compiler's order."""
-    return compiler_order(program.tasks, program.works.costs(machine), machine, look_ahead)
+    return compiler_order(program, machine, look_ahead)
 
 
 @dataclass(frozen=True)

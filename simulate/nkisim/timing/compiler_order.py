@@ -20,25 +20,23 @@ from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.timing.costs import Cost, Transfer
-from nkisim.timing.task import AFTER_ISSUE, Stream, Task, followers, program_order
+from nkisim.timing.program import Program
+from nkisim.timing.task import Followers, Stream, Task
 
 _BY_PATH = ("tensor", "vector", "scalar")
 _STATIC = "dma"  # the queue of static descriptors
 _NEVER = float("inf")
 
 
-def compiler_order(
-    tasks: list[Task], costs: list[Cost | Transfer], machine: Machine, look_ahead: int
-) -> dict[Stream, list[int]]:
+def compiler_order(program: Program, machine: Machine, look_ahead: int) -> dict[Stream, list[int]]:
     """Numbers of tasks by stream, in the order in which a compiler would place them.
 
     The orders of all streams and all dependencies together are free of circles: they are parts of one order.
 
     Args:
-        costs: by number of work.
         look_ahead: how many instructions of a stream are looked at; 1 keeps program order.
     """
-    return _Placement(tasks, costs, machine, look_ahead).run()
+    return _Placement(program, machine, look_ahead).run()
 
 
 @dataclass(eq=False, slots=True)
@@ -71,9 +69,9 @@ class _Unplaced:
 
 
 class _Placement:
-    def __init__(self, tasks: list[Task], costs: list[Cost | Transfer], machine: Machine, look_ahead: int) -> None:
-        self.tasks, self.costs, self.look_ahead = tasks, costs, look_ahead
-        number, count = machine.number, len(tasks)
+    def __init__(self, program: Program, machine: Machine, look_ahead: int) -> None:
+        self.tasks, self.costs, self.look_ahead = program.tasks, program.works.costs(machine), look_ahead
+        tasks, number, count = self.tasks, machine.number, len(program.tasks)
         self.semaphore, self.wake_up = number("sync.semaphore"), number("dma.to_engine")
         self.table_load, self.engines = number("act_time.table_load"), machine["dma.engines"]
         cores = sorted({task.core for task in tasks})
@@ -82,12 +80,13 @@ class _Placement:
         self.pending = [len(task.after) for task in tasks]
         self.can_start = [0.0] * count
         self.is_open, self.is_placed = bytearray(count), bytearray(count)
-        self.followers = followers(tasks)
-        self.path = _paths(tasks, costs, self.followers, self.semaphore, self.wake_up)
+        self.followers = program.followers
+        self.path = _paths(tasks, self.costs, self.followers, self.semaphore, self.wake_up)
         self.queues = {
             stream: _Unplaced(stream, stream[1] in _BY_PATH, numbers, 1 if stream[1] == _STATIC else look_ahead)
-            for stream, numbers in program_order(tasks).items()
+            for stream, numbers in program.order.items()
         }
+        self.queue_of = [self.queues[task.core, task.queue] for task in tasks]
         self.left = Counter((task.core, task.epoch) for task in tasks)
         self.last_epoch = {core: max(epoch for of, epoch in self.left if of == core) for core in cores}
         self.epoch, self.done_by = dict.fromkeys(cores, 0), dict.fromkeys(cores, 0.0)
@@ -148,13 +147,13 @@ class _Placement:
                 return
             self.partner[number], self.partner[other] = other, number
             self.can_start[number] = self.can_start[other] = max(self.can_start[number], self.can_start[other])
-            self._push(self.queues[self.tasks[other].core, self.tasks[other].queue], other)
+            self._push(self.queue_of[other], other)
         self._push(queue, number)
 
     def _push(self, queue: _Unplaced, number: int) -> None:
-        at = self.can_start[number]
+        at, free = self.can_start[number], queue.free
         heapq.heappush(queue.coming, (at, number))
-        self._wake(queue, max(at, queue.free))
+        self._wake(queue, at if at > free else free)
 
     def _wake(self, queue: _Unplaced, at: float) -> None:
         if at < queue.wake:
@@ -200,21 +199,22 @@ class _Placement:
         return cost.table if isinstance(cost, Cost) else None
 
     def _place(self, number: int, now: float) -> None:
-        task, cost = self.tasks[number], self.costs[self.tasks[number].work]
-        queue = self.queues[task.core, task.queue]
+        task, queue = self.tasks[number], self.queue_of[number]
+        cost = self.costs[task.work]
         self.is_placed[number] = 1
         self.order[queue.stream].append(number)
         queue.looked_at -= 1
-        start = max(now, queue.free)
+        start = now if now > queue.free else queue.free
         if isinstance(cost, Transfer):
-            queue.free = end = start + cost.issue.ns
-            done = self._moved(task.core, end + cost.start.ns, cost)
+            queue.free = end = start + cost.issue_ns
+            done = self._moved(task.core, end + cost.start_ns, cost)
         else:
             if cost.table is not None and cost.table != queue.table:
                 queue.table, start = cost.table, start + self.table_load
             queue.free = end = start + cost.busy_ns
             done = start + cost.latency_ns
-        self.done_by[task.core] = max(self.done_by[task.core], done)
+        if done > self.done_by[task.core]:
+            self.done_by[task.core] = done
         self._release(task, end, done)
         if task.ordered:
             self._next_ordered(queue)
@@ -226,9 +226,8 @@ class _Placement:
     def _moved(self, core: int, arrives: float, cost: Transfer) -> float:
         """When a transfer is complete, if all of a core go one after another through all engines together."""
         begin = max(arrives, self.dma_free[core])
-        longest = max(cost.engines, default=0.0)
-        self.dma_free[core] = begin + max(sum(cost.engines) / self.engines, cost.hbm_bytes / self.hbm_rate)
-        return max(begin + longest, self.dma_free[core]) + cost.complete.ns
+        self.dma_free[core] = begin + max(cost.total_ns / self.engines, cost.hbm_bytes / self.hbm_rate)
+        return max(begin + cost.longest_ns, self.dma_free[core]) + cost.complete_ns
 
     def _next_ordered(self, queue: _Unplaced) -> None:
         queue.ordered.pop(0)
@@ -238,28 +237,28 @@ class _Placement:
             self._offer(queue, self.tasks[number])
 
     def _release(self, task: Task, end: float, done: float) -> None:
-        is_dma = task.engine == "dma"
-        for follower in self.followers[task.number]:
-            number = follower >> 1
-            other = self.tasks[number]
-            when = end if follower & 1 == AFTER_ISSUE else done
-            if task.engine == "tensor" == other.engine and other.core == task.core:
-                when = end  # it adds to a bank in order
-            else:
-                when += self.wake_up if is_dma else self.semaphore
-            if when > self.can_start[number]:
-                self.can_start[number] = when
-            self.pending[number] -= 1
-            if not self.pending[number] and self.is_open[number]:
-                self._offer(self.queues[other.core, other.queue], other)
+        number, behind = task.number, self.followers
+        seen_after = self.wake_up if task.engine == "dma" else self.semaphore
+        can_start, pending = self.can_start, self.pending
+        for others, when in (
+            (behind.by_result[number], done + seen_after),
+            (behind.by_issue[number], end + seen_after),
+            (behind.on_pe[number], end),
+        ):
+            for other in others:
+                if when > can_start[other]:
+                    can_start[other] = when
+                pending[other] -= 1
+                if not pending[other] and self.is_open[other]:
+                    self._offer(self.queue_of[other], self.tasks[other])
 
 
 def _paths(
-    tasks: list[Task], costs: list[Cost | Transfer], behind: list[list[int]], semaphore: float, wake_up: float
+    tasks: list[Task], costs: list[Cost | Transfer], behind: Followers, semaphore: float, wake_up: float
 ) -> list[float]:
     """Nanoseconds from the start of each task to the end of the longest chain behind it, in its epoch."""
     own = [
-        c.issue.ns + c.start.ns + max(c.engines, default=0.0) + c.complete.ns + wake_up
+        c.issue_ns + c.start_ns + c.longest_ns + c.complete_ns + wake_up
         if isinstance(c, Transfer)
         else c.latency_ns + semaphore
         for c in costs
@@ -268,7 +267,12 @@ def _paths(
     partner: dict[int, int] = {}
     for task in reversed(tasks):
         n = task.number
-        path[n] = own[task.work] + max((path[follower >> 1] for follower in behind[n]), default=0.0)
+        longest = 0.0
+        for others in (behind.by_result[n], behind.by_issue[n], behind.on_pe[n]):
+            for other in others:
+                if path[other] > longest:
+                    longest = path[other]
+        path[n] = own[task.work] + longest
         if task.meeting >= 0:
             other = partner.setdefault(task.meeting, n)
             path[n] = max(path[n], path[other])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
@@ -18,11 +19,13 @@ class Pe:
     the window before. A pause of a window or more, and the start, therefore cost a window or two at half clock. Where
     the windows lie is not known to a kernel; here the first one begins with the launch.
 
-    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side.
+    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side;
+    `all_free` is the latest of them.
     """
 
     machine: Machine
     free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
+    all_free: float = 0.0
 
     def __post_init__(self) -> None:
         number = self.machine.number
@@ -32,13 +35,17 @@ class Pe:
 
     def run(self, at: float, ready: float, cost: Cost) -> tuple[float, float]:
         """Start and end of the stream of a matmul, not before `at`, whose operands are there at `ready`."""
-        cells = _cells(cost.tile)
-        start = max(at, ready + cost.load_ns, *[self.free[c] for c in cells])
+        cells = None if cost.tile is None else _cells(cost.tile)
+        start = max(at, ready + cost.load_ns, self.all_free if cells is None else max(self.free[c] for c in cells))
         self._enter(int(start / self._length))
         end = start + (cost.busy_ns if self._is_full else cost.busy_ns * self._slowdown)
         self._work += cost.busy_ns
+        if cells is None:
+            self.free, self.all_free = [end] * _QUARTERS**2, end
+            return start, end
         for c in cells:
             self.free[c] = end
+        self.all_free = max(self.all_free, end)
         return start, end
 
     def _enter(self, window: int) -> None:
@@ -48,11 +55,7 @@ class Pe:
             self._window, self._work = window, 0.0
 
 
-_ALL_CELLS = tuple(range(_QUARTERS**2))
-
-
-def _cells(tile: tuple[int, int, int, int] | None) -> tuple[int, ...]:
-    if tile is None:
-        return _ALL_CELLS
+@functools.cache
+def _cells(tile: tuple[int, int, int, int]) -> tuple[int, ...]:
     row, rows, column, columns = tile
     return tuple(r * _QUARTERS + c for r in range(row, row + rows) for c in range(column, column + columns))

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from nkisim.timing.costs import Works
 from nkisim.timing.drains import Drain
-from nkisim.timing.task import Task
+from nkisim.timing.task import Followers, Stream, Task, followers, program_order
 
 
 @dataclass
 class Program:
-    """All that a schedule needs.
+    """All that a schedule needs. Complete when it is scheduled first.
 
     Attributes:
         tasks: in order of execution, both cores together.
@@ -22,3 +23,13 @@ class Program:
     tasks: list[Task] = field(default_factory=list)
     works: Works = field(default_factory=Works)
     drains: tuple[list[Drain], list[Drain]] = field(default_factory=lambda: ([], []))
+
+    @cached_property
+    def order(self) -> dict[Stream, list[int]]:
+        """Numbers of tasks by stream, as the kernel wrote them."""
+        return program_order(self.tasks)
+
+    @cached_property
+    def followers(self) -> Followers:
+        """Who waits for whom."""
+        return followers(self.tasks)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
@@ -16,7 +16,7 @@ from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.dma_engines import DmaEngines
 from nkisim.timing.engines import Pe
 from nkisim.timing.program import Program
-from nkisim.timing.task import AFTER_ISSUE, Stream, Task, followers, program_order
+from nkisim.timing.task import Stream, Task
 from nkisim.timing.timeline import Timeline
 
 # What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
@@ -54,24 +54,26 @@ class _Scheduler:
         count = len(self.tasks)
         self.costs = program.works.costs(machine)
         self.timeline = Timeline(
-            machine, self.tasks, program.works.examples, self.costs,
-            [0.0] * count, [0.0] * count, [0.0] * count, [0.0] * count, [-1] * count, ["start"] * count,
+            machine, self.tasks, program.works.examples, self.costs, [0.0] * count, [0.0] * count, [0.0] * count,
+            [0.0] * count, [-1] * count, ["operand" if task.after else "start" for task in self.tasks],
         )  # fmt: skip
         self.pending = [len(task.after) for task in self.tasks]
         self.ready = [0.0] * count
-        self.is_open = [False] * count
-        self.followers = followers(self.tasks)
+        self.is_open = bytearray(count)
+        self.followers = program.followers
         number = machine.number
         self.queues = {
             stream: _Queue(numbers, self._window(numbers) if order is None else 1)
-            for stream, numbers in (order or program_order(self.tasks)).items()
+            for stream, numbers in (order or program.order).items()
         }
+        self.queue_of = [self.queues[task.core, task.queue] for task in self.tasks]
         self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
         self.table_load = number("act_time.table_load")
         cores = sorted({task.core for task in self.tasks})
         self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in cores}
         self.epoch = dict.fromkeys(cores, 0)
-        self.left = Counter((task.core, task.epoch) for task in self.tasks)
+        epochs = Counter([(task.core, task.epoch) for task in self.tasks])
+        self.left = {core: [epochs[core, epoch] for epoch in range(len(self.drains[core]) + 1)] for core in cores}
         self.latest = dict.fromkeys(cores, -1)
         self.pes = {core: Pe(machine) for core in cores}
         self.dma = DmaEngines(cores, machine["dma.engines"], number("hbm.stack_rate"))
@@ -114,7 +116,7 @@ class _Scheduler:
         at, epoch, drains = 0.0, self.epoch[core], self.drains[core]
         if self.latest[core] >= 0:
             at = self.timeline.done[self.latest[core]]
-        while not self.left[core, epoch] and epoch < len(drains):
+        while not self.left[core][epoch] and epoch < len(drains):
             at += drains[epoch]
             epoch += 1
         self.epoch[core] = epoch
@@ -126,28 +128,30 @@ class _Scheduler:
 
     def _admit(self, queue: _Queue) -> None:
         """Let the next instructions of the queue wait for their operands, as far as its window and the epoch go."""
-        while queue.waiting < queue.window and queue.admitted < len(queue.tasks):
-            number = queue.tasks[queue.admitted]
+        numbers = queue.tasks
+        while queue.waiting < queue.window and queue.admitted < len(numbers):
+            number = numbers[queue.admitted]
             task = self.tasks[number]
             if task.epoch != self.epoch[task.core]:
                 return
             queue.admitted += 1
             queue.waiting += 1
-            self.is_open[number] = True
-            if self.pending[number] == 0:
-                heapq.heappush(self.heap, (max(self.ready[number], queue.free), number))
+            self.is_open[number] = 1
+            if not self.pending[number]:
+                ready, free = self.ready[number], queue.free
+                heapq.heappush(self.heap, (ready if ready > free else free, number))
 
     def _start(self, at: float, number: int) -> int:
         """Start a task at `at`. Returns how many tasks that started."""
-        task = self.tasks[number]
-        queue = self.queues[task.core, task.queue]
+        queue = self.queue_of[number]
         if queue.free > at:
             heapq.heappush(self.heap, (queue.free, number))
             return 0
-        if task.meeting >= 0:
-            partner = self.waiting.pop(task.meeting, None)
+        meeting = self.tasks[number].meeting
+        if meeting >= 0:
+            partner = self.waiting.pop(meeting, None)
             if partner is None:
-                self.waiting[task.meeting] = (at, number)
+                self.waiting[meeting] = (at, number)
                 return 0
             self._run(partner[1], at, met=number)
             self._run(number, at, met=-1)
@@ -157,25 +161,25 @@ class _Scheduler:
 
     def _run(self, number: int, at: float, met: int) -> None:
         task, t = self.tasks[number], self.timeline
-        queue = self.queues[task.core, task.queue]
-        cost = self.costs[task.work]
-        at = max(at, queue.free)
+        queue, cost, ready = self.queue_of[number], self.costs[task.work], self.ready[number]
+        if queue.free > at:
+            at = queue.free
         if met >= 0:
             t.because[number], t.reason[number] = met, "meeting"
-        elif queue.last >= 0 and queue.free >= self.ready[number]:
+        elif queue.last >= 0 and queue.free >= ready:
             t.because[number], t.reason[number] = queue.last, queue.reason
         queue.waiting -= 1
         queue.reason = "queue"
         if isinstance(cost, Transfer):
-            queue.free, queue.last, t.issue[number] = at + cost.issue.ns, number, at
-            heapq.heappush(self.heap, (queue.free + cost.start.ns, _ARRIVES - number))
+            queue.free, queue.last, t.issue[number] = at + cost.issue_ns, number, at
+            heapq.heappush(self.heap, (queue.free + cost.start_ns, _ARRIVES - number))
             self._admit(queue)
             return
         if task.engine == "tensor":
-            begin, end = self.pes[task.core].run(at, self.ready[number], cost)
+            begin, end = self.pes[task.core].run(at, ready, cost)
             issued, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
         else:
-            begin = at + self._table_load(task, cost)
+            begin = at if cost.table is None else at + self._table_load(task, cost)
             issued = end = begin + cost.busy_ns
             done = begin + cost.latency_ns
         queue.free, queue.last = issued, number
@@ -195,7 +199,7 @@ class _Scheduler:
             task = self.tasks[number]
             transfer = self.costs[task.work]
             assert isinstance(transfer, Transfer)
-            if any(transfer.engines):
+            if transfer.longest_ns:
                 self.dma.arrive(now, number, task.core, task.queue, transfer)
             else:
                 self._arrived(now, now, number)
@@ -211,8 +215,8 @@ class _Scheduler:
         task, t = self.tasks[number], self.timeline
         cost = self.costs[task.work]
         assert isinstance(cost, Transfer)
-        t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete.ns
-        if end - t.issue[number] > cost.issue.ns + cost.start.ns + 1.01 * max(cost.engines):
+        t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete_ns
+        if end - t.issue[number] > cost.issue_ns + cost.start_ns + 1.01 * cost.longest_ns:
             t.reason[number] = "hbm" if self.dma.starved else "dma"
         self._release(number, task)
         self._finish(number, task)
@@ -220,39 +224,44 @@ class _Scheduler:
     def _finish(self, number: int, task: Task) -> None:
         """A task is done; with the last one of an epoch the core drains."""
         core, done = task.core, self.timeline.done
-        if self.latest[core] < 0 or done[number] >= done[self.latest[core]]:
+        latest, left = self.latest[core], self.left[core]
+        if latest < 0 or done[number] >= done[latest]:
             self.latest[core] = number
-        self.left[core, task.epoch] -= 1
-        if not self.left[core, task.epoch] and self.drains[core]:
+        left[task.epoch] -= 1
+        if not left[task.epoch] and self.drains[core]:
             self._open(core)
-
-    def _load(self, task: Task) -> float:
-        cost = self.costs[task.work]
-        return cost.load_ns if isinstance(cost, Cost) else 0.0
 
     def _table_load(self, task: Task, cost: Cost) -> float:
         """Time to load a function table, where the Scalar Engine holds another one."""
-        if cost.table is None or self.tables.get(task.core) == cost.table:
+        if self.tables.get(task.core) == cost.table:
             return 0.0
         self.tables[task.core] = cost.table
         return self.table_load
 
     def _release(self, number: int, task: Task) -> None:
         """Tell the followers of a task when they may start."""
-        t = self.timeline
-        is_dma = task.engine == "dma"
-        for follower in self.followers[number]:
-            other = follower >> 1
-            after = self.tasks[other]
-            when = t.end[number] if follower & 1 == AFTER_ISSUE else t.done[number]
-            if after.core == task.core and task.engine == "tensor" == after.engine:
-                when = t.begin[number] - self._load(after)  # it adds to a bank in order, and loads weights meanwhile
-            else:
-                when += self.wake if is_dma else self.semaphore
-            if when > self.ready[other] or t.because[other] < 0:
-                self.ready[other] = max(when, self.ready[other])
-                t.because[other], t.reason[other] = number, "operand"
-            self.pending[other] -= 1
-            if self.pending[other] == 0 and self.is_open[other]:
-                queue = self.queues[after.core, after.queue]
-                heapq.heappush(self.heap, (max(self.ready[other], queue.free), other))
+        t, behind = self.timeline, self.followers
+        seen_after = self.wake if task.engine == "dma" else self.semaphore
+        for others, when in (
+            (behind.by_result[number], t.done[number] + seen_after),
+            (behind.by_issue[number], t.end[number] + seen_after),
+        ):
+            if others:
+                self._tell(others, when, number)
+        for other in behind.on_pe[number]:
+            cost = self.costs[self.tasks[other].work]
+            assert isinstance(cost, Cost)
+            self._tell((other,), t.begin[number] - cost.load_ns, number)
+
+    def _tell(self, others: Iterable[int], when: float, number: int) -> None:
+        """As far as task `number` is concerned, the others may start at `when`."""
+        ready, because, pending = self.ready, self.timeline.because, self.pending
+        for other in others:
+            if when > ready[other]:
+                ready[other], because[other] = when, number
+            elif because[other] < 0:
+                because[other] = number
+            pending[other] -= 1
+            if not pending[other] and self.is_open[other]:
+                at, free = ready[other], self.queue_of[other].free
+                heapq.heappush(self.heap, (at if at > free else free, other))

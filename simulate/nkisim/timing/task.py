@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from nkisim.errors import Location
 
@@ -55,10 +56,27 @@ def program_order(tasks: list[Task]) -> dict[Stream, list[int]]:
     return order
 
 
-def followers(tasks: list[Task]) -> list[list[int]]:
-    """Of each task, who waits for it: number * 2 + AFTER_RESULT or AFTER_ISSUE."""
-    found: list[list[int]] = [[] for _ in tasks]
+class Followers(NamedTuple):
+    """Of each task, the numbers of those that wait for it.
+
+    Attributes:
+        by_result, by_issue: those on other engines or cores, by what they wait for.
+        on_pe: matmuls that follow a matmul of their core. The PE adds to a bank in order, and loads weights meanwhile.
+    """
+
+    by_result: list[list[int]]
+    by_issue: list[list[int]]
+    on_pe: list[list[int]]
+
+
+def followers(tasks: list[Task]) -> Followers:
+    """Who waits for whom."""
+    found = Followers([[] for _ in tasks], [[] for _ in tasks], [[] for _ in tasks])
+    kinds = {AFTER_RESULT: found.by_result, AFTER_ISSUE: found.by_issue}
     for task in tasks:
+        number, core, on_pe = task.number, task.core, task.engine == "tensor"
         for waited in task.after:
-            found[waited >> 1].append(task.number * 2 + (waited & 1))
+            other = tasks[waited >> 1]
+            is_next = on_pe and other.engine == "tensor" and other.core == core
+            (found.on_pe if is_next else kinds[waited & 1])[other.number].append(number)
     return found

@@ -24,8 +24,7 @@ RESULT = vector_latency(512, ns("dve_rate.copy_32_sbuf")) + ns("sync.semaphore")
 
 
 def placed(made, look_ahead=32):
-    program = made.program
-    return compiler_order(program.tasks, program.works.costs(TRN2), TRN2, look_ahead)
+    return compiler_order(made.program, TRN2, look_ahead)
 
 
 def chain():

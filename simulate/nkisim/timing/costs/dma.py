@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.memory import Access
@@ -28,6 +28,7 @@ class Transfer:
         complete: from the last byte to the semaphore.
         hbm_bytes: bytes read from or written to HBM.
         descriptors, nbytes: in all.
+        longest_ns, total_ns: of `engines`.
     """
 
     issue: Duration
@@ -38,6 +39,15 @@ class Transfer:
     hbm_bytes: int
     descriptors: int
     nbytes: int
+    issue_ns: float = field(init=False)
+    start_ns: float = field(init=False)
+    complete_ns: float = field(init=False)
+    longest_ns: float = field(init=False)
+    total_ns: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.issue_ns, self.start_ns, self.complete_ns = self.issue.ns, self.start.ns, self.complete.ns
+        self.longest_ns, self.total_ns = max(self.engines, default=0.0), sum(self.engines)
 
 
 def transfer(event: Event, machine: Machine) -> Transfer:
