@@ -90,7 +90,7 @@ class Profile:
             ArgumentError: the simulator ran without the time model.
         """
         timer = self._need_timer()
-        return forecast(timer.program, timer.machine)
+        return forecast(timer.program, timer.machine, self.prediction.timeline)
 
     @property
     def interval_us(self) -> tuple[float, float]:

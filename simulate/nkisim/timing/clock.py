@@ -80,23 +80,29 @@ class Forecast:
         return min(found) / self.unexplained, max(found) * self.unexplained
 
 
-def schedules(program: Program, machine: Machine) -> Iterator[tuple[str, Timeline]]:
-    """The timelines between which the truth should lie, with names; the first one is what is taken."""
+def schedules(
+    program: Program, machine: Machine, nominal: Timeline | None = None
+) -> Iterator[tuple[str, Timeline]]:
+    """The timelines between which the truth should lie, with names; the first one is what is taken.
+
+    Args:
+        nominal: that one, where it is known already.
+    """
     look_ahead = machine.quantities["order.look_ahead"]
     middle, (near, far) = int(look_ahead.value), look_ahead.ends
-    order = placed(program, machine, middle)
-    yield _ahead(middle), schedule(program, machine, order)
+    taken = nominal or timeline(program, machine)
+    yield _ahead(middle), taken
     for distance in (int(near), int(far)):
         yield _ahead(distance), schedule(program, machine, placed(program, machine, distance))
     yield Order.program.value, schedule(program, machine)
     for name, sections in CORNERS.items():
-        yield f"fast {name}", schedule(program, machine.fastest(sections), order)
-        yield f"slow {name}", schedule(program, machine.slowest(sections), order)
+        yield f"fast {name}", schedule(program, machine.fastest(sections), taken.order)
+        yield f"slow {name}", schedule(program, machine.slowest(sections), taken.order)
 
 
-def forecast(program: Program, machine: Machine) -> Forecast:
-    """The latency of `program`, in both orders and at the corners of the machine."""
-    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine)}
+def forecast(program: Program, machine: Machine, nominal: Timeline | None = None) -> Forecast:
+    """The latency of `program`, in both orders and at the corners of the machine; `nominal` as in `schedules`."""
+    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine, nominal)}
     look_ahead = machine.quantities["order.look_ahead"]
     near, far = look_ahead.ends
     written = latency.pop(Order.program.value)

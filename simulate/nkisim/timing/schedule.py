@@ -56,6 +56,7 @@ class _Scheduler:
         self.timeline = Timeline(
             machine, self.tasks, program.works.examples, self.costs, [0.0] * count, [0.0] * count, [0.0] * count,
             [0.0] * count, [-1] * count, ["operand" if task.after else "start" for task in self.tasks],
+            order or program.order,
         )  # fmt: skip
         self.pending = [len(task.after) for task in self.tasks]
         self.ready = [0.0] * count
@@ -64,7 +65,7 @@ class _Scheduler:
         number = machine.number
         self.queues = {
             stream: _Queue(numbers, self._window(numbers) if order is None else 1)
-            for stream, numbers in (order or program.order).items()
+            for stream, numbers in self.timeline.order.items()
         }
         self.queue_of = [self.queues[task.core, task.queue] for task in self.tasks]
         self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
@@ -240,15 +241,13 @@ class _Scheduler:
 
     def _release(self, number: int, task: Task) -> None:
         """Tell the followers of a task when they may start."""
-        t, behind = self.timeline, self.followers
+        t, (by_result, by_issue, on_pe) = self.timeline, self.followers
         seen_after = self.wake if task.engine == "dma" else self.semaphore
-        for others, when in (
-            (behind.by_result[number], t.done[number] + seen_after),
-            (behind.by_issue[number], t.end[number] + seen_after),
-        ):
-            if others:
-                self._tell(others, when, number)
-        for other in behind.on_pe[number]:
+        if by_result[number]:
+            self._tell(by_result[number], t.done[number] + seen_after, number)
+        if by_issue[number]:
+            self._tell(by_issue[number], t.end[number] + seen_after, number)
+        for other in on_pe[number]:
             cost = self.costs[self.tasks[other].work]
             assert isinstance(cost, Cost)
             self._tell((other,), t.begin[number] - cost.load_ns, number)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.observe import Event
 from nkisim.timing.costs import Cost, Transfer
-from nkisim.timing.task import Task
+from nkisim.timing.task import Stream, Task
 
 
 @dataclass(eq=False)
@@ -25,6 +25,7 @@ class Timeline:
         because: the task it waited for last, or -1: none.
         reason: what that wait was for: "operand", "engine" (busy), "queue" (program order), "dma" (engines busy),
             "hbm", "meeting", "drain" (all engines at rest, at the end of an iteration of a loop), "start".
+        order: numbers of tasks by stream, as it was asked for.
     """
 
     machine: Machine
@@ -37,6 +38,7 @@ class Timeline:
     done: list[float] = field(default_factory=list)
     because: list[int] = field(default_factory=list)
     reason: list[str] = field(default_factory=list)
+    order: Mapping[Stream, list[int]] = field(default_factory=dict)
 
     @property
     def latency_ns(self) -> float:

@@ -38,6 +38,7 @@ class Works:
     def __init__(self) -> None:
         self.examples: list[Event] = []
         self._numbers: dict[object, int] = {}
+        self._latest: tuple[Machine | None, list[Cost | Transfer]] = (None, [])
 
     def number(self, event: Event) -> int:
         """The number of the work of `event`."""
@@ -49,8 +50,12 @@ class Works:
         return number
 
     def costs(self, machine: Machine) -> list[Cost | Transfer]:
-        """The durations of every work on `machine`."""
-        return [formula(e.engine, e.traits.cost)(e, machine) for e in self.examples]
+        """The durations of every work on `machine`; of one machine they are computed once in a row."""
+        known, costs = self._latest
+        if known is not machine or len(costs) != len(self.examples):
+            costs = [formula(e.engine, e.traits.cost)(e, machine) for e in self.examples]
+            self._latest = (machine, costs)
+        return costs
 
 
 def formula(engine: str, work: CostClass) -> Formula:
