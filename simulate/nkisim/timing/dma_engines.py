@@ -67,6 +67,7 @@ class DmaEngines:
         self._lanes = {core: [_Lane(core, tuple(range(engines)))] for core in cores}
         self._stack_rate = stack_rate
         self._now = self._flow = self._demand = 0.0
+        self._speed = 1.0
         self._ends: list[tuple[float, int, int, _Lane]] = []
         self._ticket = 0
         self._left: dict[int, int] = {}
@@ -77,8 +78,8 @@ class DmaEngines:
     def arrive(self, now: float, number: int, core: int, queue: str, transfer: Transfer) -> None:
         """Transfer `number` joins a queue of all engines it has work for."""
         self._advance(now)
-        self._left[number] = sum(1 for work in transfer.engines if work)
-        self._hunger[number] = transfer.hbm_bytes / (sum(transfer.engines) or 1.0)
+        self._left[number] = transfer.busy
+        self._hunger[number] = transfer.hbm_bytes / (transfer.total_ns or 1.0)
         for lane, work in self._parts(core, transfer):
             lane.serve(self._flow)
             if queue in lane.queues:
@@ -108,17 +109,17 @@ class DmaEngines:
             heapq.heappop(self._ends)
         if not self._ends:
             return float("inf")
-        return self._now + max(0.0, self._ends[0][0] - self._flow) / self._speed()
-
-    def _speed(self) -> float:
-        return min(1.0, self._stack_rate / self._demand) if self._demand > 0 else 1.0
+        return self._now + max(0.0, self._ends[0][0] - self._flow) / self._speed
 
     def _advance(self, now: float) -> None:
-        self._flow += max(0.0, now - self._now) * self._speed()
-        self._now = max(now, self._now)
+        if now > self._now:
+            self._flow += (now - self._now) * self._speed
+            self._now = now
 
     def _parts(self, core: int, transfer: Transfer) -> list[tuple[_Lane, float]]:
         """The lanes a transfer has work for; lanes whose engines get unequal work are split first."""
+        if transfer.is_even:
+            return [(lane, transfer.longest_ns) for lane in self._lanes[core]]
         parts = []
         for lane in list(self._lanes[core]):
             works = {transfer.engines[e] for e in lane.engines}
@@ -151,8 +152,9 @@ class DmaEngines:
         lane.version = self._ticket = self._ticket + 1
         if not known:
             self._demand -= lane.demand * len(lane.engines)
-            lane.demand = sum(self._hunger[number] for _, number, _ in lane.heads) / max(1, len(lane.heads))
+            lane.demand = sum([self._hunger[number] for _, number, _ in lane.heads]) / max(1, len(lane.heads))
             self._demand += lane.demand * len(lane.engines)
+            self._speed = min(1.0, self._stack_rate / self._demand) if self._demand > 0 else 1.0
         if lane.heads:
             end = self._flow + (lane.heads[0][0] - lane.served) * len(lane.heads)
             heapq.heappush(self._ends, (end, self._ticket, lane.version, lane))

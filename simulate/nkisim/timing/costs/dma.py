@@ -28,7 +28,7 @@ class Transfer:
         complete: from the last byte to the semaphore.
         hbm_bytes: bytes read from or written to HBM.
         descriptors, nbytes: in all.
-        longest_ns, total_ns: of `engines`.
+        longest_ns, total_ns: of `engines`; `busy`: how many of them have work; `is_even`: all have equally much.
     """
 
     issue: Duration
@@ -44,10 +44,13 @@ class Transfer:
     complete_ns: float = field(init=False)
     longest_ns: float = field(init=False)
     total_ns: float = field(init=False)
+    busy: int = field(init=False)
+    is_even: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self.issue_ns, self.start_ns, self.complete_ns = self.issue.ns, self.start.ns, self.complete.ns
         self.longest_ns, self.total_ns = max(self.engines, default=0.0), sum(self.engines)
+        self.busy, self.is_even = sum(work > 0 for work in self.engines), len(set(self.engines)) == 1
 
 
 def transfer(event: Event, machine: Machine) -> Transfer:
