@@ -22,6 +22,11 @@ class Drain:
     turns: int = 0
     exits: int = 0
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is anything to wait for."""
+        return bool(self.entries or self.turns or self.exits)
+
     def cost(self, machine: Machine) -> Duration:
         """How long it takes once everything is at rest."""
         total = NOTHING
@@ -57,7 +62,7 @@ class Epochs:
 
     def current(self) -> int:
         """The epoch of an instruction issued now."""
-        if self._next != Drain():
+        if self._next.is_due:
             self.drains.append(self._next)
             self._next = Drain()
         return len(self.drains)

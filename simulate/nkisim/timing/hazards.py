@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 from nkisim.timing.box import Box
 from nkisim.timing.task import AFTER_ISSUE, AFTER_RESULT
 
 _SLICE = 4096
+
+
+@dataclass(slots=True, eq=False)
+class _Part:
+    """Last uses of a part of a memory: who wrote and who read which bytes."""
+
+    writes: dict[Box, int] = field(default_factory=dict)
+    reads: dict[Box, list[int]] = field(default_factory=dict)
 
 
 class History:
@@ -18,45 +27,48 @@ class History:
     """
 
     def __init__(self, sliced: bool = False) -> None:
-        self._sliced = sliced
-        self._writes: dict[int, dict[Box, int]] = {}
-        self._reads: dict[int, dict[tuple[Box, str], list[int]]] = {}
+        self._slices: dict[int, _Part] = {}
+        self._whole = None if sliced else [_Part()]
         self.claims: list[int] = []
 
-    def read(self, box: Box, task: int, queue: str, after: set[int]) -> None:
+    def read(self, box: Box, task: int, after: set[int]) -> None:
         """`task` reads `box`: it follows the writers of its bytes."""
-        for part in self._parts(box):
-            for other, writer in self._writes.get(part, {}).items():
+        for part in self._whole or self._parts(box):
+            for other, writer in part.writes.items():
                 if other is box or other.overlaps(box):
                     after.add(writer * 2 + AFTER_RESULT)
-            self._reads.setdefault(part, {}).setdefault((box, queue), []).append(task)
+            readers = part.reads.get(box)
+            if readers is None:
+                part.reads[box] = [task]
+            else:
+                readers.append(task)
 
     def write(self, box: Box, task: int, after: set[int]) -> None:
         """`task` writes `box`: it follows the readers and writers of its bytes, which are then forgotten."""
         fresh = True
-        for part in self._parts(box):
-            writes = self._writes.setdefault(part, {})
+        for part in self._whole or self._parts(box):
+            writes, reads = part.writes, part.reads
             for other in [w for w in writes if w.overlaps(box)]:
                 fresh = False
                 after.add(writes[other] * 2 + AFTER_RESULT)
                 if box.covers(other):
                     del writes[other]
-            reads = self._reads.get(part)
-            if reads:
-                for use in [use for use in reads if use[0].overlaps(box)]:
-                    after.update(reader * 2 + AFTER_ISSUE for reader in reads[use])
-                    if box.covers(use[0]):
-                        del reads[use]
+            for other in [r for r in reads if r.overlaps(box)]:
+                after.update([reader * 2 + AFTER_ISSUE for reader in reads[other]])
+                if box.covers(other):
+                    del reads[other]
             writes[box] = task
         if fresh:
             self.claims.append(task)
 
     def last_uses(self) -> set[int]:
         """What somebody must follow who takes over the memory, as entries of `Task.after`."""
-        uses = {writer * 2 + AFTER_RESULT for writes in self._writes.values() for writer in writes.values()}
-        for reads in self._reads.values():
-            uses.update(reader * 2 + AFTER_ISSUE for readers in reads.values() for reader in readers)
+        parts = self._whole or self._slices.values()
+        uses = {writer * 2 + AFTER_RESULT for part in parts for writer in part.writes.values()}
+        for part in parts:
+            uses.update(reader * 2 + AFTER_ISSUE for readers in part.reads.values() for reader in readers)
         return uses
 
-    def _parts(self, box: Box) -> Iterator[int]:
-        return iter(range(box.b0 // _SLICE, -(-box.b1 // _SLICE)) if self._sliced else (0,))
+    def _parts(self, box: Box) -> Sequence[_Part]:
+        numbers = range(box.b0 // _SLICE, -(-box.b1 // _SLICE))
+        return [self._slices.setdefault(number, _Part()) for number in numbers]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from nkisim.machine import Machine
 from nkisim.memory import Access, MemoryRegion
@@ -16,6 +17,16 @@ from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
 from nkisim.timing.task import Task
+
+
+class _Use(NamedTuple):
+    """The history of the memory that an access touches, where in it, and the lifetime of a tensor that has no address
+    on chip.
+    """
+
+    history: History
+    place: Box
+    lifetime: Lifetime | None = None
 
 
 class Timer(Observer):
@@ -34,7 +45,7 @@ class Timer(Observer):
         self._loops, self._epochs = (LoopNames(), LoopNames()), (Epochs(), Epochs())
         self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
-        self._boxes: dict[object, Box] = {}
+        self._uses: tuple[dict[Access, _Use], dict[Access, _Use]] = ({}, {})
         self._finished = False
 
     def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
@@ -56,11 +67,11 @@ class Timer(Observer):
         after: set[int] = set()
         own = number * 2
         for access in event.reads:
-            history, place = self._use(event, access)
-            history.read(place, number, queue, after)
+            use = self._use(event, access)
+            use.history.read(use.place, number, after)
         for access in event.writes:
-            history, place = self._use(event, access)
-            history.write(place, number, after)
+            use = self._use(event, access)
+            use.history.write(use.place, number, after)
         barrier = event.details.get("barrier")
         if barrier is not None:
             whole = Box(0, 1 << 20, 0, 1 << 60)
@@ -82,33 +93,32 @@ class Timer(Observer):
             self._forget_other_epochs()
         return self._program
 
-    def _use(self, event: Event, access: Access) -> tuple[History, Box]:
-        """The history of the memory that `access` touches, and where in it."""
-        storage = access.storage
-        buffer, core = storage.buffer, event.core
-        indirect = access.rows is not None
-        if indirect:
-            place = box(access, indirect)
-        else:
-            layout = (storage.pitch, storage.base, storage.address is None, buffer)
-            where = (access.start, access.shape, access.strides, access.dtype.itemsize, layout)
-            known_place = self._boxes.get(where)
-            place = known_place or self._boxes.setdefault(where, box(access, indirect))
+    def _use(self, event: Event, access: Access) -> _Use:
+        """Kernels use the same views again and again, whose accesses are the same objects; those of gathers never are."""
+        known = self._uses[event.core]
+        use = known.get(access)
+        if use is None:
+            use = self._new_use(event, access)
+            if access.rows is None:
+                known[access] = use
+        if use.lifetime is not None:
+            use.lifetime.last = event.index
+        return use
+
+    def _new_use(self, event: Event, access: Access) -> _Use:
+        storage, core = access.storage, event.core
+        buffer, place = storage.buffer, box(access, access.rows is not None)
         if storage.address is not None:
-            return self._history((core, buffer), sliced=True), place
+            return _Use(self._history((core, buffer), sliced=True), place)
         name = self._loops[core].name(storage.identity)
         if not buffer.is_on_chip:
-            return self._history((core, name)), place
+            return _Use(self._history((core, name)), place)
         key = (core, storage.identity)
         if key not in self._histories:
             self._instances.setdefault((core, name), []).append(key)
         tenants = self._lifetimes.setdefault((core, buffer), {})
-        known = tenants.get(key)
-        if known is None:
-            tenants[key] = Lifetime(storage, event.index, event.index)
-        else:
-            known.last = event.index
-        return self._history(key), place
+        lifetime = tenants.setdefault(key, Lifetime(storage, event.index, event.index))
+        return _Use(self._history(key), place, lifetime)
 
     def _history(self, key: object, sliced: bool = False) -> History:
         history = self._histories.get(key)

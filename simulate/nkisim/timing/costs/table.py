@@ -38,11 +38,13 @@ class Works:
     def __init__(self) -> None:
         self.examples: list[Event] = []
         self._numbers: dict[object, int] = {}
+        self._operands: dict[object, int] = {}
+        self._accesses: dict[Access, int] = {}
         self._latest: tuple[Machine | None, list[Cost | Transfer]] = (None, [])
 
     def number(self, event: Event) -> int:
         """The number of the work of `event`."""
-        key = _key(event)
+        key = self._key(event)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.examples)
@@ -57,6 +59,28 @@ class Works:
             self._latest = (machine, costs)
         return costs
 
+    def _key(self, event: Event) -> object:
+        return (
+            event.traits.cost, event.engine, tuple(event.details.items()), event.work.elements, event.work.macs,
+            event.indexed_rows,
+            tuple([self._operand(a) for a in event.reads]), tuple([self._operand(a) for a in event.writes]),
+        )  # fmt: skip
+
+    def _operand(self, a: Access) -> int:
+        """A number for what durations depend on: all but the address, save for the partition.
+
+        Kernels use the same views again and again, whose accesses are the same objects; those of gathers never are.
+        """
+        number = self._accesses.get(a)
+        if number is None:
+            storage = a.storage
+            first = a.start // storage.pitch if storage.buffer.is_on_chip else 0
+            form = (a.shape, a.strides, a.dtype, storage.buffer, first, a.rows is None)
+            number = self._operands.setdefault(form, len(self._operands))
+            if a.rows is None:
+                self._accesses[a] = number
+        return number
+
 
 def formula(engine: str, work: CostClass) -> Formula:
     """What gives the durations of this kind of work on the engine: a Transfer for what the DMA engines do.
@@ -68,18 +92,3 @@ def formula(engine: str, work: CostClass) -> Formula:
     if found is None:
         raise ValueError(f"no formula gives what {work.name} costs on the {engine} engine")
     return found
-
-
-def _key(event: Event) -> object:
-    return (
-        event.traits.cost, event.engine, tuple(event.details.items()), event.work.elements, event.work.macs,
-        event.indexed_rows,
-        tuple([_operand(a) for a in event.reads]), tuple([_operand(a) for a in event.writes]),
-    )  # fmt: skip
-
-
-def _operand(a: Access) -> object:
-    """What durations depend on: all but the address, save for the partition."""
-    storage = a.storage
-    first = a.start // storage.pitch if storage.buffer.is_on_chip else 0
-    return a.shape, a.strides, str(a.dtype), storage.buffer, first, a.rows is None
