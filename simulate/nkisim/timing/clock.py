@@ -80,9 +80,7 @@ class Forecast:
         return min(found) / self.unexplained, max(found) * self.unexplained
 
 
-def schedules(
-    program: Program, machine: Machine, nominal: Timeline | None = None
-) -> Iterator[tuple[str, Timeline]]:
+def schedules(program: Program, machine: Machine, nominal: Timeline | None = None) -> Iterator[tuple[str, Timeline]]:
     """The timelines between which the truth should lie, with names; the first one is what is taken.
 
     Args:

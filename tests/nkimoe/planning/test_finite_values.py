@@ -89,6 +89,25 @@ def test_codes_of_packed_weights_that_are_no_numbers_are_found(
             assert str(tuple(n - 1 for n in weight.shape))[:-1] in str(error)
 
 
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_weights_that_repeat_one_value_are_checked_by_that_value(name: str) -> None:
+    inputs = build_inputs(DENSE)
+    zero, infinite = (np.array(value, inputs[name].dtype) for value in (0.0, np.inf))
+    inputs[name] = np.broadcast_to(zero, inputs[name].shape)
+    check_inputs(**inputs, **DENSE.options())
+    inputs[name] = np.broadcast_to(infinite, inputs[name].shape)
+    assert refused(DENSE, inputs).argument == name
+
+
+def test_a_row_that_repeats_is_checked_to_its_end() -> None:
+    inputs = build_inputs(DENSE)
+    weight = inputs[WEIGHTS[0]]
+    row = np.zeros(weight.shape[1:], weight.dtype)
+    row.reshape(-1)[-1] = np.nan
+    inputs[WEIGHTS[0]] = np.broadcast_to(row, weight.shape)
+    assert refused(DENSE, inputs).argument == WEIGHTS[0]
+
+
 def test_scales_behind_rows_are_checked_where_they_mean_something() -> None:
     H = 512 * 5
     rows = quantize_rows(np.ones((3, H), np.float32))

@@ -53,6 +53,13 @@ def test_a_forecast_is_made_of_the_schedules(program):
     assert made["slow memory"].machine == TRN2.slowest(("dma", "hbm"))
 
 
+def test_a_forecast_from_a_timeline_that_is_known_is_the_same(program):
+    found = forecast(program, TRN2)
+    assert forecast(program, TRN2, timeline(program, TRN2)) == found
+    other = forecast(program, TRN2, schedule(program, SLOWEST))
+    assert other.nominal != found.nominal
+
+
 def test_every_open_constant_of_a_duration_is_in_one_corner():
     sections = [section for those in CORNERS.values() for section in those]
     assert len(sections) == len(set(sections))

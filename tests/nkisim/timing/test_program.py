@@ -1,0 +1,99 @@
+"""What schedules of one program share: who waits for whom, and what everything costs."""
+
+import numpy as np
+from support.programs import HandProgram, cost, moved
+from support.timed_kernels import many_matmuls
+from support.timeline import TRN2, traced
+
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
+from nkisim.timing.task import AFTER_ISSUE
+
+QUICK = cost(10.0)
+
+
+def test_matmuls_of_one_core_that_follow_each_other_stand_apart_from_all_that_wait():
+    made = HandProgram()
+    first = made.add("tensor", QUICK)
+    second = made.add("tensor", QUICK, [first])
+    reader = made.add("vector", QUICK, [second])
+    refill = made.add("dge sync", moved(5.0), [second], kind=AFTER_ISSUE)
+    elsewhere = made.add("tensor", QUICK, [first], core=1)
+    behind = made.program.followers
+    assert behind.on_pe[first] == [second]
+    assert behind.by_result[first] == [elsewhere]
+    assert (behind.by_result[second], behind.by_issue[second]) == ([reader], [refill])
+
+
+def test_every_task_is_told_by_all_that_it_waits_for():
+    program = traced(many_matmuls)
+    told = [0] * len(program.tasks)
+    for lists in program.followers:
+        for others in lists:
+            for other in others:
+                told[other] += 1
+    assert told == [len(task.after) for task in program.tasks]
+    assert any(told)
+
+
+def test_costs_of_one_machine_are_not_taken_for_those_of_another():
+    works, slow = traced(many_matmuls).works, TRN2.slowest(("pe_time",))
+    nominal = works.costs(TRN2)
+    assert works.costs(TRN2) is nominal
+    assert sum(c.busy.ns for c in works.costs(slow)) > sum(c.busy.ns for c in nominal)
+    assert [c.busy for c in works.costs(TRN2)] == [c.busy for c in nominal]
+
+
+def test_costs_are_computed_again_for_a_program_that_has_grown():
+    works, others = traced(many_matmuls).works, traced(copy_columns, np.zeros((128, 64), np.float32)).works
+    before = len(works.costs(TRN2))
+    works.number(others.examples[-1])
+    assert len(works.costs(TRN2)) == before + 1
+
+
+def copy_columns(hbm):
+    """A tile is loaded, and copied in two halves, each through a view of its own."""
+    t, out = nl.ndarray((128, 64), nl.float32), nl.ndarray((128, 64), nl.float32)
+    nisa.dma_copy(t, hbm)
+    for columns in (slice(0, 32), slice(32, 64)):
+        nisa.tensor_copy(out[:, columns], t[:, columns])
+
+
+def copy_thrice(hbm, same_view):
+    t, out = nl.ndarray((128, 64), nl.float32), nl.ndarray((128, 64), nl.float32)
+    nisa.dma_copy(t, hbm)
+    kept = t.ap([[64, 128], [1, 32]])
+    for _ in range(3):
+        nisa.tensor_copy(out[:, :32], kept if same_view else t.ap([[64, 128], [1, 32]]))
+    nisa.memset(t, 0.0)
+
+
+def test_an_operand_waits_alike_whether_its_view_was_made_once_or_again():
+    hbm = np.zeros((128, 64), np.float32)
+    kept, anew = (
+        [(sorted(task.after), task.work) for task in traced(copy_thrice, hbm, same).tasks] for same in (True, False)
+    )
+    assert kept == anew
+    assert len(kept[-1][0]) > 3, "the last write waits for the load and all three readers"
+
+
+def rooms(late_use):
+    """Tiles that fill SBUF one after another; the first is used once more, through the same view, behind the second."""
+    tiles = [nl.ndarray((128, 40 << 10), nl.uint8, name=f"t{n}") for n in range(6)]
+    for n, tile in enumerate(tiles):
+        nisa.memset(tile, 0)
+        if n == 3 and late_use:
+            nisa.tensor_copy(tiles[n][:, :8], tiles[0][:, :8])
+        if n == 0:
+            nisa.tensor_copy(tile[:, 8:16], tile[:, :8])
+
+
+def test_a_tile_keeps_its_room_until_the_last_use_of_a_view():
+    def waits_for_copies(late_use):
+        program = traced(rooms, late_use)
+        copies = {task.number for task in program.tasks if task.opcode == "tensor_copy"}
+        last = [task for task in program.tasks if task.opcode == "memset"][-2:]
+        return [sorted({waited >> 1 for waited in task.after} & copies) for task in last]
+
+    early, late = waits_for_copies(False), waits_for_copies(True)
+    assert early != late
