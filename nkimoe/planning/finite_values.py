@@ -98,5 +98,5 @@ def _is_finite(values: Any) -> bool:
 
 
 def _once(values: Any) -> Any:
-    """Without the repetitions along dimensions that repeat one value: of weights whose shapes alone matter, just one."""
+    """Without repetitions along dimensions that repeat one value: of weights whose shapes alone matter, just one."""
     return values[tuple([slice(1) if stride == 0 else slice(None) for stride in values.strides])]

@@ -94,7 +94,7 @@ class Timer(Observer):
         return self._program
 
     def _use(self, event: Event, access: Access) -> _Use:
-        """Kernels use the same views again and again, whose accesses are the same objects; of gathers they never are."""
+        """Kernels use the same views again and again, whose accesses are the same objects; those of gathers are not."""
         known = self._uses[event.core]
         use = known.get(access)
         if use is None:
