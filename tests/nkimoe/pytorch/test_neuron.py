@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 
 from support.layer_on_neuron import FORMATS, layer  # noqa: E402
 from support.operations_on_neuron import calls  # noqa: E402
-from support.wrap_nki import wrap_nki  # noqa: E402
+from support.wrap_nki import nki_op, wrap_nki  # noqa: E402
 
 from nkimoe import ops  # noqa: E402
 from nkimoe.pytorch import flat_kernels, flat_operations, moe_experts, options  # noqa: E402
@@ -116,3 +116,18 @@ def test_the_stand_in_refuses_fp8_tensors():
     arguments["gate_up_proj_weight"] = torch.zeros(2, 2).to(torch.float8_e4m3fn)
     with pytest.raises(AssertionError, match="Trn2 takes no"):
         wrap_nki(kernel)[2](**arguments)
+
+
+def reads_values(x: torch.Tensor) -> torch.Tensor:
+    return x * x.max().item()
+
+
+def asks_for_shapes(x: torch.Tensor) -> torch.Tensor:
+    return x * len(x)
+
+
+def test_the_stand_in_refuses_an_operator_that_reads_values_where_a_graph_has_none():
+    x = torch.ones(3)
+    assert torch.equal(nki_op("stand_in::asks_for_shapes", asks_for_shapes)(x), 3 * x)
+    with pytest.raises(RuntimeError, match="meta tensors"):
+        nki_op("stand_in::reads_values", reads_values)(x)
