@@ -5,6 +5,7 @@ from __future__ import annotations
 from on_device.probes import (
     gathers,
     gpsimd,
+    identities,
     order,
     pe_clock,
     scalar,
@@ -14,7 +15,7 @@ from on_device.probes import (
     transfer_rates,
     vector,
 )
-from on_device.probes.probe import OrderProbe, Probe, ProfileProbe
+from on_device.probes.probe import ChoiceProbe, Probe, ProfileProbe
 
 LATENCY_PROBES: dict[str, Probe] = {
     probe.name: probe
@@ -22,7 +23,7 @@ LATENCY_PROBES: dict[str, Probe] = {
     for probe in file.PROBES
 }
 PROFILE_PROBES: dict[str, ProfileProbe] = {probe.name: probe for probe in pe_clock.PROBES}
-ORDER_PROBES: dict[str, OrderProbe] = {probe.name: probe for probe in order.PROBES}
+CHOICE_PROBES: dict[str, ChoiceProbe] = {probe.name: probe for probe in (*order.PROBES, *identities.PROBES)}
 
 NOT_MEASURED = {
     "sbuf.reserved_bytes": "a limit, which a compiler enforces",
