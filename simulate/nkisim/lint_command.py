@@ -55,7 +55,7 @@ def _lint(target: str, version: Version | None) -> list[LintProblem]:
 
 
 def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:
-    """What a run finds; what would stop no run is shown and is no problem. An error ends the run, and is the last problem."""
+    """What a run finds; notes are shown and are no problems. An error ends the run, and is the last problem."""
     try:
         findings = simulate(load_named(target), options, report_only=True).findings
     except SimulationError as error:
