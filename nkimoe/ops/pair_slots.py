@@ -53,8 +53,8 @@ def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any)
     blocks = pair_blocks(ids, weights, experts, block_size)
     if not blocks.block_to_expert.size:
         return None
-    tables = (blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert)
-    return PairSlots(*(like(table, rows) for table in tables), blocks.has_gaps)
+    tokens, positions = like(blocks.tokens, rows), like(blocks.positions, rows)
+    return PairSlots(tokens, positions, like(blocks.weights, rows), like(blocks.block_to_expert, rows), blocks.has_gaps)
 
 
 def _on_device(ids: Any, weights: Any, experts: int, block_size: int) -> PairSlots:
