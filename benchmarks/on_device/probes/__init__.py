@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from on_device.probes import (
+    casts,
     gathers,
     gpsimd,
     identities,
@@ -19,7 +20,7 @@ from on_device.probes.probe import ChoiceProbe, Probe, ProfileProbe
 
 LATENCY_PROBES: dict[str, Probe] = {
     probe.name: probe
-    for file in (vector, tensor, scalar, gpsimd, transfer_rates, transfer_latencies, gathers, sync)
+    for file in (vector, casts, tensor, scalar, gpsimd, transfer_rates, transfer_latencies, gathers, sync)
     for probe in file.PROBES
 }
 PROFILE_PROBES: dict[str, ProfileProbe] = {probe.name: probe for probe in pe_clock.PROBES}
