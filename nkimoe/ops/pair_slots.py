@@ -12,7 +12,7 @@ from nkimoe.routing.pair_blocks import pair_blocks
 from nkimoe.weights.host_array import is_torch
 
 
-class PairSlots(NamedTuple):
+class PairTables(NamedTuple):
     """Tables of a kernel of pairs, as `PairBlocks` has them, of the kind of the rows.
 
     Attributes:
@@ -40,7 +40,7 @@ def used_experts(ids: Any, experts: int) -> int:
     return experts if is_torch(ids) else np.unique(ids[(ids >= 0) & (ids < experts)]).size
 
 
-def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any) -> PairSlots | None:
+def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any) -> PairTables | None:
     """Slots of ids and weights [T, k], by expert, then token, then choice; None if no pair has one.
 
     Of ids on a device every shape follows from shapes, so that a graph holds it.
@@ -54,10 +54,10 @@ def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any)
     if not blocks.block_to_expert.size:
         return None
     tokens, positions = like(blocks.tokens, rows), like(blocks.positions, rows)
-    return PairSlots(tokens, positions, like(blocks.weights, rows), like(blocks.block_to_expert, rows), blocks.has_gaps)
+    return PairTables(tokens, positions, like(blocks.weights, rows), like(blocks.block_to_expert, rows), blocks.has_gaps)
 
 
-def _on_device(ids: Any, weights: Any, experts: int, block_size: int) -> PairSlots:
+def _on_device(ids: Any, weights: Any, experts: int, block_size: int) -> PairTables:
     """A pair is a token of one choice: ids may repeat, and may be none."""
     import torch
 
@@ -69,4 +69,4 @@ def _on_device(ids: Any, weights: Any, experts: int, block_size: int) -> PairSlo
     positions = torch.where(is_pad, pairs, blocks.token_position_to_id)
     tokens = torch.where(is_pad, -1, positions // choices)
     of_pads = torch.cat([weights.reshape(-1).float(), weights.new_zeros(1, dtype=torch.float32)])
-    return PairSlots(tokens.int(), positions.int(), of_pads[positions.long()], blocks.block_to_expert, True)
+    return PairTables(tokens.int(), positions.int(), of_pads[positions.long()], blocks.block_to_expert, True)
