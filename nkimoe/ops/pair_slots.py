@@ -54,7 +54,9 @@ def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any)
     if not blocks.block_to_expert.size:
         return None
     tokens, positions = like(blocks.tokens, rows), like(blocks.positions, rows)
-    return PairTables(tokens, positions, like(blocks.weights, rows), like(blocks.block_to_expert, rows), blocks.has_gaps)
+    return PairTables(
+        tokens, positions, like(blocks.weights, rows), like(blocks.block_to_expert, rows), blocks.has_gaps
+    )
 
 
 def _on_device(ids: Any, weights: Any, experts: int, block_size: int) -> PairTables:
