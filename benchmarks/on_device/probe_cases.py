@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from on_device.case import Case, KernelCall
-from on_device.probes import LATENCY_PROBES, ORDER_PROBES, PROFILE_PROBES
-from on_device.probes.probe import OrderProbe, Probe, ProfileProbe, Sizes
+from on_device.probes import CHOICE_PROBES, LATENCY_PROBES, PROFILE_PROBES
+from on_device.probes.probe import ChoiceProbe, Probe, ProfileProbe, Sizes
 
 
 def probe_cases(target: str) -> Iterator[Case]:
@@ -17,9 +17,9 @@ def probe_cases(target: str) -> Iterator[Case]:
                 yield _case(point_case(probe, n), probe, point.sizes, probe.cores)
     for of_profile in PROFILE_PROBES.values():
         yield _case(profile_case(of_profile), of_profile, of_profile.sizes)
-    for order in ORDER_PROBES.values():
+    for order in CHOICE_PROBES.values():
         for kind, sizes in (("free", order.free), ("held", order.held)):
-            yield _case(order_case(order, kind), order, sizes)
+            yield _case(choice_case(order, kind), order, sizes)
 
 
 def point_case(probe: Probe, n: int) -> str:
@@ -32,16 +32,16 @@ def profile_case(probe: ProfileProbe) -> str:
     return f"profile.{_fit(probe.name)}"
 
 
-def order_case(probe: OrderProbe, kind: str) -> str:
-    """The name of the case that the compiler may reorder, "free", or of the other, "held"."""
-    return f"order.{_fit(probe.name)}.{kind}"
+def choice_case(probe: ChoiceProbe, kind: str) -> str:
+    """The name of the case that may take less, "free", or of the one beside it, "held"."""
+    return f"choice.{_fit(probe.name)}.{kind}"
 
 
 def _fit(name: str) -> str:
     return name.replace(" ", "-")
 
 
-def _case(name: str, probe: Probe | ProfileProbe | OrderProbe, sizes: Sizes, cores: int = 1) -> Case:
+def _case(name: str, probe: Probe | ProfileProbe | ChoiceProbe, sizes: Sizes, cores: int = 1) -> Case:
     def call() -> KernelCall:
         return KernelCall(probe.kernel, probe.inputs(sizes), dict(sizes))
 

@@ -11,8 +11,8 @@ from nkisim.machine import Machine
 from on_device.fields import FieldError
 from on_device.measured import Document, latency_probe, measured_document, profile_probe
 from on_device.place import DONE, Place
-from on_device.probe_cases import order_case, point_case, profile_case
-from on_device.probes import LATENCY_PROBES, ORDER_PROBES, PROFILE_PROBES
+from on_device.probe_cases import choice_case, point_case, profile_case
+from on_device.probes import CHOICE_PROBES, LATENCY_PROBES, PROFILE_PROBES
 from on_device.profile_cases import instructions
 from on_device.time_cases import latencies
 
@@ -64,12 +64,12 @@ def _profile_probes(folder: Path, machine: Machine) -> Iterator[tuple[str, Docum
 
 def orders(folder: Path) -> Iterator[str]:
     """What the order probes say, a sentence each."""
-    for name, probe in ORDER_PROBES.items():
-        free, held = (Place(folder / order_case(probe, kind)) for kind in ("free", "held"))
+    for name, probe in CHOICE_PROBES.items():
+        free, held = (Place(folder / choice_case(probe, kind)) for kind in ("free", "held"))
         if free.status("time") == held.status("time") == DONE:
             found, given = (median(latencies(place).runs_ns) / 1e3 for place in (free, held))
             says = probe.says if found < LESS * given else f"not so: {probe.says}"
-            yield f"{name}: {found:.1f} us, {given:.1f} in the order of the source: {says}"
+            yield f"{name}: {found:.1f} us, {given:.1f} {probe.beside}: {says}"
 
 
 def device_of(folder: Path, target: str) -> str:

@@ -15,7 +15,7 @@ from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
 from nkimoe.planning.row_quantisation.check_inputs import largest_magnitude
 from nkimoe.planning.tiling import PARTITIONS
 from nkimoe.planning.validate import MAX_HIDDEN
-from nkimoe.spec import INT8_PER_TOKEN, ActFnType
+from nkimoe.spec import EXACT_ROWS, INT8_PER_TOKEN, ActFnType
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import exact_rows
 
@@ -82,8 +82,8 @@ def check_finite(name: str, tensor: Any) -> float:
     return 0.0 if values is None or values.dtype.kind in "iu" else largest_magnitude(name, values)
 
 
-def check_routing(topk_ids: Any, topk_weights: Any, tokens: int, experts: int) -> tuple[Array, Array]:
-    """Ids and fp32 weights [T, k], on the host."""
+def check_routing(topk_ids: Any, topk_weights: Any, tokens: int, experts: int) -> tuple[Any, Any]:
+    """Ids and fp32 weights [T, k]: NumPy arrays, or torch tensors that stay on their device."""
     shape = shape_of("topk_ids", topk_ids)
     rule = f"is [{tokens}, k], k from 1 to {experts}"
     is_right = len(shape) == 2 and shape[0] == tokens and 1 <= shape[1] <= experts
@@ -92,7 +92,7 @@ def check_routing(topk_ids: Any, topk_weights: Any, tokens: int, experts: int) -
     given = shape_of("topk_weights", topk_weights), dtype_of(topk_weights)
     require(given == (shape, "float32"), "topk_weights", f"is float32 {shape}", given, "Cast or fix it.")
     check_finite("topk_weights", topk_weights)
-    return on_host("topk_ids", topk_ids), on_host("topk_weights", topk_weights)
+    return values_or_tensor("topk_ids", topk_ids), values_or_tensor("topk_weights", topk_weights)
 
 
 def check_matrices(w1: Any, w2: Any, columns: int, dtypes: Sequence[str], gated: bool = True) -> tuple[int, int]:
@@ -170,7 +170,8 @@ def int8_experts(w1: Any, w2: Any, w1_scale: Any, w2_scale: Any, halves: int = 2
     if halves == 1:
         scale = stacked([scale, scale])
     scale, down_scale = padded(scale, down.shape[1]), padded(w2_scale.reshape(E, 1, H), down.shape[2])
-    rows = exact_rows(on_host("w1", gate_up), on_host("w2", down))
+    codes = values_of("w1", gate_up), values_of("w2", down)
+    rows = EXACT_ROWS if codes[0] is None or codes[1] is None else exact_rows(codes[0], codes[1])
     return Experts(gate_up, down, scale.reshape(E, 1, -1), down_scale, rows)
 
 
@@ -205,13 +206,13 @@ def permuted(tensor: Any, axes: tuple[int, ...]) -> Any:
     return tensor.permute(axes).contiguous() if is_torch(tensor) else np.ascontiguousarray(tensor.transpose(axes))
 
 
-def stacked(tensors: list[Any]) -> Any:
-    """Along axis 1."""
+def stacked(tensors: list[Any], axis: int = 1) -> Any:
+    """One behind the other along an axis."""
     if is_torch(tensors[0]):
         import torch
 
-        return torch.cat(tensors, dim=1)
-    return np.concatenate(tensors, axis=1)
+        return torch.cat(tensors, dim=axis)
+    return np.concatenate(tensors, axis=axis)
 
 
 def on_host(name: str, tensor: Any) -> Array:
@@ -219,6 +220,12 @@ def on_host(name: str, tensor: Any) -> Array:
     values = values_of(name, tensor.cpu() if is_torch(tensor) else tensor)
     assert values is not None, "it is on the host"
     return values
+
+
+def values_or_tensor(name: str, tensor: Any) -> Any:
+    """The values of what lies on the host; a tensor of a device stays there."""
+    values = values_of(name, tensor)
+    return tensor if values is None else values
 
 
 def zeros_like_rows(x: Any) -> Any:

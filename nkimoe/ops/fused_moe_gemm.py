@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from nkimoe.arrays import Array
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import FLOATS, UNQUANT, check_finite, check_routing, on_host
 from nkimoe.ops.gemm_quantisation import E4M3, Quantisation
@@ -103,9 +102,9 @@ def fused_moe_gemm(
     return results.reshape((M, columns) if reduce else (M, k, columns))
 
 
-def _routing(a: tuple[int, ...], topk_ids: Any, topk_weights: Any, experts: int) -> tuple[Array, Array]:
+def _routing(a: tuple[int, ...], topk_ids: Any, topk_weights: Any, experts: int) -> tuple[Any, Any]:
     """Ids and weights [rows, choices of a row] for rows of the shape `a`; ones for no weights."""
-    all_ones = np.ones(shape_of("topk_ids", topk_ids), np.float32)
+    all_ones = like(np.ones(shape_of("topk_ids", topk_ids), np.float32), topk_ids)
     ids, factors = check_routing(topk_ids, all_ones if topk_weights is None else topk_weights, a[0], experts)
     if len(a) == 2:
         return ids, factors

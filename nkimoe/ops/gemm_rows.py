@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import FLOATS, check_finite, on_host, padded
+from nkimoe.ops.expert_arguments import FLOATS, check_finite, padded
 from nkimoe.ops.gemm_layout import as_bytes
 from nkimoe.ops.gemm_quantisation import ROW_CODES, Quantisation
-from nkimoe.ops.routing_tensors import dtype_of, shape_of
+from nkimoe.ops.routing_tensors import dtype_of, shape_of, values_of
 from nkimoe.planning.grouped_gemm.column_runs import BLOCK
 from nkimoe.planning.grouped_gemm.pieces import MOST_ROWS
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import LARGEST
 
+SMALLEST = -128  # of int8
 OF_CODES = "bfloat16"  # the type of results, and of matmul operands, where rows come as codes
 
 
@@ -41,10 +42,11 @@ class GemmRows:
 
     @property
     def least(self) -> int:
-        """Of int8 codes; of what becomes codes, -127."""
+        """Of int8 codes, as far as they are known; of what becomes codes, -127."""
         if dtype_of(self.a) != "int8":
             return -int(LARGEST)
-        return int(on_host("a", self.a).min(initial=0))
+        codes = values_of("a", self.a)
+        return SMALLEST if codes is None else int(codes.min(initial=0))
 
     def tensor(self, K: int) -> Any:
         """[M, K] with zeros behind; of codes bytes, those of the scales behind them."""

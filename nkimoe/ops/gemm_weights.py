@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from nkimoe.errors import InputError, require
-from nkimoe.ops.expert_arguments import INT8_W8A8, check_finite, check_scale, on_host, padded
+from nkimoe.ops.expert_arguments import INT8_W8A8, check_finite, check_scale, padded, stacked
 from nkimoe.ops.gemm_layout import as_bytes, packed_blocks, packed_columns, packed_mx, packed_weights
 from nkimoe.ops.gemm_quantisation import FP8_BLOCK_W8A16, FP8_W8A8, FP8_W8A16, MX, TYPES, Quantisation
-from nkimoe.ops.routing_tensors import dtype_of, like, shape_of
+from nkimoe.ops.routing_tensors import dtype_of, like, shape_of, values_of
 from nkimoe.planning.grouped_gemm.column_runs import BLOCK, column_runs
 from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, ColumnPieces, ProjectionSizes, row_group
 from nkimoe.planning.mx.quantization import BLOCK_SCALE_DTYPES
@@ -19,6 +19,7 @@ from nkimoe.planning.shares import MX_BLOCK, QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 from nkimoe.routing.sorting_rule import is_count
 from nkimoe.spec import EXACT_ROWS
+from nkimoe.weights.host_array import is_torch
 from nkimoe.weights.int8 import LARGEST, exact_rows_of
 from nkimoe.weights.mx_scale import NOT_A_NUMBER
 
@@ -62,8 +63,8 @@ class GemmWeights:
         """As `GemmOptions` has it, for codes of a of `least` or more."""
         if self.given.quantization != INT8_W8A8:
             return None
-        codes = on_host("b", self.b).swapaxes(1, 2)
-        return exact_rows_of(codes) if least >= -LARGEST else EXACT_ROWS
+        codes = values_of("b", self.b)
+        return EXACT_ROWS if codes is None or least < -LARGEST else exact_rows_of(codes.swapaxes(1, 2))
 
     def tensors(self, pieces: ColumnPieces, interleaved: bool) -> tuple[Any, ...]:
         """(b, group_scale, group_zero, scale, bias), as the kernel takes them."""
@@ -91,7 +92,7 @@ class GemmWeights:
         assert size is not None, "of int4"
         tiles, repeats = pieces.rows * PARTITIONS // ROWS_A_TILE, max(1, size // ROWS_A_TILE)
         if repeats > 1:
-            tensor = like(np.repeat(on_host("b_scale", tensor), repeats, axis=2), tensor)
+            tensor = tensor.repeat_interleave(repeats, 2) if is_torch(tensor) else np.repeat(tensor, repeats, axis=2)
         of_tile = max(1, ROWS_A_TILE // size)
         return packed_weights(padded(tensor, tiles * of_tile), pieces, interleaved, of_tile)
 
@@ -135,7 +136,8 @@ def _checked_scale(given: Quantisation, shape: tuple[int, ...], dtype: str, K: i
     if given.quantization != FP8_W8A8:
         return scale
     of_a = check_scale("a_scale", given.a_scale.reshape(-1), (1,))
-    require(bool((of_a > 0).all()), "a_scale", "is positive", of_a, "Calibrate it.")
+    values = values_of("a_scale", of_a)
+    require(values is None or bool((values > 0).all()), "a_scale", "is positive", of_a, "Calibrate it.")
     return scale * of_a
 
 
@@ -154,7 +156,8 @@ def _check_mx_scale(scale: Any, sizes: tuple[int, int, int]) -> None:
     dtype = dtype_of(scale)
     is_right = dtype in BLOCK_SCALE_DTYPES
     require(is_right, "b_scale", f"is {' or '.join(BLOCK_SCALE_DTYPES)}", dtype, "Pass the e8m0 codes.")
-    if (on_host("b_scale", as_bytes(scale, "uint8")) == NOT_A_NUMBER).any():
+    codes = values_of("b_scale", as_bytes(scale, "uint8"))
+    if codes is not None and (codes == NOT_A_NUMBER).any():
         raise InputError("b_scale", "is finite", f"the code {NOT_A_NUMBER}, which is NaN", "Repair the checkpoint.")
 
 
@@ -182,7 +185,7 @@ def _unpacked(zero_point: Any, scale: Any) -> Any:
     """Zeros [E, N, groups] as numbers of the scale's type; None of none."""
     if zero_point is None:
         return None
-    packed = on_host("zero_point", zero_point)
-    E, pairs, groups = packed.shape
-    zeros = np.stack([packed & 15, packed >> 4], axis=2).reshape(E, 2 * pairs, groups)
-    return like(zeros.astype(on_host("b_scale", scale).dtype), zero_point)
+    E, pairs, groups = shape_of("zero_point", zero_point)
+    halves = [(zero_point & 15).reshape(E, pairs, 1, groups), (zero_point >> 4).reshape(E, pairs, 1, groups)]
+    zeros = stacked(halves, axis=2).reshape(E, 2 * pairs, groups)
+    return zeros.to(scale.dtype) if is_torch(zeros) else zeros.astype(scale.dtype)

@@ -60,7 +60,7 @@ def _weights(b: Any, group_scale: Any, group_zero: Any, options: GemmOptions) ->
     packed = {"uint16": nl.float4_e2m1fn_x4, "uint32": nl.float8_e4m3fn_x4}.get(str(b.dtype))
     if packed is not None:
         return b.view(packed), None, group_scale
-    if options.runs is not None:
+    if options.scaled_columns is not None:
         return b, None, group_scale
     return b, None if group_scale is None else Groups(group_scale, group_zero), None
 

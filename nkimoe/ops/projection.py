@@ -87,16 +87,15 @@ class Projection:
         given = self.weights.given
         return given.a_scale.reshape(1, 1) if given.quantization == FP8_W8A8 else None
 
-    def options(self, pieces: ColumnPieces, slots: Slots, result: Results, least: int = -int(LARGEST)) -> GemmOptions:
+    def options(self, slots: Slots, result: Results, least: int = -int(LARGEST)) -> GemmOptions:
         """Constants of the launch.
 
         Args:
             least: of the codes of a.
         """
         e, weights = self.epilogue, self.weights
-        runs = weights.runs(pieces, self.interleaved)
         return GemmOptions(
             slots.choice, slots.dtype, result.dtype, result.columns, slots.choices, slots.has_gaps, e.kind, e.weighting,
             e.alpha, e.limit, e.add_residual, self.row_codes, weights.exact_rows(least),
-            None if runs is None else tuple(tuple(own for own, _ in each) for each in runs), result.summed,
+            self.columns if weights.given.has_blocks else None, result.summed,
         )  # fmt: skip

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from nkimoe.arrays import Array
 from nkimoe.errors import require
+from nkimoe.ops.pair_slots import pair_count
 from nkimoe.ops.projection import Projection
 from nkimoe.ops.routing_tensors import dtype_of
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, default_choices
@@ -27,7 +27,7 @@ def check_tuned(tuned: Any) -> None:
     require(is_right, "tuned", "is TunedRows or None", type(tuned).__name__, fix)
 
 
-def layer_of(dtype: str, K: int, first: Projection, ids: Array) -> LayerKey:
+def layer_of(dtype: str, K: int, first: Projection, ids: Any) -> LayerKey:
     """The layer that begins with this projection of rows of K columns of a type.
 
     Raises:
@@ -45,11 +45,11 @@ def layer_of(dtype: str, K: int, first: Projection, ids: Array) -> LayerKey:
 
 
 def choices_for(
-    tuned: TunedRows | None, dtype: str, first: Projection, ids: Array, projections: Sequence[ProjectionSizes]
+    tuned: TunedRows | None, dtype: str, first: Projection, ids: Any, projections: Sequence[ProjectionSizes]
 ) -> tuple[GemmChoice, ...]:
     """Those of the row of the layer that begins with a projection of rows of a type."""
     row = None if tuned is None else tuned.row(layer_of(dtype, projections[0].K, first, ids))
-    return choices_of(row, ids.size, first.weights.sizes[0], projections)
+    return choices_of(row, pair_count(ids), first.weights.sizes[0], projections)
 
 
 def choices_of(

@@ -21,10 +21,14 @@ from nkimoe.weights.int8 import activation_arguments
 
 
 class Number(Enum):
-    """What integers stand for: the name of a type of `nki.language`."""
+    """The name of a type of `nki.language`: of what is computed with, or of what integers stand for."""
 
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"
+    INT8 = "int8"
     FLOAT8_E4M3 = "float8_e4m3"
     FLOAT8_E4M3FN = "float8_e4m3fn"
+    FLOAT8_E5M2 = "float8_e5m2"
     FLOAT8_E4M3FN_X4 = "float8_e4m3fn_x4"
     FLOAT8_E5M2_X4 = "float8_e5m2_x4"
     FLOAT4_E2M1FN_X4 = "float4_e2m1fn_x4"

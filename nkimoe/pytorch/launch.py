@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +15,7 @@ from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch import neuron
 from nkimoe.pytorch.call import Call
+from nkimoe.pytorch.flat_arguments import names_of
 from nkimoe.pytorch.flat_kernels import Number, flat_moe_cte, flat_moe_cte_backward, spec_of
 from nkimoe.pytorch.options import INT8, PLAIN, Options
 from nkimoe.spec import ActFnType, MoECTEImplementation, Pairs, SkipMode
@@ -35,7 +35,7 @@ class _Flat(NamedTuple):
 
     @classmethod
     def of(cls, kernel: Any) -> _Flat:
-        return cls(kernel, tuple(inspect.signature(getattr(kernel, "func", kernel)).parameters))
+        return cls(kernel, names_of(kernel))
 
 
 _FORWARD, _BACKWARD = _Flat.of(flat_moe_cte), _Flat.of(flat_moe_cte_backward)

@@ -36,14 +36,14 @@ class TracedFunction:
     def __init__(self, function: Callable[..., Any]) -> None:
         self._function = function
 
-    def __call__(self, *arguments: Any) -> Any:
-        return self._function(*arguments)
+    def __call__(self, *arguments: Any, **named: Any) -> Any:
+        return self._function(*arguments, **named)
 
     def register_fake(self, fake: Callable[..., Any]) -> Callable[..., Any]:
         """Shapes come from the kernel."""
         return fake
 
-    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., Any]) -> None:
+    def register_autograd(self, backward: Callable[..., Any], *, setup_context: Callable[..., Any] | None) -> None:
         """This runtime only infers."""
 
 

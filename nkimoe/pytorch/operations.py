@@ -18,7 +18,9 @@ from nkimoe import TOOLCHAIN, ops
 from nkimoe.errors import RequestError
 from nkimoe.ops.launch import OnCores
 from nkimoe.planning.grouped_gemm.request import HALVED
+from nkimoe.pytorch import neuron
 from nkimoe.pytorch.experts import SIXTEEN_BITS
+from nkimoe.pytorch.flat_arguments import flattened
 from nkimoe.pytorch.options import Options, current_options
 from nkimoe.toolchain import NEURON
 
@@ -52,13 +54,13 @@ def _operator(operation: OnCores, shape: Callable[..., tuple[int, ...]]) -> Call
         raise RequestError(name, "is not differentiated", "a backward pass", "Train with nkimoe.pytorch.moe_experts.")
 
     run.__signature__ = signature  # type: ignore[attr-defined]
-    operator = torch.library.custom_op(f"nkimoe::{name}", run, mutates_args=())
-    operator.register_fake(fake)
-    operator.register_autograd(refuse)
+    registered = neuron.operator(f"nkimoe::{name}")(run)
+    registered.register_fake(fake)
+    registered.register_autograd(refuse, setup_context=None)
 
     def with_options(*arguments: Any, **options: Any) -> Tensor:
         in_force = current_options()
-        result: Tensor = operator(*arguments, **options, cores=in_force.cores, target=in_force.target)
+        result: Tensor = registered(*arguments, **options, cores=in_force.cores, target=in_force.target)
         return result
 
     with_options.__name__, with_options.__doc__ = name, operation.__doc__
@@ -86,8 +88,9 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
 
 
 def _launch(cores: int, target: str, kernel: Any, *arguments: Any) -> Any:
-    if TOOLCHAIN == NEURON:  # never run by its authors
-        return kernel[cores](*arguments)
+    if TOOLCHAIN == NEURON:
+        flat, values = flattened(kernel, arguments)
+        return neuron.launch(flat, cores, values)
     from nkisim import Simulator
 
     return Simulator(target, cores).run(kernel, *arguments).outputs

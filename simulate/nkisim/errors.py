@@ -271,6 +271,17 @@ class InvalidInput(SimulationError):
 
 
 class DeviceRisk(SimulationError):
-    """Some report that a device refuses it or gets it wrong, and others rely on it. A note: listed, never raised."""
+    """Some report that a device refuses it or gets it wrong, and others rely on it. A note, unless it is refused."""
 
     code = "NKI410"
+
+
+class NeighbouringSum(DeviceRisk):
+    """Two sums of matmuls share a bank of one PSUM tensor. A note, unless it is refused."""
+
+    code = "NKI411"
+
+
+def known_codes(base: type[SimulationError] = SimulationError) -> frozenset[str]:
+    """Codes of all errors."""
+    return frozenset({base.code}).union(*map(known_codes, base.__subclasses__()))

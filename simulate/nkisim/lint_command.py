@@ -12,7 +12,7 @@ from nkisim.command_help import OneOf, SectionedCommand, examples
 from nkisim.errors import SimulationError, shown
 from nkisim.lint import VERSIONS, LintProblem, Version, lint_kernel, lint_source
 from nkisim.named_objects import load_named
-from nkisim.observe import Note
+from nkisim.observe import Policy
 from nkisim.run_commands import call_options, simulate
 
 
@@ -60,9 +60,10 @@ def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:
         findings = simulate(load_named(target), options, report_only=True).findings
     except SimulationError as error:
         return [_problem(error)]
-    for note in (finding for finding in findings if isinstance(finding, Note)):
+    policy = Policy.from_environment()
+    for note in (finding for finding in findings if not policy.stops(finding)):
         click.echo(f"note: {_problem(note.error)}")
-    return [_problem(finding.error) for finding in findings if not isinstance(finding, Note)]
+    return [_problem(finding.error) for finding in findings if policy.stops(finding)]
 
 
 def _problem(error: SimulationError) -> LintProblem:

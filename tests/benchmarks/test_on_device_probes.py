@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from on_device.probe_cases import probe_cases
-from on_device.probes import LATENCY_PROBES, NOT_MEASURED, ORDER_PROBES, PROFILE_PROBES
+from on_device.probes import CHOICE_PROBES, LATENCY_PROBES, NOT_MEASURED, PROFILE_PROBES
 from on_device.probes.pe_clock import read_clock
 from support.played_device import PlayedDevice, program_of, traced
 
 from nkimoe.cli.experiment import Progress, Setup, arguments_of, layer_of
 from nkimoe.cli.layer_data import read_text
 from nkimoe.moe_cte import moe_cte
+from nkisim import Simulator
 from nkisim.fitting import Fitted, fit, parse_measured
 from nkisim.fitting.term import total
 from nkisim.machine import Machine, load_machine
@@ -135,14 +136,22 @@ def test_bursts_that_never_change_their_clock_say_nothing() -> None:
         read_clock([])
 
 
-@pytest.mark.parametrize("name", ORDER_PROBES)
+@pytest.mark.parametrize("name", ["order of instructions", "order of transfers"])
 def test_an_order_probe_takes_less_where_the_compiler_may_reorder(name: str) -> None:
-    probe, machine = ORDER_PROBES[name], load_machine("trn2")
+    probe, machine = CHOICE_PROBES[name], load_machine("trn2")
     free, held = (
         timeline(program_of("trn2", 1, probe.kernel, probe.inputs(sizes), dict(sizes)), machine).latency_ns
         for sizes in (probe.free, probe.held)
     )
     assert free < 0.9 * held
+
+
+def test_transposes_with_a_shared_identity_give_the_bits_of_nc_transpose_in_the_same_time() -> None:
+    probe = CHOICE_PROBES["identities of transposes"]
+    inputs = probe.inputs(probe.free)
+    shared, own = (Simulator("trn2", 1).run(probe.kernel, *inputs, **sizes) for sizes in (probe.free, probe.held))
+    np.testing.assert_array_equal(shared.outputs, own.outputs)
+    assert shared.profile.latency_us == pytest.approx(own.profile.latency_us, rel=0.05)
 
 
 @pytest.mark.parametrize("target", TARGETS)

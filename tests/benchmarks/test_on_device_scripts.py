@@ -34,7 +34,7 @@ def script(step: str, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("step", STEPS)
 def test_a_dry_run_prints_commands_and_runs_none(step: str, tmp_path: Path) -> None:
     results = str(tmp_path / "results")
-    done = script(step, "--dry-run", "--results", results, "--case", "probe.dma-loads.*", "--case", "order.*")
+    done = script(step, "--dry-run", "--results", results, "--case", "probe.dma-loads.*", "--case", "choice.*")
     assert done.returncode == 0, done.stderr
     assert "probe.dma-loads.0" in done.stdout or step == "compare"
     assert {"compile": "NKI_ARTIFACTS_DIR=", "check": "run_on_device.py run", "time": "--runs 100",
@@ -105,7 +105,7 @@ def test_probes_that_were_not_run_are_left_out_by_name(tmp_path: Path) -> None:
 
 def test_an_order_that_took_less_says_so(tmp_path: Path) -> None:
     for kind, ms in (("free", 0.010), ("held", 0.020)):
-        place = Place(tmp_path / f"order.order-of-transfers.{kind}")
+        place = Place(tmp_path / f"choice.order-of-transfers.{kind}")
         place.folder.mkdir()
         (place.folder / "benchmark.json").write_text(json.dumps({"durations_ms": [ms], "iterations": 1}), "utf-8")
         place.keep("time", DONE, [], {})

@@ -32,7 +32,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "ops/run_grouped.py": (
         (
-            "blocks.has_gaps and reads_all",
+            "pairs.has_gaps and reads_all",
             "False",
             "rows of no expert between int8 projections left as they were",
         ),

@@ -9,7 +9,14 @@ from functools import partial
 import pytest
 from support.device import Device, refusal
 
-OF_THE_SIMULATOR = ("NEURON_PLATFORM_TARGET_OVERRIDE", "NEURON_LOGICAL_NC_CONFIG", "NKISIM_FINDINGS", "NKI_PRECISE_FP")
+OF_THE_SIMULATOR = (
+    "NEURON_PLATFORM_TARGET_OVERRIDE",
+    "NEURON_LOGICAL_NC_CONFIG",
+    "NKISIM_FINDINGS",
+    "NKISIM_REFUSE",
+    "NKISIM_ALLOW",
+    "NKI_PRECISE_FP",
+)
 
 
 @pytest.fixture(autouse=True)

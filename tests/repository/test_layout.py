@@ -37,6 +37,7 @@ MAY_HAVE_MORE_PARAMETERS = (  # their signatures are fixed elsewhere
     "nkimoe/reference/two_stage_moe.py:two_stage_moe_reference",
     "nkimoe/ops/pair_experts.py:",  # kernels: tensors are arguments of their own
     "nkimoe/pytorch/flat_kernels.py:",
+    "nkimoe/pytorch/flat_operations.py:",
 )
 SAYS_NOTHING = {"utils", "util", "common", "helpers", "helper", "misc", "core", "impl", "v2"}
 

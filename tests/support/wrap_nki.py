@@ -6,12 +6,14 @@ all but tensors are part of the key that compiled kernels are kept under. A kern
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from enum import Enum
 from typing import Any
 
 import torch
+from torch.utils._pytree import tree_leaves, tree_map
 
 from nkisim import Simulator
 from nkisim.execution.kernel import Kernel
@@ -39,9 +41,20 @@ class WrappedKernel:
         for name, value in given.items():
             _check(name, value)
         hash(tuple((name, value) for name, value in given.items() if not isinstance(value, torch.Tensor)))
+        if any(isinstance(value, torch.Tensor) and value.is_meta for value in given.values()):
+            return self._shapes(given)
         first, second = (Simulator(TARGET, self._cores).run(self._kernel, **given).outputs for _ in range(2))
         assert _bits(first) == _bits(second), "a kernel is a function of its arguments"
         return first
+
+    def _shapes(self, given: dict[str, Any]) -> Any:
+        """Results without values, of tensors without values."""
+        zeros = {
+            name: torch.zeros_like(value, device="cpu") if isinstance(value, torch.Tensor) else value
+            for name, value in given.items()
+        }
+        run = Simulator(TARGET, self._cores, report_only=True, numerics=False).run(self._kernel, **zeros)
+        return tree_map(lambda tensor: torch.empty_like(tensor, device="meta"), run.outputs)
 
 
 def wrap_nki(kernel: Any) -> WrappedKernel:
@@ -52,14 +65,34 @@ def wrap_nki(kernel: Any) -> WrappedKernel:
 
 
 def nki_op(name: str, fn: Callable[..., Any] | None = None, mutates_args: Any = ()) -> Any:
-    """An operator whose shapes are found by running it, unless it says otherwise."""
+    """An operator whose shapes are found by running it, unless it says otherwise.
+
+    The function is traced into graphs: it asks for no values of tensors, and gives the shapes that the operator has.
+    """
 
     def register(function: Callable[..., Any]) -> Any:
-        operator = torch.library.custom_op(name, function, mutates_args=mutates_args)
+        @functools.wraps(function)
+        def run(*arguments: Any, **named: Any) -> Any:
+            without_values = tree_map(_on_meta, (arguments, named))
+            traced = function(*without_values[0], **without_values[1])
+            result = function(*arguments, **named)
+            assert _forms(traced) == _forms(result), f"a graph has {_forms(traced)}, {name} gives {_forms(result)}"
+            return result
+
+        schema = torch.library.infer_schema(function, mutates_args=mutates_args)
+        operator = torch.library.custom_op(name, run, mutates_args=mutates_args, schema=schema)
         operator.register_fake(function)
         return operator
 
     return register if fn is None else register(fn)
+
+
+def _on_meta(value: Any) -> Any:
+    return value.to("meta") if isinstance(value, torch.Tensor) else value
+
+
+def _forms(results: Any) -> list[tuple[torch.Size, torch.dtype]]:
+    return [(tensor.shape, tensor.dtype) for tensor in tree_leaves(results)]
 
 
 def _check(name: str, value: Any) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from on_device.probes import (
+    casts,
     gathers,
     gpsimd,
+    identities,
     order,
     pe_clock,
     scalar,
@@ -14,15 +16,15 @@ from on_device.probes import (
     transfer_rates,
     vector,
 )
-from on_device.probes.probe import OrderProbe, Probe, ProfileProbe
+from on_device.probes.probe import ChoiceProbe, Probe, ProfileProbe
 
 LATENCY_PROBES: dict[str, Probe] = {
     probe.name: probe
-    for file in (vector, tensor, scalar, gpsimd, transfer_rates, transfer_latencies, gathers, sync)
+    for file in (vector, casts, tensor, scalar, gpsimd, transfer_rates, transfer_latencies, gathers, sync)
     for probe in file.PROBES
 }
 PROFILE_PROBES: dict[str, ProfileProbe] = {probe.name: probe for probe in pe_clock.PROBES}
-ORDER_PROBES: dict[str, OrderProbe] = {probe.name: probe for probe in order.PROBES}
+CHOICE_PROBES: dict[str, ChoiceProbe] = {probe.name: probe for probe in (*order.PROBES, *identities.PROBES)}
 
 NOT_MEASURED = {
     "sbuf.reserved_bytes": "a limit, which a compiler enforces",

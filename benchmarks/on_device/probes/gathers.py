@@ -13,15 +13,19 @@ from nkisim.fitting import Term
 from on_device.probes.probe import Array, Point, Probe, Sizes, ns
 from on_device.probes.tiles import PARTITIONS, hand_back, sbuf
 
-TABLE_ROWS = 1024
 ROW = 128  # float32: 512 B
 
 
-def table_and_rows(sizes: Sizes) -> tuple[Array, ...]:
-    """A table float32 [1024, columns], and unique rows int32 [128, 1] of which the first `skipped` are none."""
-    rows = np.random.default_rng(0).permutation(TABLE_ROWS)[:PARTITIONS].astype(np.int32)
-    rows[: int(sizes.get("skipped", 0))] = TABLE_ROWS
-    return np.ones((TABLE_ROWS, int(sizes["columns"])), np.float32), rows[:, None]
+def table_and_rows(sizes: Sizes, table_rows: int = 1024) -> tuple[Array, ...]:
+    """A table float32 [table_rows, columns], and unique rows int32 [128, 1] of which the first `skipped` are none."""
+    rows = np.random.default_rng(0).permutation(table_rows)[:PARTITIONS].astype(np.int32)
+    rows[: int(sizes.get("skipped", 0))] = table_rows
+    return np.ones((table_rows, int(sizes["columns"])), np.float32), rows[:, None]
+
+
+def small_table_and_rows(sizes: Sizes) -> tuple[Array, ...]:
+    """A table of 128 rows, which is zeroed while the rows of the one before are added to."""
+    return table_and_rows(sizes, PARTITIONS)
 
 
 def _index(rows: Any) -> Any:
@@ -50,37 +54,36 @@ def gathers(table: Any, rows: Any, count: int, rows_each: int, columns: int, ski
     return hand_back(tiles[-1])
 
 
-def _zeros_in_hbm(table: Any, zero: Any) -> Any:
-    """A table of the same shape, each row written."""
-    made = nl.ndarray(tuple(table.shape), dtype=table.dtype, buffer=nl.private_hbm)
-    for first in range(0, TABLE_ROWS, PARTITIONS):
-        nisa.dma_copy(dst=made[first : first + PARTITIONS, :], src=zero, dge_mode=nisa.dge_mode.none)
-    return made
+def _tables(table: Any, count: int) -> list[Any]:
+    """Tables of the same shape, to write rows of."""
+    return [nl.ndarray(tuple(table.shape), dtype=table.dtype, buffer=nl.private_hbm) for _ in range(count)]
 
 
-def _results(table: Any, count: int, width: int) -> tuple[Any, list[Any]]:
-    """A tile of zeros, and tables to write rows of."""
-    zero = sbuf(width)
-    nisa.memset(dst=zero, value=0, engine=nisa.engine.vector)
-    return zero, [_zeros_in_hbm(table, zero) for _ in range(count)]
+def _zeros(columns: int) -> Any:
+    tile = sbuf(columns)
+    nisa.memset(dst=tile, value=0, engine=nisa.engine.vector)
+    return tile
 
 
 @nki.jit
-def scatters(table: Any, rows: Any, count: int, columns: int) -> Any:
-    """`count` scatters of 128 rows, each to a table of its own."""
-    index, (tile, tables) = _index(rows), _results(table, count, columns)
-    for target in tables:
-        nisa.dma_copy(dst=_at(target, index), src=tile, dge_mode=nisa.dge_mode.swdge)
+def scatters(table: Any, rows: Any, count: int, rows_each: int, columns: int) -> Any:
+    """`count` scatters of `rows_each` rows, each to a table of its own."""
+    index, tile = _index(rows), _zeros(columns)
+    for target in _tables(table, count):
+        there = _at(target, index[0:rows_each, :])
+        nisa.dma_copy(dst=there, src=tile[0:rows_each, :], dge_mode=nisa.dge_mode.swdge)
     return hand_back(tile)
 
 
 @nki.jit
-def adding_scatters(table: Any, rows: Any, count: int, columns: int) -> Any:
-    """`count` scatters of 128 rows that add, each to a table of its own."""
-    index, (tile, tables) = _index(rows), _results(table, count, columns)
+def adding_scatters(table: Any, rows: Any, count: int, rows_each: int, columns: int) -> Any:
+    """`count` scatters of `rows_each` rows that add, each to a table of zeros of its own."""
+    index, tile, tables = _index(rows), _zeros(columns), _tables(table, count)
     for target in tables:
-        there = _at(target, index)
-        nisa.dma_compute(dst=there, srcs=[there, tile], reduce_op=nl.add)
+        nisa.dma_copy(dst=target, src=tile, dge_mode=nisa.dge_mode.none)
+    for target in tables:
+        there = _at(target, index[0:rows_each, :])
+        nisa.dma_compute(dst=there, srcs=[there, tile[0:rows_each, :]], reduce_op=nl.add)
     return hand_back(tile)
 
 
@@ -92,14 +95,26 @@ def _gathers(count: int, rows: int, columns: int = ROW, skipped: int = 0) -> Poi
     return Point(sizes, (ns(count, "dma.issue_swdge"), made, ns(count * skipped, "dma.skipped_row"), *_last(rows)))
 
 
-def _last(rows: int) -> tuple[Term, ...]:
-    """The bytes of the last gather, which nothing hides; they differ where the rows do."""
-    each = rows / 16
-    return Term(each * ROW * 4, {"dma.rate": -1}), ns(each, "dma.descriptor")
+def _last(rows: int, shared: dict[str, int] | None = None, factor: int = 1) -> tuple[Term, ...]:
+    """The bytes of the last transfer, which nothing hides; they differ where the rows do."""
+    each, powers = factor * rows / 16, shared or {}
+    return Term(each * ROW * 4, {"dma.rate": -1, **powers}), Term(each, {"dma.descriptor": 1, **powers})
 
 
-def _scatters(count: int, each: str) -> Point:
-    return Point({"count": count, "columns": ROW}, (ns(count, "dma.issue_swdge"), ns(count * PARTITIONS, each)))
+def _by_rows(each: str, *last: Any) -> tuple[Point, ...]:
+    """4 and 16 scatters of 16 and of 128 rows of 512 B."""
+    return tuple(
+        Point(point.sizes, (*point.terms, *_last(rows, *last)))
+        for rows in (16, PARTITIONS)
+        for point in (_scatters(count, each, rows) for count in (4, 16))
+    )
+
+
+def _scatters(count: int, each: str, rows: int = PARTITIONS, columns: int = ROW) -> Point:
+    made = Term(count * rows, {each: 1})
+    if columns > ROW:
+        made = Term(made.factor * columns * 4, {**made.powers, "dma.indexed_bytes": -1})
+    return Point({"count": count, "rows_each": rows, "columns": columns}, (ns(count, "dma.issue_swdge"), made))
 
 
 PROBES = (
@@ -119,13 +134,22 @@ PROBES = (
         tuple(_gathers(count, PARTITIONS, skipped=112) for count in (16, 96)),
     ),
     Probe(
-        "scatters", scatters, table_and_rows, ("dma.indexed_descriptor",),
-        "the time of one more scatter of 128 rows of 512 B",
-        tuple(_scatters(count, "dma.indexed_descriptor") for count in (4, 16)),
+        "scatters by rows", scatters, table_and_rows, ("dma.indexed_descriptor",),
+        "the time of one more scatter of 128 rows of 512 B, less one of 16 rows", _by_rows("dma.indexed_descriptor"),
     ),
     Probe(
-        "scatters that add", adding_scatters, table_and_rows, ("dma.accumulated_descriptor",),
-        "the time of one more adding scatter of 128 rows of 512 B",
-        tuple(_scatters(count, "dma.accumulated_descriptor") for count in (4, 16)),
+        "scatters by bytes", scatters, table_and_rows, ("dma.indexed_bytes",),
+        "bytes of a row over the descriptors that one more scatter of rows of 4 KiB takes",
+        tuple(_scatters(count, "dma.indexed_descriptor", columns=1024) for count in (4, 16)),
+    ),
+    Probe(
+        "adding scatters by rows", adding_scatters, small_table_and_rows, ("dma.accumulated_descriptor",),
+        "the time of one more adding scatter of 128 rows of 512 B, less one of 16 rows",
+        _by_rows("dma.accumulated_descriptor", {"dma.accumulate": -1}, 2),
+    ),
+    Probe(
+        "adding scatters by bytes", adding_scatters, small_table_and_rows, ("dma.indexed_bytes",),
+        "bytes of a row over the descriptors that one more adding scatter of rows of 4 KiB takes",
+        tuple(_scatters(count, "dma.accumulated_descriptor", columns=1024) for count in (4, 16)),
     ),
 )  # fmt: skip

@@ -9,7 +9,7 @@ import nki
 import nki.isa as nisa
 import nki.language as nl
 
-from on_device.probes.probe import OrderProbe
+from on_device.probes.probe import ChoiceProbe
 from on_device.probes.tiles import hand_back, load, sbuf, source
 
 COLUMNS = 64
@@ -47,12 +47,12 @@ def late_loads(x: Any, order: str, count: int) -> Any:
     return hand_back(total)
 
 
-PROBES: tuple[OrderProbe, ...] = (
-    OrderProbe(
+PROBES: tuple[ChoiceProbe, ...] = (
+    ChoiceProbe(
         "order of instructions", two_chains, source, {"order": "free", "count": 64}, {"order": "held", "count": 64},
         "the compiler laid the instructions of one chain between those of the other",
     ),
-    OrderProbe(
+    ChoiceProbe(
         "order of transfers", late_loads, source, {"order": "free", "count": 64}, {"order": "held", "count": 64},
         "the compiler started loads ahead of the instructions written before them",
     ),

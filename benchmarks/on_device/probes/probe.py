@@ -83,13 +83,14 @@ class ProfileProbe:
 
 
 @dataclass(frozen=True)
-class OrderProbe:
-    """Two kernels of the same instructions, one of them in a given order: what the compiler did with the other.
+class ChoiceProbe:
+    """Two kernels that do the same, one of them in a given way: what the compiler made of the other.
 
     Attributes:
         kernel, inputs: as of a Probe.
-        free, held: sizes of the one that the compiler may reorder, and of the one in program order.
+        free, held: sizes of the one that may take less, and of the one beside it.
         says: what it means if the first takes less, in a sentence.
+        beside: how the other one does it.
     """
 
     name: str
@@ -98,6 +99,7 @@ class OrderProbe:
     free: Sizes
     held: Sizes
     says: str
+    beside: str = "in the order of the source"
 
 
 def ns(count: float, constant: str) -> Term:

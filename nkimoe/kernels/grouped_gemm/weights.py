@@ -47,7 +47,7 @@ class WeightsInPasses:
         places = [MatrixPiece(rows, Span(n * columns, columns)) for n in range(pieces.start, pieces.stop)]
         if self._mx is not None:
             return MxPassWeights(self._plan, self._mx.of(places))
-        runs = None if self._request.options.runs is None else PassRuns(self._request.options.runs, pieces)
+        runs = None if self._request.runs is None else PassRuns(self._request.runs, pieces)
         weights = self._pieces(places, runs)
         return PassWeights(self._plan, weights, self._sum_of(weights, runs))
 

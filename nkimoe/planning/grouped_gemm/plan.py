@@ -101,7 +101,7 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     K, E = pieces.rows * PARTITIONS, int(request.b.shape[0])
     problem = Problem(M, K, options.block_size, E, blocks, options.columns, M, cores)
     fit = (target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)) // _piece_bytes(request, pieces)
-    most = PSUM_COLUMNS // max((len(runs) for runs in options.runs or ()), default=1)  # their scales share a bank
+    most = PSUM_COLUMNS // max((len(runs) for runs in request.runs or ()), default=1)  # their scales share a bank
     at_once = max(1, min(pieces.count, most, _at_once(options.choice, fit, target)))
     split = _split(options.choice, problem, pieces.count)
     return GemmPlan(problem, pieces, GemmTiling(problem.tiles_per_block, pieces.group), at_once, split)
@@ -160,6 +160,6 @@ def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     item, tiles = ITEM if str(request.b.dtype) == request.options.compute_dtype else 1, int(request.b.shape[3])
     groups = () if request.groups is None else (request.groups.scale, request.groups.zero)
     item += sum(4 if str(tensor.dtype) == "float32" else ITEM for tensor in groups if tensor is not None)
-    runs = max((len(runs) for runs in request.options.runs or ()), default=0)
+    runs = max((len(runs) for runs in request.runs or ()), default=0)
     scales = SCALE_SETS * 4 * runs * pieces.rows
     return pieces.columns * (tiles * item + vectors) + OUTPUT_SETS * result * pieces.width + scales

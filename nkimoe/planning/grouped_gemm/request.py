@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from typing import Any
 
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
-from nkimoe.planning.grouped_gemm.column_runs import Runs
-from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
+from nkimoe.planning.grouped_gemm.column_runs import Runs, column_runs
+from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, ColumnPieces
 from nkimoe.planning.mx.quantization import MX_DTYPES
 from nkimoe.planning.request import OperationRequest
 from nkimoe.planning.shares import QUARTERS
@@ -49,7 +50,7 @@ class GemmOptions:
         row_codes: what rows of a are, or become: int8, a scale each; an e4m3 type, with `a_scale`, or with a scale for
             each 128 columns; None: they stay.
         exact_rows: rows of the contraction of int8 codes whose products fp32 adds without rounding.
-        runs: of weights with scales of blocks, for each piece; else None.
+        scaled_columns: of the result, without those of padding, of weights with scales of blocks; else None.
     """
 
     choice: GemmChoice
@@ -65,7 +66,7 @@ class GemmOptions:
     add_residual: bool = False
     row_codes: str | None = None
     exact_rows: int | None = None
-    runs: tuple[Runs, ...] | None = None
+    scaled_columns: int | None = None
     summed: int | None = None
 
     @property
@@ -125,6 +126,16 @@ class GemmRequest:
     weights: Any
     block_to_expert: Any
     options: GemmOptions
+
+    @cached_property
+    def runs(self) -> tuple[Runs, ...] | None:
+        """Of each piece of weights with scales of blocks; else None."""
+        options, (count, rows) = self.options, self.b.shape[1::2]
+        if options.scaled_columns is None:
+            return None
+        pieces = ColumnPieces(int(count), options.choice.width, options.halves, int(rows))
+        runs = column_runs(pieces, options.scaled_columns, options.epilogue == SWIGLU)
+        return tuple(tuple(own for own, _ in each) for each in runs)
 
     @property
     def gathers_codes(self) -> bool:

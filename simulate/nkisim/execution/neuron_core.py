@@ -20,7 +20,7 @@ from nkisim.machine import Machine
 from nkisim.memory import MemoryRegion
 from nkisim.memory.block import MemoryBlock
 from nkisim.memory.storage import Storage, next_identity
-from nkisim.observe import Event, Finding, LoopMark, Note, Observer
+from nkisim.observe import Event, Finding, LoopMark, Observer, Policy
 
 _active = threading.local()
 
@@ -33,6 +33,7 @@ class Watch:
     report_only: bool
     findings: list[Finding] = field(default_factory=list)
     taps: Taps | None = None
+    policy: Policy = field(default_factory=Policy.from_environment)
     _reported: set[tuple[type, str, Location]] = field(default_factory=set)
 
     def instruction(self, event: Event) -> None:
@@ -58,10 +59,10 @@ class Watch:
             self.add([finding])
 
     def add(self, findings: list[Finding]) -> None:
-        """Keep findings, or raise the first one that is more than a note."""
+        """Keep findings, or raise the first one that stops a run."""
         self.findings += findings
-        problems = [finding for finding in findings if not isinstance(finding, Note)]
-        if problems and not self.report_only:
+        problems = [] if self.report_only else [finding for finding in findings if self.policy.stops(finding)]
+        if problems:
             raise problems[0].error
 
 

@@ -1,17 +1,18 @@
 """Fit constants to measured latencies: weighted least squares over all probes at once.
 
 A latency is the sum of its terms and of a base that the measurements of a probe share. Constants are positive, so their
-logarithms are fitted, by damped Gauss-Newton steps. How far the runs of a measurement lie apart weighs it; how badly
-all of them agree widens the spread of the result. What was known before counts as one more measurement of a constant,
-whose range reaches two standard deviations to either side; so what noise drowns stays where it was,
-and what the measurements say nothing about does not move at all.
+logarithms are fitted. How far the runs of a measurement lie apart weighs it; how badly all of them agree widens the
+spread of the result. What was known before counts as one more measurement of a constant, whose range reaches two
+standard deviations to either side; so what noise drowns stays where it was, and what the measurements say nothing about
+does not move at all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +26,6 @@ Numbers = npt.NDArray[np.float64]
 
 LEAST_DEVIATION = 1e-4  # of a measured latency: runs that agree better say nothing more
 WITHIN = 2.0  # standard deviations to either side that become low and high
-_STEPS, _CLOSE_ENOUGH = 200, 1e-9
 _FARTHEST = math.log(100.0)  # a constant moves no farther from where it was
 _NO_RANGE = 1.0  # standard deviation of the logarithm of a constant whose range is not known
 _UNKNOWN = 1e-6  # a direction that moves the latencies by so small a share of what the strongest does
@@ -72,7 +72,8 @@ def fit(measured: Measured, machine: Machine) -> Fitted:
         machine: the one that was measured, as it is known so far: all other constants, and the start.
 
     Raises:
-        MeasurementError: there are no measurements, or they are of constants that the machine does not have.
+        MeasurementError: there are no measurements, they are of constants that the machine does not have, or SciPy is
+            not installed.
     """
     if not measured.measurements:
         raise MeasurementError("no measurements: run the probes first")
@@ -112,23 +113,18 @@ class _System:
 
     def solve(self) -> tuple[Numbers, Numbers, npt.NDArray[np.bool_]]:
         """The unknowns, the standard deviation of each, and whether the measurements say anything about it."""
-        unknowns = np.zeros(len(self.keys) + len(self._bases))
-        unknowns = self._with_best_bases(unknowns)
-        damping, best = 1e-3, self._sum_of_squares(unknowns)
-        for _ in range(_STEPS):
-            step = self._step(unknowns, damping)
-            moved = self._with_best_bases(self._bounded(unknowns + step))
-            found = self._sum_of_squares(moved)
-            if found > best:
-                damping *= 10.0
-                if damping > 1e12:
-                    break
-                continue
-            is_near = best - found <= _CLOSE_ENOUGH * (1.0 + best)
-            unknowns, best, damping = moved, found, max(damping / 10.0, 1e-12)
-            if is_near and damping <= 1e-6:
-                break
-        return unknowns, *self._spread(unknowns)
+        least_squares = _least_squares()
+        start = self._with_best_bases(np.zeros(len(self.keys) + len(self._bases)))
+        before = self._before()
+        farthest = np.concatenate([np.full(len(self.keys), _FARTHEST), np.full(len(self._bases), np.inf)])
+        found = least_squares(
+            lambda unknowns: np.concatenate([self.residuals(unknowns), before @ unknowns]),
+            start,
+            lambda unknowns: np.vstack([-self._slopes(unknowns), before]),
+            bounds=(-farthest, farthest),
+            x_scale="jac",
+        )
+        return found.x, *self._spread(found.x)
 
     def residuals(self, unknowns: Numbers) -> Numbers:
         """Measured minus expected, over the standard deviation."""
@@ -151,15 +147,6 @@ class _System:
         bare[len(self.keys) :] = np.linalg.lstsq(self._base_rows, self.residuals(bare), rcond=None)[0]
         return bare
 
-    def _bounded(self, unknowns: Numbers) -> Numbers:
-        constants = len(self.keys)
-        return np.concatenate([np.clip(unknowns[:constants], -_FARTHEST, _FARTHEST), unknowns[constants:]])
-
-    def _sum_of_squares(self, unknowns: Numbers) -> float:
-        """Of the measurements, and of what was known before."""
-        moved = unknowns[: len(self.keys)] * self._known
-        return float(np.square(self.residuals(unknowns)).sum() + np.square(moved).sum())
-
     def _slopes(self, unknowns: Numbers) -> Numbers:
         machine, column = self._at(unknowns), {key: n for n, key in enumerate(self.keys)}
         slopes = np.zeros((len(self._measurements), len(self.keys)))
@@ -169,14 +156,6 @@ class _System:
                     if key in column:
                         slopes[n, column[key]] += power * term.value(machine) / self.deviations[n]
         return np.hstack([slopes, self._base_rows])
-
-    def _step(self, unknowns: Numbers, damping: float) -> Numbers:
-        before = self._before()
-        slopes = np.vstack([self._slopes(unknowns), before])
-        scale = np.linalg.norm(slopes, axis=0)
-        damped = np.vstack([slopes / scale, math.sqrt(damping) * np.eye(len(unknowns))])
-        wanted = np.concatenate([self.residuals(unknowns), -before @ unknowns, np.zeros(len(unknowns))])
-        return np.asarray(np.linalg.lstsq(damped, wanted, rcond=None)[0] / scale)
 
     def _before(self) -> Numbers:
         """A row a constant: it is where it was."""
@@ -197,6 +176,16 @@ class _System:
         both = np.vstack([measured / math.sqrt(widened), self._before()]) / scale
         variance = np.diag(np.linalg.pinv(both.T @ both))
         return np.sqrt(variance) / scale, is_settled
+
+
+def _least_squares() -> Callable[..., Any]:
+    """SciPy's solver."""
+    try:
+        from scipy.optimize import least_squares
+    except ImportError:
+        raise MeasurementError("fitting needs SciPy: pip install 'nkimoe[device]'") from None
+    solver: Callable[..., Any] = least_squares
+    return solver
 
 
 def _known_within(quantity: Quantity) -> float:

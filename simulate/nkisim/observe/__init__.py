@@ -6,9 +6,11 @@ from nkisim.observe.detectors import standard_detectors
 from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Event, Finding, LoopMark, Observer, Work
 from nkisim.observe.ignored import IgnoredArguments, Note
+from nkisim.observe.loop_counts import LoopCounts
 from nkisim.observe.lost_results import LostResults
 from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
+from nkisim.observe.policy import Policy
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
 from nkisim.observe.shifted_overlaps import ShiftedOverlaps
@@ -23,6 +25,7 @@ __all__ = [
     "Event",
     "Finding",
     "IgnoredArguments",
+    "LoopCounts",
     "LoopMark",
     "LostResults",
     "Meeting",
@@ -30,6 +33,7 @@ __all__ = [
     "Note",
     "Observer",
     "Overlaps",
+    "Policy",
     "Races",
     "Recorder",
     "ShiftedOverlaps",

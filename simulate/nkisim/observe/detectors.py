@@ -6,6 +6,7 @@ from nkisim.observe.capacity import Capacity
 from nkisim.observe.duplicate_rows import DuplicateRows
 from nkisim.observe.event import Observer
 from nkisim.observe.ignored import IgnoredArguments
+from nkisim.observe.loop_counts import LoopCounts
 from nkisim.observe.lost_results import LostResults
 from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
@@ -23,4 +24,4 @@ def standard_detectors(capacity: Capacity) -> list[Observer]:
     machine = capacity.machine
     writes: list[Observer] = [DuplicateRows(), Overlaps(machine), ShiftedOverlaps()]
     sums: list[Observer] = [LostResults(), NeighbouringSums(machine.psum_bank_bytes)]
-    return [Uninitialized(), Races(), *writes, *sums, IgnoredArguments(), capacity]
+    return [Uninitialized(), Races(), *writes, *sums, LoopCounts(), IgnoredArguments(), capacity]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from nkisim.errors import DeviceRisk, Location
+from nkisim.errors import Location, NeighbouringSum
 from nkisim.memory import Access, MemoryRegion, Storage
 from nkisim.observe.event import Event, Finding, Observer
 from nkisim.observe.ignored import Note
@@ -62,8 +62,8 @@ class NeighbouringSums(Observer):
         return partition, byte // self._bank_bytes
 
 
-def _risk(event: Event, access: Access) -> DeviceRisk:
-    return DeviceRisk(
+def _risk(event: Event, access: Access) -> NeighbouringSum:
+    return NeighbouringSum(
         "the sums of several matmuls in one PSUM tensor have a bank each: others lost their first terms",
         f"{event.opcode} adds up a second one in a bank of the {access.storage}",
         "Give each sum a tensor, or make one matmul of it.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -83,3 +85,9 @@ def test_constants_that_the_machine_does_not_have_and_nothing_at_all_are_refused
         fit(measured(strange, settled=("dma.speed",)), TRN2)
     with pytest.raises(MeasurementError, match="run the probes first"):
         fit(measured(settled=()), TRN2)
+
+
+def test_without_scipy_the_extra_that_has_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "scipy.optimize", None)
+    with pytest.raises(MeasurementError, match=r"fitting needs SciPy: pip install 'nkimoe\[device\]'"):
+        fit(measured(measurement(TRN2, RATE), settled=("dma.rate",)), TRN2)

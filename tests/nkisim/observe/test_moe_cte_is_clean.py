@@ -22,6 +22,10 @@ MODES = {
     "MXFP8 rows": Case(
         variant="shard_on_i_mx", T=60, H=512, I=256, target="trn3", weights="mxfp8", coded_rows=True, coarse_scales=True
     ),
+    "some blocks in a loop": Case(variant="shard_on_i_hybrid", T=150, H=128, I=48, static_blocks=1),
+    "dropping": Case(variant="shard_on_i_dropping", T=150, H=128, I=48),
+    "MXFP4": Case(variant="shard_on_block_mx", T=60, H=512, I=96, target="trn3", weights="mxfp4"),
+    "MXFP4 in a loop": Case(variant="shard_on_i_mx_hybrid", T=60, H=512, I=256, target="trn3", weights="mxfp4"),
     "overwritten": Case(T=150, H=128, I=48, K=1, accumulating=False),
     "overwritten, T + 1 rows": Case(T=150, H=128, I=48, K=1, accumulating=False, skip_token=False),
     "int8 weights": Case(T=300, H=128, I=48, weights="int8"),

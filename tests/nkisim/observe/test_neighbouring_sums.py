@@ -24,7 +24,7 @@ def findings(device, order, columns=8, steps=2, **options):
 
 @pytest.mark.parametrize("order", [(0, 0, 8, 8), (0, 8, 0, 8), (8, 8, 0, 0), (0, 8, 8, 0)])
 def test_notes_two_sums_in_a_bank_of_one_tensor(trn2, order):
-    assert findings(trn2, order) == ["NKI410"]
+    assert findings(trn2, order) == ["NKI411"]
 
 
 def test_a_note_stops_no_run(trn2):
@@ -37,7 +37,7 @@ def test_a_note_stops_no_run(trn2):
         return store(result)
 
     run = trn2.run(kernel)
-    assert [(f.code, "nc_matmul adds up a second one" in str(f)) for f in run.findings] == [("NKI410", True)]
+    assert [(f.code, "nc_matmul adds up a second one" in str(f)) for f in run.findings] == [("NKI411", True)]
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_accepts_sums_that_do_not_meet(trn2, order):
 
 
 def test_accepts_matmuls_that_overwrite(trn2):
-    assert "NKI410" not in findings(trn2, (0, 8, 0, 8), accumulate=False)
+    assert "NKI411" not in findings(trn2, (0, 8, 0, 8), accumulate=False)
 
 
 def test_accepts_sums_in_other_partitions(trn2):
