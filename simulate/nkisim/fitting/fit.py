@@ -204,8 +204,8 @@ def _constant(machine: Machine, key: str, moved: float, spread: float, is_settle
 
 
 def _whole(quantity: Quantity, value: float) -> float:
-    """Bytes are whole."""
-    return float(max(1, round(value))) if quantity.unit in _WHOLE_UNITS else value
+    """Bytes that a descriptor or packet takes are a power of two: a few less would cut off a piece of every row."""
+    return 2.0 ** max(0, round(math.log2(value))) if quantity.unit in _WHOLE_UNITS else value
 
 
 def _fitted(quantity: Quantity, constant: FittedConstant, device: str) -> Quantity:
