@@ -11,6 +11,8 @@ from typing import Any
 from nkisim.errors import Location, NotSimulated
 from nkisim.legacy.kernel import LegacyKernel, jit, run
 from nkisim.machine import load_machine, target_from_environment
+from nkisim.observe import Capacity, Counters
+from nkisim.report.summary import Profile
 from nkisim.timing import Timer
 
 
@@ -67,10 +69,11 @@ def predicted(
     kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Any, PredictedLatency]:
     """What the kernel returns, and its predicted latency."""
-    timer = Timer(load_machine(target_from_environment()))
-    result = run(kernel, [timer], args, kwargs)
+    machine = load_machine(target_from_environment())
+    timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)
+    result = run(kernel, [timer, counters], args, kwargs)
     untimed: tuple[Location, ...] = tuple(getattr(kernel.function, "untimed", ()))
-    return result, PredictedLatency(timer.timeline().end_us, untimed)
+    return result, PredictedLatency(Profile(counters, capacity, timer).latency_us, untimed)
 
 
 def benchmark(kernel: Callable[..., Any] | None = None, **_: Any) -> Any:

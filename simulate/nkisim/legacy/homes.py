@@ -78,7 +78,7 @@ class Home:
         if block in self.contents:
             write(resolve(piece), self.contents.pop(block))
         elif self.fill is not None:
-            memset(piece, self.fill)
+            memset(piece, int(self.fill) if self.dtype.is_integer else self.fill)
         return piece
 
     def take(self, block: int, other: Home) -> Array | None:

@@ -16,8 +16,11 @@ from nkisim.legacy.moving import cropped, in_core, put, values_of
 from nkisim.legacy.programs import without_time
 from nkisim.legacy.tile import Tile, repeated
 from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.nki import isa as core
+from nkisim.operations.checks import start_partition
 
 Run = Callable[..., Any]
+_FROM = {0: 128, 32: 32, 64: 64, 96: 32}  # where engines start, and how many partitions they reach from there
 
 
 def fresh(shape: tuple[int, ...], dtype: Any, region: MemoryRegion = MemoryRegion.sbuf) -> Tile:
@@ -51,8 +54,8 @@ def issue(run: Run, dst: Tile, sources: Sequence[Any], mask: Any = None) -> None
         if isinstance(tile, Tile) and tile.spread.inside is not None:
             check_inside(tile.spread.inside, _mask_for(tile, dst, live), tile.shape, repr(tile))
     target = in_core(dst.home, cropped(dst.spread, box)) if whole else None
-    if target is not None:
-        run(target, *[_operand(_cut(source, dst, box)) for source in sources])
+    if target is not None and (run is core.dma_copy or reachable(target)):
+        run(target, *[_operand(_cut(source, dst, box), run is core.dma_copy) for source in sources])
         return
     without_time()
     part = None if live is None else live[box]
@@ -89,11 +92,18 @@ def _cut(source: Any, dst: Tile, box: Slices) -> Any:
     return Tile(source.home, cropped(source.spread, kept))
 
 
-def _operand(source: Any) -> Any:
+def reachable(tensor: NkiTensor) -> bool:
+    """Whether engines can start at its first partition; the old compiler moved what they cannot."""
+    if tensor.buffer.is_hbm:
+        return True
+    return tensor.shape[0] <= _FROM.get(start_partition(tensor), 0)
+
+
+def _operand(source: Any, by_dma: bool) -> Any:
     if not isinstance(source, Tile):
         return source
     tensor = in_core(source.home, source.spread)
-    return _staged(source, None) if tensor is None else tensor
+    return tensor if tensor is not None and (by_dma or reachable(tensor)) else _staged(source, None)
 
 
 def _staged(source: Any, live: Array | None) -> Any:
@@ -101,7 +111,8 @@ def _staged(source: Any, live: Array | None) -> Any:
     if not isinstance(source, Tile):
         return source
     touched = live if live is not None and source.shape == live.shape else None
-    if touched is None and (tensor := in_core(source.home, source.spread)) is not None:
+    tensor = in_core(source.home, source.spread) if touched is None else None
+    if tensor is not None and reachable(tensor):
         return tensor
     without_time()
     shape = source.shape if source.ndim > 1 else (*source.shape, 1)

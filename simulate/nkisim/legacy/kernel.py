@@ -17,7 +17,7 @@ from nkisim.execution.neuron_core import Watch, is_running
 from nkisim.legacy.programs import LAUNCH, Launch
 from nkisim.legacy.tile import Tile
 from nkisim.machine import load_machine, target_from_environment
-from nkisim.memory import NkiTensor
+from nkisim.memory import NkiTensor, first_unwritten, read, resolve, write
 from nkisim.observe import Capacity, Observer, standard_detectors
 
 MODES = ("auto", "jax", "torchxla", "baremetal", "benchmark", "simulation", "trace")
@@ -100,6 +100,9 @@ def _as_tensor(tile: Tile) -> NkiTensor:
     tensor = tile.core()
     if tensor is None or not tile.buffer.is_hbm:
         raise LaunchError("kernels return tensors in HBM", f"{tile!r}", "Store it to an nl.shared_hbm tensor.")
+    region = resolve(tensor)
+    if first_unwritten(region) is not None:  # that was no error: whoever called ignored these elements
+        write(region, read(region).copy())
     return tensor
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import Array, DType
+from nkisim.dtypes import Array, DType, dtype_of
 from nkisim.errors import ArgumentError, ShapeError
 from nkisim.legacy.homes import Home
 from nkisim.legacy.indices import Spread, select
@@ -113,6 +114,18 @@ class Tile:
             return Tile(self.home, Spread(Layout(sizes, row_major(sizes), layout.offset)))
         return Tile(self.home, Spread(None, self.spread.numbers().reshape(sizes)))
 
+    def view(self, dtype: Any) -> Tile:
+        """The same bits as another type of the same size; a copy where the tile is a part of a tensor.
+
+        Raises:
+            ShapeError: the sizes differ.
+        """
+        kind = dtype_of(dtype)
+        if kind.itemsize != self.dtype.itemsize or not self.is_whole or self.home.blocks:
+            raise ShapeError("a view keeps the size of elements", f"{self!r} as {kind}", "Use a whole tensor.")
+        home = replace(self.home, dtype=kind, pieces={0: self.home.piece(0).view(kind)}, contents={})
+        return Tile(home, self.spread)
+
     def broadcast_to(self, *shape: Any) -> Tile:
         """Dimensions of size 1 repeated, without a copy."""
         sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
@@ -133,13 +146,13 @@ class Tile:
 
 def _known(key: Any) -> Any:
     """An index whose tiles, which are known when the kernel runs, are replaced by what they hold."""
+    if isinstance(key, DynamicSlice):
+        return DynamicSlice(_known(key.start), key.size)
     if isinstance(key, tuple):
         return tuple(_known(part) for part in key)
     if isinstance(key, Tile):
         held = key.values().astype(np.int64)
         return int(held.reshape(-1)[0]) if held.size == 1 else held
-    if isinstance(key, DynamicSlice) and isinstance(key.start, Tile):
-        return DynamicSlice(_known(key.start), key.size)
     if isinstance(key, slice):
         return slice(_known(key.start), _known(key.stop), _known(key.step))
     return key

@@ -199,6 +199,18 @@ def affine_select(pred: Any, on_true_tile: Any, on_false_value: float, *, mask: 
     return result if mask is None else tensor_copy(result, mask=mask)
 
 
+def tensor_scalar_cumulative(
+    *, src: Any, dst: Tile, op0: Any, op1: Any, imm0: Any, imm1: Any = None,
+    reduce_cmd: ReduceCmd = ReduceCmd.reset_reduce, mask: Any = None, **_: Any,
+) -> None:  # fmt: skip
+    """dst[i] = (src[i] <op0> imm0) <op1> dst[i - 1] along the free dimension."""
+
+    def run(out: Any, x: Any, a: Any, b: Any) -> None:
+        core.tensor_scalar_cumulative(out, x, core_operator(op0), core_operator(op1), a, b, reduce_cmd)
+
+    issue(run, dst, [tile(src, "src"), column(imm0), column(imm1)], mask)
+
+
 def range_select(
     *, on_true_tile: Any, comp_op0: Any, comp_op1: Any, bound0: Any, bound1: Any,
     reduce_cmd: ReduceCmd = ReduceCmd.reset_reduce, reduce_res: Any = None, reduce_op: Any = np.max,

@@ -25,14 +25,10 @@ from nkisim.nki import language as current
 
 
 def load(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Tile:
-    """A tile in SBUF of the elements of a tensor in HBM.
-
-    Raises:
-        BufferRuleError: the source is on chip.
-    """
-    if not isinstance(src, Tile) or src.buffer.is_on_chip:
-        raise BufferRuleError("nl.load loads from HBM", f"{src!r}", "Use nl.copy for tiles on chip.")
-    return loaded(src, dtype, mask)
+    """A tile in SBUF of the elements of a tensor in HBM; a copy of one on chip."""
+    if not isinstance(src, Tile):
+        raise BufferRuleError("nl.load loads a tensor", f"{src!r}", "Pass a tensor, or a part of one.")
+    return copied(src, dtype, mask) if src.buffer.is_on_chip else loaded(src, dtype, mask)
 
 
 def store(dst: Any, value: Any, *, mask: Any = None, **_: Any) -> None:

@@ -96,7 +96,8 @@ def assign(self: Tile, key: Any, value: Any) -> None:
         if isinstance(value, np.ndarray) and value.ndim > 0:
             write_into(dst, tile(value))
             return
-        issue(lambda out: core.memset(out, float(value)), dst, [])
+        number = int(value) if dst.dtype.is_integer else float(value)
+        issue(lambda out: core.memset(out, number), dst, [])
     elif value.buffer.is_hbm:
         assign(self, key, loaded(value))
     else:
