@@ -39,6 +39,7 @@ class Home:
         pieces: the tensors of the core by block number, made when they are first used.
         fill: what a piece holds when it is made, or None for nothing.
         contents: what pieces held that were given away, [partitions, width].
+        sums: the parts that products were added to; assigned: whether anything else was written.
     """
 
     shape: tuple[int, ...]
@@ -50,6 +51,8 @@ class Home:
     placement: Placement | None = None
     name: str = ""
     contents: dict[int, Array] = field(default_factory=dict)
+    sums: set[Layout | None] = field(default_factory=set)
+    assigned: bool = False
 
     @property
     def partitions(self) -> int:

@@ -47,6 +47,7 @@ def issue(run: Run, dst: Tile, sources: Sequence[Any], mask: Any = None) -> None
     of its operands, whose copying has no time.
     """
     live = mask_of(mask, dst.shape)
+    dst.home.assigned = True
     box, whole = box_of(live) if live is not None else (tuple(slice(0, n) for n in dst.shape), True)
     if any(one.start == one.stop for one in box):
         return

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import ml_dtypes
+
+from nkisim.dtypes import dtype_of
+
 
 def _as_range(*bounds: Any) -> range:
     """`range` of whole numbers, whatever their type."""
@@ -23,6 +27,11 @@ def sequential_range(*bounds: Any, **_: Any) -> range:
 def static_range(*bounds: Any, **_: Any) -> range:
     """A loop that is unrolled."""
     return _as_range(*bounds)
+
+
+def finfo(dtype: Any) -> Any:
+    """Limits of a floating point type."""
+    return ml_dtypes.finfo(dtype_of(dtype).numpy)
 
 
 class fp32:  # noqa: N801 - the name of NKI

@@ -101,8 +101,9 @@ class Tile:
         check_inside(self.spread.inside, None, self.shape, repr(self))
         return values_of(self.home, self.spread)
 
-    def reshape(self, *shape: Any) -> Tile:
+    def reshape(self, *sizes_given: Any, shape: Any = None) -> Tile:
         """The same elements in another shape; on chip the partition dimension stays."""
+        shape = sizes_given if shape is None else (shape,)
         sizes = tuple(shape[0]) if len(shape) == 1 and isinstance(shape[0], (tuple, list)) else tuple(shape)
         if -1 in sizes:
             rest = -math.prod(sizes)

@@ -40,13 +40,12 @@ def nc_matmul(
             tile_size=tuple(tile_size),
         )  # fmt: skip
 
-    return result_of(run, (left.shape[1], *right.shape[1:]), "float32", [left, right], _unmasked(mask), PSUM)
-
-
-def _unmasked(mask: Any) -> None:
-    """Masks of products are about operands that were loaded with the same mask, and never about the result."""
-    if mask is not None and not np.asarray(mask).all():
+    shape = (left.shape[1], *right.shape[1:])
+    if mask is not None and not np.any(mask):
+        return result_of(lambda dst: core.memset(dst, 0.0), shape, "float32", [], None, PSUM)
+    if mask is not None and not np.all(mask):
         raise ArgumentError("a product of a part indexes that part", "mask= of nc_matmul", "Slice the operands.")
+    return result_of(run, shape, "float32", [left, right], None, PSUM)
 
 
 def nc_transpose(data: Any, *, mask: Any = None, dtype: Any = None, engine: Engine = Engine.unknown) -> Tile:

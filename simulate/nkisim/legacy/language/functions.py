@@ -57,9 +57,9 @@ def copy(src: Any, *, mask: Any = None, dtype: Any = None, **_: Any) -> Tile:
     return loaded(src, dtype, mask) if src.buffer.is_hbm else copied(src, dtype, mask)
 
 
-def static_cast(x: Any, dtype: Any, mask: Any = None) -> Tile:
-    """A copy of another type."""
-    return copied(tile(x), dtype, mask)
+def static_cast(x: Any, dtype: Any, mask: Any = None) -> Any:
+    """A copy of another type, of a tile or of an array of the host."""
+    return x.astype(dtype_of(dtype).numpy) if isinstance(x, np.ndarray) else copied(tile(x), dtype, mask)
 
 
 def broadcast_to(src: Any, *, shape: Any, **_: Any) -> Tile:

@@ -68,21 +68,24 @@ def _accumulated(total: Tile, product: Tile) -> bool:
         return False
     if total.dtype != "float32" or product.dtype != "float32" or total.size != product.size:
         return False
+    old = None if _starts_sum(total) else values_of(total.home, total.spread)
+    total.home.sums.add(total.spread.layout)
     block = whole_block(total)
-    if block is None or not product.is_whole:
+    if block is None or not product.is_whole or (added := total.home.take(block, product.home)) is None:
         without_time()
-        sums = values_of(total.home, total.spread) + values_of(product.home, product.spread).reshape(total.shape)
-        put(total.home, total.spread, sums)
-        return True
-    home = total.home
-    is_zero = block not in home.pieces and home.fill == 0 and block not in home.contents
-    old = None if is_zero else values_of(home, total.spread).reshape(home.partitions, home.width)
-    added = home.take(block, product.home)
-    if added is None:
-        return False
-    if old is not None:
-        write(resolve(home.piece(block)), added + old)
+        new = values_of(product.home, product.spread).reshape(total.shape)
+        put(total.home, total.spread, new if old is None else new + old)
+    elif old is not None:
+        write(resolve(total.home.piece(block)), added + old.reshape(added.shape))
     return True
+
+
+def _starts_sum(total: Tile) -> bool:
+    """Whether nothing was added to this part before, so that the first product overwrites it."""
+    home = total.home
+    if home.assigned or total.spread.layout in home.sums:
+        return False
+    return home.fill is None or (home.fill == 0 and not home.sums)
 
 
 def assign(self: Tile, key: Any, value: Any) -> None:

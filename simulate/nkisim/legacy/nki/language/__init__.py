@@ -21,7 +21,7 @@ from nkisim.legacy.language.creation import (
     zeros_like,
 )
 from nkisim.legacy.language.elementwise import FUNCTIONS as _FUNCTIONS
-from nkisim.legacy.loops import affine_range, fp32, sequential_range, static_range
+from nkisim.legacy.loops import affine_range, finfo, fp32, sequential_range, static_range
 from nkisim.legacy.programs import num_programs, program_id, program_ndim
 from nkisim.memory import MemoryRegion as _MemoryRegion
 
@@ -42,7 +42,7 @@ globals().update({name: getattr(_functions, name) for name in _NAMED})
 
 __all__ = [
     *(name for name in _DTYPES if name != "bool"), *(name for name in _FUNCTIONS if name != "copy"), *_NAMED,
-    "affine_range", "arange", "bool_", "ds", "empty_like", "fp32", "full", "hbm", "mgrid", "nc", "ndarray",
+    "affine_range", "arange", "bool_", "ds", "empty_like", "finfo", "fp32", "full", "hbm", "mgrid", "nc", "ndarray",
     "no_reorder", "num_programs", "ones", "par_dim", "private_hbm", "program_id", "program_ndim", "psum", "sbuf",
     "sequential_range", "shared_constant", "shared_hbm", "shared_identity_matrix", "spmd_dim", "static_range",
     "tile_size", "zeros", "zeros_like",
