@@ -114,7 +114,7 @@ def _ask_for_legacy(finder: NkiFinder) -> None:
     older = sys.modules.get(f"{_OLDER}.nki")
     if older is not None and older.__name__ != _LEGACY:
         raise RuntimeError(
-            f"`{_OLDER}.nki` is already imported as {older.__name__}; call nkisim.install(legacy=True) before importing it"
+            f"`{_OLDER}.nki` is already imported as {older.__name__}; call nkisim.install(legacy=True) before that"
         )
     finder.legacy = True
 

@@ -9,26 +9,29 @@ from typing import Any
 _HEAD = """# The older NKI
 
 `nkisim.install(legacy=True)`, or `NKISIM_LEGACY=1`, makes `import neuronxcc.nki` mean NKI 0.1 as Neuron SDK 2.26
-documented it: instructions that return tiles, index tensors and masks, `par_dim`, grids of several axes, item assignment
-and operators on tiles, `simulate_kernel`, `baremetal`, `benchmark`, direct allocation. Without it that name stands for the
-current NKI, as before. `import nki` is the current one in either case, so that both run in one process.
+documented it: instructions that return tiles, index tensors and masks, `par_dim`, grids of several axes, item
+assignment and operators on tiles, `simulate_kernel`, `baremetal`, `benchmark`, direct allocation. Without it that
+name stands for the current NKI, as before. `import nki` is the current one in either case, so that both run in one
+process.
 
-* An instruction of the old dialect is an instruction of the current one with a destination of its own; the checks of the
-  current one apply. Index tensors may leave a tensor only where a mask says so.
-* What is assigned to the whole of a tile costs no copy, and `psum += nl.matmul(...)` adds where the product is written.
-* Where a mask is no box, or an index no strided pattern, the values are right and their copying has no time. A benchmark
-  then gives `predicted_us` as a lower bound and refuses percentiles. All latencies are predicted, never measured.
+* An instruction of the old dialect is an instruction of the current one with a destination of its own; the checks of
+  the current one apply. Index tensors may leave a tensor only where a mask says so.
+* What is assigned to the whole of a tile costs no copy, and `psum += nl.matmul(...)` adds where the product is
+  written.
+* Where a mask is no box, or an index no strided pattern, the values are right and their copying has no time. A
+  benchmark then gives `predicted_us` as a lower bound and refuses percentiles. All latencies are predicted, never
+  measured.
 * Programs of a grid run one after the other on one core.
 * Elements of a result outside its mask hold NaN, so that a use of them shows.
-* `capacity` of SBUF and PSUM is not checked: the old compiler placed and spilled tiles itself. Direct allocation is placed
-  where it says.
+* `capacity` of SBUF and PSUM is not checked: the old compiler placed and spilled tiles itself. Direct allocation is
+  placed where it says.
 
 ## Other people's kernels
 
-`make legacy CHECKOUTS=folder` runs the kernels of every file below a folder that imports `neuronxcc` and has device code
-(files with the same text once), each file in its own process on a simulated Trn2 core, packages around the kernels replaced
-by stand-ins. A kernel matches where a test in its own file that launches it passes, or where its result is within 0.2 % of
-the largest element of what NumPy gives for a kernel of that name and these parameters.
+`make legacy CHECKOUTS=folder` runs the kernels of every file below a folder that imports `neuronxcc` and has device
+code (files with the same text once), each file in its own process on a simulated Trn2 core, packages around the
+kernels replaced by stand-ins. A kernel matches where a test in its own file that launches it passes, or where its
+result is within 0.2 % of the largest element of what NumPy gives for a kernel of that name and these parameters.
 """
 
 

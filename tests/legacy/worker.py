@@ -38,7 +38,8 @@ def load(file: Path) -> types.ModuleType:
     for folder in (root, file.parent, file.parent.parent, root.parent / "src", root.parent.parent / "src"):
         sys.path.insert(0, str(folder))
     spec = importlib.util.spec_from_file_location(f"kernels_{file.stem}".replace("-", "_").replace(".", "_"), file)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
@@ -79,12 +80,15 @@ def own_tests(module: types.ModuleType) -> Iterator[tuple[str, Callable[[], obje
         if isinstance(value, type) and issubclass(value, unittest.TestCase):
             for test in unittest.defaultTestLoader.getTestCaseNames(value):
                 yield f"{name}.{test}", _case(value, test)
-        elif name.startswith("test") and isinstance(value, types.FunctionType) and value.__module__ == module.__name__:
-            if not inspect.signature(value).parameters:
-                yield name, value
+        elif name.startswith("test") and isinstance(value, types.FunctionType) and _is_own(value, module):
+            yield name, value
     check = getattr(module, "test_nki", None)
     if callable(check) and hasattr(module, "ref") and len(inspect.signature(check).parameters) == 2:
         yield "test_nki", lambda: _true(check(module.ref, getattr(module, "test", module.ref)))
+
+
+def _is_own(test: types.FunctionType, module: types.ModuleType) -> bool:
+    return test.__module__ == module.__name__ and not inspect.signature(test).parameters
 
 
 def _case(case: type[unittest.TestCase], test: str) -> Callable[[], object]:

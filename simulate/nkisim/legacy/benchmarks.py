@@ -36,7 +36,9 @@ class PredictedLatency:
         """
         if self.untimed:
             raise NotSimulated(
-                "every line of the kernel has a time", f"{self.untimed[0]} has none", "Read predicted_us, a lower bound."
+                "all of the kernel has a time",
+                f"{self.untimed[0]} has none",
+                "Read predicted_us, a lower bound.",
             )
         return self.predicted_us
 
@@ -65,9 +67,7 @@ class BenchmarkKernel(LegacyKernel):
         return result
 
 
-def predicted(
-    kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[Any, PredictedLatency]:
+def predicted(kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, PredictedLatency]:
     """What the kernel returns, and its predicted latency."""
     machine = load_machine(target_from_environment())
     timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import Array, dtype_of
-from nkisim.language.allocation import ndarray
 from nkisim.legacy.homes import home_of
-from nkisim.legacy.indices import Spread
 from nkisim.legacy.masks import Slices, box_of, check_inside, mask_of
 from nkisim.legacy.moving import cropped, in_core, put, values_of
 from nkisim.legacy.programs import without_time
@@ -141,5 +139,3 @@ def whole_block(tile: Tile) -> int | None:
             return None
         expected *= size
     return found[0]
-
-

@@ -146,5 +146,3 @@ def nc(count: int) -> CoreAxis:
 def spmd_dim(*sizes: int) -> int:
     """An axis of the launch grid that consists of several."""
     return math.prod(int(size) for size in sizes)
-
-

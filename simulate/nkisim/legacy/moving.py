@@ -29,7 +29,9 @@ def in_core(home: Home, spread: Spread) -> NkiTensor | None:
     strides = (layout.strides[0] // width * pitch, *layout.strides[1:])
     shape = layout.shape if len(layout.shape) > 1 else (*layout.shape, 1)
     strides = strides if len(layout.shape) > 1 else (*strides, 1)
-    return NkiTensor(piece.storage, piece.block, Layout(shape, strides, piece.offset + row * pitch + column), home.dtype)
+    return NkiTensor(
+        piece.storage, piece.block, Layout(shape, strides, piece.offset + row * pitch + column), home.dtype
+    )
 
 
 def parts(home: Home, spread: Spread, live: Array) -> Iterator[tuple[Slices, NkiTensor]]:
@@ -59,7 +61,7 @@ def cropped(spread: Spread, box: Slices) -> Spread:
     if spread.layout is None:
         assert spread.positions is not None
         return Spread(None, spread.positions[box])
-    shape, strides, offset = spread.layout.shape, spread.layout.strides, spread.layout.offset
+    strides, offset = spread.layout.strides, spread.layout.offset
     offset += sum(one.start * stride for one, stride in zip(box, strides, strict=True))
     return Spread(Layout(tuple(one.stop - one.start for one in box), strides, offset))
 

@@ -16,7 +16,7 @@ class Launch:
 
     Attributes:
         grid: sizes of its axes, () for a plain call; program: the index of the program that runs now.
-        shared: what earlier programs allocated in shared HBM, which this one is given in the same order; used: how many.
+        shared: what earlier programs allocated in shared HBM, given to this one in the same order; used: how many.
         untimed: lines whose work no instruction of the current NKI does in one, so that their time is missing.
         reductions: what `nl.loop_reduce` has reduced so far, by its line.
     """
@@ -40,7 +40,9 @@ def current() -> Launch:
     """
     launch = LAUNCH.get()
     if launch is None:
-        raise LaunchError("instructions run inside a kernel", "a call outside of any", "Call it in an @nki.jit function.")
+        raise LaunchError(
+            "instructions run inside a kernel", "a call outside of any", "Call it in an @nki.jit function."
+        )
     return launch
 
 

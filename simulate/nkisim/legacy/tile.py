@@ -68,8 +68,11 @@ class Tile:
     def is_whole(self) -> bool:
         """Whether it is all of its tensor, as that was made."""
         layout = self.spread.layout
-        return layout is not None and layout.offset == 0 and layout.shape == self.home.shape and (
-            layout.strides == row_major(layout.shape)
+        return (
+            layout is not None
+            and layout.offset == 0
+            and layout.shape == self.home.shape
+            and (layout.strides == row_major(layout.shape))
         )
 
     def __repr__(self) -> str:
@@ -90,6 +93,9 @@ class Tile:
         if self.buffer.is_on_chip and plain and is_number and not any(isinstance(p, np.ndarray) for p in parts):
             parts[at] = slice(int(parts[at]), int(parts[at]) + 1)
         return tuple(parts)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        OPERATORS["setitem"](self, key, value)
 
     def core(self) -> NkiTensor | None:
         """The tensor of the core behind it, if it is a strided part of one."""
@@ -142,7 +148,7 @@ class Tile:
 
     def astype(self, dtype: Any) -> Tile:
         """A copy of another type."""
-        return OPERATORS["astype"](self, dtype)  # type: ignore[no-any-return]
+        return OPERATORS["astype"](self, dtype)
 
 
 def _known(key: Any) -> Any:
@@ -188,5 +194,5 @@ def _deferred(name: str) -> Callable[..., Any]:
 for _name in ("add", "sub", "mul", "truediv", "pow", "mod", "and", "or", "xor", "lshift", "rshift"):
     for _form in ("{}", "r{}", "i{}"):
         setattr(Tile, f"__{_form.format(_name)}__", _deferred(_form.format(_name)))
-for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs", "setitem"):
+for _name in ("lt", "le", "gt", "ge", "eq", "ne", "neg", "invert", "abs"):
     setattr(Tile, f"__{_name}__", _deferred(_name))

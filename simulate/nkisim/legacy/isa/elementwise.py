@@ -240,5 +240,3 @@ def select_reduce(
         core.select_reduce(out, p, a, b, res, reduce_cmd, core_operator(reduce_op), reverse_pred)
 
     issue(run, dst, [_bits(predicate, dst), tile(on_true), column(on_false), reduce_res], mask)
-
-

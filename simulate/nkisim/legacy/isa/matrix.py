@@ -67,7 +67,8 @@ def tensor_reduce(
 ) -> Tile:
     """The tile reduced over some of its free dimensions."""
     given = tile(data)
-    axes = sorted({a + given.ndim if a < 0 else a for a in ([axis] if isinstance(axis, (int, np.integer)) else axis)})
+    named = [int(axis)] if isinstance(axis, (int, np.integer)) else [int(a) for a in axis]
+    axes = sorted({a + given.ndim if a < 0 else a for a in named})
     kept = [a for a in range(given.ndim) if a not in axes]
     live = mask_of(mask, given.shape)
     rows = None
@@ -87,7 +88,9 @@ def _reduced(run: Any, shape: tuple[int, ...], dtype: Any, source: Tile, rows: t
         return result_of(run, shape, dtype, [source])
     whole = (rows[1], *shape[1:]) if len(shape) > 1 else (rows[1], 1)
     result = result_of(lambda dst: None, whole, dtype, [], np.zeros((1,) * len(whole), bool))
-    part = Tile(result.home, cropped(result.spread, (slice(rows[0], rows[0] + shape[0]), *[slice(0, n) for n in whole[1:]])))
+    part = Tile(
+        result.home, cropped(result.spread, (slice(rows[0], rows[0] + shape[0]), *[slice(0, n) for n in whole[1:]]))
+    )
     issue(run, part, [source])
     return result
 

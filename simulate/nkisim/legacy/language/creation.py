@@ -30,8 +30,8 @@ def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: 
 
 def _new(shape: Any, dtype: Any, buffer: Any, name: str, fill: float | None) -> Tile:
     placement = buffer if isinstance(buffer, Placement) else None
-    region = placement.region if placement else MemoryRegion.sbuf if buffer is None else buffer
-    region = MemoryRegion(getattr(region, "value", region))
+    given = placement.region if placement else buffer or MemoryRegion.sbuf
+    region = MemoryRegion(getattr(given, "value", given))
     kind = _type(dtype)
     if region is MemoryRegion.shared_hbm:
         return _shared(shape, kind, name)
@@ -141,5 +141,3 @@ mgrid = MeshGrids()
 def ds(start: Any, size: Any) -> DynamicSlice:
     """`size` elements from `start`."""
     return DynamicSlice(start, int(size))
-
-

@@ -120,7 +120,7 @@ def _reduction(name: str, op: str) -> Any:
     return reduce
 
 
-sum, prod, max, min, all = (  # noqa: A001 - the names of nl
+sum, prod, max, min, all = (
     _reduction(*pair)
     for pair in (("sum", "add"), ("prod", "multiply"), ("max", "maximum"), ("min", "minimum"), ("all", "logical_and"))
 )
@@ -142,7 +142,9 @@ def var(x: Any, axis: Any, *, dtype: Any = None, mask: Any = None, keepdims: boo
     given = tile(x)
     centre = mean(given, axis, dtype="float32", mask=mask, keepdims=True)
     apart = binary("subtract", given, centre, "float32", mask)
-    return mean(unary(CORE["square"], apart, None, mask), axis, dtype=dtype or given.dtype, mask=mask, keepdims=keepdims)
+    return mean(
+        unary(CORE["square"], apart, None, mask), axis, dtype=dtype or given.dtype, mask=mask, keepdims=keepdims
+    )
 
 
 def softmax(x: Any, axis: Any, *, dtype: Any = None, compute_dtype: Any = None, mask: Any = None) -> Tile:
@@ -197,5 +199,3 @@ def loop_reduce(x: Any, op: Any, loop_indices: Any, *, dtype: Any = None, mask: 
 def device_print(prefix: str, x: Any = None, **_: Any) -> None:
     """Print the values of a tile, now."""
     print(prefix, x.values() if isinstance(x, Tile) else x)
-
-

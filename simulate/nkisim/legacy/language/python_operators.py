@@ -34,11 +34,11 @@ _OF_INDICES = {
 def _operator(sign: str, name: str, reverse: bool = False) -> Callable[[Tile, Any], Any]:
     def call(self: Tile, other: Any) -> Any:
         if isinstance(other, np.ndarray) and other.ndim > 0 and sign in _OF_INDICES:  # an index known when it runs
-            pair = (self.values().astype(np.int64), other)
-            return _OF_INDICES[sign](*(reversed(pair) if reverse else pair))
-        if self.buffer.is_hbm or (isinstance(other, Tile) and other.buffer.is_hbm):
-            if sign in ("eq", "ne"):
-                return (self is other) == (sign == "eq")
+            known = self.values().astype(np.int64)
+            return _OF_INDICES[sign](other, known) if reverse else _OF_INDICES[sign](known, other)
+        in_hbm = self.buffer.is_hbm or (isinstance(other, Tile) and other.buffer.is_hbm)
+        if in_hbm and sign in ("eq", "ne"):
+            return (self is other) == (sign == "eq")
         if other is None:
             return sign == "ne"
         pair = (other, self) if reverse else (self, other)
@@ -63,7 +63,7 @@ def _in_place(name: str) -> Callable[[Tile, Any], Tile]:
 
 
 def _accumulated(total: Tile, product: Tile) -> bool:
-    """Add a new product to a tile in PSUM as the Tensor Engine does: where it writes, at no other instruction's cost."""
+    """Add a new product to a tile in PSUM as the Tensor Engine does: where it writes, at no other cost."""
     if total.buffer is not MemoryRegion.psum or product.buffer is not MemoryRegion.psum:
         return False
     if total.dtype != "float32" or product.dtype != "float32" or total.size != product.size:
@@ -109,8 +109,11 @@ def assign(self: Tile, key: Any, value: Any) -> None:
 
 def _assigned(dst: Tile, value: Tile) -> None:
     block = whole_block(dst)
-    if block is not None and value.is_whole and value.size == dst.size and (
-        dst.home.take(block, value.home) is not None
+    if (
+        block is not None
+        and value.is_whole
+        and value.size == dst.size
+        and (dst.home.take(block, value.home) is not None)
     ):
         return
     if value.shape != dst.shape:
@@ -124,7 +127,6 @@ def _astype(self: Tile, dtype: Any) -> Tile:
 
 def _invert(self: Tile) -> Tile:
     return unary(CORE["invert"], self, None, None)
-
 
 
 for _sign, _name in _SIGNS.items():

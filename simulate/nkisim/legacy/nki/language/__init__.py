@@ -47,4 +47,3 @@ __all__ = [
     "sequential_range", "shared_constant", "shared_hbm", "shared_identity_matrix", "spmd_dim", "static_range",
     "tile_size", "zeros", "zeros_like",
 ]  # fmt: skip
-
