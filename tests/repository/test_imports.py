@@ -30,6 +30,7 @@ LAYERS = (
     "nki",
     "lint",
     "legacy",
+    "migrate",
 )
 # Readers of events: they know what happened, not how. Reports read the time model, too.
 SEEN_BY_EVENT_READERS = ("errors", "dtypes", "machine", "memory", "observe")

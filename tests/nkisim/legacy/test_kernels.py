@@ -4,11 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support import older_kernels as older
 
 import nkisim.legacy.nki as nki
 from nkisim import Simulator
-
-from . import older_kernels as older
 
 
 def normal(*shape: int) -> Any:

@@ -30,8 +30,7 @@ def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: 
 
 def _new(shape: Any, dtype: Any, buffer: Any, name: str, fill: float | None) -> Tile:
     placement = buffer if isinstance(buffer, Placement) else None
-    given = placement.region if placement else buffer or MemoryRegion.sbuf
-    region = MemoryRegion(getattr(given, "value", given))
+    region = placement.region if placement else MemoryRegion.sbuf if buffer is None else MemoryRegion(buffer)
     kind = _type(dtype)
     if region is MemoryRegion.shared_hbm:
         return _shared(shape, kind, name)
