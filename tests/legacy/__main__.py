@@ -33,6 +33,7 @@ def examine(file: Path, seconds: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m legacy", description=__doc__)
     parser.add_argument("checkouts", type=Path, help="a folder with a folder for each repository")
+    parser.add_argument("names", nargs="*", metavar="NAME", help="only checkouts with this in their name")
     parser.add_argument("--seconds", type=int, default=90, help="time for a file (90)")
     parser.add_argument("--json", type=Path, default=Path("build/legacy.jsonl"), help="results, taken up if they exist")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "simulator" / "legacy.md", help="where it goes")
@@ -41,7 +42,8 @@ def main() -> None:
     known = given.json.read_text("utf-8").splitlines() if given.json.exists() else []
     done = {json.loads(line)["file"] for line in known}
     for file in kernel_files(given.checkouts.resolve()):
-        if str(file) not in done:
+        name = file.relative_to(given.checkouts.resolve()).parts[0]
+        if str(file) not in done and (not given.names or any(part in name for part in given.names)):
             with given.json.open("a", encoding="utf-8") as record:
                 record.write(json.dumps(examine(file, given.seconds)) + "\n")
     rows = [json.loads(line) for line in given.json.read_text("utf-8").splitlines()]

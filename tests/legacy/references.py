@@ -63,6 +63,8 @@ def _attention(q: Any, k: Any, v: Any) -> Any:
 REFERENCES = (
     Reference(("a_vec", "b_vec"), ("naive", "direct_allocation"), _normal((128,), (128,)), np.add),
     Reference(("a_vec", "b_vec"), ("vector_add",), _normal((2560,), (2560,)), np.add),
+    Reference(("a_vec", "b_vec"), ("vector_add",), _normal((25600,), (25600,)), np.add),
+    Reference(("a_vec", "b_vec"), ("vector_add",), _normal((256000,), (256000,)), np.add),
     Reference(("a_tensor",), ("transpose",), _normal((256, 256)), np.transpose),
     Reference(("X", "W", "bias", "pool_size"), ("conv",), lambda random: (
         *_normal((2, 128, 32, 16), (128, 128, 3, 3), (128,))(random), 2), _conv),

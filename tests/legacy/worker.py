@@ -23,6 +23,7 @@ import numpy as np
 
 import nkisim
 from legacy import stand_ins
+from legacy.cases import against_case, reference_of
 from legacy.references import REFERENCES
 from nkisim.errors import SimulationError
 from nkisim.legacy import kernel as kernels
@@ -163,6 +164,12 @@ def examine(file: Path) -> dict[str, Any]:
                 outcomes |= {f"{path}:{kernel}": ("match", f"its own {name}") for path, kernel in seen}
             except BaseException as error:
                 outcomes.setdefault(f"{file}:{name}", ("refused", reason(error)))
+    reference = reference_of(file)
+    if reference is not None and hasattr(module, "kernel"):
+        try:
+            outcomes[f"{file}:kernel"] = against_case(reference, module.kernel)
+        except BaseException as error:
+            outcomes[f"{file}:kernel"] = ("refused", reason(error))
     for name, kernel in own_kernels(module, file).items():
         if outcomes.get(f"{file}:{name}", ("", ""))[0] != "match":
             found = against_numpy(name, kernel)

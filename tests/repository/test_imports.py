@@ -31,6 +31,7 @@ LAYERS = (
     "lint",
     "legacy",
     "migrate",
+    "prove",
 )
 # Readers of events: they know what happened, not how. Reports read the time model, too.
 SEEN_BY_EVENT_READERS = ("errors", "dtypes", "machine", "memory", "observe")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from nkisim.errors import Location, NotSimulated
 from nkisim.legacy.kernel import LegacyKernel, jit, run
 from nkisim.machine import load_machine, target_from_environment
-from nkisim.observe import Capacity, Counters
+from nkisim.observe import Capacity, Counters, Observer
 from nkisim.report.summary import Profile
 from nkisim.timing import Timer
 
@@ -67,13 +67,14 @@ class BenchmarkKernel(LegacyKernel):
         return result
 
 
-def predicted(kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, PredictedLatency]:
-    """What the kernel returns, and its predicted latency."""
+def predicted(
+    kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any], observers: Sequence[Observer] = ()
+) -> tuple[Any, PredictedLatency]:
+    """What the kernel returns, and its predicted latency, with more observers."""
     machine = load_machine(target_from_environment())
     timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)
-    result = run(kernel, [timer, counters], args, kwargs)
-    untimed: tuple[Location, ...] = tuple(getattr(kernel.function, "untimed", ()))
-    return result, PredictedLatency(Profile(counters, capacity, timer).latency_us, untimed)
+    result = run(kernel, [timer, counters, *observers], args, kwargs)
+    return result, PredictedLatency(Profile(counters, capacity, timer).latency_us, kernel.untimed)
 
 
 def benchmark(kernel: Callable[..., Any] | None = None, **_: Any) -> Any:

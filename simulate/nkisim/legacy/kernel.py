@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.errors import ArgumentError, LaunchError
+from nkisim.errors import ArgumentError, LaunchError, Location
 from nkisim.execution.kernel import Kernel
 from nkisim.execution.launch import launch
 from nkisim.execution.neuron_core import Watch, is_running
@@ -27,11 +27,15 @@ class LegacyKernel(Kernel):
     """A kernel function of NKI 0.1; `kernel[4, 2]` chooses a grid of programs.
 
     To the core it is a kernel without a grid, whose function takes and returns the core's tensors.
+
+    Attributes:
+        body: the function; programs: the grid; untimed: lines of its last run whose work has no time.
     """
 
     def __init__(self, function: Callable[..., Any], programs: tuple[int, ...] = ()) -> None:
         self.body, self.programs = function, programs
-        super().__init__(_adapted(function, programs))
+        self.untimed: tuple[Location, ...] = ()
+        super().__init__(_adapted(self))
 
     def __getitem__(self, grid: Any) -> LegacyKernel:
         sizes = grid if isinstance(grid, tuple) else (grid,)
@@ -62,21 +66,21 @@ def run(kernel: LegacyKernel, observers: list[Observer], args: tuple[Any, ...], 
     return launch(kernel.function, (), args, kwargs, machine, watch)
 
 
-def _adapted(function: Callable[..., Any], programs: tuple[int, ...]) -> Callable[..., Any]:
-    """The function on tensors of the core, for every program of the grid."""
+def _adapted(kernel: LegacyKernel) -> Callable[..., Any]:
+    """The kernel's function on tensors of the core, for every program of its grid."""
 
-    @functools.wraps(function)
+    @functools.wraps(kernel.body)
     def call(*args: Any, **kwargs: Any) -> Any:
-        given = Launch(programs)
+        given = Launch(kernel.programs)
         inputs = _each(args, _as_tile, NkiTensor), _each(kwargs, _as_tile, NkiTensor)
         token = LAUNCH.set(given)
         try:
-            for program in itertools.product(*(range(size) for size in programs)):
+            for program in itertools.product(*(range(size) for size in kernel.programs)):
                 given.program, given.used = program, 0
-                result = function(*inputs[0], **inputs[1])
+                result = kernel.body(*inputs[0], **inputs[1])
         finally:
             LAUNCH.reset(token)
-            call.untimed = sorted(given.untimed)  # type: ignore[attr-defined]
+            kernel.untimed = tuple(sorted(given.untimed))
         return _each(result, _as_tensor, Tile)
 
     return call

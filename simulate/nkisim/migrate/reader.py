@@ -118,8 +118,8 @@ def _call(node: ast.Call, scope: Scope) -> Iterator[Found]:
     grid = node.func.slice if isinstance(node.func, ast.Subscript) else None
     if isinstance(grid, ast.Tuple) and len(grid.elts) > 1:
         yield _GRID
-    method = node.func.attr if isinstance(node.func, ast.Attribute) and not name else ""
-    if method == "broadcast_to" and scope.is_tile(node.func.value):
+    method = node.func if isinstance(node.func, ast.Attribute) and not name else None
+    if method is not None and method.attr == "broadcast_to" and scope.is_tile(method.value):
         yield (
             "broadcast_to", "nl.broadcast_to(tile, shape), or .broadcast(dim, size) for free dimensions",
             "tiles have no broadcast_to", "partitions are repeated by an instruction, free dimensions by a view",
