@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=90, help="time for a file (90)")
     parser.add_argument("--json", type=Path, default=Path("build/legacy.jsonl"), help="results, taken up if they exist")
     parser.add_argument("--page", type=Path, default=ROOT / "docs" / "simulator" / "legacy.md", help="where it goes")
-    given = parser.parse_args()
+    given = parser.parse_intermixed_args()
     given.json.parent.mkdir(parents=True, exist_ok=True)
     known = given.json.read_text("utf-8").splitlines() if given.json.exists() else []
     done = {json.loads(line)["file"] for line in known}

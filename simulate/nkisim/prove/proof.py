@@ -69,7 +69,7 @@ class Proof:
         least = "at least " if self.is_lower_bound else ""
         return "\n".join((
             *map(str, self.trials),
-            f"{verdict}: {equal} of {len(self.trials)} sets of arguments agree, {refused} are refused by the old kernel",
+            f"{verdict}: {equal} of {len(self.trials)} sets of arguments agree, the old kernel refuses {refused}",
             f"predicted, not measured: old {least}{self.old_us:.2f} us, new {self.new_us:.2f} us",
         ))  # fmt: skip
 

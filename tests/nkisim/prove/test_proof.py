@@ -9,9 +9,9 @@ import pytest
 from click.testing import CliRunner
 from support import older_kernels as older
 
-import nki
-import nki.isa as nisa
-import nki.language as nl
+import nkisim.nki as nki
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
 from nkisim.__main__ import main
 from nkisim.errors import ArgumentError
 from nkisim.prove import prove
@@ -26,7 +26,7 @@ def on_trn2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NEURON_PLATFORM_TARGET_OVERRIDE", "trn2")
 
 
-def newer(sign: Any = nl.add, negate: bool = True, columns: int | None = None) -> Callable[..., Any]:
+def newer(sign: Any = nl.add, scaled: Any = nl.multiply, columns: int | None = None) -> Callable[..., Any]:
     """Softmax in the current NKI, with mistakes to plant."""
 
     @nki.jit
@@ -35,11 +35,11 @@ def newer(sign: Any = nl.add, negate: bool = True, columns: int | None = None) -
         tile, grown = nl.ndarray(x.shape, dtype=nl.float32), nl.ndarray(x.shape, dtype=nl.float32)
         largest, total = nl.ndarray((x.shape[0], 1), dtype=nl.float32), nl.ndarray((x.shape[0], 1), dtype=nl.float32)
         nisa.dma_copy(dst=tile, src=x)
-        nisa.tensor_reduce(dst=largest, op=nl.maximum, data=tile[:, :columns], axis=1, negate=negate)
+        nisa.tensor_reduce(dst=largest, op=nl.maximum, data=tile[:, :columns], axis=1, negate=True)
         nisa.activation(dst=grown, op=nl.exp, data=tile, bias=largest)
         nisa.tensor_reduce(dst=total, op=sign, data=grown, axis=1)
         nisa.reciprocal(dst=total, data=total)
-        nisa.tensor_scalar(dst=grown, data=grown, op0=nl.multiply, operand0=total)
+        nisa.tensor_scalar(dst=grown, data=grown, op0=scaled, operand0=total)
         nisa.dma_copy(dst=out, src=grown)
         return out
 
@@ -63,7 +63,7 @@ def test_sizes_that_leave_the_old_result_unwritten_are_refused() -> None:
     assert trials["41 in place of 40"].outcome == "equal"
 
 
-@pytest.mark.parametrize("mistake", [newer(sign=nl.maximum), newer(negate=False)])
+@pytest.mark.parametrize("mistake", [newer(sign=nl.maximum), newer(scaled=nl.add)])
 def test_a_mistake_is_found_with_the_lines_that_wrote_the_tile(mistake: Any) -> None:
     proof = prove(older.softmax, mistake, {"x": X})
     first = proof.trials[0]
