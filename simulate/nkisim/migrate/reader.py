@@ -73,6 +73,7 @@ def _import(node: ast.Import | ast.ImportFrom) -> Iterator[Found]:
     names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else [node.module or ""]
     if any(name.split(".")[0] == "neuronxcc" for name in names):
         new = ast.unparse(node).replace("from neuronxcc import nki", "import nki").replace("neuronxcc.nki", "nki")
+        new = new.replace("import nki as nki", "import nki")
         yield "import", new, "the package is called nki since NKI 0.2; neuronxcc.nki ends with Neuron SDK 2.27", ""
 
 
