@@ -16,7 +16,7 @@ from nkisim.execution.arguments import is_torch, torch_to_numpy
 from nkisim.execution.kernel import Kernel
 from nkisim.memory import NkiTensor
 from nkisim.prove.compare import Difference, first_difference, rounding
-from nkisim.prove.variants import Named, variants
+from nkisim.prove.variants import Named, Variant, variants
 from nkisim.prove.writers import Writers
 from nkisim.simulator import Simulator
 
@@ -26,7 +26,9 @@ class Trial:
     """Both kernels on one set of arguments.
 
     Attributes:
-        arguments: what they are; outcome: "equal", "differs", or "refused" where the old kernel refuses them.
+        arguments: what they are.
+        outcome: "equal", "differs", "refused" where the old kernel refuses them, or "narrower" where only the new one
+            refuses a size.
         detail: what differs, or was said; old_line, new_line: what wrote the first element that differs.
     """
 
@@ -65,11 +67,13 @@ class Proof:
     def __str__(self) -> str:
         equal = sum(trial.outcome == "equal" for trial in self.trials)
         refused = sum(trial.outcome == "refused" for trial in self.trials)
+        narrower = sum(trial.outcome == "narrower" for trial in self.trials)
         verdict = "equal to rounding" if self.is_equal else "not equal"
         least = "at least " if self.is_lower_bound else ""
         return "\n".join((
             *map(str, self.trials),
-            f"{verdict}: {equal} of {len(self.trials)} sets of arguments agree, the old kernel refuses {refused}",
+            f"{verdict}: {equal} of {len(self.trials)} sets of arguments agree, the old kernel refuses {refused}, "
+            f"the new one {narrower} more",
             f"predicted, not measured: old {least}{self.old_us:.2f} us, new {self.new_us:.2f} us",
         ))  # fmt: skip
 
@@ -96,8 +100,8 @@ def prove(old: Any, new: Any, named: Named, target: str | None = None) -> Proof:
     """
     trials: list[Trial] = []
     first: tuple[_Done, _Done] | None = None
-    for what, arguments in variants(named):
-        trial, done = _tried(old, new, what, arguments, target)
+    for variant in variants(named):
+        trial, done = _tried(old, new, variant, target)
         trials.append(trial)
         if first is None:
             if done is None:
@@ -107,9 +111,8 @@ def prove(old: Any, new: Any, named: Named, target: str | None = None) -> Proof:
     return Proof(tuple(trials), first[0].latency_us, first[1].latency_us, first[0].is_lower_bound)
 
 
-def _tried(
-    old: Any, new: Any, what: str, arguments: Named, target: str | None
-) -> tuple[Trial, tuple[_Done, _Done] | None]:
+def _tried(old: Any, new: Any, variant: Variant, target: str | None) -> tuple[Trial, tuple[_Done, _Done] | None]:
+    what, arguments, has_other_sizes = variant
     try:
         before = _run_old(old, copy.deepcopy(arguments))
     except Exception as error:  # an assert, a rule, an index: whatever guards the old kernel
@@ -119,7 +122,8 @@ def _tried(
     try:
         after = _run_new(new, copy.deepcopy(arguments), target)
     except Exception as error:
-        return Trial(what, "differs", f"the new kernel stops: {_said(error)}"), None
+        outcome = "narrower" if has_other_sizes else "differs"
+        return Trial(what, outcome, f"the new kernel stops: {_said(error)}"), None
     step = rounding([*(v for v in arguments.values() if isinstance(v, np.ndarray)), *before.outputs])
     found = first_difference(before.outputs, after.outputs, step)
     if found is None:

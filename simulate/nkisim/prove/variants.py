@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,23 +27,36 @@ _VALUES: dict[str, Callable[[Array], Array]] = {
 
 def _with_peak(x: Array) -> Array:
     small = (x.astype(np.float32) / 1024).astype(x.dtype)
-    small.reshape(-1)[-1] = 64
+    small.reshape(-1)[-1] = 1024
     return small
 
 
-def variants(named: Named) -> Iterator[tuple[str, Named]]:
-    """The arguments themselves, then with other values, then with other sizes, each with what it is.
+class Variant(NamedTuple):
+    """A set of arguments.
+
+    Attributes:
+        name: what is special about them; has_other_sizes: whether a size was changed.
+    """
+
+    name: str
+    arguments: Named
+    has_other_sizes: bool = False
+
+
+def variants(named: Named) -> Iterator[Variant]:
+    """The arguments themselves, then with other values, then with other sizes.
 
     Integers, which may be indices, keep their values. A size changes wherever arguments have it.
     """
-    yield "as given", named
+    yield Variant("as given", named)
     for name, change in _VALUES.items():
-        yield name, {key: change(value) if _is_float(value) else value for key, value in named.items()}
+        changed = {key: change(value) if _is_float(value) else value for key, value in named.items()}
+        yield Variant(name, changed)
     sizes = sorted({size for value in named.values() if isinstance(value, np.ndarray) for size in value.shape})
     for size in sizes:
         for other in dict.fromkeys((size - 1, size + 1, size // 2, size // 2 + 1)):
             if 0 < other != size:
-                yield f"{other} in place of {size}", _resized(named, size, other)
+                yield Variant(f"{other} in place of {size}", _resized(named, size, other), True)
 
 
 def _is_float(value: Any) -> bool:

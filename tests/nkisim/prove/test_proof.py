@@ -82,7 +82,22 @@ def test_a_mistake_that_ordinary_values_hide_is_found_with_others() -> None:
     assert not proof.is_equal
 
 
-def test_a_new_kernel_that_stops_is_a_difference() -> None:
+def test_a_size_that_only_the_new_kernel_refuses_is_named_and_no_difference() -> None:
+    plain = newer()
+
+    @nki.jit
+    def even(x: Any) -> Any:
+        assert x.shape[1] % 2 == 0, "an even number of columns"
+        return plain(x)
+
+    proof = prove(older.softmax, even, {"x": X})
+    trials = {trial.arguments: trial for trial in proof.trials}
+    assert proof.is_equal
+    assert trials["41 in place of 40"].outcome == "narrower"
+    assert "the new one 3 more" in str(proof)
+
+
+def test_a_new_kernel_that_stops_with_the_arguments_as_given_is_an_error() -> None:
     def stops(x: Any) -> Any:
         return nl.ndarray((129, 4), dtype=nl.float32)
 
@@ -102,7 +117,7 @@ def test_results_of_other_shapes_differ() -> None:
 
 def test_variants_keep_integers_and_change_a_size_everywhere() -> None:
     named = {"x": X, "ids": np.arange(40, dtype=np.int32), "eps": 1e-6}
-    found = dict(variants(named))
+    found = {variant.name: variant.arguments for variant in variants(named)}
     assert found["as given"] is named
     assert np.array_equal(found["zeros"]["ids"], named["ids"])
     assert found["39 in place of 40"]["x"].shape == (128, 39)
