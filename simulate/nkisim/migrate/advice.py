@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Advice:
+class Replacement:
     """What to change at a line.
 
     Attributes:

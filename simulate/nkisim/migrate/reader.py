@@ -12,7 +12,7 @@ from nkisim.migrate.advice import (
     RETURNED,
     RUNNERS,
     TILE_OPERATORS,
-    Advice,
+    Replacement,
 )
 from nkisim.migrate.scope import Scope
 
@@ -23,7 +23,7 @@ _GRID = (
 )  # fmt: skip
 
 
-def advise(source: str, file: str, kernel: str = "") -> list[Advice]:
+def advise(source: str, file: str, kernel: str = "") -> list[Replacement]:
     """The advice for a file, in the order of its lines; none for a file that does not import NKI 0.1.
 
     Args:
@@ -48,7 +48,7 @@ def advise(source: str, file: str, kernel: str = "") -> list[Advice]:
         for construct, write, why, decision in _of(node, scope):
             line = getattr(node, "lineno", 1)
             text = (ast.get_source_segment(source, node) or "").splitlines()
-            found.append(Advice(file, line, construct, text[0].strip() if text else "", write, why, decision))
+            found.append(Replacement(file, line, construct, text[0].strip() if text else "", write, why, decision))
     return sorted(set(found), key=lambda advice: (advice.line, advice.construct, advice.source))
 
 

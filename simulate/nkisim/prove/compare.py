@@ -16,7 +16,7 @@ _TILE = 128
 
 
 @dataclass(frozen=True)
-class Difference:
+class FirstDifference:
     """Where two results part.
 
     Attributes:
@@ -42,7 +42,7 @@ def rounding(arrays: Iterable[Any]) -> float:
     return max(steps, default=0.0)
 
 
-def first_difference(old: list[Array], new: list[Array], step: float) -> Difference | str | None:
+def first_difference(old: list[Array], new: list[Array], step: float) -> FirstDifference | str | None:
     """The first difference beyond rounding, in words if the results have different forms; None if there is none.
 
     Args:
@@ -58,7 +58,7 @@ def first_difference(old: list[Array], new: list[Array], step: float) -> Differe
             same = (np.abs(left - right) <= allowed) | (left == right) | (np.isnan(left) & np.isnan(right))
         if not same.all():
             at = tuple(int(i) for i in np.argwhere(~same)[0])
-            return Difference(number, at, float(left[at]), float(right[at]), _tile(at, a.shape))
+            return FirstDifference(number, at, float(left[at]), float(right[at]), _tile(at, a.shape))
     return None
 
 

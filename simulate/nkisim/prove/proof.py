@@ -14,11 +14,16 @@ from nkisim.dtypes import Array
 from nkisim.errors import ArgumentError, Location
 from nkisim.execution.arguments import is_torch, torch_to_numpy
 from nkisim.execution.kernel import Kernel
+from nkisim.execution.launch import default_grid, launch
+from nkisim.execution.neuron_core import Watch
+from nkisim.machine import load_machine, target_from_environment
 from nkisim.memory import NkiTensor
-from nkisim.prove.compare import Difference, first_difference, rounding
-from nkisim.prove.variants import Named, Variant, variants
+from nkisim.observe import Capacity, Counters, standard_detectors
+from nkisim.prove.compare import FirstDifference, first_difference, rounding
+from nkisim.prove.variants import ArgumentSet, Named, variants
 from nkisim.prove.writers import Writers
-from nkisim.simulator import Simulator
+from nkisim.report.summary import Profile
+from nkisim.timing import Timer
 
 
 @dataclass(frozen=True)
@@ -111,7 +116,7 @@ def prove(old: Any, new: Any, named: Named, target: str | None = None) -> Proof:
     return Proof(tuple(trials), first[0].latency_us, first[1].latency_us, first[0].is_lower_bound)
 
 
-def _tried(old: Any, new: Any, variant: Variant, target: str | None) -> tuple[Trial, tuple[_Done, _Done] | None]:
+def _tried(old: Any, new: Any, variant: ArgumentSet, target: str | None) -> tuple[Trial, tuple[_Done, _Done] | None]:
     what, arguments, has_other_sizes = variant
     try:
         before = _run_old(old, copy.deepcopy(arguments))
@@ -133,7 +138,7 @@ def _tried(old: Any, new: Any, variant: Variant, target: str | None) -> tuple[Tr
     return Trial(what, "differs", str(found), _line(before, found), _line(after, found)), (before, after)
 
 
-def _line(done: _Done, difference: Difference) -> Location | None:
+def _line(done: _Done, difference: FirstDifference) -> Location | None:
     return done.writers.of(done.tensors[difference.output], difference.index)
 
 
@@ -172,9 +177,12 @@ def _run_old(kernel: Any, arguments: Named) -> _Done:
 def _run_new(kernel: Any, arguments: Named, target: str | None) -> _Done:
     launched = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
     tensors, writers = list[NkiTensor](), Writers()
-    captured = Kernel(_capturing(launched.function, tensors), launched.grid)
-    run = Simulator(target, observers=[writers]).run(captured, *arguments.values())
-    return _Done(_arrays(run.outputs), tensors, writers, run.profile.latency_us, False)
+    captured = _capturing(launched.function, tensors)
+    machine = load_machine(target or target_from_environment())
+    timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)
+    watch = Watch([*standard_detectors(capacity), counters, timer, writers], report_only=False)
+    outputs = launch(captured, default_grid(launched.grid), tuple(arguments.values()), {}, machine, watch)
+    return _Done(_arrays(outputs), tensors, writers, Profile(counters, capacity, timer).latency_us, False)
 
 
 def _arrays(outputs: Any) -> list[Array]:

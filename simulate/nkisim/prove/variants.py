@@ -31,7 +31,7 @@ def _with_peak(x: Array) -> Array:
     return small
 
 
-class Variant(NamedTuple):
+class ArgumentSet(NamedTuple):
     """A set of arguments.
 
     Attributes:
@@ -43,20 +43,20 @@ class Variant(NamedTuple):
     has_other_sizes: bool = False
 
 
-def variants(named: Named) -> Iterator[Variant]:
+def variants(named: Named) -> Iterator[ArgumentSet]:
     """The arguments themselves, then with other values, then with other sizes.
 
     Integers, which may be indices, keep their values. A size changes wherever arguments have it.
     """
-    yield Variant("as given", named)
+    yield ArgumentSet("as given", named)
     for name, change in _VALUES.items():
         changed = {key: change(value) if _is_float(value) else value for key, value in named.items()}
-        yield Variant(name, changed)
+        yield ArgumentSet(name, changed)
     sizes = sorted({size for value in named.values() if isinstance(value, np.ndarray) for size in value.shape})
     for size in sizes:
         for other in dict.fromkeys((size - 1, size + 1, size // 2, size // 2 + 1)):
             if 0 < other != size:
-                yield Variant(f"{other} in place of {size}", _resized(named, size, other), True)
+                yield ArgumentSet(f"{other} in place of {size}", _resized(named, size, other), True)
 
 
 def _is_float(value: Any) -> bool:
