@@ -134,9 +134,9 @@ def tried(kernel: Any, grid: tuple[int, ...], arguments: Any, expected: Any, has
     except BaseException as error:  # whatever other people's code raises
         return "refused", reason(error)
     got = np.asarray(out if result is None else result[0] if isinstance(result, tuple) else result, np.float32)
-    if got.shape != expected.shape:
+    if got.size != expected.size:
         return "differs", f"shape {got.shape} for {expected.shape}"
-    distance = float(np.max(np.abs(got - expected)) / max(float(np.abs(expected).max()), 1e-30))
+    distance = float(np.max(np.abs(got.reshape(expected.shape) - expected)) / max(float(np.abs(expected).max()), 1e-30))
     return ("match", "NumPy") if distance < _TOLERANCE else ("differs", f"by {distance:.1e} of the largest element")
 
 
