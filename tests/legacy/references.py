@@ -66,6 +66,7 @@ REFERENCES = (
     Reference(("a_vec", "b_vec"), ("vector_add",), _normal((25600,), (25600,)), np.add),
     Reference(("a_vec", "b_vec"), ("vector_add",), _normal((256000,), (256000,)), np.add),
     Reference(("a_tensor",), ("transpose",), _normal((256, 256)), np.transpose),
+    Reference(("a_tensor",), ("transpose",), _normal((1024, 1024)), np.transpose),
     Reference(("X", "W", "bias", "pool_size"), ("conv",), lambda random: (
         *_normal((2, 128, 32, 16), (128, 128, 3, 3), (128,))(random), 2), _conv),
     Reference(("X", "W", "bias"), ("conv",), _normal((2, 128, 32, 16), (128, 128, 3, 3), (128,)), _conv),
