@@ -154,6 +154,19 @@ def test_results_have_the_promoted_type(left: Any, right: Any, result: str) -> N
     run(body)
 
 
+def test_a_column_serves_all_free_dimensions() -> None:
+    def body(x: Any, out: Any) -> None:
+        cube = nl.load(x).reshape((128, 4, 16))
+        nl.store(out, (cube + nl.load(x)[:, 0:1]).reshape((128, 64)))
+
+    assert np.array_equal(run(body), X + X[:, :1])
+
+
+def test_tiles_that_do_not_fit_each_other_are_found() -> None:
+    with pytest.raises(ShapeError, match="equal or 1"):
+        run(lambda x, out: nl.add(nl.load(x), nl.load(x)[:, 0:3]))
+
+
 def test_a_benchmark_of_what_has_no_time_refuses_percentiles() -> None:
     @nki.benchmark
     def kernel(x: Any) -> Any:

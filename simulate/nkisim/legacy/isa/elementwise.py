@@ -31,19 +31,35 @@ def tensor_tensor(
     """data1 <op> data2."""
     left, right = tile(data1, "data1"), tile(data2, "data2")
     kind = dtype or promoted(left, right)
-    shape = np.broadcast_shapes(left.shape, right.shape)
-    return result_of(
-        lambda dst, a, b: core.tensor_tensor(dst, a, b, op=core_operator(op), engine=engine),
-        shape, kind, apart(op, left, right, shape), mask,
-    ) if name_of(op) != DIVIDE else tensor_tensor(left, reciprocal(right, dtype="float32"), np.multiply, dtype=kind,
-                                                 mask=mask)  # fmt: skip
+    if name_of(op) == DIVIDE:
+        return tensor_tensor(left, reciprocal(right, dtype="float32"), np.multiply, dtype=kind, mask=mask)
+    operands = apart(left, right)
+    run = lambda dst, a, b: core.tensor_tensor(dst, a, b, op=core_operator(op), engine=engine)  # noqa: E731
+    return result_of(run, operands[0].shape, kind, operands, mask)
 
 
-def apart(op: Any, left: Tile, right: Tile, shape: tuple[int, ...]) -> list[Tile]:
-    """Two operands of one shape, of which at most one is in PSUM, and of one type for bit operations."""
+def apart(left: Tile, right: Tile) -> list[Tile]:
+    """Two operands of one shape, of which at most one is in PSUM. Free dimensions are aligned at their end.
+
+    Raises:
+        ShapeError: their shapes do not fit each other.
+    """
     if left.buffer is MemoryRegion.psum and right.buffer is MemoryRegion.psum:
         right = copied(right)
+    ndim = max(left.ndim, right.ndim)
+    left, right = _with_free_dims(left, ndim), _with_free_dims(right, ndim)
+    try:
+        shape = np.broadcast_shapes(left.shape, right.shape)
+    except ValueError:
+        raise ShapeError(
+            "tiles have sizes that are equal or 1", f"{left.shape} and {right.shape}", "Reshape one of them."
+        ) from None
     return [broadcast(left, shape), broadcast(right, shape)]
+
+
+def _with_free_dims(x: Tile, ndim: int) -> Tile:
+    """The tile with dimensions of size 1 behind its partitions, as many as it lacks."""
+    return x.reshape((x.shape[0], *[1] * (ndim - x.ndim), *x.shape[1:])) if x.ndim < ndim else x
 
 
 def tensor_scalar(
@@ -90,7 +106,7 @@ def scalar_tensor_tensor(
         first = tensor_scalar(given, op0, operand0, reverse0, dtype="float32", mask=mask)
         pair = (other, first) if reverse1 else (first, other)
         return tensor_tensor(*pair, op1, dtype=dtype or promoted(given, other), mask=mask)
-    given, other = apart(op1, given, other, given.shape)
+    given, other = apart(given, other)
 
     def run(dst: Any, x: Any, a: Any, y: Any) -> None:
         core.scalar_tensor_tensor(dst, x, core_operator(op0), a, core_operator(op1), y, reverse0, reverse1)
@@ -180,13 +196,12 @@ def tensor_tensor_scan(
 ) -> Tile:  # fmt: skip
     """result[i] = (result[i - 1] <op0> data0[i]) <op1> data1[i] along the free dimension."""
     left, right = tile(data0, "data0"), tile(data1, "data1")
-    shape = np.broadcast_shapes(left.shape, right.shape)
-    left, right = apart(op0, left, right, shape)
+    left, right = apart(left, right)
 
     def run(dst: Any, a: Any, b: Any, start: Any) -> None:
         core.tensor_tensor_scan(dst, a, b, start, core_operator(op0), core_operator(op1), reverse0, reverse1)
 
-    return result_of(run, shape, dtype or promoted(left, right), [left, right, column(initial)], mask)
+    return result_of(run, left.shape, dtype or promoted(left, right), [left, right, column(initial)], mask)
 
 
 def affine_select(pred: Any, on_true_tile: Any, on_false_value: float, *, mask: Any = None, dtype: Any = None) -> Tile:
