@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -85,5 +86,6 @@ def _table(counts: Counter[str]) -> list[str]:
 
 
 def _short(why: str) -> str:
-    """A message without what would break a table, or differs from run to run."""
-    return why.replace("|", "/").replace("<", "‹").replace(">", "›")[:110] or "no message"
+    """A message without places of this computer, and without what would break a table."""
+    said = re.sub(r"\s*\(?/[\w./+@-]+\)?", "", why)
+    return said.replace("|", "/").replace("<", "‹").replace(">", "›")[:110] or "no message"
