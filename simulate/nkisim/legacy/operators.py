@@ -14,9 +14,8 @@ from nkisim.operations.operators import Operator
 
 _OTHER_NAMES = {
     "sum": "add", "max": "maximum", "amax": "maximum", "min": "minimum", "amin": "minimum", "prod": "multiply",
-    "absolute": "abs", "true_divide": "divide", "bitwise_not": "invert", "invert": "invert", "float_power": "power",
+    "absolute": "abs", "true_divide": "divide", "bitwise_not": "invert", "float_power": "power",
     "bitwise_left_shift": "left_shift", "bitwise_right_shift": "right_shift", "identity": "copy",
-    "gelu_apprx_sigmoid": "gelu_apprx_sigmoid", "mish": "mish",
 }  # fmt: skip
 
 DIVIDE = "divide"
