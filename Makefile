@@ -13,7 +13,7 @@ CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/t
   cli/test_checkpoint.py) tests/repository/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: clients foreign mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
+.PHONY: clients foreign legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -39,6 +39,9 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 foreign: $(READY) ## tests of public packages with NKI kernels on nkisim: [FOREIGN_ARGS='trnblas --target trn2 --json result.json']
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
 	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(FOREIGN_ARGS)
+
+legacy: $(READY) ## other people's kernels of the older NKI, below CHECKOUTS=folder, and docs/simulator/legacy.md
+	PYTHONPATH=tests:simulate $(BIN)/python -m legacy $(CHECKOUTS) $(LEGACY_ARGS)
 
 clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers
 	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \

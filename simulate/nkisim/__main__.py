@@ -13,6 +13,8 @@ from nkisim.diff_command import diff
 from nkisim.fit_command import fit_command
 from nkisim.install import install
 from nkisim.lint_command import lint
+from nkisim.migrate_command import migrate
+from nkisim.prove_command import prove
 from nkisim.run_commands import report, roofline, run, trace
 
 
@@ -39,7 +41,7 @@ def script(file: Path, arguments: tuple[str, ...]) -> None:
     runpy.run_path(str(file), run_name="__main__")
 
 
-for command in (run, trace, roofline, report, diff, lint, fit_command):
+for command in (run, trace, roofline, report, diff, lint, migrate, prove, fit_command):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Makes `import nki` mean the simulator, through one import finder."""
+"""Makes `import nki` mean the simulator, and `neuronxcc.nki` its older dialect if asked, through one import finder."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 import types
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ from nkisim import compat
 
 _PREFIX = "nkisim.nki"
 _OLDER = "neuronxcc"
+_LEGACY = "nkisim.legacy.nki"
 
 
 class _Alias(importlib.abc.Loader):
@@ -48,7 +50,14 @@ class _Empty(importlib.abc.Loader):
 
 
 class NkiFinder(importlib.abc.MetaPathFinder):
-    """Maps `nki` and `nki.*` to `nkisim.nki`, and so `neuronxcc.nki`, its name in NKI 0.1, unless that is installed."""
+    """Maps `nki` and `nki.*` to `nkisim.nki`, and so `neuronxcc.nki`, its name in NKI 0.1, unless that is installed.
+
+    Attributes:
+        legacy: map `neuronxcc.nki` to the dialect it had, instead.
+    """
+
+    def __init__(self) -> None:
+        self.legacy = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: types.ModuleType | None = None
@@ -58,13 +67,15 @@ class NkiFinder(importlib.abc.MetaPathFinder):
                 return None
             if fullname == _OLDER:
                 return importlib.machinery.ModuleSpec(fullname, _Empty(), is_package=True)
+            if self.legacy:
+                return self._find(fullname, fullname.removeprefix(f"{_OLDER}."), _LEGACY)
             _warn_of_older_name(fullname)
-        return self._find(fullname, fullname.removeprefix(f"{_OLDER}."))
+        return self._find(fullname, fullname.removeprefix(f"{_OLDER}."), _PREFIX)
 
-    def _find(self, fullname: str, name: str) -> importlib.machinery.ModuleSpec | None:
+    def _find(self, fullname: str, name: str, prefix: str) -> importlib.machinery.ModuleSpec | None:
         if name != "nki" and not name.startswith("nki."):
             return None
-        real = _PREFIX + name.removeprefix("nki")
+        real = prefix + name.removeprefix("nki")
         if real != f"{_PREFIX}.isa.constants" and importlib.util.find_spec(real) is None:
             return None
         return importlib.machinery.ModuleSpec(fullname, _Alias(real), is_package=True)
@@ -75,11 +86,15 @@ def _warn_of_older_name(fullname: str) -> None:
         compat.deprecated("neuronxcc.nki", "nki")
 
 
-def install() -> None:
-    """From now on `import nki` gives the simulator. Calling it again changes nothing.
+def install(legacy: bool = False) -> None:
+    """From now on `import nki` gives the simulator. Calling it again changes nothing but `legacy`.
+
+    Args:
+        legacy: `import neuronxcc.nki` gives NKI 0.1 as it was, instead of the current names under that one;
+            NKISIM_LEGACY=1 asks for it, too.
 
     Raises:
-        RuntimeError: another `nki` has been imported already.
+        RuntimeError: another `nki` has been imported already, or `neuronxcc.nki` as the current one.
     """
     loaded = sys.modules.get("nki")
     if loaded is not None and not is_simulated(loaded):
@@ -87,8 +102,21 @@ def install() -> None:
             f"another `nki` is already imported from {getattr(loaded, '__file__', 'an unknown place')}; "
             "call nkisim.install() before importing it"
         )
-    if not any(isinstance(finder, NkiFinder) for finder in sys.meta_path):
-        sys.meta_path.insert(0, NkiFinder())
+    finder = next((finder for finder in sys.meta_path if isinstance(finder, NkiFinder)), None)
+    if finder is None:
+        finder = NkiFinder()
+        sys.meta_path.insert(0, finder)
+    if legacy or os.environ.get("NKISIM_LEGACY") == "1":
+        _ask_for_legacy(finder)
+
+
+def _ask_for_legacy(finder: NkiFinder) -> None:
+    older = sys.modules.get(f"{_OLDER}.nki")
+    if older is not None and older.__name__ != _LEGACY:
+        raise RuntimeError(
+            f"`{_OLDER}.nki` is already imported as {older.__name__}; call nkisim.install(legacy=True) before that"
+        )
+    finder.legacy = True
 
 
 def is_simulated(module: types.ModuleType) -> bool:

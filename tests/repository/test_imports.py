@@ -29,6 +29,9 @@ LAYERS = (
     "compat",
     "nki",
     "lint",
+    "legacy",
+    "migrate",
+    "prove",
 )
 # Readers of events: they know what happened, not how. Reports read the time model, too.
 SEEN_BY_EVENT_READERS = ("errors", "dtypes", "machine", "memory", "observe")
@@ -76,6 +79,14 @@ def forbidden_in_simulator(source: str, module: str, is_package: bool = False) -
         own = [name for name in names if is_inside(name, "nkisim")]
         forbidden += [name for name in own if "." not in name or name.split(".")[1] not in seen]
     return forbidden
+
+
+def older_at_once(source: str, module: str, is_package: bool = False) -> list[str]:
+    """Imports of the older dialect in statements that run when the module is imported."""
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if not isinstance(node, (ast.FunctionDef, ast.ClassDef))]
+    names = imported_modules(ast.unparse(tree), module, is_package)
+    return [name for name in names if is_inside(name, "nkisim.legacy")]
 
 
 def forbidden_in_kernels(source: str, module: str, is_package: bool = False) -> list[str]:
@@ -226,6 +237,26 @@ def test_the_simulator_imports_only_downwards_and_never_the_library() -> None:
 def test_every_package_of_the_simulator_has_its_place_in_the_order() -> None:
     packages = {path.parent.name for path in SIMULATOR.glob("*/*.py")}
     assert packages - set(LAYERS) == set()
+
+
+def test_nothing_imports_the_older_dialect_when_it_is_imported_itself() -> None:
+    modules = [*modules_in(SIMULATOR, SIMULATOR.parent)]
+    outside = [(source, name, package) for source, name, package in modules if not is_inside(name, "nkisim.legacy")]
+    assert outside
+    assert {name: found for source, name, package in outside if (found := older_at_once(source, name, package))} == {}
+
+
+@pytest.mark.parametrize(
+    ("source", "found"),
+    [
+        ("from nkisim.legacy.kernel import jit", ["nkisim.legacy.kernel.jit"]),
+        ("import nkisim.legacy", ["nkisim.legacy"]),
+        ("def f():\n    from nkisim.legacy import kernel", []),
+        ("from nkisim import report", []),
+    ],
+)
+def test_an_import_of_the_older_dialect_is_found_unless_it_waits_for_a_call(source: str, found: list[str]) -> None:
+    assert older_at_once(source, "nkisim.prove_command") == found
 
 
 def test_kernels_import_only_nki_and_the_library() -> None:

@@ -34,6 +34,6 @@ def test_a_page_prints_what_it_shows(page: Path) -> None:
     assert printed == "", "a block prints and the page does not show it"
 
 
-def test_there_are_seven_pages_and_the_index_lists_each_once() -> None:
+def test_there_are_eight_pages_and_the_index_lists_each_once() -> None:
     index = (PAGES[0].parent / "README.md").read_text("utf-8")
-    assert [index.count(f"({page.name})") for page in PAGES] == [1] * 7
+    assert [index.count(f"({page.name})") for page in PAGES] == [1] * 8
