@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from website.instructions import instruction_pages
+from website.python_reference import python_pages
+
 
 def generated_files() -> dict[str, str]:
     """The text of each file, pages and pictures, by its name in the site."""
-    return {}
+    return {**instruction_pages(), **python_pages()}
