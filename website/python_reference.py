@@ -12,11 +12,11 @@ from website.links import ROOT
 
 FOLDER = "reference/python"
 MODULES = (
-    "nkimoe", "nkimoe.as_nkilib", "nkimoe.hf", "nkimoe.ops", "nkimoe.pytorch", "nkimoe.reference", "nkimoe.routing",
+    "nkimoe", "nkimoe.as_nkilib", "nkimoe.hf", "nkimoe.pytorch", "nkimoe.reference", "nkimoe.routing",
     "nkimoe.routing.on_device", "nkimoe.tuning", "nkimoe.weights",
     "nkisim", "nkisim.errors", "nkisim.machine", "nkisim.observe", "nkisim.testing",
 )  # fmt: skip
-"""What is public, but for AWS's names, which have pages of their own."""
+"""What is public, but for AWS's names and `nkimoe.ops`, which have a page for each name."""
 
 
 def python_pages() -> dict[str, str]:
@@ -30,7 +30,8 @@ def public_names(module: str) -> list[str]:
     tree = ast.parse(_source(module).read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
-            return sorted(ast.literal_eval(node.value), key=str.casefold)
+            names = ast.literal_eval(node.value)
+            return sorted((name for name in names if not name.startswith("__")), key=str.casefold)
     defined = (node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef))
     return [name for name in defined if not name.startswith("_")]
 
@@ -40,14 +41,32 @@ def _index() -> str:
     return "\n\n".join([
         "# Python",
         "Every public name with its docstring: shapes, dtypes, units, errors. The names of AWS's packages are in "
-        "[instructions](../isa/index.md) and [coverage](../../simulator/coverage.md).",
+        "[instructions](../isa/index.md) and [coverage](../../simulator/coverage.md); each [operation](../../ops.md) of "
+        "`nkimoe.ops` has a page.",
         "\n".join(lines),
     ])  # fmt: skip
 
 
 def _page(module: str) -> str:
-    names = [name for name in public_names(module) if not name.startswith("__")]
-    return "\n\n".join([f"# {module}", _described(module), *(f"::: {module}.{name}" for name in names)])
+    homes = _homes(module)
+    entries = (_entry(module, name, homes.get(name, module)) for name in public_names(module))
+    return "\n\n".join([f"# {module}", _described(module), *entries])
+
+
+def _entry(module: str, name: str, home: str) -> str:
+    """A name of a module, documented on one page: that of the public module nearest to the file that defines it."""
+    above = [other for other in MODULES if f"{home}.".startswith(f"{other}.") and name in public_names(other)]
+    nearest = max(above, key=len, default=module)
+    if nearest == module:
+        return f"::: {home}.{name}"
+    return f"## {name}\n\nThat of [{nearest}][{home}.{name}]."
+
+
+def _homes(module: str) -> dict[str, str]:
+    """By name, the module it is imported from: `nkimoe.moe_cte` alone would be the file of that name."""
+    tree = ast.parse(_source(module).read_text("utf-8"))
+    imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
+    return {name.asname or name.name: str(node.module) for node in imports for name in node.names}
 
 
 def _described(module: str) -> str:
