@@ -32,7 +32,9 @@ def _expanded(entry: Any, pages: list[str]) -> Any:
         return {title: _expanded(below, pages) for title, below in entry.items()}
     if not isinstance(entry, list):
         return entry
-    return [page for item in entry for page in (_pages_of(item, pages) if _is_folder(item) else [_expanded(item, pages)])]
+    return [
+        page for item in entry for page in (_pages_of(item, pages) if _is_folder(item) else [_expanded(item, pages)])
+    ]
 
 
 def _is_folder(item: Any) -> bool:

@@ -18,7 +18,9 @@ PAGES = {
 }
 """Files outside `docs/` that are pages of the site, and their names there."""
 
-_FENCED = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)\n.*?^(?P=indent)(?P=fence)[ \t]*$", re.M | re.S)
+_FENCED = re.compile(
+    r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})(?P<info>[^\n]*)\n.*?^(?P=indent)(?P=fence)[ \t]*$", re.M | re.S
+)
 _LINK = re.compile(r"(?<!!)\[(?P<text>(?:[^\[\]]|\[[^\[\]]*\])*)\]\((?P<target>[^()\s]+)\)")
 _ELSEWHERE = re.compile(r"[a-z]+:|#")
 
@@ -33,6 +35,8 @@ def page_name(path: str) -> str | None:
     """The page of the site that a file of the repository is, if it is one."""
     if path in PAGES:
         return PAGES[path]
+    if path.startswith("docs/examples/") and path.endswith(".py"):
+        path = f"{path.removesuffix('.py')}.md"
     return path.removeprefix("docs/") if path.startswith("docs/") and path.endswith(".md") else None
 
 

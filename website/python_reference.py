@@ -27,7 +27,7 @@ def python_pages() -> dict[str, str]:
 
 def public_names(module: str) -> list[str]:
     """What a module exports: its `__all__`, or the classes and functions it defines."""
-    tree = ast.parse(_source(module).read_text("utf-8"))
+    tree = ast.parse(source_of(module).read_text("utf-8"))
     for node in tree.body:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
             names = ast.literal_eval(node.value)
@@ -48,8 +48,8 @@ def _index() -> str:
 
 
 def _page(module: str) -> str:
-    homes = _homes(module)
-    entries = (_entry(module, name, homes.get(name, module)) for name in public_names(module))
+    where = homes(module)
+    entries = (_entry(module, name, where.get(name, module)) for name in public_names(module))
     return "\n\n".join([f"# {module}", _described(module), *entries])
 
 
@@ -62,21 +62,22 @@ def _entry(module: str, name: str, home: str) -> str:
     return f"## {name}\n\nThat of [{nearest}][{home}.{name}]."
 
 
-def _homes(module: str) -> dict[str, str]:
+def homes(module: str) -> dict[str, str]:
     """By name, the module it is imported from: `nkimoe.moe_cte` alone would be the file of that name."""
-    tree = ast.parse(_source(module).read_text("utf-8"))
+    tree = ast.parse(source_of(module).read_text("utf-8"))
     imports = (node for node in tree.body if isinstance(node, ast.ImportFrom))
     return {name.asname or name.name: str(node.module) for node in imports for name in node.names}
 
 
 def _described(module: str) -> str:
-    return ast.get_docstring(ast.parse(_source(module).read_text("utf-8"))) or ""
+    return ast.get_docstring(ast.parse(source_of(module).read_text("utf-8"))) or ""
 
 
 def _summary(module: str) -> str:
     return _described(module).split("\n\n")[0].replace("\n", " ")
 
 
-def _source(module: str) -> Path:
+def source_of(module: str) -> Path:
+    """The file of a module."""
     base = ROOT / ("simulate" if module.startswith("nkisim") else "") / module.replace(".", "/")
     return base / "__init__.py" if base.is_dir() else base.with_suffix(".py")

@@ -62,4 +62,3 @@ def _setup(variant: Variant) -> Setup:
         model="the layer shown", sizes=SHOWN, tp=1, tokens=TOKENS, variant=variant.name, target=variant.targets[-1], lnc=2,
         block_size=block_size, weights=weights, text=read_text(None), numerics=False,
     )  # fmt: skip
-
