@@ -41,8 +41,8 @@ def _index() -> str:
     return "\n\n".join([
         "# Python",
         "Every public name with its docstring: shapes, dtypes, units, errors. The names of AWS's packages are in "
-        "[instructions](../isa/index.md) and [coverage](../../simulator/coverage.md); each [operation](../../ops.md) of "
-        "`nkimoe.ops` has a page.",
+        "[instructions](../isa/index.md) and [coverage](../../simulator/coverage.md); each [operation](../../ops.md) "
+        "of `nkimoe.ops` has a page.",
         "\n".join(lines),
     ])  # fmt: skip
 

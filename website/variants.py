@@ -16,7 +16,7 @@ IN_WORDS = {
     BLOCKS: "Each core takes half of the blocks, and all columns of their experts.",
     INTERMEDIATE: "Both cores work on every block, each with half of the columns of I, and exchange partial sums.",
     STATIC: "All blocks are unrolled.",
-    HYBRID: "With `conditions` the first blocks are unrolled, and a device loop runs those of the rest that hold tokens.",
+    HYBRID: "With `conditions` the first blocks are unrolled; a device loop runs those of the rest that hold tokens.",
     DROPPING: "One block for each expert, of any size: the capacity layout of training.",
     DENSE: "Weights are multiplied as bf16, fp16, fp8 or int8.",
     MX: "Weights are MXFP4 or MXFP8, activations are quantised to MXFP8 on chip.",
@@ -59,6 +59,6 @@ def _setup(variant: Variant) -> Setup:
     weights = "mxfp8" if variant.is_mx else "bf16"
     block_size = TOKENS * SHOWN.K if variant.schedule == DROPPING else 128
     return Setup(
-        model="the layer shown", sizes=SHOWN, tp=1, tokens=TOKENS, variant=variant.name, target=variant.targets[-1], lnc=2,
-        block_size=block_size, weights=weights, text=read_text(None), numerics=False,
+        model="the layer shown", sizes=SHOWN, tp=1, tokens=TOKENS, variant=variant.name, target=variant.targets[-1],
+        lnc=2, block_size=block_size, weights=weights, text=read_text(None), numerics=False,
     )  # fmt: skip

@@ -12,12 +12,11 @@ import tempfile
 from pathlib import Path
 
 import ml_dtypes
-import numpy as np
-from IPython.display import SVG
-
 import nki
 import nki.isa as nisa
 import nki.language as nl
+import numpy as np
+from IPython.display import SVG
 
 # %% [markdown]
 # Softmax of rows, one tile of 128 rows at a time. The Scalar Engine adds up the exponentials while it computes them.
@@ -27,8 +26,7 @@ import nki.language as nl
 @nki.jit
 def softmax(x):
     out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
-    rows, columns = x.shape
-    for start in range(0, rows, 128):
+    for start in range(0, x.shape[0], 128):
         tile = slice(start, start + 128)
         values = nl.load(x[tile, :])
         largest = nl.ndarray((128, 1), dtype=nl.float32, buffer=nl.sbuf)

@@ -2,7 +2,7 @@
 # # One layer, two variants
 #
 # A Mixture-of-Experts layer by two implementations of `moe_cte`: the same result, different times. Without numerics the
-# simulator computes shapes, integers and time only, which is enough to compare times. These are predicted, never measured.
+# simulator computes shapes, integers and time only, which is enough to compare times: predicted, never measured.
 
 # %%
 import ml_dtypes

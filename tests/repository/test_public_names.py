@@ -1,7 +1,6 @@
 """Every public name says what it is: a docstring of its own, with the shapes it takes and the errors it raises."""
 
 import ast
-from pathlib import Path
 
 import pytest
 
@@ -69,7 +68,8 @@ def test_what_a_docstring_lacks_is_found() -> None:
     assert problems(*defined(source, "f")) == ["takes arrays and gives no shape", "raises and does not say what"]
     assert problems(*defined(source, "A")) == ["has no docstring"]
     assert problems(*defined(source, "B")) == []
-    good = 'def f(x: Array) -> None:\n    """Takes x [T, H].\n\n    Raises:\n        ValueError: always.\n    """\n    raise ValueError'
+    raises = '"""Takes x [T, H].\n\n    Raises:\n        ValueError: always.\n    """'
+    good = f"def f(x: Array) -> None:\n    {raises}\n    raise ValueError"
     assert problems(*defined(good, "f")) == []
 
 
