@@ -14,6 +14,8 @@ PAGES = {
     "simulate/README.md": "simulator/README.md",
     "benchmarks/on_device/README.md": "on_device.md",
     "CONTRIBUTING.md": "contributing.md",
+    "CODE_OF_CONDUCT.md": "code_of_conduct.md",
+    "SECURITY.md": "security.md",
     "CHANGELOG.md": "changelog.md",
 }
 """Files outside `docs/` that are pages of the site, and their names there."""
