@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable
 
-_MARKS = re.compile(r"([\\*_<>\[\]|])")
+_MARKS = re.compile(r"([\\*_\[\]|])")
 
 
 def escaped(text: str) -> str:
     """Plain text that shows every character it has; what is in backticks stays code."""
     parts = re.split(r"(`[^`]*`)", text)
-    return "".join(part if part.startswith("`") else _MARKS.sub(r"\\\1", part) for part in parts)
+    return "".join(part if part.startswith("`") else _MARKS.sub(r"\\\1", html.escape(part, False)) for part in parts)
 
 
 def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

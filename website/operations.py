@@ -30,10 +30,11 @@ def _files(operation: str) -> dict[str, str]:
     page = "\n\n".join([
         f"# {operation}",
         "[All operations](../ops.md), what they have in common, and how they round.",
-        f"![Predicted timeline](../{picture})",
+        f"::: {home}.{operation}\n    options:\n      show_root_toc_entry: false\n      show_root_heading: false",
+        "## A small run",
         "What each engine does when, predicted and not measured, for",
         code(_command(request), "sh"),
-        f"::: {home}.{operation}\n    options:\n      show_root_toc_entry: false\n      show_root_heading: false",
+        f"![Predicted timeline](../{picture})",
     ])  # fmt: skip
     return {f"{FOLDER}/{operation}.md": page, picture: timeline(result.run)}
 

@@ -27,7 +27,7 @@ def test_every_instruction_has_a_page_with_its_help_and_the_index_lists_each() -
     assert [name for name in INSTRUCTIONS if f"({name}.md)" not in index] == []
     page = pages["reference/isa/tensor_tensor.md"]
     assert "nisa.tensor_tensor(dst, data1, data2, op, engine=engine.unknown, name=None)" in page
-    assert "dst = data1 \\<op\\> data2" in page
+    assert "dst = data1 &lt;op&gt; data2" in page
     assert "* Cost: two\\_input\\_elementwise (two tensors of one size)." in page
 
 
@@ -62,5 +62,5 @@ def test_a_name_of_two_modules_is_described_once() -> None:
 
 
 def test_text_shows_every_character_it_has() -> None:
-    assert escaped("a_b <op> `c_d` [T, H]") == "a\\_b \\<op\\> `c_d` \\[T, H\\]"
+    assert escaped("a_b <op> `c_d` [T, H]") == "a\\_b &lt;op&gt; `c_d` \\[T, H\\]"
     assert table(["a"], [["b"]]) == "| a |\n| --- |\n| b |"
