@@ -24,8 +24,7 @@ def operation_pages() -> dict[str, str]:
 
 
 def _files(operation: str) -> dict[str, str]:
-    picture, request = f"pictures/{operation}.svg", _small(OPERATIONS[operation]())
-    result = run_operation(request, SHOWN)
+    picture, result = f"pictures/{operation}.svg", run_operation(_shown(operation), SHOWN)
     home = inspect.unwrap(getattr(ops, operation)).__module__
     page = "\n\n".join([
         f"# {operation}",
@@ -33,19 +32,21 @@ def _files(operation: str) -> dict[str, str]:
         f"::: {home}.{operation}\n    options:\n      show_root_toc_entry: false\n      show_root_heading: false",
         "## A small run",
         "What each engine does when, predicted and not measured, for",
-        code(_command(request), "sh"),
+        code(command_shown(operation), "sh"),
         f"![Predicted timeline](../{picture})",
     ])  # fmt: skip
     return {f"{FOLDER}/{operation}.md": page, picture: timeline(result.run)}
 
 
-def _small(request: OpRequest) -> OpRequest:
+def _shown(operation: str) -> OpRequest:
+    request = OPERATIONS[operation]()
     sizes = {name: getattr(request, name) for name in AT_MOST if hasattr(request, name)}
     return replace(request, **{name: min(size, AT_MOST[name]) for name, size in sizes.items()})
 
 
-def _command(request: OpRequest) -> str:
-    """The call of `nkimoe op` that runs it."""
+def command_shown(operation: str) -> str:
+    """The call of `nkimoe op` that makes the run that is drawn."""
+    request = _shown(operation)
     plain = type(request)()
     values = {each.name: getattr(request, each.name) for each in fields(request)}
     changed = {name: value for name, value in values.items() if value != getattr(plain, name)}
