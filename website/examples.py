@@ -1,4 +1,4 @@
-"""A page for every script of `docs/examples`: what its docstring says, then all of it."""
+"""A page for every script of `docs/examples`: what its docstring says, then the rest of it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ def example_pages() -> dict[str, str]:
 
 def _page(path: Path) -> str:
     source = path.read_text("utf-8")
-    described = ast.get_docstring(ast.parse(source)) or ""
+    tree = ast.parse(source)
+    described, first = ast.get_docstring(tree) or "", tree.body[0].end_lineno or 0
+    rest_of_source = "\n".join(source.splitlines()[first:]).strip()
     title, _, rest = described.partition("\n\n")
-    return "\n\n".join([f"# {title.removesuffix('.')}", rest, f"`{path.name}`:", code(source)])
+    return "\n\n".join([f"# {title.removesuffix('.')}", rest, f"`{path.name}`:", code(rest_of_source)])

@@ -1,7 +1,8 @@
-"""One layer on four ranks: experts shared out over two groups, the columns of each expert over two ranks.
+"""Expert and tensor parallelism on four ranks.
 
     torchrun --nproc-per-node 4 ranks.py
 
+One layer, its experts shared out over two groups of ranks, the columns of each expert over the two ranks of a group.
 Each pair of ranks that shares an expert's columns (tensor parallelism) has the same tokens; ranks that share out the
 experts (expert parallelism) have tokens of their own, which travel to the ranks of their experts and back. Every rank
 compares its output with that of a layer that one process has alone. On a computer the kernels are simulated, hence the
