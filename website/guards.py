@@ -27,11 +27,12 @@ class Guard(NamedTuple):
     codes: tuple[str, ...]
 
 
-class Reading(NamedTuple):
+class Reading:
     """A function while it is read, and in words what its parameters are."""
 
-    function: FunctionType
-    given: dict[str, str]
+    def __init__(self, function: FunctionType, given: dict[str, str]) -> None:
+        self.function = function
+        self.given = given
 
     def words(self, value: ast.expr) -> str:
         """An expression as a reader needs it: its value where the module knows that, else its source in backticks."""
