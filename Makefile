@@ -10,10 +10,16 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 test test-all clients: export OPENBLAS_NUM_THREADS := 1
 clients: export OMP_NUM_THREADS := 1
 CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/test_against_transformers.py \
-  cli/test_checkpoint.py) tests/repository/test_docs.py
+  cli/test_checkpoint.py) tests/repository/test_docs.py tests/website/test_examples.py
+
+# What the site is built with is installed when it is first asked for.
+SITE_READY = $(BIN)/python -c 'import material, mkdocs_jupyter, mkdocstrings_handlers.python' 2>/dev/null || \
+  $(BIN)/python -m pip install --quiet --editable '.[docs]'
+docs docs-build: export NO_MKDOCS_2_WARNING := 1
+docs docs-build: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: clients foreign legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
+.PHONY: clients docs docs-build foreign legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -47,6 +53,14 @@ clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, wi
 	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \
 	  $(BIN)/python -m pip install --quiet --editable '.[hf]' --constraint .ci/constraints.txt
 	$(BIN)/python -m pytest -n auto -m '' $(CLIENT_TESTS) $(PYTEST_ARGS)
+
+docs: $(READY) ## serve the documentation's site on this computer: [DOCS_ARGS='--dev-addr localhost:8001']
+	@$(SITE_READY)
+	$(BIN)/python -m mkdocs serve --no-strict $(DOCS_ARGS)
+
+docs-build: $(READY) ## build the site into build/site, notebooks run; a warning or a broken link is an error
+	@$(SITE_READY)
+	$(BIN)/python -m mkdocs build --quiet
 
 calibration: $(READY) ## predicted latencies beside published ones: [NKILIB=<checkout>] [CALIBRATION_ARGS='--only matmul']
 	$(BIN)/python benchmarks/calibration.py $(if $(NKILIB),--nkilib $(NKILIB)) --page docs/simulator/calibration.md \

@@ -50,7 +50,7 @@ def main(layers: tuple[str, ...], tokens: tuple[int, ...], page: Path | None) ->
             rows.append(compare(LAYERS[name], T))
             click.echo("  ".join(rows[-1]))
     if page is not None:
-        write_whole(page, renewed(page.read_text("utf-8"), grid(headings, rows)))
+        write_whole(page, renewed(page.read_text("utf-8"), ["", *grid(headings, rows), ""]))
 
 
 def compare(shape: LayerShape, T: int) -> list[str]:

@@ -8,6 +8,7 @@ from typing import Any
 from nkimoe.toolchain import bind as _bind
 
 TOOLCHAIN = _bind()
+"""What `import nki` means here: "neuron" or "simulate"."""
 
 from nkimoe.errors import InputError, RequestError  # noqa: E402
 from nkimoe.kernels.shared_tensors import name_scope  # noqa: E402

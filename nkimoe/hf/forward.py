@@ -19,6 +19,7 @@ from nkimoe.pytorch.gate import Gate
 from nkimoe.pytorch.options import current_options
 
 NAME = "nkimoe"
+"""Of this implementation, for `set_experts_implementation`."""
 Through = Callable[[Any, Gate, Tensor, Tensor, Tensor], Tensor]
 _GATE = "_nkimoe_gate"  # of a module: a dictionary of modules breaks the guards of compiled ones when one is gone
 

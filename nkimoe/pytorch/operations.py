@@ -104,8 +104,14 @@ def _of_pairs(
 
 
 e2e_moe = _operator(ops.e2e_moe, lambda a, **_: a.shape)
+"""`nkimoe.ops.e2e_moe` on tensors: the same arguments and errors, one node of a graph, no gradients."""
 fused_experts = _operator(ops.fused_experts, lambda x, **_: x.shape)
+"""`nkimoe.ops.fused_experts` on tensors: the same arguments and errors, one node of a graph, no gradients."""
 fused_moe = _operator(ops.fused_moe, lambda hidden_states, **_: hidden_states.shape)
+"""`nkimoe.ops.fused_moe` on tensors: the same arguments and errors, one node of a graph, no gradients."""
 fused_moe_gemm = _operator(ops.fused_moe_gemm, _of_pairs)
+"""`nkimoe.ops.fused_moe_gemm` on tensors: the same arguments and errors, one node of a graph, no gradients."""
 fused_moe_smoothquant = _operator(ops.fused_moe_smoothquant, lambda x, **_: x.shape)
+"""`nkimoe.ops.fused_moe_smoothquant` on tensors: the same arguments and errors, one node of a graph, no gradients."""
 shared_expert = _operator(ops.shared_expert, lambda x, **_: x.shape)
+"""`nkimoe.ops.shared_expert` on tensors: the same arguments and errors, one node of a graph, no gradients."""

@@ -13,11 +13,12 @@ Ints = npt.NDArray[np.int32]
 class BlockMapping:
     """Which token sits in each of the N * B slots, and which expert each of the N blocks uses.
 
-    token_position_to_id: int32 [N * B], the token in each slot; pad slots hold -1 (skip_token) or T.
-    block_to_expert: int32 [N], ascending; surplus blocks belong to expert E - 1.
-    conditions: int32 [N + 1], 1 for a block with a token, then 0; the last is 0.
-    n_real_blocks: blocks with a token, the first ones.
-    n_real_slots: slots with a token, i.e. routed (token, expert) pairs.
+    Attributes:
+        token_position_to_id: int32 [N * B], the token in each slot; pad slots hold -1 (skip_token) or T.
+        block_to_expert: int32 [N], ascending; surplus blocks belong to expert E - 1.
+        conditions: int32 [N + 1], 1 for a block with a token, then 0; the last is 0.
+        n_real_blocks: blocks with a token, the first ones.
+        n_real_slots: slots with a token, i.e. routed (token, expert) pairs.
     """
 
     token_position_to_id: Ints
@@ -38,7 +39,8 @@ def static_block_count(n_tokens: int, top_k: int, n_experts: int, block_size: in
     N = min(ceil((T * K - (E - 1)) / B) + E - 1, T * K), with K = min(top_k, n_experts). Padding is worst when
     E - 1 experts open a block for one token each; and there are never more used blocks than routed pairs.
 
-    Raises ValueError when n_tokens or top_k is negative, or n_experts or block_size is not positive.
+    Raises:
+        ValueError: n_tokens or top_k is negative, or n_experts or block_size is not positive.
 
     >>> static_block_count(n_tokens=640, top_k=8, n_experts=128, block_size=128)
     167
@@ -62,15 +64,16 @@ def build_block_mapping(
 ) -> BlockMapping:
     """Place every routed (token, expert) pair in a slot of one of its expert's blocks.
 
-    expert_ids: integers [T, K]; an id outside 0..E-1 (another rank's expert) is ignored.
-    block_size: slots B of a block.
-    skip_token: pad slots hold -1; False: T, the row of a pad token.
-    n_blocks: N; None: static_block_count, enough for any routing.
-
     Blocks are sorted by expert, tokens of an expert ascend, and an expert with no tokens has no block.
 
-    Raises ValueError when expert_ids is not an integer [T, K], a token lists an expert twice, or n_blocks is
-    too small.
+    Args:
+        expert_ids: integers [T, K]; an id outside 0..E-1 (another rank's expert) is ignored.
+        block_size: slots B of a block.
+        skip_token: pad slots hold -1; False: T, the row of a pad token.
+        n_blocks: N; None: static_block_count, enough for any routing.
+
+    Raises:
+        ValueError: expert_ids is not an integer [T, K], a token lists an expert twice, or n_blocks is too small.
 
     Three tokens, two experts, blocks of two: expert 0 gets token 1, expert 1 gets tokens 0, 1 and 2.
 
@@ -115,15 +118,16 @@ def scatter_affinities(
 ) -> npt.NDArray[Any]:
     """Return the masked affinity column [T * E, 1], or [(T + 1) * E, 1] with a zero pad row.
 
-    weights: [T, K], the router's weights for expert_ids.
-    expert_ids: integers [T, K]; an id outside 0..E-1 (another rank's expert) is ignored.
-    skip_token: no pad row.
-    dtype: of the result; a weight too small for it becomes 0, and that pair then contributes nothing.
-
     Row t * E + e holds token t's weight for expert e, or 0 where t is not routed to e.
 
-    Raises ValueError when the two shapes differ, expert_ids is not an integer [T, K], or a token lists an
-    expert twice.
+    Args:
+        weights: [T, K], the router's weights for expert_ids.
+        expert_ids: integers [T, K]; an id outside 0..E-1 (another rank's expert) is ignored.
+        skip_token: no pad row.
+        dtype: of the result; a weight too small for it becomes 0, and that pair then contributes nothing.
+
+    Raises:
+        ValueError: the two shapes differ, expert_ids is not an integer [T, K], or a token lists an expert twice.
 
     >>> scatter_affinities(np.array([[0.75, 0.25]]), np.array([[2, 0]]), 3, dtype=np.float32).ravel().tolist()
     [0.25, 0.0, 0.75]

@@ -80,14 +80,18 @@ _E2M1, _E4M3, _E5M2 = (np.dtype(getattr(ml_dtypes, f"float{n}")) for n in ("4_e2
 _UINT16, _UINT32 = np.dtype(np.uint16), np.dtype(np.uint32)
 
 MXFP4 = MxFormat("mxfp4", "float4_e2m1fn_x4", _E2M1, 2, 1, _packed(np.uint8, 2), _UINT16, "even")
+"""e2m1 values, four in 16 bits, and a power of two for each 32 of them."""
 MXFP8 = MxFormat("mxfp8", "float8_e4m3fn_x4", _E4M3, 8, 3, _packed(_E4M3, 4), _UINT32, "rceil")
+"""e4m3 values up to 448, four in 32 bits, and a power of two for each 32 of them."""
 MXFP8_E5M2 = MxFormat("mxfp8-e5m2", "float8_e5m2_x4", _E5M2, 15, 2, _packed(_E5M2, 4), _UINT32, "rceil")
+"""e5m2 values up to 57344, four in 32 bits, and a power of two for each 32 of them."""
 
 MX_FORMATS = {mx.name: mx for mx in (MXFP4, MXFP8, MXFP8_E5M2)}
+"""The formats by name: mxfp4, mxfp8, mxfp8-e5m2."""
 
 
 def as_carrier(packed: Array) -> Array:
-    """The same bytes as uint16 (MXFP4) or uint32 (MXFP8), without a copy.
+    """The same bytes and shape as uint16 (MXFP4) or uint32 (MXFP8), without a copy.
 
     Raises:
         RequestError: not a packed array.

@@ -23,6 +23,7 @@ FP8_OF_TARGET: dict[str, np.dtype[Any]] = {
     "trn2": np.dtype(ml_dtypes.float8_e4m3),
     "trn3": np.dtype(ml_dtypes.float8_e4m3fn),
 }
+"""The e4m3 of each target: up to 240 on trn2, to 448 on trn3."""
 
 
 def quantize(values: Array, axes: tuple[int, ...], dtype: Any, name: str) -> tuple[Array, Array]:

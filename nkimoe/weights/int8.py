@@ -26,7 +26,7 @@ MOST = 1 << 24  # integers up to here are exact in fp32
 
 
 def quantize_int8(values: Array, axis: int, name: str) -> tuple[Array, Array]:
-    """int8 codes from -127 to 127 and float32 scales, the reduced axis kept with length 1.
+    """int8 codes from -127 to 127 in the shape of `values`, and float32 scales, the reduced axis kept with length 1.
 
     Raises:
         InputError: a value of the tensor called `name` is NaN or infinite.

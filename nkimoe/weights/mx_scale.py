@@ -46,6 +46,7 @@ SCALE_RULES: dict[str, Callable[[Array, MxFormat], Array]] = {
     "rceil": lambda amax, mx: _ceil_log2(amax / np.float32(mx.largest)),
     "even": _even,
 }
+"""By name, the exponent of a block's scale from its largest magnitude (float32)."""
 
 
 def scale_exponents(amax: Array, mx: MxFormat, rule: str) -> Array:

@@ -63,6 +63,7 @@ _PACKINGS: dict[str, Callable[[str], Packing]] = {
     "mxfp4": lambda target: Mx("mxfp4"),
 }
 PACKING_NAMES = tuple(_PACKINGS)
+"""What `packing_named` takes."""
 
 
 def packing_named(name: str, target: str = "trn2") -> Packing:

@@ -19,6 +19,9 @@ def assert_kernel_close(result: Any, expected: Any, *, rtol: float = 1e-2, atol:
         result: a `Run`, whose outputs are compared and whose findings a failure shows, or an output: an array, a torch
             tensor, or a tuple of these, in any dtype of NKI.
         expected: the like, as the reference computes it. Compared in float64.
+
+    Raises:
+        AssertionError: the worst places with their values, and the findings of the run.
     """
     __tracebackhide__ = True
     outputs = result.outputs if isinstance(result, Run) else result

@@ -2,7 +2,7 @@
 
 The blocks of one file share a namespace, in order. The line that opens a block says what else may happen:
 `python` runs, `python slow` runs with the slow tests, `python requires: MODULE` runs where that module is installed,
-`python no-run: REASON` is reported as skipped.
+`python no-run: REASON` is reported as skipped. The blocks in the help of instructions run inside a kernel.
 """
 
 import importlib.util
@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+import nkisim.nki as nki
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
+from nkisim import Simulator
+from nkisim.operations.instruction import INSTRUCTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted({ROOT / "README.md", ROOT / "simulate/README.md", *(ROOT / "docs").rglob("*.md")})
@@ -101,6 +107,19 @@ def test_the_code_on_a_page_runs(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MPLBACKEND", "Agg")
     run_blocks(blocks, str(page))
+
+
+@pytest.mark.parametrize("name", [name for name, declared in INSTRUCTIONS.items() if not declared.refused])
+def test_the_example_in_the_help_of_an_instruction_runs_and_uses_it(name: str) -> None:
+    (block,) = python_blocks(getattr(nisa, name).__doc__, name)
+
+    @nki.jit
+    def example() -> None:
+        exec(compile(block.code, f"help(nisa.{name})", "exec"), {"nisa": nisa, "nl": nl})
+
+    run = Simulator(target="trn3", lnc=2).run(example)
+    assert run.profile.opcodes[name] >= 1
+    assert run.findings == []
 
 
 def test_blocks_of_a_page_share_names_in_order() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nkimoe", "simulate/nkisim")
-NAMED_FOLDERS = ("nkimoe", "simulate", "tests", "benchmarks", "docs")
+NAMED_FOLDERS = ("nkimoe", "simulate", "tests", "benchmarks", "docs", "website")
 
 MOST_LINES_OF_A_FILE = 400
 MEDIAN_LINES_OF_A_FILE = 120

@@ -43,7 +43,14 @@ def activate2(
     reduce_cmd: ReduceCmd = ReduceCmd.idle,
     name: str | None = None,
 ) -> Operation:
-    """dst = op((data <op0> imm0) <op1> imm1), on NeuronCore-v4; nl.bypass skips an operation and its operand."""
+    """dst = op((data <op0> imm0) <op1> imm1), on NeuronCore-v4; nl.bypass skips an operation and its operand.
+
+    ```python
+    x = nl.ones((128, 512), nl.float32)
+    y = nl.ndarray((128, 512), nl.bfloat16, buffer=nl.sbuf)
+    nisa.activate2(dst=y, op=nl.sigmoid, data=x, imm0=2.0, imm1=-1.0, op0=nl.multiply, op1=nl.add)  # sigmoid(2 x - 1)
+    ```
+    """
     checks.generation(4, "activate2")
     op = table(op)
     steps = _steps(op0, imm0, reverse0, op1, imm1, reverse1)

@@ -36,6 +36,12 @@ def activation(
 
     The results may also be summed along the free dimensions into the Scalar Engine's accumulator registers, which live
     on until the next instruction that changes them; reduce_res receives the registers.
+
+    ```python
+    x = nl.ones((128, 512), nl.float32)
+    y = nl.ndarray((128, 512), nl.bfloat16, buffer=nl.sbuf)
+    nisa.activation(dst=y, op=nl.silu, data=x, scale=0.5)  # silu(x / 2), rounded to bf16
+    ```
     """
     if reduce_op is not None and reduce_cmd is ReduceCmd.idle:
         raise ArgumentError(

@@ -25,5 +25,12 @@ def activation_reduce(
     scale: Any = 1.0,
     name: str | None = None,
 ) -> Operation:
-    """dst = op(data * scale + bias), reduce_res = sum(dst): `activation` with reduce_cmd.reset_reduce."""
+    """dst = op(data * scale + bias), reduce_res = sum(dst): `activation` with reduce_cmd.reset_reduce.
+
+    ```python
+    x, total = nl.ones((128, 512), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
+    y = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.activation_reduce(dst=y, op=nl.square, data=x, reduce_op=nl.add, reduce_res=total)
+    ```
+    """
     return activate(dst, op, data, bias, scale, (reduce_op, reduce_res, ReduceCmd.reset_reduce), name)

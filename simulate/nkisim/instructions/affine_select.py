@@ -31,7 +31,16 @@ def affine_select(
     offset: int = 0,
     name: str | None = None,
 ) -> Operation:
-    """dst = on_true_tile where `cmp_op(affine value, 0)`, elsewhere on_false_value; affine values are those of iota."""
+    """dst = on_true_tile where `cmp_op(affine value, 0)`, elsewhere on_false_value; affine values are those of iota.
+
+    ```python
+    scores, masked = nl.ones((128, 128), nl.float32), nl.ndarray((128, 128), nl.float32, buffer=nl.sbuf)
+    nisa.affine_select(  # row >= column stays: a causal mask
+        dst=masked, pattern=[[-1, 128]], channel_multiplier=1, on_true_tile=scores, on_false_value=-1e9,
+        cmp_op=nl.greater_equal,
+    )
+    ```
+    """
     checks.in_sbuf(("dst", dst), ("on_true_tile", on_true_tile))
     checks.not_packed(("dst", dst), ("on_true_tile", on_true_tile))
     checks.same_tile(("dst", dst), ("on_true_tile", on_true_tile))

@@ -18,7 +18,15 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.statistics_merge, on=Engine.vector)
 def bn_aggr(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
-    """dst[p] = (mean, variance) of the elements that the tuples (count, mean, variance * count) of data[p] describe."""
+    """dst[p] = (mean, variance) of the elements that the tuples (count, mean, variance * count) of data[p] describe.
+
+    ```python
+    x, stats = nl.ones((128, 512), nl.float32), nl.ndarray((128, 6), nl.float32, buffer=nl.sbuf)
+    moments = nl.ndarray((128, 2), nl.float32, buffer=nl.sbuf)
+    nisa.bn_stats(dst=stats, data=x)
+    nisa.bn_aggr(dst=moments, data=stats)  # mean and variance
+    ```
+    """
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))
     checks.writable("dst", dst)

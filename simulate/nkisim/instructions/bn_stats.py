@@ -23,6 +23,11 @@ def bn_stats(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operat
     """dst[p] = (count, mean, variance * count) of the even elements of data[p], then of the odd ones.
 
     A partition of one element has no odd ones: their three values are 0.
+
+    ```python
+    x, stats = nl.ones((128, 512), nl.float32), nl.ndarray((128, 6), nl.float32, buffer=nl.sbuf)
+    nisa.bn_stats(dst=stats, data=x)
+    ```
     """
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))

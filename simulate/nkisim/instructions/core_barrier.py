@@ -16,7 +16,16 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.barrier, on=tuple(Engine), meeting=Meeting.barrier)
 def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
-    """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on."""
+    """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on.
+
+    ```python
+    shared = nl.ndarray((2, 128, 4), nl.float32, buffer=nl.shared_hbm)
+    core, ones = nl.program_id(0), nl.ones((128, 4), nl.float32)
+    nisa.dma_copy(dst=shared[core], src=ones)
+    nisa.core_barrier(data=shared, cores=(0, 1))
+    nisa.dma_copy(dst=ones, src=shared[1 - core])  # what the other core wrote
+    ```
+    """
     core = current_core()
     checks.generation(3, "core_barrier")
     wanted = tuple(cores) if isinstance(cores, (tuple, list)) else (cores,)

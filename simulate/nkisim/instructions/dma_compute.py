@@ -28,7 +28,14 @@ def dma_compute(
     oob_mode: OobMode = OobMode.error,
     name: str | None = None,
 ) -> Operation:
-    """dst = sum(srcs) in fp32. With a vector_offset: dst[rows] += src, or dst += src[rows], rows unique."""
+    """dst = sum(srcs) in fp32. With a vector_offset: dst[rows] += src, or dst += src[rows], rows unique.
+
+    ```python
+    a, b = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.float32)
+    total = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.dma_compute(dst=total, srcs=[a, b], reduce_op=nl.add)
+    ```
+    """
     if reduce_op is not operator("add") or any(s != 1.0 for s in scales or []):
         raise ArgumentError("dma_compute adds unscaled tensors", f"{reduce_op!r}, scales {scales}", "Use nl.add.")
     if not 1 <= len(srcs) <= 16 or (scales is not None and len(scales) != len(srcs)):

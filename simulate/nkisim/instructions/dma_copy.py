@@ -26,7 +26,13 @@ def dma_copy(
     engine: Engine = Engine.unknown,
     name: str | None = None,
 ) -> Operation:
-    """dst = src, element by element in row-major order, cast through fp32 where the types differ."""
+    """dst = src, element by element in row-major order, cast through fp32 where the types differ.
+
+    ```python
+    tile, out = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.bfloat16, buffer=nl.hbm)
+    nisa.dma_copy(dst=out, src=tile)  # SBUF -> HBM, rounded to bf16
+    ```
+    """
     for operand, t in (("dst", dst), ("src", src)):
         checks.reachable_by_dma(operand, t)
     checks.writable("dst", dst)

@@ -30,6 +30,11 @@ def dma_transpose(
     """dst = transpose(src): (1,0), (2,1,0) or (3,1,2,0) by rank; a vector_offset on src gathers rows first.
 
     With `oob_mode.skip` the columns of dst whose row is out of bounds keep what they hold.
+
+    ```python
+    x, turned = nl.ones((128, 64), nl.bfloat16), nl.ndarray((64, 128), nl.bfloat16, buffer=nl.sbuf)
+    nisa.dma_transpose(dst=turned, src=x)
+    ```
     """
     checks.reachable_by_dma("src", src)
     checks.reachable_by_dma("dst", dst)

@@ -20,7 +20,13 @@ from nkisim.operations.random_numbers import generators, lanes_of
 
 @instruction(cost=CostClass.random, on=Engine.vector)
 def dropout(dst: NkiTensor, data: NkiTensor, prob: Any, name: str | None = None) -> Operation:
-    """dst = data, with each element replaced by 0 with probability `prob`. Which ones differs from the hardware."""
+    """dst = data, with each element replaced by 0 with probability `prob`. Which ones differs from the hardware.
+
+    ```python
+    x, kept = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.dropout(dst=kept, data=x, prob=0.1)
+    ```
+    """
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))
     checks.same_tile(("data", data), ("dst", dst))

@@ -33,7 +33,13 @@ def exponential(
     reduce_init: Any = 0.0,
     name: str | None = None,
 ) -> Operation:
-    """dst = exp(src - max_value), on NeuronCore-v4; the fp32 results may be summed into the accumulator registers."""
+    """dst = exp(src - max_value), on NeuronCore-v4; the fp32 results may be summed into the accumulator registers.
+
+    ```python
+    x, y = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.bfloat16, buffer=nl.sbuf)
+    nisa.exponential(dst=y, src=x, max_value=1.0)
+    ```
+    """
     checks.generation(4, "exponential")
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_tile(("src", src), ("dst", dst))

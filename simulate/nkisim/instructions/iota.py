@@ -21,7 +21,13 @@ def iota(
     channel_multiplier: int = 0,
     name: str | None = None,
 ) -> Operation:
-    """dst[p, w, z, y, x] = offset + p * channel_multiplier + w*step_w + z*step_z + y*step_y + x*step_x."""
+    """dst[p, w, z, y, x] = offset + p * channel_multiplier + w*step_w + z*step_z + y*step_y + x*step_x.
+
+    ```python
+    index = nl.ndarray((128, 512), nl.int32, buffer=nl.sbuf)
+    nisa.iota(dst=index, pattern=[[1, 512]], channel_multiplier=512)  # index[p, i] = 512 p + i
+    ```
+    """
     checks.in_sbuf(("dst", dst))
     checks.not_packed(("dst", dst))
     checks.writable("dst", dst)

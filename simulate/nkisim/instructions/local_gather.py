@@ -31,6 +31,12 @@ def local_gather(
     """dst[p] = src_buffer[p] at the indices of p's group of 16 partitions, num_elem_per_idx elements from each.
 
     The indices of a group run down its partitions first. They are element offsets, also where several are gathered.
+
+    ```python
+    x, index = nl.ones((128, 512), nl.float32), nl.zeros((128, 4), nl.uint16)
+    picked = nl.ndarray((128, 64), nl.float32, buffer=nl.sbuf)  # 16 partitions with 4 indices each
+    nisa.local_gather(dst=picked, src_buffer=x, index=index)
+    ```
     """
     checks.in_sbuf(("dst", dst), ("src_buffer", src_buffer), ("index", index))
     checks.same_dtype("dst", dst, "src_buffer", src_buffer)

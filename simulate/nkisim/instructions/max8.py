@@ -19,7 +19,13 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.search, on=Engine.vector)
 def max8(dst: NkiTensor, src: NkiTensor, name: str | None = None) -> Operation:
-    """dst[p] = the eight largest values of src[p], the largest first."""
+    """dst[p] = the eight largest values of src[p], the largest first.
+
+    ```python
+    x, top = nl.ones((128, 512), nl.float32), nl.ndarray((128, 8), nl.float32, buffer=nl.sbuf)
+    nisa.max8(dst=top, src=x)
+    ```
+    """
     checks.on_chip(("dst", dst), ("src", src))
     checks.not_packed(("dst", dst), ("src", src))
     checks.writable("dst", dst)

@@ -16,7 +16,13 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.fill, on=(Engine.vector, Engine.gpsimd))
 def memset(dst: NkiTensor, value: float, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
-    """dst[...] = value."""
+    """dst[...] = value.
+
+    ```python
+    tile = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.memset(dst=tile, value=0.0)
+    ```
+    """
     checks.on_chip(("dst", dst))
     checks.writable("dst", dst)
     unit = checks.choose_engine(engine, (Engine.vector, Engine.gpsimd), Engine.vector)

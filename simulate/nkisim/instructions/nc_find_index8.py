@@ -18,7 +18,15 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.search, on=Engine.vector)
 def nc_find_index8(dst: NkiTensor, data: NkiTensor, vals: NkiTensor, name: str | None = None) -> Operation:
-    """dst[p, j] = position of vals[p, j] in data[p]: equal values get successive positions, absent ones all ones."""
+    """dst[p, j] = position of vals[p, j] in data[p]: equal values get successive positions, absent ones all ones.
+
+    ```python
+    x, top = nl.ones((128, 512), nl.float32), nl.ndarray((128, 8), nl.float32, buffer=nl.sbuf)
+    where = nl.ndarray((128, 8), nl.uint32, buffer=nl.sbuf)
+    nisa.max8(dst=top, src=x)
+    nisa.nc_find_index8(dst=where, data=x, vals=top)
+    ```
+    """
     named = (("dst", dst), ("data", data), ("vals", vals))
     checks.on_chip(*named)
     checks.not_packed(*named)

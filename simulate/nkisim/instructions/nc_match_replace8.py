@@ -33,6 +33,12 @@ def nc_match_replace8(
     """dst = data with one occurrence of each of vals replaced by imm; dst_idx receives where they were.
 
     Equal values take successive positions, the last of them the first position.
+
+    ```python
+    x, top = nl.ones((128, 512), nl.float32), nl.ndarray((128, 8), nl.float32, buffer=nl.sbuf)
+    nisa.max8(dst=top, src=x)
+    nisa.nc_match_replace8(dst=x, data=x, vals=top, imm=-1e9)  # the next max8 finds the 9th to 16th
+    ```
     """
     named = (("dst", dst), ("data", data), ("vals", vals))
     checks.on_chip(*named)

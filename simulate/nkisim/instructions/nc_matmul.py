@@ -54,7 +54,14 @@ def nc_matmul(
     perf_mode: PerfMode = PerfMode.none,
     name: str | None = None,
 ) -> Operation:
-    """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32."""
+    """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32.
+
+    ```python
+    weights, x = nl.ones((128, 128), nl.bfloat16), nl.ones((128, 512), nl.bfloat16)  # [K, M], [K, N]
+    product = nl.ndarray((128, 512), nl.float32, buffer=nl.psum)  # [M, N]
+    nisa.nc_matmul(dst=product, stationary=weights, moving=x)
+    ```
+    """
     perf_mode = _mode(perf_mode)
     rows = 2 if perf_mode is PerfMode.double_row else 1
     if is_transpose and (accumulate or rows == 2):

@@ -53,6 +53,14 @@ def nc_matmul_mx(
     """dst[M, N] (+)= the product of the dequantised operands over 4 x partitions, in fp32.
 
     Each partition holds four contraction values an element; 8 partitions x 4 values share a scale.
+
+    ```python
+    source, q = nl.ones((128, 512), nl.bfloat16), nl.ndarray((128, 128), nl.float8_e4m3fn_x4, buffer=nl.sbuf)
+    scale = nl.ndarray((128, 128), nl.uint8, buffer=nl.sbuf)
+    nisa.quantize_mx(dst=q, src=source, dst_scale=scale)
+    product = nl.ndarray((128, 128), nl.float32, buffer=nl.psum)
+    nisa.nc_matmul_mx(dst=product, stationary=q, moving=q, stationary_scale=scale, moving_scale=scale)
+    ```
     """
     checks.generation(4, "nc_matmul_mx")
     rows = mx.data_rows("stationary", stationary)

@@ -18,7 +18,14 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.gather, on=Engine.gpsimd)
 def nc_n_gather(dst: NkiTensor, data: NkiTensor, indices: NkiTensor, name: str | None = None) -> Operation:
-    """dst[p, i] = data[p, indices[p, i]], over flattened free dimensions."""
+    """dst[p, i] = data[p, indices[p, i]], over flattened free dimensions.
+
+    ```python
+    x, index = nl.ones((128, 512), nl.float32), nl.zeros((128, 16), nl.uint32)
+    picked = nl.ndarray((128, 16), nl.float32, buffer=nl.sbuf)
+    nisa.nc_n_gather(dst=picked, data=x, indices=index)
+    ```
+    """
     checks.in_sbuf(("dst", dst), ("data", data), ("indices", indices))
     checks.same_dtype("dst", dst, "data", data)
     checks.dtype_in("indices", indices, ("uint32",))

@@ -19,7 +19,13 @@ KEEP = 255
 
 @instruction(cost=CostClass.shuffle, on=Engine.vector)
 def nc_stream_shuffle(dst: NkiTensor, src: NkiTensor, shuffle_mask: list[int], name: str | None = None) -> Operation:
-    """In each quadrant dst[i] = src[shuffle_mask[i]]; a mask entry of 255 leaves dst[i] alone."""
+    """In each quadrant dst[i] = src[shuffle_mask[i]]; a mask entry of 255 leaves dst[i] alone.
+
+    ```python
+    x, mixed = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.nc_stream_shuffle(dst=mixed, src=x, shuffle_mask=[0] * 32)  # the first row of each quadrant, 32 times
+    ```
+    """
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_dtype("dst", dst, "src", src)
     checks.writable("dst", dst)

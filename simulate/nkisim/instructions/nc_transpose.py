@@ -22,7 +22,13 @@ _LIMIT = {Engine.tensor: 128, Engine.vector: 32}
 def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Operation:
-    """dst = data.T, bit-exact; free dimensions of data are flattened. PE up to 128x128, DVE up to 32x32."""
+    """dst = data.T, bit-exact; free dimensions of data are flattened. PE up to 128x128, DVE up to 32x32.
+
+    ```python
+    x, turned = nl.ones((128, 64), nl.bfloat16), nl.ndarray((64, 128), nl.bfloat16, buffer=nl.psum)
+    nisa.nc_transpose(dst=turned, data=x)  # on the PE, hence into PSUM
+    ```
+    """
     unit, rows, columns = _check(dst, data, engine)
 
     def compute(values: Any) -> Any:

@@ -24,6 +24,11 @@ def nonzero_with_count(
     """dst[p] = positions of nonzero elements of src[p] plus index_offset, padding, count; for p = 0, 16, 32, ...
 
     Other partitions are neither read nor written: each GpSimd core works on the first of its 16.
+
+    ```python
+    mask, found = nl.ones((16, 512), nl.int32), nl.ndarray((16, 513), nl.int32, buffer=nl.sbuf)
+    nisa.nonzero_with_count(dst=found, src=mask)  # found[0]: 512 positions, then how many
+    ```
     """
     checks.generation(3, "nonzero_with_count")
     checks.in_sbuf(("dst", dst), ("src", src))

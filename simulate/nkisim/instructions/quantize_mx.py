@@ -32,6 +32,12 @@ def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str 
     The scale is 2**(floor(log2(largest magnitude)) - (Emax - 1)), Emax being 8 for e4m3fn and 15 for e5m2, as NKI
     documents it now. With NKISIM_MX_SCALE_RULE=ocp it is half of that, as OCP's sample conversion and older
     references have it, and the largest values saturate. A block of zeros has scale 2**-127.
+
+    ```python
+    x, scale = nl.ones((128, 512), nl.bfloat16), nl.ndarray((128, 128), nl.uint8, buffer=nl.sbuf)
+    q = nl.ndarray((128, 128), nl.float8_e4m3fn_x4, buffer=nl.sbuf)  # four values an element
+    nisa.quantize_mx(dst=q, src=x, dst_scale=scale)
+    ```
     """
     checks.generation(4, "quantize_mx")
     rows = mx.data_rows("src", src)

@@ -23,7 +23,13 @@ _DTYPES = (
 
 @instruction(cost=CostClass.random_range, on=Engine.vector)
 def rand2(dst: NkiTensor, min: Any, max: Any, name: str | None = None) -> Operation:
-    """dst = uniform random numbers from min to max. The bit stream differs from the hardware's (see random_numbers)."""
+    """dst = uniform random numbers from min to max. The bit stream differs from the hardware's (see random_numbers).
+
+    ```python
+    noise = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.rand2(dst=noise, min=-1.0, max=1.0)
+    ```
+    """
     checks.generation(4, "rand2")
     checks.on_chip(("dst", dst))
     checks.dtype_in("dst", dst, _DTYPES)

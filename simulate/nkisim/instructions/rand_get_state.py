@@ -14,7 +14,13 @@ from nkisim.operations.random_numbers import check_state, generators, lanes_of
 
 @instruction(cost=CostClass.generator_state, on=(Engine.gpsimd, Engine.vector))
 def rand_get_state(dst: NkiTensor, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
-    """dst[p] = the XORWOW states of lane p's generators, as rand_set_state takes them."""
+    """dst[p] = the XORWOW states of lane p's generators, as rand_set_state takes them.
+
+    ```python
+    state = nl.ndarray((128, 6), nl.uint32, buffer=nl.sbuf)
+    nisa.rand_get_state(dst=state)
+    ```
+    """
     unit = check_state("dst", dst, engine, "rand_get_state")
     checks.gpsimd_stays_out_of_psum(unit, ("dst", dst))
     if current_core().machine.generation < 4:

@@ -15,7 +15,14 @@ from nkisim.operations.random_numbers import check_state, generators, lanes_of
 
 @instruction(cost=CostClass.generator_state, on=(Engine.gpsimd, Engine.vector))
 def rand_set_state(src_seeds: NkiTensor, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
-    """Lane p's generators continue from the XORWOW states in src_seeds[p]; their bit streams are nkisim's own."""
+    """Lane p's generators continue from the XORWOW states in src_seeds[p]; their bit streams are nkisim's own.
+
+    ```python
+    state = nl.ndarray((128, 6), nl.uint32, buffer=nl.sbuf)
+    nisa.rand_get_state(dst=state)
+    nisa.rand_set_state(src_seeds=state)  # what follows is drawn again
+    ```
+    """
     unit = check_state("src_seeds", src_seeds, engine, "rand_set_state")
     checks.in_sbuf(("src_seeds", src_seeds))
     lanes = lanes_of(src_seeds)

@@ -46,6 +46,14 @@ def range_select(
     """dst[i] = on_true_tile[i] where both comparisons of i + range_start with the bounds hold, elsewhere FP32_MIN.
 
     A 16-bit or 8-bit dst receives -inf for FP32_MIN. The maximum of the fp32 results goes to the accumulator registers.
+
+    ```python
+    x, masked = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    first, end = nl.zeros((128, 1), nl.float32), nl.full((128, 1), 100.0, nl.float32)
+    top = nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
+    bounds = dict(comp_op0=nl.greater_equal, bound0=first, comp_op1=nl.less, bound1=end)
+    nisa.range_select(dst=masked, on_true_tile=x, **bounds, reduce_op=nl.maximum, reduce_res=top)
+    ```
     """
     checks.generation(3, "range_select")
     accumulators.open_command("range_select", reduce_cmd, (ReduceCmd.reset, ReduceCmd.load_reduce))

@@ -15,7 +15,13 @@ from nkisim.operations.operation import Operation
 
 @instruction(cost=CostClass.reciprocal, on=Engine.vector)
 def reciprocal(dst: NkiTensor, data: NkiTensor, name: str | None = None) -> Operation:
-    """dst = 1 / data, in fp32."""
+    """dst = 1 / data, in fp32.
+
+    ```python
+    x, inverse = nl.ones((128, 1), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
+    nisa.reciprocal(dst=inverse, data=x)
+    ```
+    """
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))
     checks.same_tile(("data", data), ("dst", dst))

@@ -16,7 +16,13 @@ from nkisim.operations.register_operands import one_integer, register
 
 @instruction(cost=CostClass.register_memory, on=Engine.sync)
 def register_load(dst: VirtualRegister, src: NkiTensor) -> Operation:
-    """dst = the single element of src, an HBM or SBUF tensor of at most 32 bits."""
+    """dst = the single element of src, an HBM or SBUF tensor of at most 32 bits.
+
+    ```python
+    count, register = nl.full((1, 1), 3, nl.int32), nisa.register_alloc()
+    nisa.register_load(dst=register, src=count)
+    ```
+    """
     target = register(dst, "dst")
     one_integer("src", src)
 

@@ -17,7 +17,13 @@ from nkisim.operations.register_operands import register
 
 @instruction(cost=CostClass.register, on=Engine.sync)
 def register_move(dst: VirtualRegister, src: Any) -> Operation:
-    """dst = src, a constant or another register."""
+    """dst = src, a constant or another register.
+
+    ```python
+    register = nisa.register_alloc()
+    nisa.register_move(dst=register, src=3)
+    ```
+    """
     value = src.read() if isinstance(src, RegisterValue) else src
     if not isinstance(value, int):
         raise ArgumentError("register_move takes an int or a register", f"{type(src).__name__}", "Use register_load.")

@@ -14,7 +14,13 @@ from nkisim.operations.random_numbers import generators, lanes_of
 
 @instruction(cost=CostClass.random, on=(Engine.vector, Engine.gpsimd))
 def rng(dst: NkiTensor, engine: Engine = Engine.vector, name: str | None = None) -> Operation:
-    """dst = the low bits of random 32-bit words. The bit stream differs from the hardware's (see random_numbers)."""
+    """dst = the low bits of random 32-bit words. The bit stream differs from the hardware's (see random_numbers).
+
+    ```python
+    bits = nl.ndarray((128, 512), nl.uint32, buffer=nl.sbuf)
+    nisa.rng(dst=bits)
+    ```
+    """
     checks.on_chip(("dst", dst))
     checks.writable("dst", dst)
     if not dst.dtype.is_integer:

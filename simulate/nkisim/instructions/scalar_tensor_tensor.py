@@ -28,7 +28,14 @@ def scalar_tensor_tensor(
     reverse1: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = (data <op0> operand0) <op1> operand1, where operand1 is a tile."""
+    """dst = (data <op0> operand0) <op1> operand1, where operand1 is a tile.
+
+    ```python
+    x, residual = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.float32)
+    y = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.scalar_tensor_tensor(dst=y, data=x, op0=nl.multiply, operand0=0.5, op1=nl.add, operand1=residual)
+    ```
+    """
     first, second = alu.alu_operator(op0, 2, "op0"), alu.alu_operator(op1, 2, "op1")
     if first.bitwise or second.bitwise:
         raise ArgumentError(

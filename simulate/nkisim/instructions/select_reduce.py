@@ -32,7 +32,14 @@ def select_reduce(
     reverse_pred: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = on_true where predicate is nonzero (zero with reverse_pred), elsewhere on_false; through fp32."""
+    """dst = on_true where predicate is nonzero (zero with reverse_pred), elsewhere on_false; through fp32.
+
+    ```python
+    x, mask = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.uint8)
+    chosen = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.select_reduce(dst=chosen, predicate=mask, on_true=x, on_false=-1e9)
+    ```
+    """
     named = (("dst", dst), ("predicate", predicate), ("on_true", on_true))
     checks.on_chip(*named)
     checks.not_packed(*named)

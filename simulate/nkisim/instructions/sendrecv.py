@@ -25,7 +25,14 @@ def sendrecv(
     dma_engine: DmaEngine = DmaEngine.dma,
     name: str | None = None,
 ) -> Operation:
-    """Send src to the other core and receive its src into dst."""
+    """Send src to the other core and receive its src into dst.
+
+    ```python
+    mine, other = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    peer = 1 - nl.program_id(0)
+    nisa.sendrecv(src=mine, dst=other, send_to_rank=peer, recv_from_rank=peer, pipe_id=0)
+    ```
+    """
     core = current_core()
     checks.generation(3, "sendrecv")
     checks.in_sbuf(("src", src), ("dst", dst))

@@ -19,7 +19,13 @@ _DTYPES = ("float32", "int32")
 
 @instruction(cost=CostClass.search, on=Engine.gpsimd)
 def sequence_bounds(dst: NkiTensor, segment_ids: NkiTensor, name: str | None = None) -> Operation:
-    """dst[0, 0, i], dst[0, 1, i] = first position and end (exclusive) of i's run of equal ids; n and -1 for id 0."""
+    """dst[0, 0, i], dst[0, 1, i] = first position and end (exclusive) of i's run of equal ids; n and -1 for id 0.
+
+    ```python
+    ids, bounds = nl.ones((1, 512), nl.float32), nl.ndarray((1, 2, 512), nl.float32, buffer=nl.sbuf)
+    nisa.sequence_bounds(dst=bounds, segment_ids=ids)
+    ```
+    """
     checks.in_sbuf(("dst", dst), ("segment_ids", segment_ids))
     checks.dtype_in("dst", dst, _DTYPES)
     checks.dtype_in("segment_ids", segment_ids, _DTYPES)

@@ -18,7 +18,13 @@ from nkisim.operations.random_numbers import generators
 
 @instruction(cost=CostClass.generator_state, on=Engine.vector)
 def set_rng_seed(src_seeds: NkiTensor, name: str | None = None) -> Operation:
-    """Seed every lane of the Vector Engine from one 32-bit value. The bit streams that follow are nkisim's own."""
+    """Seed every lane of the Vector Engine from one 32-bit value. The bit streams that follow are nkisim's own.
+
+    ```python
+    seed = nl.full((1, 1), 7, nl.uint32)
+    nisa.set_rng_seed(src_seeds=seed)
+    ```
+    """
     checks.on_chip(("src_seeds", src_seeds))
     if src_seeds.shape != (1, 1):
         raise ShapeError("src_seeds is [1, 1]", f"{src_seeds.shape}", "Slice one element.")

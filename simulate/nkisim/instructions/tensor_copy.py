@@ -18,7 +18,14 @@ from nkisim.operations.operation import Operation
     indirect=IndirectOperands(("dst", "src"), engines=(Engine.vector, Engine.scalar)),
 )
 def tensor_copy(dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
-    """dst = src: bit-exact between equal types, else through fp32."""
+    """dst = src: bit-exact between equal types, else through fp32.
+
+    ```python
+    product = nl.zeros((128, 512), nl.float32, buffer=nl.psum)
+    rows = nl.ndarray((128, 512), nl.bfloat16, buffer=nl.sbuf)
+    nisa.tensor_copy(dst=rows, src=product)  # PSUM -> SBUF, rounded to bf16
+    ```
+    """
     checks.on_chip(("dst", dst), ("src", src))
     checks.same_tile(("src", src), ("dst", dst))
     checks.writable("dst", dst)

@@ -23,7 +23,13 @@ def tensor_copy_predicated(
     reverse_pred: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = src where predicate is nonzero (zero with reverse_pred); elsewhere dst keeps its value."""
+    """dst = src where predicate is nonzero (zero with reverse_pred); elsewhere dst keeps its value.
+
+    ```python
+    x, mask, y = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.uint8), nl.zeros((128, 512), nl.float32)
+    nisa.tensor_copy_predicated(dst=y, src=x, predicate=mask)
+    ```
+    """
     checks.on_chip(("dst", dst), ("predicate", predicate))
     checks.same_tile(("dst", dst), ("predicate", predicate))
     checks.dtype_in("predicate", predicate, ("uint8", "uint16", "uint32"))

@@ -21,7 +21,13 @@ _OPS = ("add", "average", "maximum", "bitwise_or", "bitwise_and")
 
 @instruction(cost=CostClass.partition_reduction, on=Engine.gpsimd)
 def tensor_partition_reduce(dst: NkiTensor, op: Any, data: NkiTensor, name: str | None = None) -> Operation:
-    """dst[0, ...] = reduce(data, over partitions), in fp32 or, for bit operations, on raw integers."""
+    """dst[0, ...] = reduce(data, over partitions), in fp32 or, for bit operations, on raw integers.
+
+    ```python
+    x, total = nl.ones((128, 512), nl.float32), nl.ndarray((1, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_partition_reduce(dst=total, op=nl.add, data=x)
+    ```
+    """
     if not isinstance(op, Operator) or op.name not in _OPS:
         raise ArgumentError(f"op is one of {', '.join(_OPS)}", f"{op!r}", "Transpose the tile and use tensor_reduce.")
     checks.in_sbuf(("dst", dst), ("data", data))

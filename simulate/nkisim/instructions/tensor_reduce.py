@@ -27,7 +27,13 @@ def tensor_reduce(
     keepdims: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = reduce(data, axis), negated on request; axis names the last free dimensions."""
+    """dst = reduce(data, axis), negated on request; axis names the last free dimensions.
+
+    ```python
+    x, total = nl.ones((128, 512), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_reduce(dst=total, op=nl.add, data=x, axis=1)
+    ```
+    """
     op = alu.alu_operator(op, arity=2)
     if not op.reducible:
         raise ArgumentError("op is a reduction", f"{op!r}", "Use add, subtract, multiply, maximum, minimum or bit ops.")

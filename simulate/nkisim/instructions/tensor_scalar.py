@@ -35,7 +35,14 @@ def tensor_scalar(
     engine: Engine = Engine.unknown,
     name: str | None = None,
 ) -> Operation:
-    """dst = (data <op0> operand0) <op1> operand1, in fp32."""
+    """dst = (data <op0> operand0) <op1> operand1, in fp32.
+
+    ```python
+    x, column = nl.ones((128, 512), nl.float32), nl.ones((128, 1), nl.float32)
+    y = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=y, data=x, op0=nl.multiply, operand0=column, op1=nl.add, operand1=1.0)
+    ```
+    """
     steps = _steps(op0, operand0, reverse0, op1, operand1, reverse1)
     checks.on_chip(("dst", dst), ("data", data))
     checks.not_packed(("dst", dst), ("data", data))

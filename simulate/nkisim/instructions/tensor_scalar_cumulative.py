@@ -36,7 +36,13 @@ def tensor_scalar_cumulative(
     reduce_cmd: ReduceCmd = ReduceCmd.reset_reduce,
     name: str | None = None,
 ) -> Operation:
-    """dst[i] = (src[i] <op0> imm0) <op1> dst[i-1], in fp32; the accumulator registers hold what comes before dst[0]."""
+    """dst[i] = (src[i] <op0> imm0) <op1> dst[i-1], in fp32; the accumulator registers hold what comes before dst[0].
+
+    ```python
+    x, sums = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_scalar_cumulative(dst=sums, src=x, op0=nl.multiply, op1=nl.add, imm0=1.0)
+    ```
+    """
     first = alu.alu_operator(op0, 2, "op0")
     if first.bitwise:
         raise ArgumentError("op0 is an arithmetic operator", f"{first!r}", "Use tensor_scalar for bit operations.")

@@ -33,7 +33,14 @@ def tensor_scalar_reduce(
     reduce_res_negate: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = data <op0> operand0; the fp32 results are also reduced along all free dimensions."""
+    """dst = data <op0> operand0; the fp32 results are also reduced along all free dimensions.
+
+    ```python
+    x, total = nl.ones((128, 512), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
+    y = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_scalar_reduce(dst=y, data=x, op0=nl.multiply, operand0=2.0, reduce_op=nl.add, reduce_res=total)
+    ```
+    """
     op = alu.alu_operator(op0, argument="op0")
     if op.bitwise or reverse0:
         raise ArgumentError(

@@ -27,7 +27,14 @@ def tensor_tensor(
     engine: Engine = Engine.unknown,
     name: str | None = None,
 ) -> Operation:
-    """dst = data1 <op> data2. 32-bit integer tiles in SBUF go to GpSimd, which is exact."""
+    """dst = data1 <op> data2. 32-bit integer tiles in SBUF go to GpSimd, which is exact.
+
+    ```python
+    a, b = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.float32)
+    total = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_tensor(dst=total, data1=a, data2=b, op=nl.add)
+    ```
+    """
     op = alu.alu_operator(op, arity=2)
     checks.two_inputs(dst, ("data1", data1), ("data2", data2))
     alu.check_bitwise(op, dst=dst, data1=data1, data2=data2)

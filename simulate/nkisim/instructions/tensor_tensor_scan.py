@@ -28,7 +28,14 @@ def tensor_tensor_scan(
     reverse1: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst[i] = (data0[i] <op0> dst[i-1]) <op1> data1[i], with fp32 state; dst[-1] is `initial`."""
+    """dst[i] = (data0[i] <op0> dst[i-1]) <op1> data1[i], with fp32 state; dst[-1] is `initial`.
+
+    ```python
+    decay, x = nl.full((128, 512), 0.9, nl.float32), nl.ones((128, 512), nl.float32)
+    state = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
+    nisa.tensor_tensor_scan(dst=state, data0=decay, data1=x, initial=0.0, op0=nl.multiply, op1=nl.add)
+    ```
+    """
     first, second = alu.alu_operator(op0, 2, "op0"), alu.alu_operator(op1, 2, "op1")
     if first.bitwise or second.bitwise:
         raise ArgumentError("tensor_tensor_scan is arithmetic", f"{first!r}, {second!r}", "Use arithmetic operators.")

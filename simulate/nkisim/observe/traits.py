@@ -7,69 +7,40 @@ from dataclasses import dataclass
 
 
 class CostClass(enum.Enum):
-    """The kind of work an instruction does: with the engine, what its duration is a formula of."""
+    """The kind of work an instruction does, in words: with the engine, what its duration is a formula of."""
 
-    copy = enum.auto()
-    """Each element once, unchanged or cast."""
-    fill = enum.auto()
-    """One constant everywhere."""
-    pattern = enum.auto()
-    """Elements that follow from their position."""
-    elementwise = enum.auto()
-    """One tensor, with numbers or a column a partition."""
-    two_input_elementwise = enum.auto()
-    """Two tensors of one size."""
-    elementwise_reduction = enum.auto()
-    """Elementwise, and reduced on the way into registers that another small instruction reads out."""
-    reduction = enum.auto()
-    """Along free dimensions."""
-    partition_reduction = enum.auto()
-    """Across partitions."""
-    scan = enum.auto()
-    """A running operation over one tensor."""
-    two_input_scan = enum.auto()
-    """A running operation over two tensors."""
-    statistics = enum.auto()
-    """Mean and variance of elements."""
-    statistics_merge = enum.auto()
-    """Mean and variance of means and variances."""
-    selection = enum.auto()
-    """Elements kept or replaced by a condition."""
-    search = enum.auto()
-    """The largest elements, or where given ones occur."""
-    compaction = enum.auto()
-    """Positions of the elements that are not zero, moved together."""
-    gather = enum.auto()
-    """Elements at runtime positions of their own partitions."""
-    shuffle = enum.auto()
-    """Partitions exchanged within a quadrant."""
-    reciprocal = enum.auto()
-    exponential = enum.auto()
-    activation = enum.auto()
-    """A function of the tables of the Scalar Engine."""
-    activation_reduction = enum.auto()
-    """The same, and reduced on the way into registers that another small instruction reads out."""
-    mx_quantization = enum.auto()
-    """Scales and elements of an MX format."""
-    random = enum.auto()
-    """Random bits, one number an element."""
-    random_range = enum.auto()
-    """Random numbers of a range, by all generators of a lane."""
-    generator_state = enum.auto()
-    """State of random number generators, loaded or stored."""
-    matmul = enum.auto()
-    transpose = enum.auto()
-    """Partition and free dimensions exchanged."""
-    transfer = enum.auto()
-    """Bytes moved by DMA engines."""
-    accumulating_transfer = enum.auto()
-    """Terms added inside the DMA engines."""
-    register = enum.auto()
-    """A register set from a register or a constant."""
-    register_memory = enum.auto()
-    """A register loaded from memory or stored to it."""
-    barrier = enum.auto()
-    """Nothing but waiting for the other core."""
+    copy = "each element once, unchanged or cast"
+    fill = "one constant everywhere"
+    pattern = "elements that follow from their position"
+    elementwise = "one tensor, with numbers or a column a partition"
+    two_input_elementwise = "two tensors of one size"
+    elementwise_reduction = "elementwise, and reduced into registers that another small instruction reads out"
+    reduction = "along free dimensions"
+    partition_reduction = "across partitions"
+    scan = "a running operation over one tensor"
+    two_input_scan = "a running operation over two tensors"
+    statistics = "mean and variance of elements"
+    statistics_merge = "mean and variance of means and variances"
+    selection = "elements kept or replaced by a condition"
+    search = "the largest elements, or where given ones occur"
+    compaction = "positions of the elements that are not zero, moved together"
+    gather = "elements at runtime positions of their own partitions"
+    shuffle = "partitions exchanged within a quadrant"
+    reciprocal = "one over each element"
+    exponential = "the exponential of each element"
+    activation = "a function of the tables of the Scalar Engine"
+    activation_reduction = "a function of the tables, and reduced into registers as well"
+    mx_quantization = "scales and elements of an MX format"
+    random = "random bits, one number an element"
+    random_range = "random numbers of a range, by all generators of a lane"
+    generator_state = "state of random number generators, loaded or stored"
+    matmul = "columns of the moving tile through the PE"
+    transpose = "partition and free dimensions exchanged"
+    transfer = "bytes moved by DMA engines"
+    accumulating_transfer = "terms added inside the DMA engines"
+    register = "a register set from a register or a constant"
+    register_memory = "a register loaded from memory or stored to it"
+    barrier = "nothing but waiting for the other core"
 
 
 class Meeting(enum.Enum):

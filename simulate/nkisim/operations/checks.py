@@ -195,7 +195,7 @@ def not_both_in_psum(first: str, a: NkiTensor, second: str, b: NkiTensor) -> Non
 
 
 def scalar_or_column(operand: str, value: Any, like: NkiTensor, dtype: str | None = None) -> list[NkiTensor]:
-    """`value` is a number, or a tile [partitions of `like`, 1]; returns it as a list of tensor operands."""
+    """`value` is a number, or a tile [partitions of `like`, 1]. Returns it as a list of tensor operands."""
     if isinstance(value, (int, float, np.generic)):
         return []
     t = tensor(value, operand)
@@ -235,7 +235,7 @@ def not_packed(*named: tuple[str, NkiTensor]) -> None:
 
 
 def choose_engine(given: Engine, allowed: tuple[Engine, ...], default: Engine) -> Engine:
-    """The engine asked for, or the default."""
+    """An engine that is asked for has the instruction. Returns it, or the default."""
     if given is Engine.unknown:
         return default
     if given not in allowed:
@@ -278,7 +278,7 @@ def priority(level: int | None) -> None:
 
 
 def generation(minimum: int, feature: str) -> None:
-    """The target is at least this NeuronCore generation."""
+    """The target is NeuronCore-v`minimum` or newer."""
     machine = current_core().machine
     if machine.generation < minimum:
         raise TargetError(

@@ -16,6 +16,7 @@ from nkisim.observe import CostClass, Meeting, Traits
 from nkisim.operations import device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
+from nkisim.operations.instruction_help import help_text
 from nkisim.operations.operation import NkiInstruction, Operation, execute
 
 
@@ -67,6 +68,7 @@ def instruction(
 
     def register(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]:
         issue = _issued(body, traits, engines, indirect)
+        issue.__doc__ = help_text(body, traits, engines, indirect, limit)
         INSTRUCTIONS[body.__name__] = Declaration(issue, traits, engines, indirect, refused, limit)
         return issue
 

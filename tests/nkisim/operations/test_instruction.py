@@ -1,13 +1,14 @@
 """An instruction is declared in one place, with all that others ask of it."""
 
 import ast
+import inspect
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.device import tile
 
-import nkisim.nki.isa  # noqa: F401 - declares every instruction
+import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.observe import CostClass, Meeting, Work
 from nkisim.operations import instruction as declaring
@@ -134,3 +135,24 @@ def test_a_file_of_instructions_holds_one_of_its_name_and_shares_nothing(file):
     assert public == [file.stem]
     imported = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
     assert {module for module in imported if module.startswith("nkisim.instructions")} == set()
+
+
+def test_the_help_of_an_instruction_says_what_is_declared_of_it():
+    described, _, declared = inspect.getdoc(nisa.nc_matmul).rpartition("\n\n")
+    assert described.startswith("dst[M, N] (+)= stationary[K, M].T @ moving[K, N]")
+    assert declared.splitlines()[:3] == [
+        "Engines: tensor.",
+        "Cost: matmul (columns of the moving tile through the PE).",
+        "Indirect operands: dst, stationary, moving.",
+    ]
+    assert declared.splitlines()[3].startswith("Limit: tile_position without tile_size")
+
+
+def test_the_help_says_nothing_of_what_an_instruction_has_not():
+    _, _, declared = inspect.getdoc(nisa.reciprocal).rpartition("\n\n")
+    assert declared == "Engines: vector.\nCost: reciprocal (one over each element)."
+
+
+def test_every_kind_of_work_is_described_in_words_of_its_own():
+    assert all(isinstance(kind.value, str) for kind in CostClass)
+    assert len(CostClass) == len(CostClass.__members__)  # no two share theirs, which would make them one
