@@ -44,12 +44,12 @@ class Iteration:
 
     Attributes:
         since: storages with a smaller identity are older than the loop.
-        repeats: it is not the first one, so a trace does not see it.
+        number: how many came before; a trace sees the first alone.
         issued: its instructions so far.
     """
 
     since: int
-    repeats: bool = False
+    number: int = 0
     issued: list[object] = field(default_factory=list)
 
 

@@ -9,6 +9,7 @@ from nkisim.observe.ignored import IgnoredArguments, Note
 from nkisim.observe.lost_results import LostResults
 from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
+from nkisim.observe.position import Position
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
 from nkisim.observe.shifted_overlaps import ShiftedOverlaps
@@ -30,6 +31,7 @@ __all__ = [
     "Note",
     "Observer",
     "Overlaps",
+    "Position",
     "Races",
     "Recorder",
     "ShiftedOverlaps",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import Array
-from nkisim.errors import LoopError, ShapeError, kernel_location
+from nkisim.errors import LoopError, ShapeError
 from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import (
     WRITTEN,
@@ -114,7 +114,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         tuple([r.access for r in writes]),
         operation.work,
         operation.details,
-        kernel_location(),
+        core.call_stack.position(tuple([i.number for i in core.iterations]) if core.iterations else ()),
         operation.name,
         _unwritten(sources),
         [load for load in loads if load is not None],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from nkisim.errors import Location
+from nkisim.observe import Position
 
 Stream = tuple[int, str]
 """A core, and the name of one of its queues."""
@@ -20,7 +21,7 @@ class Task:
     Attributes:
         number: position in the list of tasks of a run, both cores together.
         core, index: the core and the position in its program.
-        opcode, engine, location, name: as in the event.
+        opcode, engine, position, name: as in the event.
         queue: the stream that starts it. Instructions of a stream start in program order, but for the few that the
             scheduler may move.
         work: number of its work, which says what it costs.
@@ -36,7 +37,7 @@ class Task:
     index: int
     opcode: str
     engine: str
-    location: Location
+    position: Position
     name: str | None
     queue: str
     work: int
@@ -45,6 +46,11 @@ class Task:
     epoch: int = 0
     meeting: int = -1
     ordered: bool = field(default=False)
+
+    @property
+    def location(self) -> Location:
+        """The kernel line."""
+        return self.position.location
 
 
 def program_order(tasks: list[Task]) -> dict[Stream, list[int]]:

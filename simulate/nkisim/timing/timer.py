@@ -46,7 +46,7 @@ class Timer(Observer):
         number = len(tasks)
         queue = _queue(event)
         task = Task(
-            number, core, event.index, event.opcode, event.engine, event.location, event.name, queue,
+            number, core, event.index, event.opcode, event.engine, event.position, event.name, queue,
             self._program.works.number(event), event.after, ordered=event.ordered,
             epoch=self._epochs[core].current(),
         )  # fmt: skip
