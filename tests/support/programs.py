@@ -60,8 +60,8 @@ class HandProgram:
         tasks.append(
             Task(
                 number, core, sum(task.core == core for task in tasks), f"{engine}_work", engine,
-                Position((Location("kernel.py", 1),)), None, queue, number, [], tuple(n * 2 + kind for n in after), epoch,
-                meeting, ordered,
+                Position((Location("kernel.py", 1),)), None, queue, number, [], tuple(n * 2 + kind for n in after),
+                epoch, meeting, ordered,
             )
         )  # fmt: skip
         return number

@@ -96,7 +96,6 @@ class _Body:
 
     def __init__(self) -> None:
         self._first: list[object] | None = None
-        self._iterations = 0
         self._core = current_core()
         self._where = kernel_location()
         self._since = next_identity()
@@ -136,8 +135,7 @@ class _Body:
         """An iteration begins."""
         if not self._core.only_traces:
             self._mark(LoopMark.iteration)
-        self._core.iterations.append(Iteration(self._since, self._iterations))
-        self._iterations += 1
+        self._core.iterations.append(Iteration(self._since, repeats=self._first is not None))
 
     def leave(self) -> list[object]:
         """The iteration is over, with all that it allocated; returns its instructions."""

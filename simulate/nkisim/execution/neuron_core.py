@@ -101,7 +101,7 @@ class NeuronCore:
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
-        self.call_stack = CallStack(sys._getframe())
+        self.call_stack = CallStack()
         self._names = Names()
         self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, MemoryBlock] = {}
@@ -134,7 +134,7 @@ class NeuronCore:
 
     def name(self, name: str | None, kind: str) -> None:
         """Give something that the kernel makes now its name, unless it has none or a trace has seen it already."""
-        if name and not any(iteration.number for iteration in self.iterations):
+        if name and not any(iteration.repeats for iteration in self.iterations):
             problem = self._names.give(name, kind, kernel_location())
             if problem is not None:
                 self.watch.report(Finding(problem))
@@ -168,10 +168,10 @@ def call_on(core: NeuronCore, function: Callable[..., Any], args: tuple[Any, ...
     """`function(*args, **kwargs)` with `core` the one this thread's instructions execute on."""
     try:
         _active.core = core
-        core.call_stack = CallStack(sys._getframe())
+        core.call_stack.begin(sys._getframe())
         return function(*args, **kwargs)
     finally:
-        core.call_stack.clear()
+        core.call_stack.end()
         leave()
 
 

@@ -44,12 +44,12 @@ class Iteration:
 
     Attributes:
         since: storages with a smaller identity are older than the loop.
-        number: how many came before; a trace sees the first alone.
+        repeats: it is not the first one, so a trace does not see it.
         issued: its instructions so far.
     """
 
     since: int
-    number: int = 0
+    repeats: bool = False
     issued: list[object] = field(default_factory=list)
 
 

@@ -39,7 +39,7 @@ class Event:
         reads, writes: the bytes it touched; the indices of a gather are among the reads.
         work: how much it did.
         details: parameters that matter to time (operation, DGE mode, transpose, ...).
-        position: the kernel line, the calls that led to it, and iterations.
+        position: the kernel line, and the calls that led to it.
         name: the `name=` argument, or None.
         unwritten: operands read before anything wrote them, with the first such element.
         after: indices of same-core events it must follow (`depends_on`, and the loads of its registers).

@@ -12,13 +12,12 @@ class Position(NamedTuple):
 
     Attributes:
         chain: the line and the calls that lead to it, the same tuple each time.
-        calls: of each function of `chain`, how many calls its caller had made before from the same line.
-        iterations: of each device loop around it, the outermost first, how many iterations came before.
+        calls: of each function of `chain`, how many calls its caller had made before from the same place: the
+            number of the iteration, where that is in a loop.
     """
 
     chain: Chain
     calls: tuple[int, ...] = (0,)
-    iterations: tuple[int, ...] = ()
 
     @property
     def location(self) -> Location:

@@ -114,7 +114,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         tuple([r.access for r in writes]),
         operation.work,
         operation.details,
-        core.call_stack.position(tuple([i.number for i in core.iterations]) if core.iterations else ()),
+        core.call_stack.position(),
         operation.name,
         _unwritten(sources),
         [load for load in loads if load is not None],

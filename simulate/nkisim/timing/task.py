@@ -30,6 +30,7 @@ class Task:
         epoch: how often the engines of its core have been drained before it, at ends of loops and their iterations.
         meeting: number of the barrier or exchange it is part of, or -1.
         ordered: inside `nl.no_reorder`.
+        tensors: names of its operands, those it reads first, "" without one; empty if none has a name.
     """
 
     number: int
@@ -46,6 +47,7 @@ class Task:
     epoch: int = 0
     meeting: int = -1
     ordered: bool = field(default=False)
+    tensors: tuple[str, ...] = ()
 
     @property
     def location(self) -> Location:

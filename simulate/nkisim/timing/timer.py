@@ -35,6 +35,7 @@ class Timer(Observer):
         self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
         self._boxes: dict[object, Box] = {}
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._finished = False
 
     def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
@@ -53,6 +54,9 @@ class Timer(Observer):
         if event.traits.meeting is not None:
             task.meeting = self._met[core, "meeting"]
             self._met[core, "meeting"] += 1
+        names = tuple([access.storage.name for access in (*event.reads, *event.writes)])
+        if any(names):
+            task.tensors = self._names.setdefault(names, names)
         after: set[int] = set()
         own = number * 2
         for access in event.reads:
