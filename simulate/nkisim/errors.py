@@ -68,7 +68,7 @@ def kernel_chain() -> Chain:
 
 def kernel_entry(function: _Function) -> _Function:
     """Marks what calls kernels: who called it is no part of any kernel."""
-    _entries.add(function.__code__)  # type: ignore[attr-defined]
+    _entries.add(function.__code__)
     return function
 
 

@@ -122,7 +122,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         indexed_rows,
     )
     if core.watch.taps is not None:
-        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
+        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.position)
     if not dropped:
         before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
         core.numerics.carry_out(operation, reads, writes)

@@ -20,20 +20,9 @@ RESOURCE_NAMES = {
 
 def describe(profile: Profile) -> str:
     """Latency, engines, critical path, lines, traffic and memory of a run. Everything in it is predicted."""
-    return "\n".join(
-        [
-            *_headline(profile),
-            "",
-            *_engines(profile),
-            "",
-            *_path(profile),
-            "",
-            *_lines(profile),
-            *_functions(profile),
-            "",
-            *_totals(profile),
-        ]
-    )
+    parts = (_headline, _engines, _path, _lines, _functions, _totals)
+    tables = ["\n".join(part(profile)) for part in parts]
+    return "\n\n".join(filter(None, tables))
 
 
 def describe_run(profile: Profile, findings: Sequence[Finding]) -> str:
@@ -145,7 +134,6 @@ def _functions(profile: Profile) -> Iterator[str]:
     functions = profile.prediction.functions
     if len(functions) < 2:
         return
-    yield ""
     yield f"{'critical':>10} {'share':>6} {'own':>10} {'count':>8}  function, with all that it calls"
     for each in functions[:MOST_LINES]:
         share = 1e-3 * each.total.critical_ns / profile.latency_us if profile.latency_us else 0.0
