@@ -13,7 +13,7 @@ from nkisim.__main__ import main
 from nkisim.reference_check import compare_outputs
 from nkisim.watching import run_on_change
 
-KERNEL = '''
+KERNEL = """
 import numpy as np
 import nki
 import nki.isa as nisa
@@ -52,7 +52,7 @@ def of_another_shape(x):
 
 def of_something_else(y):
     return y
-'''
+"""
 INPUT = ("--input", "x=64x16:float32", "--target", "trn2")
 needs_watchfiles = pytest.mark.usefixtures("watchfiles")
 
@@ -173,7 +173,17 @@ def test_watch_without_the_library_says_what_to_install(kernel, monkeypatch):
 @pytest.mark.slow
 def test_watch_runs_again_when_the_kernel_changes(kernel, tmp_path):
     log = tmp_path / "log.txt"
-    command = [sys.executable, "-m", "nkisim", "run", f"{kernel}:scale", *INPUT, "--check", f"{kernel}:twice", "--watch"]
+    command = [
+        sys.executable,
+        "-m",
+        "nkisim",
+        "run",
+        f"{kernel}:scale",
+        *INPUT,
+        "--check",
+        f"{kernel}:twice",
+        "--watch",
+    ]
     with log.open("w") as file, subprocess.Popen(command, stdout=file, stderr=file, cwd=tmp_path) as process:
         try:
             _until(lambda: "output agrees" in log.read_text())
