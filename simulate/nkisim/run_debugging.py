@@ -12,8 +12,8 @@ import click
 from nkisim.command_help import section
 from nkisim.named_objects import load_named
 from nkisim.reference_check import Call, compare_outputs, expected_of
-from nkisim.report.snapshot_text import describe_snapshot
 from nkisim.simulator import Run
+from nkisim.snapshot_text import describe_snapshot
 from nkisim.watching import WATCH
 
 Command = Callable[..., Any]
