@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from nkimoe.cli.main import main
 
 MOST_BYTES = 5_000_000
-DEMO = ("--model", "qwen3-30b-a3b", "--tp", "4", "--tokens", "640", "--variant", "shard_on_block", "--block-size", "128")
+DEMO = ("--model", "qwen3-30b-a3b", "--tp", "4", "--tokens", "640", "--block-size", "128")
 
 
 @pytest.mark.slow
