@@ -47,6 +47,7 @@ class BesideRoofline:
             "bound_by": profile.bound_by,
             "critical_path_us": profile.prediction.critical_path_us,
             "lines": profile.prediction.lines_json(),
+            "functions": profile.prediction.functions_json(),
             "tflops": self.tflops,
             "mfu": self.mfu,
             "hbm_bytes": {"read": profile.hbm_read, "written": profile.hbm_written},

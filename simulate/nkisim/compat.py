@@ -20,7 +20,7 @@ from nkisim.instructions.register_load import register_load
 from nkisim.language import compile_options
 from nkisim.language.allocation import PartitionSize
 from nkisim.language.annotations import checked
-from nkisim.memory import NkiTensor
+from nkisim.memory import NkiTensor, described
 from nkisim.memory.views import Layout, row_major
 from nkisim.operations import enums
 from nkisim.operations.notes import note
@@ -140,7 +140,11 @@ def tensor_copy(*args: Any, dtype: Any = None, **kwargs: Any) -> NkiInstruction:
         deprecated("nisa.tensor_copy(dtype=...)", "the dtype of dst")
         dst = kwargs["dst"] if "dst" in kwargs else args[0]
         if dtype_of(dtype) != dst.dtype:
-            note(NoEffect("tensor_copy converts to the dtype of dst", f"dtype={dtype} for {dst!r}", "Drop dtype=."))
+            note(
+                NoEffect(
+                    "tensor_copy converts to the dtype of dst", f"dtype={dtype} for {described(dst)}", "Drop dtype=."
+                )
+            )
     done: NkiInstruction = copying.tensor_copy(*args, **kwargs)
     return done
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import functools
 import os
 import sys
-from collections.abc import Iterator
-from types import TracebackType
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from types import CodeType, FrameType, TracebackType
+from typing import Any, NamedTuple, TypeVar
 
 _SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.__file__)
+_MOST_CALLERS = 4  # that a message names
 
 
 class Location(NamedTuple):
@@ -27,6 +28,12 @@ class Location(NamedTuple):
         return f"{shown(self.file)}:{self.line}"
 
 
+Chain = tuple[Location, ...]
+"""A kernel line and the calls that lead to it: a line of the kernel's own function first, the line itself last."""
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
 def shown(file: str) -> str:
     """A source file as people are told it: from the folder they are in."""
     return os.path.relpath(file) if os.path.isabs(file) else file
@@ -35,28 +42,41 @@ def shown(file: str) -> str:
 def warning_level() -> int:
     """`stacklevel` with which the caller's `warnings.warn` names the kernel line that is executing."""
     frame, level = sys._getframe(1), 1
-    while frame.f_back is not None and _is_simulator[frame.f_code.co_filename]:
+    while frame.f_back is not None and not is_kernel[frame.f_code.co_filename]:
         frame, level = frame.f_back, level + 1
     return level
 
 
 def kernel_location() -> Location:
-    """The innermost stack frame outside the simulator: the kernel line that is executing."""
+    """The innermost stack frame outside the simulator and Python's own library: the kernel line that is executing."""
     frame = sys._getframe(1)
-    while frame.f_back is not None and _is_simulator[frame.f_code.co_filename]:
+    while frame.f_back is not None and not is_kernel[frame.f_code.co_filename]:
         frame = frame.f_back
-    return _location(frame.f_code.co_filename, frame.f_lineno)
+    return location_at(frame.f_code.co_filename, frame.f_lineno)
+
+
+def kernel_chain() -> Chain:
+    """The kernel line that is executing, and the calls that led to it; outside of a launch that line alone."""
+    frame: FrameType | None = sys._getframe(1)
+    found: list[Location] = []
+    while frame is not None and frame.f_code not in _entries:
+        if is_kernel[frame.f_code.co_filename]:
+            found.append(location_at(frame.f_code.co_filename, frame.f_lineno))
+        frame = frame.f_back
+    return (kernel_location(),) if frame is None or not found else tuple(reversed(found))
+
+
+def kernel_entry(function: _Function) -> _Function:
+    """Marks what calls kernels: who called it is no part of any kernel."""
+    _entries.add(function.__code__)
+    return function
 
 
 def location_in(traceback: TracebackType | None) -> Location:
     """The innermost line of a traceback outside the simulator and Python's own library."""
     lines = [(t.tb_frame.f_code.co_filename, t.tb_lineno) for t in _steps(traceback)]
-    own = (line for line in reversed(lines) if not _is_simulator[line[0]] and not _is_python(line[0]))
-    return _location(*next(own, lines[-1]))
-
-
-def _is_python(file: str) -> bool:
-    return file.startswith("<frozen ") or (file.startswith(_LIBRARY) and "site-packages" not in file)
+    own = (line for line in reversed(lines) if is_kernel[line[0]])
+    return location_at(*next(own, lines[-1]))
 
 
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
@@ -66,15 +86,17 @@ def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
 
 
 class _Files(dict[str, bool]):
-    """Whether a source file belongs to the simulator, by its name."""
+    """Whether a source file may be a kernel's: neither the simulator's nor Python's own library."""
 
     def __missing__(self, file: str) -> bool:
-        inside = self[file] = file.startswith(_SIMULATOR_ROOT)
-        return inside
+        is_python = file.startswith("<frozen ") or (file.startswith(_LIBRARY) and "site-packages" not in file)
+        found = self[file] = not file.startswith(_SIMULATOR_ROOT) and not is_python
+        return found
 
 
-_is_simulator = _Files()
-_location = functools.lru_cache(maxsize=1 << 16)(Location)
+is_kernel = _Files()
+location_at = functools.lru_cache(maxsize=1 << 16)(Location)
+_entries: set[CodeType] = set()
 
 
 class NkiValidationError(Exception):
@@ -88,18 +110,31 @@ class SimulationError(NkiValidationError):
         rule: the constraint, as a sentence.
         actual: what was found instead.
         fix: what the kernel author can do.
-        where: the kernel line; by default the line executing now.
+        where: the kernel line, or the calls that led to it; by default those executing now.
+
+    Attributes:
+        where: the kernel line.
+        callers: the lines from which its function was called, the nearest first.
     """
 
     code = "NKI000"
 
-    def __init__(self, rule: str, actual: object, fix: str, where: Location | None = None) -> None:
+    def __init__(self, rule: str, actual: object, fix: str, where: Location | Chain | None = None) -> None:
         self.rule, self.actual, self.fix = rule, str(actual), fix
-        self.where = where or kernel_location()
-        super().__init__(f"{self.code}: {rule}; got {actual} ({self.where}). {fix}")
+        chain = (where,) if isinstance(where, Location) else where or kernel_chain()
+        self.where, self.callers = chain[-1], chain[-2::-1]
+        super().__init__(f"{self.code}: {rule}; got {actual} ({_told(chain)}). {fix}")
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.rule, self.actual, self.fix, self.where)
+        return type(self), (self.rule, self.actual, self.fix, (*reversed(self.callers), self.where))
+
+
+def _told(chain: Chain) -> str:
+    """The line and its nearest callers."""
+    lines = [str(line) for line, callee in zip(chain, (*chain[1:], None), strict=True) if line != callee][::-1]
+    more = len(lines) - 1 - _MOST_CALLERS
+    callers = [*lines[1 : 1 + _MOST_CALLERS], *([f"{more} more"] if more > 0 else [])]
+    return f"{lines[0]}, called from {', '.join(callers)}" if callers else lines[0]
 
 
 class NotSimulated(SimulationError, NotImplementedError):

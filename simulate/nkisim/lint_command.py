@@ -13,7 +13,7 @@ from nkisim.errors import SimulationError, shown
 from nkisim.lint import VERSIONS, LintProblem, Version, lint_kernel, lint_source
 from nkisim.named_objects import load_named
 from nkisim.observe import Policy
-from nkisim.run_commands import call_options, simulate
+from nkisim.run_commands import call_of, call_options, simulator_of
 
 
 @click.command(cls=SectionedCommand, epilog=examples(
@@ -56,8 +56,10 @@ def _lint(target: str, version: Version | None) -> list[LintProblem]:
 
 def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:
     """What a run finds; notes are shown and are no problems. An error ends the run, and is the last problem."""
+    kernel = load_named(target)
+    positional, named = call_of(kernel, options)
     try:
-        findings = simulate(load_named(target), options, report_only=True).findings
+        findings = simulator_of(options, report_only=True).run(kernel, *positional, **named).findings
     except SimulationError as error:
         return [_problem(error)]
     policy = Policy.from_environment()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,15 @@ from nkisim.execution.kernel import Kernel
 from nkisim.machine import UsefulWork, load_machine
 from nkisim.machine_options import machine_options
 from nkisim.named_objects import load_named
+from nkisim.reference_check import Call
 from nkisim.report.files import check_writable, write_whole
 from nkisim.report.origin import made_by
 from nkisim.report.page import Subject, check_page
 from nkisim.report.pictures import PictureError, check_picture
 from nkisim.report.text import describe_changes, describe_sensitivity
+from nkisim.run_debugging import check_debugging, debugging_options, expected_outputs, tell_check, tell_taps
 from nkisim.simulator import Run, Simulator
+from nkisim.watching import run_on_change
 from nkisim.what_if import parse_factors, predict_changes
 
 SCHEMA_VERSION = 1
@@ -65,6 +68,7 @@ def kernel_options(command: Command) -> Command:
     "nkisim run scale.py:scale_rows --input x=100x64:float32 --input factors=100x1:float32",
     "nkisim run package.kernels:matmul --inputs package.shapes:large --no-numerics --json out.json",
     "nkisim run scale.py:scale_rows --inputs scale.py:arguments --what-if hbm=1.2,pe_clock=1.1 --timeline t.png",
+    "nkisim run scale.py:scale_rows --inputs scale.py:arguments --check scale.py:reference --tap rows --watch",
 ))  # fmt: skip
 @kernel_options
 @_RESULTS("--json", "json_file", type=_FILE, help="Write the prediction for scripts.")
@@ -73,14 +77,23 @@ def kernel_options(command: Command) -> Command:
 @_RESULTS("--roofline", type=_FILE, help="Draw the roofline (png, svg, pdf).")
 @_RESULTS("--what-if", metavar="NAME=FACTOR,...", help="Predict again with constants multiplied: hbm=1.2.")
 @_RESULTS("--sensitivity", is_flag=True, help="List the constants by their leverage on this kernel.")
+@debugging_options
 def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofline: Path | None,
         what_if: str | None, sensitivity: bool, **options: Any) -> None:  # fmt: skip
     """Simulate KERNEL (module:name or file.py:name) and print the predicted latency and what bounds it."""
+    if options["watch"]:
+        run_on_change(options["kernel"], sys.argv[1:])
+        return
     machine = load_machine(options["target"])
     factors = parse_factors(what_if, machine) if what_if else {}
     _check([json_file, trace], [timeline, roofline])
-    done = _simulate(options)
+    check_debugging(options)
+    kernel = load_named(options["kernel"])
+    call = call_of(kernel, options)
+    expected = expected_outputs(function_of(kernel), call, options)
+    done = _simulate(kernel, call, options, tap=options["taps"])
     profile = done.profile
+    tell_taps(done, options)
     click.echo(done.report())
     changes = predict_changes(profile, factors)
     if changes:
@@ -94,6 +107,7 @@ def run(json_file: Path | None, trace: Path | None, timeline: Path | None, roofl
     ):  # fmt: skip
         if path is not None:
             _write(path, write)
+    tell_check(done, expected, options)
 
 
 @click.command(cls=SectionedCommand, epilog=examples("nkisim trace scale.py:scale_rows --inputs scale.py:arguments"))
@@ -103,7 +117,7 @@ def trace(output: Path | None, **options: Any) -> None:
     """Simulate KERNEL and write its predicted timeline for ui.perfetto.dev."""
     path = output or _beside(options, "trace.json")
     _check([path], [])
-    _write(path, _simulate(options).profile.save_perfetto)
+    _write(path, _simulated(options).profile.save_perfetto)
 
 
 @click.command(cls=SectionedCommand, epilog=examples(
@@ -120,7 +134,7 @@ def roofline(output: Path | None, flops: float | None, nbytes: float | None, **o
     useful = UsefulWork(flops, nbytes) if flops is not None and nbytes is not None else None
     path = output or _beside(options, "roofline.png")
     _check([], [path])
-    profile = _simulate(options).profile
+    profile = _simulated(options).profile
     _write(path, lambda target: profile.save_roofline(target, useful))
 
 
@@ -138,30 +152,44 @@ def report(output: Path | None, **options: Any) -> None:
         check_page()
     except PictureError as error:
         raise click.UsageError(str(error)) from None
-    done = _simulate(options)
+    done = _simulated(options)
     _write(path, lambda target: done.save_page(target, Subject(options["kernel"])))
 
 
-def _simulate(options: dict[str, Any]) -> Run:
+def _simulated(options: dict[str, Any]) -> Run:
     """Run the kernel the options describe; its errors end the command with status 1."""
+    kernel = load_named(options["kernel"])
+    return _simulate(kernel, call_of(kernel, options), options)
+
+
+def _simulate(kernel: Any, call: Call, options: dict[str, Any], tap: Sequence[str] = ()) -> Run:
+    """Run the kernel; its errors end the command with status 1."""
     try:
-        return simulate(load_named(options["kernel"]), options, options["report_only"])
+        return simulator_of(options, options["report_only"], tap).run(kernel, *call[0], **call[1])
     except NkiValidationError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
 
 
-def simulate(kernel: Any, options: dict[str, Any], report_only: bool) -> Run:
-    """Run a kernel with the arguments and on the target that the options describe.
+def call_of(kernel: Any, options: dict[str, Any]) -> Call:
+    """The arguments that the options describe, all that the kernel needs."""
+    call = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
+    require_all(function_of(kernel), *call)
+    return call
 
-    Raises:
-        NkiValidationError: as `Simulator.run`.
-    """
-    positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
-    require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
+
+def function_of(kernel: Any) -> Callable[..., Any]:
+    """The Python function of a kernel, decorated or not."""
+    function: Callable[..., Any] = kernel.function if isinstance(kernel, Kernel) else kernel
+    return function
+
+
+def simulator_of(options: dict[str, Any], report_only: bool, tap: Sequence[str] = ()) -> Simulator:
+    """A simulator of the target that the options describe."""
     lnc = int(options["lnc"]) if options["lnc"] else None
-    simulator = Simulator(options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"])
-    return simulator.run(kernel, *positional, **named)
+    return Simulator(
+        options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"], tap=list(tap)
+    )
 
 
 def _check(files: list[Path | None], pictures: list[Path | None]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from nkisim.dtypes import Array
+from nkisim.reference_check import float64
 from nkisim.simulator import Run
 
 MOST_PLACES = 5
@@ -38,7 +38,7 @@ def _differences(result: Any, expected: Any, rtol: float, atol: float, name: str
             return [f"{name}: {len(expected)} are expected, the kernel returned {found}"]
         pairs = zip(result, expected, strict=True)
         return [line for n, (a, b) in enumerate(pairs) for line in _differences(a, b, rtol, atol, f"{name}[{n}]")]
-    a, b = _float64(result), _float64(expected)
+    a, b = float64(result), float64(expected)
     if a.shape != b.shape:
         return [f"{name}: has shape {a.shape}, expected {b.shape}"]
     with np.errstate(invalid="ignore"):
@@ -57,10 +57,3 @@ def _differences(result: Any, expected: Any, rtol: float, atol: float, name: str
         place = tuple(int(i) for i in np.unravel_index(int(flat), a.shape))
         lines.append(f"  at {list(place)}: {a[place]:.6g}, expected {b[place]:.6g}")
     return lines
-
-
-def _float64(value: Any) -> Array:
-    """An array of any dtype, a torch tensor of any that NumPy has or bfloat16."""
-    if hasattr(value, "detach"):
-        value = value.detach().cpu().double().numpy()
-    return np.asarray(value).astype(np.float64)

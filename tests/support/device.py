@@ -102,7 +102,8 @@ def refusal(test_file: str, error: type[SimulationError], code: str, *actual: st
     problem = caught.value
     assert type(problem) is error
     assert problem.code == code
-    assert str(problem) == f"{code}: {problem.rule}; got {problem.actual} ({problem.where}). {problem.fix}"
+    assert str(problem).startswith(f"{code}: {problem.rule}; got {problem.actual} ({problem.where}")
+    assert str(problem).endswith(f"). {problem.fix}")
     assert problem.rule
     assert problem.fix.endswith(".")
     assert test_file in str(problem.where)

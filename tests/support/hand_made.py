@@ -7,7 +7,7 @@ from typing import Any
 
 from nkisim.errors import Location
 from nkisim.machine import Machine, load_machine
-from nkisim.observe import CostClass, Event, Traits, Work
+from nkisim.observe import CostClass, Event, Position, Traits, Work
 from nkisim.timing import Timeline
 from nkisim.timing.costs import Cost, Transfer
 from nkisim.timing.duration import NOTHING, Duration
@@ -43,7 +43,7 @@ class HandMade:
         core: int = 0, line: int = 1, because: int = -1, reason: str = "start", epoch: int = 0, meeting: int = -1,
     ) -> int:  # fmt: skip
         t = self.timeline
-        number, where = len(t.tasks), Location("kernel.py", line)
+        number, where = len(t.tasks), Position((Location("kernel.py", line),))
         opcode = "dma_copy" if isinstance(cost, Transfer) else f"{engine}_instruction"
         index = sum(task.core == core for task in t.tasks)
         t.tasks.append(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from nkisim.errors import Location
 from nkisim.machine import Machine
+from nkisim.observe import Position
 from nkisim.timing.costs import Cost, Transfer, Works
 from nkisim.timing.drains import Drain
 from nkisim.timing.duration import Duration
@@ -59,8 +60,8 @@ class HandProgram:
         tasks.append(
             Task(
                 number, core, sum(task.core == core for task in tasks), f"{engine}_work", engine,
-                Location("kernel.py", 1), None, queue, number, [], tuple(n * 2 + kind for n in after), epoch,
-                meeting, ordered,
+                Position((Location("kernel.py", 1),)), None, queue, number, [], tuple(n * 2 + kind for n in after),
+                epoch, meeting, ordered,
             )
         )  # fmt: skip
         return number

@@ -64,7 +64,7 @@ def synthetic(count: int) -> Program:
         work, event = examples.works[opcode]
         queue = ("dma", "dge sync")[number % len(_STEPS)] if opcode == "dma_copy" else event.engine
         after = tuple(n * 2 + kind for n, kind in _before(number) if n >= 0)
-        tasks.append(Task(number, 0, number, opcode, event.engine, event.location, None, queue, work, [], after))
+        tasks.append(Task(number, 0, number, opcode, event.engine, event.position, None, queue, work, [], after))
     return examples.program
 
 

@@ -13,7 +13,7 @@ from nkisim.dtypes import DTYPES, Array, DType, dtype_of
 from nkisim.errors import LaunchError, UninitializedRead
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, Numerics
-from nkisim.memory import NkiTensor, Storage, first_unwritten, outline_host_array, resolve, wrap_host_array
+from nkisim.memory import NkiTensor, Storage, described, first_unwritten, outline_host_array, resolve, wrap_host_array
 from nkisim.memory.block import MemoryBlock
 from nkisim.memory.views import Layout, row_major
 from nkisim.observe import Finding
@@ -154,7 +154,7 @@ class Arguments:
         if not tensor.buffer.is_hbm:
             raise LaunchError(
                 "kernels return HBM tensors",
-                f"{tensor!r}",
+                described(tensor),
                 "dma_copy the result to a shared_hbm tensor and return it.",
             )
         if 0 in tensor.shape:  # nothing to read, and nothing that had to be written

@@ -99,9 +99,11 @@ def _run_all(run: Callable[[NeuronCore], None], members: list[NeuronCore], rende
     started: list[int] = []
     ended: list[int] = []
     news: SimpleQueue[None] = SimpleQueue()
+    # As `threading.Thread` does, for coverage; else that of the caller, so that pdb stops on both cores.
+    trace = threading.gettrace() or sys.gettrace()
 
     def run_other(core: NeuronCore) -> None:
-        sys.settrace(threading.gettrace())  # as `threading.Thread` does, for coverage
+        sys.settrace(trace)
         try:
             run(core)
         finally:

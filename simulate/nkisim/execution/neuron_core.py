@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from nkisim.errors import LaunchError, Location, kernel_location
+from nkisim.errors import LaunchError, Location, kernel_entry, kernel_location
+from nkisim.execution.call_stack import CallStack
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.names import Names
 from nkisim.execution.numerics import COMPUTED
@@ -78,6 +80,7 @@ class NeuronCore:
         engine_state: what its engines keep between instructions, by a name the instructions choose.
         scopes: which tensors belong to iterations of device loops that are over.
         only_traces: instructions are checked and not carried out: the body of a device loop that runs zero times.
+        call_stack: the calls of the kernel that have not returned.
     """
 
     def __init__(
@@ -99,6 +102,7 @@ class NeuronCore:
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
+        self.call_stack = CallStack()
         self._names = Names()
         self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, MemoryBlock] = {}
@@ -160,12 +164,15 @@ class NeuronCore:
             self.late_dma.after(event, self.position, self.memory_of)
 
 
+@kernel_entry
 def call_on(core: NeuronCore, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """`function(*args, **kwargs)` with `core` the one this thread's instructions execute on."""
     try:
         _active.core = core
+        core.call_stack.begin(sys._getframe())
         return function(*args, **kwargs)
     finally:
+        core.call_stack.end()
         leave()
 
 

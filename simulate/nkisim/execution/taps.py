@@ -18,6 +18,7 @@ import numpy as np
 from nkisim.dtypes import Array
 from nkisim.errors import Location
 from nkisim.memory import NkiTensor, peek
+from nkisim.observe import Position
 
 Wanted = Sequence[str] | Mapping[str, Callable[[Array], Any]]
 
@@ -30,11 +31,13 @@ class Snapshot:
         values: all of it, unwritten bytes as 0xFF; or what the tap's function made of that.
         core: the core whose tensor it is, or which read it.
         where: the kernel line that read it; the line of its allocation if nothing did.
+        written: the last instruction that wrote it.
     """
 
     values: Any
     core: int
     where: Location
+    written: Position
 
 
 class Taps:
@@ -49,33 +52,33 @@ class Taps:
         self._functions: dict[str, Callable[[Array], Any]] = functions
         self.snapshots: dict[str, list[Snapshot]] = {}
         self._watched: dict[int, NkiTensor] = {}
-        self._written: dict[int, int] = {}
+        self._written: dict[int, tuple[int, Position]] = {}
 
     def watch(self, tensor: NkiTensor) -> None:
         """Take snapshots of `tensor`, the whole of an allocation, if its name is wanted."""
         if any(fnmatch.fnmatchcase(tensor.name, pattern) for pattern in self._functions):
             self._watched[tensor.storage.identity] = tensor
 
-    def before(self, core: int, reads: Iterable[NkiTensor], writes: Iterable[NkiTensor], where: Location) -> None:
+    def before(self, core: int, reads: Iterable[NkiTensor], writes: Iterable[NkiTensor], position: Position) -> None:
         """An instruction is about to read and write."""
         written = {t.storage.identity for t in writes}
         for identity in {t.storage.identity for t in reads} - written:
             if identity in self._written:
-                self._take(identity, core, where)
-        self._written.update(dict.fromkeys(written & self._watched.keys(), core))
+                self._take(identity, core, position.location)
+        self._written.update(dict.fromkeys(written & self._watched.keys(), (core, position)))
 
     def finish(self) -> None:
         """The launch is over: what was written and never read is taken now."""
-        for identity, core in list(self._written.items()):
+        for identity, (core, _) in list(self._written.items()):
             self._take(identity, core, self._watched[identity].storage.allocated_at)
 
     def _take(self, identity: int, core: int, where: Location) -> None:
-        del self._written[identity]
+        _, written = self._written.pop(identity)
         tensor = self._watched[identity]
         values = peek(tensor)
         taken = self.snapshots.setdefault(tensor.name, [])
         function = next(f for pattern, f in self._functions.items() if fnmatch.fnmatchcase(tensor.name, pattern))
-        taken.append(Snapshot(function(values), core, where))
+        taken.append(Snapshot(function(values), core, where, written))
 
 
 def save_snapshots(snapshots: Mapping[str, Sequence[Snapshot]], folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkisim.errors import ArgumentError, BufferRuleError, DtypeError, ShapeError
-from nkisim.memory import NkiTensor
+from nkisim.memory import NkiTensor, described
 from nkisim.observe import CostClass
 from nkisim.operations import checks, device_rules
 from nkisim.operations.enums import dge_mode as DgeMode
@@ -102,7 +102,7 @@ def _check_gather(src: NkiTensor, mode: DgeMode) -> None:
     if not isinstance(index, NkiTensor) or index.dtype != "uint32" or index.shape[0] % 16 or index.shape[0] > 128:
         raise ShapeError(
             "its indices are a uint32 SBUF tile of 16..128 partitions, a multiple of 16",
-            f"{index!r}",
+            described(index),
             "Reshape or cast the indices.",
         )
     if src.ndim == 4 and 1 not in src.shape[1:3]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from nkisim.errors import ArgumentError, BufferRuleError
 from nkisim.execution.neuron_core import current_core
 from nkisim.execution.taps import save
-from nkisim.memory import MemoryRegion, NkiTensor, first_unwritten, resolve
+from nkisim.memory import MemoryRegion, NkiTensor, described, first_unwritten, resolve
 
 
 def program_id(axis: int = 0) -> int:
@@ -62,7 +62,7 @@ def device_print(print_prefix: str, tensor: NkiTensor) -> None:
     if not isinstance(print_prefix, str):
         raise ArgumentError("print_prefix is a constant string", f"{print_prefix!r}", "Pass a literal.")
     if not isinstance(tensor, NkiTensor) or tensor.buffer is MemoryRegion.psum:
-        raise BufferRuleError("device_print shows SBUF and HBM tensors", f"{tensor!r}", "Copy it to SBUF first.")
+        raise BufferRuleError("device_print shows SBUF and HBM tensors", described(tensor), "Copy it to SBUF first.")
     if core.only_traces:
         return
     region = resolve(tensor)

@@ -12,7 +12,7 @@ from nkisim.instructions.nc_transpose import nc_transpose
 from nkisim.instructions.tensor_copy import tensor_copy
 from nkisim.language.allocation import ndarray
 from nkisim.language.elementwise import broadcast, cast, tile_of, unary
-from nkisim.memory import MemoryRegion, NkiTensor
+from nkisim.memory import MemoryRegion, NkiTensor, described
 from nkisim.operations.operators import operator
 
 
@@ -26,7 +26,7 @@ def load(src: NkiTensor, dtype: Any = None) -> NkiTensor:
 def load_transpose2d(src: NkiTensor, dtype: Any = None) -> NkiTensor:
     """An SBUF tile with the transposed values of a two-dimensional HBM tensor; the DMA does the transposing."""
     if not isinstance(src, NkiTensor) or not src.buffer.is_hbm:
-        raise BufferRuleError("load_transpose2d loads from HBM", f"{src!r}", "Use nl.transpose for tiles.")
+        raise BufferRuleError("load_transpose2d loads from HBM", described(src), "Use nl.transpose for tiles.")
     if src.ndim != 2:
         raise ShapeError("load_transpose2d takes two dimensions", f"{src.shape}", "Flatten the others.")
     tile = ndarray((src.shape[1], src.shape[0]), dtype or src.dtype)

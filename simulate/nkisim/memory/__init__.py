@@ -14,15 +14,16 @@ from nkisim.memory.door import (
     lowest_state,
     mark,
     own_states,
-    peek,
     read,
     resolve,
     write,
 )
 from nkisim.memory.indirection import Columns
+from nkisim.memory.no_array import described
 from nkisim.memory.regions import MemoryRegion
 from nkisim.memory.registers import RegisterValue
 from nkisim.memory.shadow import MATMUL, NEVER, NOT_COMPUTED, WRITTEN, ZEROED
+from nkisim.memory.shown import peek
 from nkisim.memory.storage import Storage
 from nkisim.memory.tensor import DynamicSlice, NkiTensor
 
@@ -43,6 +44,7 @@ __all__ = [
     "add",
     "allocate",
     "copied",
+    "described",
     "first_unwritten",
     "grouped",
     "held",

@@ -21,7 +21,9 @@ def indirect(tensor: Viewed, index: StorageView, num_elem: int | None) -> Viewed
     """`num_elem` columns of `tensor`, its free dimensions taken as one; see `NkiTensor.indirect`."""
     if not tensor.buffer.is_on_chip or tensor.is_indirect():
         raise BufferRuleError(
-            ".indirect() is for direct views of SBUF and PSUM tiles", f"{tensor!r}", "Gather HBM rows with dma_copy."
+            ".indirect() is for direct views of SBUF and PSUM tiles",
+            tensor.described,
+            "Gather HBM rows with dma_copy.",
         )
     if getattr(index, "buffer", None) is not MemoryRegion.sbuf or index.is_indirect():
         raise BufferRuleError("the offsets of .indirect() are an SBUF tile", f"{index!r}", "Load them first.")
@@ -33,7 +35,7 @@ def indirect(tensor: Viewed, index: StorageView, num_elem: int | None) -> Viewed
         )
     flat = merge(tensor.layout, 1, tensor.ndim - 1)
     if flat is None:
-        raise ShapeError("the free dimensions of an indirect tile are one", f"{tensor!r}", "Slice one of them.")
+        raise ShapeError("the free dimensions of an indirect tile are one", tensor.described, "Slice one of them.")
     count = index.size if num_elem is None else num_elem
     if not isinstance(count, int) or count < 1:
         raise ArgumentError("num_elem is a positive int", f"{num_elem!r}", "Pass the number of offsets.")

@@ -106,7 +106,7 @@ def _access(tensor: StorageView, layout: Layout, rows: Array | None = None, skip
     """The bytes of `tensor` seen through `layout`, which must lie inside it unless the access is skipped."""
     storage, dtype = tensor.storage, tensor.dtype
     if 0 in layout.shape:
-        raise OutOfBounds("an operand has at least one element", f"{tensor!r}", "Leave the instruction out.")
+        raise OutOfBounds("an operand has at least one element", f"{tensor.described}", "Leave the instruction out.")
     if storage.buffer.is_on_chip:
         start, strides = physical(layout, dtype.itemsize, storage.rows, storage.row_bytes, storage.pitch)
         if start < 0:
@@ -207,14 +207,14 @@ def _outside_tile(tensor: StorageView, layout: Layout) -> SimulationError:
     if shape[0] > 1 and strides[0] != row:
         return ViewError(
             f"partitions of one access are adjacent: the partition stride is {row // itemsize} elements",
-            f"{strides[0] // itemsize} in {tensor!r}",
+            f"{strides[0] // itemsize} in {tensor.described}",
             "Give .ap() the tensor's own partition stride; select partitions as a contiguous range.",
         )
     low, high = _reach(within, shape[1:], strides[1:])
     if low < 0 or high + itemsize > row:
         return OutOfBounds(
             f"an access stays inside its partition of {row} bytes",
-            f"bytes {low}..{high + itemsize} of {tensor!r} in the {storage}",
+            f"bytes {low}..{high + itemsize} of {tensor.described} in the {storage}",
             "Fix the offset or the free pattern.",
         )
     return PartitionError(
@@ -263,13 +263,6 @@ def read(region: Region) -> Array:
     if region.block.unrounded is not None and is_rounded(access.dtype):
         values = recall(access, region.block.unrounded, values)
     return np.ascontiguousarray(values.T) if region.columns else values
-
-
-def peek(tensor: StorageView) -> Array:
-    """A copy of what the tensor holds now, unwritten bytes as their poison, NaN without bytes. For people."""
-    region = resolve(tensor)
-    first_unwritten(region)
-    return np.full(region.access.shape, np.nan, np.float32) if region.block.is_outline else read(region).copy()
 
 
 def held(region: Region) -> bytes | None:

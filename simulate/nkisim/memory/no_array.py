@@ -52,13 +52,18 @@ _INSTEAD = {
 _HOST = "NumPy and Python compute with values of the host; tensors have theirs on the device"
 
 
+def described(tensor: object) -> str:
+    """A tensor, or anything that was taken for one, without the values, which messages do not need."""
+    return str(getattr(tensor, "described", None) or repr(tensor))
+
+
 class NoArray:
     """Refuses arithmetic, comparisons, NumPy's functions and names that arrays have."""
 
     __slots__ = ()
 
     def __array__(self, *_: Any, **__: Any) -> NoReturn:
-        raise ArgumentError(_HOST, f"{self!r} as an array", _SHOWN)
+        raise ArgumentError(_HOST, f"{described(self)} as an array", _SHOWN)
 
     def __array_ufunc__(self, ufunc: Any, *_: Any, **__: Any) -> NoReturn:
         raise _numpy_on(self, ufunc.__name__)
@@ -68,18 +73,20 @@ class NoArray:
 
 
 def _as_number(self: NoArray) -> NoReturn:
-    raise ArgumentError(_HOST, f"the value of {self!r} as a number", _SHOWN)
+    raise ArgumentError(_HOST, f"the value of {described(self)} as a number", _SHOWN)
 
 
 def _no_such_name(self: NoArray, name: str) -> NoReturn:
     if name.startswith("_"):
         raise AttributeError(name)
     advice = _INSTEAD.get(name, "docs/simulator/coverage.md lists what tensors have.")
-    raise UnknownName("tensors have the published methods and attributes", f".{name} of {self!r}", advice)
+    raise UnknownName("tensors have the published methods and attributes", f".{name} of {described(self)}", advice)
 
 
 def _numpy_on(tensor: NoArray, name: str) -> ArgumentError:
-    return ArgumentError(_HOST, f"np.{name} of {tensor!r}", f"Use nl.{name} if nl has it, or an instruction of nisa.")
+    return ArgumentError(
+        _HOST, f"np.{name} of {described(tensor)}", f"Use nl.{name} if nl has it, or an instruction of nisa."
+    )
 
 
 def _refused(sign: str, function: str, in_place: bool) -> Callable[..., Any]:
@@ -91,7 +98,7 @@ def _refused(sign: str, function: str, in_place: bool) -> Callable[..., Any]:
         if in_place and sign == "+" and self.buffer.value == "psum":
             fix = "Let nisa.nc_matmul(dst=...) accumulate: the first matmul of a tile overwrites, later ones add."
         shown = f"{sign}=" if in_place else sign
-        raise ArgumentError("tensors are computed by instructions, not operators", f"{shown} of {self!r}", fix)
+        raise ArgumentError("tensors are computed by instructions, not operators", f"{shown} of {described(self)}", fix)
 
     return refuse
 

@@ -41,7 +41,9 @@ class StorageView:
     ndim = property(lambda self: len(self.shape))
     size = property(lambda self: math.prod(self.shape))
 
-    def __repr__(self) -> str:
+    @property
+    def described(self) -> str:
+        """Shape, dtype, memory and name, for messages."""
         kind = type(self).__name__
         return f"{kind}(shape={self.shape}, dtype={self.dtype}, buffer={self.buffer.value}, name={self.name!r})"
 

@@ -9,11 +9,11 @@ from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import columns, views
 from nkisim.memory.block import MemoryBlock
-from nkisim.memory.door import peek
 from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
 from nkisim.memory.no_array import NoArray
 from nkisim.memory.rearrange import rearrangement
+from nkisim.memory.shown import first_values, peek
 from nkisim.memory.storage import Storage
 from nkisim.memory.storage_view import StorageView
 from nkisim.memory.views import Layout
@@ -41,9 +41,13 @@ class NkiTensor(StorageView, NoArray):
 
     data = property(lambda self: self)  # so that tensors and grids are handed to instructions alike
 
+    def __repr__(self) -> str:
+        """With the first values it holds now: for debuggers, which show it a line."""
+        return f"{self.described[:-1]}, {first_values(self)})"
+
     def __str__(self) -> str:
         """With the values it holds now: for `print` and debuggers. A trace on AWS's toolchain has none to show."""
-        return f"{self!r}\n{peek(self)}"
+        return f"{self.described}\n{peek(self)}"
 
     def __bool__(self) -> bool:
         """A tensor is a handle while the kernel is traced, so it is true whatever it holds; lint reports such tests."""
@@ -80,7 +84,7 @@ class NkiTensor(StorageView, NoArray):
         if axis < minimum:
             raise ViewError(
                 f"{what} cannot touch dimension 0: it is the partition (or the indirect) dimension",
-                f"dim {dim} of {self!r}",
+                f"dim {dim} of {self.described}",
                 "Move the data between partitions with an instruction (nc_transpose, nc_stream_shuffle, DMA).",
             )
         return axis
@@ -156,7 +160,7 @@ class NkiTensor(StorageView, NoArray):
         if dim != 0 or not self.buffer.is_hbm:
             raise ViewError(
                 "vector_select works on dimension 0 of an HBM tensor",
-                f"dim {dim} of {self!r}",
+                f"dim {dim} of {self.described}",
                 "Use an HBM tensor.",
             )
         shape = views.replace(self.shape, 0, vector_offset.shape[0])
@@ -167,7 +171,7 @@ class NkiTensor(StorageView, NoArray):
         if self.indirection is not None:
             raise ViewError(
                 "a view takes one runtime index",
-                f"second index on {self!r}",
+                f"second index on {self.described}",
                 "Fold both indices into one offset.",
             )
         indirection = checked(Indirection(index, stride, extent, per_partition), self.buffer)
@@ -178,7 +182,7 @@ class NkiTensor(StorageView, NoArray):
         if sorted(dims) != list(range(self.ndim)) or (self._first_free and dims[0] != 0):
             raise ViewError(
                 "permute needs a permutation of the dimensions that keeps the partition dimension first",
-                f"{tuple(dims)} of {self!r}",
+                f"{tuple(dims)} of {self.described}",
                 "Transpose with nc_transpose or dma_transpose to move partitions.",
             )
         return self._with(Layout(tuple(self.shape[d] for d in dims), tuple(self.strides[d] for d in dims), self.offset))
@@ -307,7 +311,7 @@ class NkiTensor(StorageView, NoArray):
         if rest:
             raise ViewError(
                 f"a reinterpreted address is a multiple of {dtype.itemsize} bytes",
-                f"byte {elements * self.dtype.itemsize} of {self!r} as {dtype}",
+                f"byte {elements * self.dtype.itemsize} of {self.described} as {dtype}",
                 "Reinterpret before slicing, or align the slice.",
             )
         return distance
@@ -323,7 +327,7 @@ class NkiTensor(StorageView, NoArray):
         if not (legal and aligned) or self.indirection is not None:
             raise ViewError(
                 "view(dtype) needs a direct view with a contiguous last dimension that divides into the new type",
-                f"{self!r} as {new}",
+                f"{self.described} as {new}",
                 "Reinterpret before slicing, or copy.",
             )
         shape = (*self.shape[:-1], last_bytes // new_bytes)
@@ -344,7 +348,7 @@ class NkiTensor(StorageView, NoArray):
 def _fixed_columns(tensor: NkiTensor) -> ViewError:
     return ViewError(
         "the columns of an indirect view are not sliced, reshaped or indexed again",
-        f"another view of {tensor!r}",
+        f"another view of {tensor.described}",
         "Slice the tile before .indirect(), or slice the offsets.",
     )
 
@@ -352,7 +356,7 @@ def _fixed_columns(tensor: NkiTensor) -> ViewError:
 def _fixed_rows(tensor: NkiTensor) -> ViewError:
     return ViewError(
         "the dimension of a gather or scatter is not sliced or selected again",
-        f"an index into dimension 0 of {tensor!r}",
+        f"an index into dimension 0 of {tensor.described}",
         "Slice the indices instead.",
     )
 

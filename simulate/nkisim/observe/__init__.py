@@ -11,6 +11,7 @@ from nkisim.observe.lost_results import LostResults
 from nkisim.observe.neighbouring_sums import NeighbouringSums
 from nkisim.observe.overlaps import Overlaps
 from nkisim.observe.policy import Policy
+from nkisim.observe.position import Position
 from nkisim.observe.races import Races
 from nkisim.observe.recorder import Recorder
 from nkisim.observe.shifted_overlaps import ShiftedOverlaps
@@ -34,6 +35,7 @@ __all__ = [
     "Observer",
     "Overlaps",
     "Policy",
+    "Position",
     "Races",
     "Recorder",
     "ShiftedOverlaps",

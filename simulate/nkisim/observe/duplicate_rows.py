@@ -33,5 +33,5 @@ def _error(event: Event, access: Access, rows: list[int]) -> DuplicateRow:
         "the row indices of one scatter are unique",
         f"{event.opcode} writes row {row} of the {access.storage} for positions {positions} of the rows in bounds",
         "Make the indices unique, or put repeated ones out of bounds and pass oob_mode=oob_mode.skip.",
-        event.location,
+        event.position.chain,
     )

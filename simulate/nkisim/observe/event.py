@@ -9,6 +9,7 @@ from typing import Any
 
 from nkisim.errors import Location, SimulationError
 from nkisim.memory import Access
+from nkisim.observe.position import Position
 from nkisim.observe.traits import Traits
 
 
@@ -38,7 +39,7 @@ class Event:
         reads, writes: the bytes it touched; the indices of a gather are among the reads.
         work: how much it did.
         details: parameters that matter to time (operation, DGE mode, transpose, ...).
-        location: kernel file and line.
+        position: the kernel line, and the calls that led to it.
         name: the `name=` argument, or None.
         unwritten: operands read before anything wrote them, with the first such element.
         after: indices of same-core events it must follow (`depends_on`, and the loads of its registers).
@@ -57,13 +58,18 @@ class Event:
     writes: tuple[Access, ...]
     work: Work
     details: Mapping[str, Any]
-    location: Location
+    position: Position
     name: str | None = None
     unwritten: tuple[tuple[Access, tuple[int, ...]], ...] = ()
     after: list[int] = field(default_factory=list)
     ordered: bool = False
     indexed_rows: int | None = None
     rewrites: tuple[Access, ...] = ()
+
+    @property
+    def location(self) -> Location:
+        """The kernel line."""
+        return self.position.location
 
 
 class LoopMark(enum.Enum):

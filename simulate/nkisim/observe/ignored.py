@@ -52,7 +52,7 @@ class IgnoredArguments(Observer):
             "is_stationary_onezero and is_moving_onezero speed up fp32 operands only",
             f"set in a {event.opcode} of {' and '.join(operands)}",
             "Drop the argument.",
-            event.location,
+            event.position.chain,
         )
         return [Note(error)]
 
@@ -62,5 +62,5 @@ def _static(event: Event) -> NoEffect:
         "oob_mode.skip skips accesses whose runtime index is out of bounds",
         f"set in a {event.opcode} with static addresses",
         "Drop the argument.",
-        event.location,
+        event.position.chain,
     )

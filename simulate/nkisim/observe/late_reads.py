@@ -72,5 +72,5 @@ def _error(event: Event, transfer: OpenTransfer) -> DmaOrderError:
         f"{event.opcode} writes the {event.writes[0].storage} while the transfer at {transfer.location} may be reading "
         f"the {transfer.source.storage} at its address, and nothing waits for that",
         "Use one tensor, or read what the transfer wrote first.",
-        event.location,
+        event.position.chain,
     )

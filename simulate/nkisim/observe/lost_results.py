@@ -60,7 +60,7 @@ class LostResults(Observer):
             f"{event.opcode} adds to what the matmul at {result.location} left in the {result.access.storage}, "
             "after it was read",
             "Start a new sum with accumulate=False, or read it once.",
-            event.location,
+            event.position.chain,
         )
         return [Note(error)]
 
@@ -98,5 +98,5 @@ def _error(event: Event, result: PsumResult) -> LostResult:
         "the result of a matmul is read before another matmul replaces it",
         f"{event.opcode} overwrites what the matmul at {result.location} left in the {result.access.storage}, unread",
         "Read it first, accumulate onto it with accumulate=True, or drop the earlier matmul.",
-        event.location,
+        event.position.chain,
     )

@@ -67,5 +67,5 @@ def _risk(event: Event, access: Access) -> NeighbouringSum:
         "the sums of several matmuls in one PSUM tensor have a bank each: others lost their first terms",
         f"{event.opcode} adds up a second one in a bank of the {access.storage}",
         "Give each sum a tensor, or make one matmul of it.",
-        event.location,
+        event.position.chain,
     )

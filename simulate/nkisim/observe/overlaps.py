@@ -70,5 +70,5 @@ def _error(event: Event, read: Storage, writer: Writer) -> OverlapError:
         f"{event.opcode} reads the {read} {read.address}, where {writer.opcode} at {writer.location} wrote through "
         f"the {writer.storage} {writer.storage.address}",
         "Move one of them, or finish with the older before the newer is written, and write all that is read.",
-        event.location,
+        event.position.chain,
     )

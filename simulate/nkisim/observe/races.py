@@ -16,7 +16,7 @@ from collections import Counter
 from typing import NamedTuple
 
 from nkisim.dtypes import Array
-from nkisim.errors import DataRace, Location
+from nkisim.errors import Chain, DataRace, Location
 from nkisim.memory import Access, Storage
 from nkisim.memory.byte_map import ByteMap
 from nkisim.observe.common_bytes import first_common_byte
@@ -35,8 +35,12 @@ class Touch(NamedTuple):
     access: Access
     kind: int
     opcode: str
-    location: Location
+    chain: Chain
     rewrites: bool = False
+
+    @property
+    def location(self) -> Location:
+        return self.chain[-1]
 
     def __str__(self) -> str:
         return f"{'writes' if self.kind == _WRITE else 'reads'} ({self.opcode} at {self.location})"
@@ -121,7 +125,7 @@ class Races(Observer):
             for access in accesses:
                 if access.storage.core is None and access.size:
                     rewrites = kind == _WRITE and any(access is kept for kept in event.rewrites)
-                    found += self._touch(event.core, Touch(access, kind, event.opcode, event.location, rewrites))
+                    found += self._touch(event.core, Touch(access, kind, event.opcode, event.position.chain, rewrites))
         return found
 
     def _touch(self, core: int, touch: Touch) -> list[Finding]:
@@ -150,7 +154,7 @@ def _error(core: int, touch: Touch, other: Touch) -> DataRace:
         "a barrier stands between two accesses of different cores to the same bytes when one of them writes",
         _both(core, touch, other),
         "Put nisa.core_barrier(data=that tensor, cores=(0, 1)) between them, or touch disjoint parts.",
-        touch.location,
+        touch.chain,
     )
 
 
@@ -159,7 +163,7 @@ def _same_value(core: int, touch: Touch, other: Touch) -> DataRace:
         "one core writes a byte of shared HBM, or both the same value",
         f"{_both(core, touch, other)}; what they write is the same",
         "Write it on one core, or each core its part, to save the traffic.",
-        touch.location,
+        touch.chain,
     )
 
 

@@ -53,5 +53,5 @@ def _risk(event: Event, written: Access) -> DeviceRisk:
         "an instruction reads all of its operands elsewhere than it writes, or at the same place",
         f"{event.opcode} writes a shifted part of what it reads, in the {written.storage}",
         "Write to another tensor.",
-        event.location,
+        event.position.chain,
     )

@@ -28,5 +28,5 @@ def _error(event: Event, access: Access, element: tuple[int, ...]) -> Uninitiali
         f"{event.opcode} reads only what was written before",
         f"element {element} of shape {access.shape} in the {access.storage} was never written",
         "Write it first (memset, dma_copy), or read less.",
-        event.location,
+        event.position.chain,
     )

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import Array
-from nkisim.errors import LoopError, ShapeError, kernel_location
+from nkisim.errors import LoopError, ShapeError
 from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import (
     WRITTEN,
@@ -114,7 +114,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         tuple([r.access for r in writes]),
         operation.work,
         operation.details,
-        kernel_location(),
+        core.call_stack.position(),
         operation.name,
         _unwritten(sources),
         [load for load in loads if load is not None],
@@ -122,7 +122,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         indexed_rows,
     )
     if core.watch.taps is not None:
-        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.location)
+        core.watch.taps.before(core.identity, operation.reads, operation.writes, event.position)
     if not dropped:
         before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
         core.numerics.carry_out(operation, reads, writes)

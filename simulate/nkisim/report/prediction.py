@@ -6,10 +6,11 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from nkisim.errors import Chain, Location
 from nkisim.report.source_text import line_text, stage_of
 from nkisim.timing import Timeline
 from nkisim.timing.critical_path import CriticalPath, critical_path
-from nkisim.timing.source_lines import SourceLine, source_lines
+from nkisim.timing.source_lines import SourceLine, Spent, source_lines, spent_by, spent_by_chain
 from nkisim.timing.utilization import DmaUse, dma_use, engine_use
 
 ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "sync")
@@ -29,6 +30,21 @@ class EngineSummary:
     busy_us: float
     utilization: float
     instructions: int
+
+
+@dataclass(frozen=True)
+class FunctionCost:
+    """A function of the kernel.
+
+    Attributes:
+        stage: file and name, as `stage_of` gives them.
+        total: what its instructions took, with those of the functions it calls.
+        own: without them.
+    """
+
+    stage: str
+    total: Spent
+    own: Spent
 
 
 @dataclass(eq=False)
@@ -82,9 +98,27 @@ class Prediction:
         return [use for _, use in sorted(dma_use(self.timeline).items())]
 
     @cached_property
+    def spent(self) -> dict[Chain, Spent]:
+        """What was spent at each kernel line, apart for each chain of calls that led to it."""
+        return spent_by_chain(self.timeline, self.path)
+
+    @cached_property
     def all_lines(self) -> list[SourceLine]:
-        """All kernel lines, those that cost most first."""
-        return source_lines(self.timeline, self.path)
+        """All kernel lines with instructions, those that cost most first."""
+        return source_lines(self.timeline, self.spent)
+
+    @cached_property
+    def called(self) -> dict[Location, Spent]:
+        """What was spent in the functions that a line calls, and in those they call."""
+        return spent_by(self.spent, lambda chain: chain[:-1])
+
+    @cached_property
+    def functions(self) -> list[FunctionCost]:
+        """All functions of the kernel, those that cost most first: a function comes before those it calls."""
+        total = spent_by(self.spent, lambda chain: map(stage_of, chain))
+        own = spent_by(self.spent, lambda chain: (stage_of(chain[-1]),))
+        order = sorted(total, key=lambda stage: -total[stage].critical_ns)
+        return [FunctionCost(stage, total[stage], own.get(stage, Spent())) for stage in order]
 
     @property
     def lines(self) -> list[SourceLine]:
@@ -109,6 +143,7 @@ class Prediction:
             "dma": [{**asdict(use), "gb_per_s": _share(use.nbytes, latency * 1e3)} for use in self.dma],
             "provenance": self.provenance,
             "lines": self.lines_json(),
+            "functions": self.functions_json(),
         }
 
     def lines_json(self) -> list[dict[str, Any]]:
@@ -120,6 +155,17 @@ class Prediction:
                 "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
             }
             for line in self.all_lines
+        ]  # fmt: skip
+
+    def functions_json(self) -> list[dict[str, Any]]:
+        """All functions of the kernel for scripts, those that cost most first."""
+        return [
+            {
+                "stage": each.stage, "instructions": each.total.instructions,
+                "critical_us": each.total.critical_ns / 1e3, "own_critical_us": each.own.critical_ns / 1e3,
+                "busy_us": each.total.busy_ns / 1e3,
+            }
+            for each in self.functions
         ]  # fmt: skip
 
 

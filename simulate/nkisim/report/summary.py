@@ -145,7 +145,7 @@ class Profile:
 
     def save_perfetto(self, path: str | Path) -> None:
         """Write a trace for ui.perfetto.dev."""
-        save_perfetto(path, self.prediction.timeline, self.capacity)
+        save_perfetto(path, self.prediction, self.capacity)
 
     def save_roofline(self, path: str | Path, useful: UsefulWork | None = None, peaks: Peaks | None = None) -> None:
         """Draw where the run lies under the roofline; needs matplotlib. The suffix of `path` says png, svg or pdf.

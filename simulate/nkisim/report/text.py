@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from nkisim.machine.probes import PROBES
 from nkisim.observe import Finding
 from nkisim.report.pictures import duration
+from nkisim.report.prediction import MOST_LINES
 from nkisim.report.summary import Profile
 
 # What the parts of the critical path are, in words.
@@ -19,9 +20,9 @@ RESOURCE_NAMES = {
 
 def describe(profile: Profile) -> str:
     """Latency, engines, critical path, lines, traffic and memory of a run. Everything in it is predicted."""
-    return "\n".join(
-        [*_headline(profile), "", *_engines(profile), "", *_path(profile), "", *_lines(profile), "", *_totals(profile)]
-    )
+    parts = (_headline, _engines, _path, _lines, _functions, _totals)
+    tables = ["\n".join(part(profile)) for part in parts]
+    return "\n\n".join(filter(None, tables))
 
 
 def describe_run(profile: Profile, findings: Sequence[Finding]) -> str:
@@ -125,6 +126,20 @@ def _lines(profile: Profile) -> Iterator[str]:
         yield (
             f"{duration(line.critical_ns / 1e3):>10} {100 * share:5.1f}% {duration(line.busy_ns / 1e3):>10} "
             f"{line.instructions:8,}  {line.location} {line.opcode}"
+        )
+
+
+def _functions(profile: Profile) -> Iterator[str]:
+    """Of kernels with more than one function, those that cost most."""
+    functions = profile.prediction.functions
+    if len(functions) < 2:
+        return
+    yield f"{'critical':>10} {'share':>6} {'own':>10} {'count':>8}  function, with all that it calls"
+    for each in functions[:MOST_LINES]:
+        share = 1e-3 * each.total.critical_ns / profile.latency_us if profile.latency_us else 0.0
+        yield (
+            f"{duration(each.total.critical_ns / 1e3):>10} {100 * share:5.1f}% "
+            f"{duration(each.own.critical_ns / 1e3):>10} {each.total.instructions:8,}  {each.stage}"
         )
 
 

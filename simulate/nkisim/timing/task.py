@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from nkisim.errors import Location
+from nkisim.observe import Position
 
 Stream = tuple[int, str]
 """A core, and the name of one of its queues."""
@@ -21,7 +22,7 @@ class Task:
     Attributes:
         number: position in the list of tasks of a run, both cores together.
         core, index: the core and the position in its program.
-        opcode, engine, location, name: as in the event.
+        opcode, engine, position, name: as in the event.
         queue: the stream that starts it. Instructions of a stream start in program order, but for the few that the
             scheduler may move.
         work: number of its work, which says what it costs.
@@ -30,6 +31,7 @@ class Task:
         epoch: how often the engines of its core have been drained before it, at ends of loops and their iterations.
         meeting: number of the barrier or exchange it is part of, or -1.
         ordered: inside `nl.no_reorder`.
+        tensors: names of its operands, those it reads first, "" without one; empty if none has a name.
     """
 
     number: int
@@ -37,7 +39,7 @@ class Task:
     index: int
     opcode: str
     engine: str
-    location: Location
+    position: Position
     name: str | None
     queue: str
     work: int
@@ -46,6 +48,12 @@ class Task:
     epoch: int = 0
     meeting: int = -1
     ordered: bool = field(default=False)
+    tensors: tuple[str, ...] = ()
+
+    @property
+    def location(self) -> Location:
+        """The kernel line."""
+        return self.position.location
 
 
 def program_order(tasks: list[Task]) -> dict[Stream, list[int]]:

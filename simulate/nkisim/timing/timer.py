@@ -46,6 +46,7 @@ class Timer(Observer):
         self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
         self._uses: tuple[dict[Access, _Use], dict[Access, _Use]] = ({}, {})
+        self._names: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._finished = False
 
     def on_loop(self, core: int, mark: LoopMark, since: int) -> None:
@@ -57,13 +58,16 @@ class Timer(Observer):
         number = len(tasks)
         queue = _queue(event)
         task = Task(
-            number, core, event.index, event.opcode, event.engine, event.location, event.name, queue,
+            number, core, event.index, event.opcode, event.engine, event.position, event.name, queue,
             self._program.works.number(event), event.after, ordered=event.ordered,
             epoch=self._epochs[core].current(),
         )  # fmt: skip
         if event.traits.meeting is not None:
             task.meeting = self._met[core, "meeting"]
             self._met[core, "meeting"] += 1
+        names = tuple([access.storage.name for access in (*event.reads, *event.writes)])
+        if any(names):
+            task.tensors = self._names.setdefault(names, names)
         after: set[int] = set()
         own = number * 2
         for access in event.reads:

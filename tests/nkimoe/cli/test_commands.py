@@ -24,7 +24,7 @@ KEYS = {
 PREDICTED = {
     "latency_us", "roofline_us", "fraction_of_roofline", "bound_by", "tflops", "mfu", "hbm_bytes", "engines",
     "sbuf_peak_bytes_per_partition", "psum_peak_banks", "provenance", "clock", "interval_us", "by_order",
-    "by_look_ahead", "critical_path_us", "lines",
+    "by_look_ahead", "critical_path_us", "lines", "functions",
 }  # fmt: skip
 
 

@@ -160,6 +160,52 @@ def test_print_shows_tensors_and_registers_with_their_values(trn2, capsys):
     assert "name='fresh')\n[[nan nan]]" in shown
 
 
+def test_the_repr_of_a_tile_has_its_first_values(trn2):
+    shown = []
+
+    def kernel(x):
+        loaded, fresh = nl.load(x), nl.ndarray((2, 3), nl.bfloat16, name="fresh")
+        shown.extend(map(repr, (loaded, loaded[1:, :2], fresh)))
+        nisa.memset(fresh[:1], 2.0)
+        shown.append(repr(fresh))
+        return x
+
+    trn2.run(kernel, np.array([[1.5, -2, 0], [3, 4, 5]], np.float32))
+    whole, part, fresh, half = shown
+    assert whole == "NkiTensor(shape=(2, 3), dtype=float32, buffer=sbuf, name='', values=[1.5, -2.0, 0.0, 3.0, ...])"
+    assert part.endswith("values=[3.0, 4.0])")
+    assert fresh == "NkiTensor(shape=(2, 3), dtype=bfloat16, buffer=sbuf, name='fresh', values unwritten)"
+    assert half.endswith("values=[2, 2, 2, nan, ...], unwritten at [1, 0])")
+
+
+def test_without_numerics_the_repr_says_that_nothing_was_computed():
+    shown = []
+
+    def kernel(x):
+        shown.append(repr(nl.load(x)))
+        return x
+
+    Simulator("trn2", numerics=False).run(kernel, np.ones((1, 2), np.float32))
+    assert shown[0].endswith("buffer=sbuf, name='', values not computed)")
+
+
+def test_a_snapshot_says_which_instruction_wrote_it_in_which_call():
+    def kernel(x):
+        result = nl.ndarray((6, 8), nl.float32, buffer=nl.shared_hbm)
+        for block in range(3):
+            nisa.dma_copy(result[2 * block : 2 * block + 2, :], doubled(x[2 * block : 2 * block + 2, :], block))
+        return result
+
+    def doubled(part, block):
+        rows = nl.ndarray((2, 8), nl.float32, name=f"rows_{block}")
+        nisa.dma_copy(rows, part)
+        return rows
+
+    taps = Simulator("trn2", tap=["rows_*"]).run(kernel, X).taps
+    assert [taken[0].written.calls for taken in taps.values()] == [(0, 0), (0, 1), (0, 2)]
+    assert {taken[0].written.location.line for taken in taps.values()} == {doubled.__code__.co_firstlineno + 2}
+
+
 def test_breakpoint_stops_in_the_kernel_with_its_tensors_at_hand(trn2, monkeypatch):
     stops = []
 

@@ -11,8 +11,9 @@ from nkisim.observe import Counters
 from nkisim.timing import CLOCK
 
 KEYS = {
-    "latency_us", "bound_by", "critical_path_us", "engines", "cores", "dma", "provenance", "lines", "hbm_bytes", "macs",
-    "opcodes", "sbuf_peak_bytes_per_partition", "psum_peak_banks", "clock", "interval_us", "by_order", "by_look_ahead",
+    "latency_us", "bound_by", "critical_path_us", "engines", "cores", "dma", "provenance", "lines",
+    "functions", "hbm_bytes", "macs", "opcodes", "sbuf_peak_bytes_per_partition", "psum_peak_banks", "clock",
+    "interval_us", "by_order", "by_look_ahead",
 }  # fmt: skip
 
 
