@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
 from nkimoe.errors import require
@@ -22,7 +23,7 @@ def check_option_types(request: Request) -> None:
 
 
 def _check_fields(prefix: str, options: Any) -> None:
-    hints = get_type_hints(type(options))
+    hints = _hints(type(options))
     for field in fields(options):
         name, value = prefix + field.name, getattr(options, field.name)
         if hints[field.name] is Any:
@@ -35,6 +36,12 @@ def _check_fields(prefix: str, options: Any) -> None:
         )
         if is_dataclass(value):
             _check_fields(name + ".", value)
+
+
+@cache
+def _hints(options: type) -> dict[str, Any]:
+    """Of its fields; to read annotations takes longer than all the rest of a plan."""
+    return get_type_hints(options)
 
 
 def _check_tensor(name: str, value: Any, field: Field[Any]) -> None:

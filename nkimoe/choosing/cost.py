@@ -1,0 +1,112 @@
+"""The time a plan is estimated to take: an engine's work, as far as others do not hide it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+
+from nkimoe.choosing.counter import Counter
+from nkimoe.choosing.layer import Layer
+from nkimoe.choosing.work import CoreWork, Work
+from nkimoe.planning.plan import Plan
+from nkimoe.planning.variants import DENSE, MX
+from nkisim.machine import Machine
+
+ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm")
+FILE = "coefficients.json"
+
+
+@dataclass(frozen=True)
+class Coefficients:
+    """What the counts of `work` are multiplied with, fitted on predictions of nkisim (`benchmarks/fit_cost.py`).
+
+    Attributes:
+        sharpness: p of the norm that engines are joined by: 1, one after another; large, the longest hides all others.
+        tensor ... hbm, exchanged, finish: times as long as counted.
+        alone: share of the Tensor Engine's work that nothing hides.
+        part, turn, start: ns of a part of a block, a turn of the device loop, a call.
+        first: share of the first weights that is waited for.
+    """
+
+    sharpness: float
+    tensor: float
+    vector: float
+    scalar: float
+    gpsimd: float
+    dma: float
+    hbm: float
+    exchanged: float
+    finish: float
+    alone: float
+    part: float
+    turn: float
+    start: float
+    first: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Of a call: microseconds, and what they are bound by."""
+
+    us: float
+    bound_by: str
+
+
+def estimate(plan: Plan, layer: Layer, machine: Machine) -> Estimate:
+    """The time of the slowest core. Never measured, and not even simulated: see docs/planning.md for how far off it is."""
+    blocks = layer.load.blocks(plan.problem.B, plan.problem.N)
+    cores = list(Counter(plan, blocks, layer, machine).cores())
+    return of_cores(cores, coefficients_of(plan))
+
+
+def of_cores(cores: list[CoreWork], c: Coefficients) -> Estimate:
+    """The estimate for counted work."""
+    shared = [sum(work.hbm for work in phase) for phase in zip(*map(_phases, cores), strict=True)]
+    return max((_of_core(core, shared, c) for core in cores), key=lambda each: each.us)
+
+
+def coefficients_of(plan: Plan) -> Coefficients:
+    """By what the cores of a plan split, and by its numerics; int8 has those of dense layers."""
+    return read_coefficients()[MX if plan.variant.is_mx else DENSE][plan.variant.split]
+
+
+@cache
+def read_coefficients() -> Mapping[str, Mapping[str, Coefficients]]:
+    """By numerics and split."""
+    text = resources.files("nkimoe.choosing").joinpath(FILE).read_text(encoding="utf-8")
+    found = json.loads(text)["coefficients"]
+    return {kind: {split: Coefficients(**each) for split, each in of.items()} for kind, of in found.items()}
+
+
+def _phases(core: CoreWork) -> tuple[Work, ...]:
+    return core.unrolled, core.looped, core.finish, core.first_load
+
+
+def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> Estimate:
+    unrolled, looped, finish = (_joined(work, hbm, c) for work, hbm in zip(_phases(core)[:3], shared[:3], strict=True))
+    first = max(core.first_load.dma, shared[3])
+    ns = (
+        _norm(unrolled.values(), c.sharpness) + _norm(looped.values(), c.sharpness)
+        + c.finish * _norm(finish.values(), c.sharpness) + c.first * first + c.start
+        + c.part * (core.unrolled.parts + core.looped.parts) + c.turn * core.looped.turns
+        + c.alone * (core.unrolled.tensor + core.looped.tensor)
+    )  # fmt: skip
+    return Estimate(ns / 1e3, max(ENGINES, key=lambda name: unrolled[name] + looped[name]))
+
+
+def _joined(work: Work, shared_hbm: float, c: Coefficients) -> dict[str, float]:
+    """What each engine takes; HBM, which both cores share, for both."""
+    return {
+        "tensor": c.tensor * work.tensor, "vector": c.vector * work.vector, "scalar": c.scalar * work.scalar,
+        "gpsimd": c.gpsimd * work.gpsimd, "dma": c.dma * work.dma + c.exchanged * work.exchanged,
+        "hbm": c.hbm * shared_hbm,
+    }  # fmt: skip
+
+
+def _norm(values: Iterable[float], p: float) -> float:
+    found = list(values)
+    most = max(found)
+    return most * sum((value / most) ** p for value in found) ** (1 / p) if most else 0.0
