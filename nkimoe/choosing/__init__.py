@@ -1,4 +1,4 @@
-"""Which variant, block size and strategy a layer should have: all that are legal, and what each is estimated to take."""
+"""Which variant, block size and strategy a layer should have: all that can be, and what each is estimated to take."""
 
 from nkimoe.choosing.choice import Fixed, LayerChoice
 from nkimoe.choosing.layer import Layer

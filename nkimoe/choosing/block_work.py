@@ -18,11 +18,11 @@ class _Part(NamedTuple):
     tiles: int
 
 
-def block_work(plan: Plan, core: int, machine: Machine) -> Work:
-    """Of `core`: matmuls, and the passes over their results."""
+def block_work(plan: Plan, core: int, has_biases: bool, machine: Machine) -> Work:
+    """Of `core`: matmuls, of a down bias as one more row, and the passes over their results."""
     found = Work()
     for part in _parts(plan):
-        found += _matmuls(part, plan, core, machine) + _passes(part, plan, core, machine)
+        found = found.plus(_matmuls(part, plan, core, has_biases, machine)).plus(_passes(part, plan, core, machine))
     return found
 
 
@@ -31,7 +31,7 @@ def _parts(plan: Plan) -> list[_Part]:
     return [_Part(slots, ceil_div(slots, PARTITIONS)) for at in range(0, B, most) if (slots := min(most, B - at))]
 
 
-def _matmuls(part: _Part, plan: Plan, core: int, m: Machine) -> Work:
+def _matmuls(part: _Part, plan: Plan, core: int, has_biases: bool, m: Machine) -> Work:
     """Gate and up stream tokens, down streams columns of H, a transpose 128 columns."""
     H, share = plan.problem.H, plan.share_of(core)
     deep = PARTITIONS * (QUARTERS if plan.variant.is_mx else 1)  # rows that a matmul contracts
@@ -39,13 +39,13 @@ def _matmuls(part: _Part, plan: Plan, core: int, m: Machine) -> Work:
     streams = ceil_div(part.slots, PSUM_COLUMNS)
     tokens = max(streams * least, part.slots) + streams * overhead
     cycles = 2 * ceil_div(H, deep) * ceil_div(share.inner.size, PARTITIONS) * tokens
-    cycles += part.tiles * ceil_div(share.inner.size, deep) * (H + ceil_div(H, PSUM_COLUMNS) * overhead)
+    cycles += part.tiles * (ceil_div(share.inner.size, deep) + has_biases) * (H + ceil_div(H, PSUM_COLUMNS) * overhead)
     cycles += part.tiles * _gathered(plan, core) * (PARTITIONS + overhead)
     return Work(tensor=cycles / m.number("clock.pe"))
 
 
 def _passes(part: _Part, plan: Plan, core: int, m: Machine) -> Work:
-    """Transposes leave PSUM, by two engines in turns; gates are activated, and multiplied with up; results are scaled."""
+    """Transposes leave PSUM, by two engines in turns; gates are activated, multiplied with up; results are scaled."""
     share, t = plan.share_of(core), plan.tiling
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
     streams = ceil_div(part.slots, PSUM_COLUMNS)

@@ -15,7 +15,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.variants import DENSE, MX
 from nkisim.machine import Machine
 
-ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm")
+ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm", "issue")
 FILE = "coefficients.json"
 
 
@@ -25,7 +25,7 @@ class Coefficients:
 
     Attributes:
         sharpness: p of the norm that engines are joined by: 1, one after another; large, the longest hides all others.
-        tensor ... hbm, exchanged, finish: times as long as counted.
+        tensor ... issue, exchanged, edges: times as long as counted.
         alone: share of the Tensor Engine's work that nothing hides.
         part, turn, start: ns of a part of a block, a turn of the device loop, a call.
         first: share of the first weights that is waited for.
@@ -38,8 +38,9 @@ class Coefficients:
     gpsimd: float
     dma: float
     hbm: float
+    issue: float
     exchanged: float
-    finish: float
+    edges: float
     alone: float
     part: float
     turn: float
@@ -56,7 +57,7 @@ class Estimate:
 
 
 def estimate(plan: Plan, layer: Layer, machine: Machine) -> Estimate:
-    """The time of the slowest core. Never measured, and not even simulated: see docs/planning.md for how far off it is."""
+    """The time of the slowest core: not simulated, and never measured. docs/planning.md says how far off it is."""
     blocks = layer.load.blocks(plan.problem.B, plan.problem.N)
     cores = list(Counter(plan, blocks, layer, machine).cores())
     return of_cores(cores, coefficients_of(plan))
@@ -82,19 +83,18 @@ def read_coefficients() -> Mapping[str, Mapping[str, Coefficients]]:
 
 
 def _phases(core: CoreWork) -> tuple[Work, ...]:
-    return core.unrolled, core.looped, core.finish, core.first_load
+    return *core.unrolled, *core.looped, core.edges, core.first_load
 
 
 def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> Estimate:
-    unrolled, looped, finish = (_joined(work, hbm, c) for work, hbm in zip(_phases(core)[:3], shared[:3], strict=True))
-    first = max(core.first_load.dma, shared[3])
+    *blocks, edges, _ = (_joined(work, hbm, c) for work, hbm in zip(_phases(core), shared, strict=True))
+    work = [work for some in (core.unrolled, core.looped) for work in some]
     ns = (
-        _norm(unrolled.values(), c.sharpness) + _norm(looped.values(), c.sharpness)
-        + c.finish * _norm(finish.values(), c.sharpness) + c.first * first + c.start
-        + c.part * (core.unrolled.parts + core.looped.parts) + c.turn * core.looped.turns
-        + c.alone * (core.unrolled.tensor + core.looped.tensor)
+        sum(_norm(each.values(), c.sharpness) for each in blocks) + c.edges * _norm(edges.values(), c.sharpness)
+        + c.first * max(core.first_load.dma, shared[-1]) + c.start + c.turn * core.turns
+        + sum(c.part * each.parts + c.alone * each.tensor for each in work)
     )  # fmt: skip
-    return Estimate(ns / 1e3, max(ENGINES, key=lambda name: unrolled[name] + looped[name]))
+    return Estimate(ns / 1e3, max(ENGINES, key=lambda name: sum(each[name] for each in blocks)))
 
 
 def _joined(work: Work, shared_hbm: float, c: Coefficients) -> dict[str, float]:
@@ -102,7 +102,7 @@ def _joined(work: Work, shared_hbm: float, c: Coefficients) -> dict[str, float]:
     return {
         "tensor": c.tensor * work.tensor, "vector": c.vector * work.vector, "scalar": c.scalar * work.scalar,
         "gpsimd": c.gpsimd * work.gpsimd, "dma": c.dma * work.dma + c.exchanged * work.exchanged,
-        "hbm": c.hbm * shared_hbm,
+        "hbm": c.hbm * shared_hbm, "issue": c.issue * work.issue,
     }  # fmt: skip
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
@@ -11,8 +10,8 @@ from nkimoe.arrays import Array
 from nkimoe.choosing.block_work import block_work
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
-from nkimoe.choosing.work import CoreWork, Work
-from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.choosing.work import BlocksWork, CoreWork, Work
+from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
@@ -39,10 +38,9 @@ class Counter:
         for core in range(self._plan.problem.cores):
             unrolled, looped = self._plan.unrolled_of(core), self._looped(core)
             numbers = unrolled.first + unrolled.step * np.arange(unrolled.count)
-            turns = ceil_div(len(looped), self._plan.loop_blocks)
             yield CoreWork(
-                self._blocks_work(core, numbers), replace(self._blocks_work(core, looped), turns=turns),
-                self._finish(), self._weights(core, 1, 1),
+                self._blocks_work(core, numbers), self._blocks_work(core, looped),
+                ceil_div(len(looped), self._plan.loop_blocks), self._edges(core), self._weights(core, 1, 1),
             )  # fmt: skip
 
     def _looped(self, core: int) -> Array:
@@ -56,24 +54,29 @@ class Counter:
         count = np.arange(ceil_div(most, at_once) * at_once)
         return np.where(count < own, range_.first + behind + range_.step * count, plan.problem.N)
 
-    def _blocks_work(self, core: int, numbers: Array) -> Work:
-        """The blocks with these numbers, one after another."""
+    def _blocks_work(self, core: int, numbers: Array) -> BlocksWork:
+        """The blocks with these numbers, one after another. Those that hold nothing load no weights."""
         if not len(numbers):
-            return Work()
-        p, t = self._plan.problem, self._plan.tiling
+            return BlocksWork()
+        p, t, plan = self._plan.problem, self._plan.tiling, self._plan
         experts, filled = self._blocks.of(numbers)
-        changes = 1 + int(np.count_nonzero(experts[1:] != experts[:-1]))
-        parts = len(numbers) * ceil_div(p.tiles_per_block, t.token_tiles)
+        parts_of_block = ceil_div(p.tiles_per_block, t.token_tiles)
+        loaded = experts[numbers < p.N]
+        parts, loading = len(numbers) * parts_of_block, len(loaded) * parts_of_block
+        fresh = 1 + int(np.count_nonzero(loaded[1:] != loaded[:-1]))
         gate_up, down = self._pieces(core)
-        loads = (changes if on_chip >= pieces else parts for on_chip, pieces in (
-            (t.gate_up_tiles, gate_up), (t.down_tiles, down),
-        ))  # fmt: skip
-        work = block_work(self._plan, core, self._machine).times(len(numbers)) + self._weights(core, *loads)
-        work += self._rows(core, float(filled.sum()), len(numbers))
-        return replace(
-            work, parts=parts, gpsimd=work.gpsimd + changes * self._biases(core),
-            exchanged=len(numbers) * self._exchanged(core),
-        )  # fmt: skip
+        m = self._machine
+        issue = (gate_up + down) * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
+        every = block_work(plan, core, self._layer.has_biases, m).times(len(numbers))
+        every = every.plus(self._rows(core, float(filled.sum()), len(numbers)))
+        every = every._replace(parts=parts, issue=parts * issue, exchanged=len(numbers) * self._exchanged(core))
+        later = max(0, loading - fresh)
+        again = (later * (t.gate_up_tiles < gate_up), later * (t.down_tiles < down))
+        first = every.times(fresh / parts).plus(self._weights(core, fresh, fresh))
+        return BlocksWork(
+            fresh=first._replace(gpsimd=first.gpsimd + fresh * self._biases(core)),
+            steady=every.times(1 - fresh / parts).plus(self._weights(core, *again)),
+        )
 
     def _pieces(self, core: int) -> tuple[int, int]:
         """Pieces of gate/up and of down weights that an expert has."""
@@ -123,16 +126,18 @@ class Counter:
         nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
         return nbytes / m.number("dma.rate") / m["dma.engines"]
 
-    def _finish(self) -> Work:
-        """Rows of choices, or slabs, are added."""
+    def _edges(self, core: int) -> Work:
+        """Rows of the output are cleared; rows of choices, or slabs, are added."""
         p, m, output = self._plan.problem, self._machine, self._plan.output
+        written = self._plan.share_of(core).written.size
+        cleared = p.rows * written * (output in (ACCUMULATED, SHARED, SLABS, SLABS_RETURNED, OVERWRITTEN))
+        if output in (SHARED, OVERWRITTEN) and not self._plan.halves_intermediate:
+            cleared //= p.cores
         terms = {BY_CHOICE: self._layer.load.top_k, SLABS: 2, SLABS_RETURNED: 2}.get(output, 0)
-        if not terms:
-            return Work()
-        share = p.rows * p.H / p.cores
-        nbytes = share * (terms + 1) * OUTPUT_BYTES
+        added = p.rows * p.H / p.cores * (terms + (terms > 0))
+        nbytes = (cleared + added) * OUTPUT_BYTES
         return Work(
-            vector=share / PARTITIONS * terms / m.number("clock.dve"),
+            vector=added / PARTITIONS / m.number("clock.dve"),
             dma=nbytes / m.number("dma.rate") / m["dma.engines"],
             hbm=nbytes / m.number("hbm.stack_rate"),
         )

@@ -75,7 +75,7 @@ class ExpectedBlocks:
         return len(self.experts)
 
     def of(self, numbers: Array) -> tuple[Array, Array]:
-        """Experts and filled slots of the blocks with these numbers; of those without tokens, the last expert, and 0."""
+        """Experts and filled slots of the blocks with these numbers; those without tokens have the last expert."""
         has_tokens = numbers < self.count
         at = np.minimum(numbers, max(self.count - 1, 0))
         if not self.count:

@@ -32,7 +32,8 @@ class Alternative:
 
 def ranked(layer: Layer, fixed: Fixed, plan_of: PlanOf) -> list[Alternative]:
     """All alternatives: those that can be by their estimates, then the others."""
-    found = [_judged(each, layer, plan_of) for each in choices(fixed, layer.is_mx, layer.load.pairs, layer.load.experts)]
+    load = layer.load
+    found = [_judged(each, layer, plan_of) for each in choices(fixed, layer.is_mx, load.pairs, load.experts)]
     return sorted(found, key=lambda each: float("inf") if each.estimate is None else each.estimate.us)
 
 

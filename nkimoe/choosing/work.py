@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from operator import add
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Work:
+class Work(NamedTuple):
     """Of one core. Nanoseconds that an engine, or HBM, takes if nothing holds it up.
 
     Attributes:
+        issue: of the queues that start loads of weights.
         exchanged: of the DMA engines, between the cores.
         parts: of blocks that go through the MLP.
-        turns: of the device loop.
     """
 
     tensor: float = 0.0
@@ -21,16 +22,29 @@ class Work:
     gpsimd: float = 0.0
     dma: float = 0.0
     hbm: float = 0.0
+    issue: float = 0.0
     exchanged: float = 0.0
     parts: float = 0.0
-    turns: float = 0.0
 
-    def __add__(self, other: Work) -> Work:
-        return Work(*(getattr(self, each.name) + getattr(other, each.name) for each in fields(self)))
+    def plus(self, other: Work) -> Work:
+        """Both, one after the other."""
+        return Work(*map(add, self, other))
 
     def times(self, count: float) -> Work:
         """So often."""
-        return Work(*(count * getattr(self, each.name) for each in fields(self)))
+        return Work(*(count * each for each in self))
+
+
+class BlocksWork(NamedTuple):
+    """Of one core, for some blocks.
+
+    Attributes:
+        fresh: parts that an expert's weights are loaded for.
+        steady: those behind them, which find the weights in place, or stream them again.
+    """
+
+    fresh: Work = Work()
+    steady: Work = Work()
 
 
 @dataclass(frozen=True)
@@ -39,11 +53,13 @@ class CoreWork:
 
     Attributes:
         unrolled, looped: blocks outside the device loop, and in it.
-        finish: what follows the last block.
+        turns: of that loop.
+        edges: rows that are cleared before the first block, and added behind the last.
         first_load: of weights, which nothing hides.
     """
 
-    unrolled: Work
-    looped: Work
-    finish: Work
+    unrolled: BlocksWork
+    looped: BlocksWork
+    turns: int
+    edges: Work
     first_load: Work

@@ -93,7 +93,8 @@ def sweep(**options: Any) -> None:
 
 def _grid(options: dict[str, Any]) -> Grid:
     axes = {name: options[name] for name in _AXES}
-    grid = Grid(layers_of(options), axes, _routings(options), int(options["lnc"]), read_text(None), tuned_layers(options["tuned"]))
+    tuned = tuned_layers(options["tuned"])
+    grid = Grid(layers_of(options), axes, _routings(options), int(options["lnc"]), read_text(None), tuned)
     if grid.size > MOST_POINTS:
         raise click.UsageError(f"the axes have {grid.size:,} points: leave some values out, {MOST_POINTS:,} are many.")
     return grid

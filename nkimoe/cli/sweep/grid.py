@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.choosing.tuned import TunedLayers
 from nkimoe.cli.auto import AUTO, chosen, fixed_by
+from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.options import check_weights, variant_for
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.sweep.point import request_of
