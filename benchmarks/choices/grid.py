@@ -79,7 +79,7 @@ def _draw(rng: random.Random) -> tuple[LayerShape, int] | None:
     suited = block_size_for(T * K // ep, E)
     B = rng.choice((64, 128, 256, 512, suited, suited, suited))
     parts = E * ceil_div(per_expert, B) * max(1, B // 128)
-    if parts * hidden * inner / 2**20 > MOST_WORK or B > 4 * per_expert + 64:
+    if parts * hidden * inner / 2**20 > MOST_WORK or 4 * per_expert + 64 < B:
         return None
     has_biases = rng.random() < 0.25
     name = f"H{hidden}I{inner}E{E}K{K}ep{ep}b{int(has_biases)}"

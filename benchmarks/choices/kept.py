@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import click
-from choices.point import Point
 
+from choices.point import Point
 from nkisim.report.files import write_whole
 from nkisim.report.origin import made_by
 from nkisim.timing import CLOCK

@@ -68,9 +68,7 @@ class Point:
         if self.choice.strategy is None:
             return MoECTESpec(self.choice.implementation)
         s = self.shape
-        config = ShardOnBlockConfig(
-            block_sharding_strategy=self.choice.strategy, top_k=s.K, ep_degree=s.E // s.experts
-        )
+        config = ShardOnBlockConfig(block_sharding_strategy=self.choice.strategy, top_k=s.K, ep_degree=s.E // s.experts)
         return MoECTESpec(self.choice.implementation, shard_on_block=config)
 
 
