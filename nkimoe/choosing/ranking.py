@@ -31,10 +31,12 @@ class Alternative:
 
 
 def ranked(layer: Layer, fixed: Fixed, plan_of: PlanOf) -> list[Alternative]:
-    """All alternatives: those that can be by their estimates, then the others."""
+    """All alternatives: those that can be by their estimates, then the others. Equal ones, to
+    three digits, stay in the order of `choices`.
+    """
     load = layer.load
     found = [_judged(each, layer, plan_of) for each in choices(fixed, layer.is_mx, load.pairs, load.experts)]
-    return sorted(found, key=lambda each: float("inf") if each.estimate is None else each.estimate.us)
+    return sorted(found, key=lambda each: float("inf") if each.estimate is None else float(f"{each.estimate.us:.3g}"))
 
 
 def best_choice(layer: Layer, fixed: Fixed, plan_of: PlanOf) -> LayerChoice:
