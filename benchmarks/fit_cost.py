@@ -27,12 +27,11 @@ from nkimoe.choosing.cost import FILE, Coefficients, of_cores
 from nkimoe.choosing.counter import Counter
 from nkimoe.choosing.work import CoreWork
 from nkimoe.errors import RequestError
-from nkimoe.planning.variants import BLOCKS, DENSE, INTERMEDIATE, MX
+from nkimoe.planning.variants import BLOCKS, INTERMEDIATE
 from nkisim.machine import load_machine
 from nkisim.report.files import write_whole
 from nkisim.timing import CLOCK
 
-KINDS = {"trn2": DENSE, "trn3": MX}
 SCHEMA_VERSION = 1
 BOUNDS = {  # least, first guess, most
     "sharpness": (2.0, 4.0, 12.0), "tensor": (0.95, 1.0, 1.8), "vector": (0.0, 1.0, 3.0), "scalar": (0.0, 1.0, 3.0),
@@ -41,6 +40,7 @@ BOUNDS = {  # least, first guess, most
     "turn": (0.0, 8e3, 6e4), "start": (0.0, 1e4, 6e4), "first": (0.0, 0.8, 3.0),
 }  # fmt: skip
 OUTLIER = 0.05  # errors beyond it count less than their squares
+NOTHING = 1e-3
 DEFAULT = Path(__file__).resolve().parents[1] / "nkimoe" / "choosing" / FILE
 
 Sample = tuple[list[CoreWork], float, float]
@@ -51,15 +51,13 @@ Sample = tuple[list[CoreWork], float, float]
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep predictions in it.")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), default=DEFAULT, help="Coefficients.")
 def main(json_file: Path | None, out: Path) -> None:
-    kept, found = Kept(json_file), {}
-    for target, kind in KINDS.items():
-        samples = _samples([point for point in points(target) if _is_legal(point)], kept)
-        found[kind] = {}
-        for split in (BLOCKS, INTERMEDIATE):
-            found[kind][split] = best = _fit(samples[split])
-            errors = _errors(list(asdict(best).values()), samples[split])
-            click.echo(f"{kind}, {split}: {len(errors)} points, errors {np.std(errors):.1%} (standard deviation)")
-    coefficients = {kind: {split: asdict(c) for split, c in of.items()} for kind, of in found.items()}
+    samples = _samples([point for point in points() if _is_legal(point)], Kept(json_file))
+    coefficients = {}
+    for split in (BLOCKS, INTERMEDIATE):
+        best = _fit(samples[split])
+        coefficients[split] = asdict(best)
+        errors = _errors(list(asdict(best).values()), samples[split])
+        click.echo(f"{split}: {len(errors)} points, errors {np.std(errors):.1%} (standard deviation)")
     document = {"schema_version": SCHEMA_VERSION, "clock": CLOCK, "made_by": "benchmarks/fit_cost.py"}
     write_whole(out, json.dumps({**document, "coefficients": coefficients}, indent=1) + "\n")
 
@@ -101,7 +99,7 @@ def _fit(samples: Sequence[Sample]) -> Coefficients:
     best = least_squares(
         _errors, first, bounds=(least, most), x_scale=scale, loss="soft_l1", f_scale=OUTLIER, args=(samples,)
     )
-    return Coefficients(*(float(f"{value:.4g}") for value in best.x))
+    return Coefficients(*(float(f"{value:.4g}") if value > NOTHING else 0.0 for value in best.x))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.spec import BlockShardStrategy
 
-SEED, DRAWN = 7, 36
+SEED, DRAWN = 7, 32
 TOKENS = 512  # of the published layers
 LIMIT = 7.0  # of layers with biases, as of gpt-oss
 H = (1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144)
@@ -28,26 +28,17 @@ LARGEST = 6144 * 1280  # H x I
 MOST_WORK = 220  # of a layer: parts of 128 slots times 2^20 weights
 PUBLISHED = (
     of_model("qwen3-30b-a3b", tp=2, T=TOKENS), of_model("qwen3-235b-a22b", tp=8, T=TOKENS),
-    of_model("mixtral-8x7b", tp=8, T=TOKENS), of_model("gpt-oss-20b", tp=4, T=TOKENS, multiple=512),
-)  # fmt: skip
-MX_PUBLISHED = (
-    of_model("gpt-oss-20b", tp=4, T=TOKENS, multiple=512), of_model("qwen3-30b-a3b", ep=8, T=2048),
-    of_model("qwen3-235b-a22b", ep=8, tp=4, T=2048), of_model("gpt-oss-20b", ep=8, T=2048, multiple=512),
+    of_model("mixtral-8x7b", tp=8, T=TOKENS),
 )  # fmt: skip
 
 
-def points(target: str) -> Iterator[Point]:
-    """All of the grid."""
-    for shape in PUBLISHED if target == "trn2" else MX_PUBLISHED:
-        yield from _all_choices(target, shape)
-    if target == "trn2":
-        yield from _drawn()
-
-
-def _all_choices(target: str, shape: LayerShape) -> Iterator[Point]:
-    pairs = shape.T * shape.K * shape.experts // shape.E
-    for choice in choices(Fixed(), target == "trn3", pairs, shape.experts):
-        yield Point(target, shape, shape.T, choice)
+def points() -> Iterator[Point]:
+    """All of the grid, in bf16 on Trn2."""
+    for shape in PUBLISHED:
+        pairs = shape.T * shape.K * shape.experts // shape.E
+        for choice in choices(Fixed(), False, pairs, shape.experts):
+            yield Point("trn2", shape, shape.T, choice)
+    yield from _drawn()
 
 
 def _drawn() -> Iterator[Point]:

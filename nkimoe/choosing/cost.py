@@ -12,7 +12,6 @@ from nkimoe.choosing.counter import Counter
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.work import CoreWork, Work
 from nkimoe.planning.plan import Plan
-from nkimoe.planning.variants import DENSE, MX
 from nkisim.machine import Machine
 
 ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm", "issue")
@@ -70,16 +69,15 @@ def of_cores(cores: list[CoreWork], c: Coefficients) -> Estimate:
 
 
 def coefficients_of(plan: Plan) -> Coefficients:
-    """By what the cores of a plan split, and by its numerics; int8 has those of dense layers."""
-    return read_coefficients()[MX if plan.variant.is_mx else DENSE][plan.variant.split]
+    """By what the cores of a plan split; int8 and MX have those of dense layers in bf16."""
+    return read_coefficients()[plan.variant.split]
 
 
 @cache
-def read_coefficients() -> Mapping[str, Mapping[str, Coefficients]]:
-    """By numerics and split."""
+def read_coefficients() -> Mapping[str, Coefficients]:
+    """By split."""
     text = resources.files("nkimoe.choosing").joinpath(FILE).read_text(encoding="utf-8")
-    found = json.loads(text)["coefficients"]
-    return {kind: {split: Coefficients(**each) for split, each in of.items()} for kind, of in found.items()}
+    return {split: Coefficients(**each) for split, each in json.loads(text)["coefficients"].items()}
 
 
 def _phases(core: CoreWork) -> tuple[Work, ...]:
