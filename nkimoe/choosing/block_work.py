@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from nkimoe.choosing.work import Work
+from nkimoe.choosing.work import EngineWork
 from nkimoe.planning.plan import BY_CHOICE, Plan
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
@@ -18,9 +18,9 @@ class _Part(NamedTuple):
     tiles: int
 
 
-def block_work(plan: Plan, core: int, has_biases: bool, machine: Machine) -> Work:
+def block_work(plan: Plan, core: int, has_biases: bool, machine: Machine) -> EngineWork:
     """Of `core`: matmuls, of a down bias as one more row, and the passes over their results."""
-    found = Work()
+    found = EngineWork()
     for part in _parts(plan):
         found = found.plus(_matmuls(part, plan, core, has_biases, machine)).plus(_passes(part, plan, core, machine))
     return found
@@ -31,7 +31,7 @@ def _parts(plan: Plan) -> list[_Part]:
     return [_Part(slots, ceil_div(slots, PARTITIONS)) for at in range(0, B, most) if (slots := min(most, B - at))]
 
 
-def _matmuls(part: _Part, plan: Plan, core: int, has_biases: bool, m: Machine) -> Work:
+def _matmuls(part: _Part, plan: Plan, core: int, has_biases: bool, m: Machine) -> EngineWork:
     """Gate and up stream tokens, down streams columns of H, a transpose 128 columns."""
     H, share = plan.problem.H, plan.share_of(core)
     deep = PARTITIONS * (QUARTERS if plan.variant.is_mx else 1)  # rows that a matmul contracts
@@ -41,10 +41,10 @@ def _matmuls(part: _Part, plan: Plan, core: int, has_biases: bool, m: Machine) -
     cycles = 2 * ceil_div(H, deep) * ceil_div(share.inner.size, PARTITIONS) * tokens
     cycles += part.tiles * (ceil_div(share.inner.size, deep) + has_biases) * (H + ceil_div(H, PSUM_COLUMNS) * overhead)
     cycles += part.tiles * _gathered(plan, core) * (PARTITIONS + overhead)
-    return Work(tensor=cycles / m.number("clock.pe"))
+    return EngineWork(tensor=cycles / m.number("clock.pe"))
 
 
-def _passes(part: _Part, plan: Plan, core: int, m: Machine) -> Work:
+def _passes(part: _Part, plan: Plan, core: int, m: Machine) -> EngineWork:
     """Transposes leave PSUM, by two engines in turns; gates are activated, multiplied with up; results are scaled."""
     share, t = plan.share_of(core), plan.tiling
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
@@ -53,7 +53,7 @@ def _passes(part: _Part, plan: Plan, core: int, m: Machine) -> Work:
     turned = (gathered * part.slots / 2 + ceil_div(gathered, t.transposes_per_bank) * part.tiles * alu) / 2
     results = part.tiles * (share.written.size + ceil_div(share.written.size, PSUM_COLUMNS) * alu)
     in_turns = 0.5 if plan.output == BY_CHOICE else 0.0  # of the results, by the Scalar Engine
-    return Work(
+    return EngineWork(
         vector=(turned + columns * (part.slots + streams * alu) + results * (1 - in_turns)) / m.number("clock.dve"),
         scalar=(turned + columns * (part.slots + streams * function) + results * in_turns) / m.number("clock.act"),
     )

@@ -10,7 +10,7 @@ from importlib import resources
 
 from nkimoe.choosing.counter import Counter
 from nkimoe.choosing.layer import Layer
-from nkimoe.choosing.work import CoreWork, Work
+from nkimoe.choosing.work import CoreWork, EngineWork
 from nkimoe.planning.plan import Plan
 from nkisim.machine import Machine
 
@@ -48,21 +48,21 @@ class Coefficients:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class CostEstimate:
     """Of a call: microseconds, and what they are bound by."""
 
     us: float
     bound_by: str
 
 
-def estimate(plan: Plan, layer: Layer, machine: Machine) -> Estimate:
+def estimate(plan: Plan, layer: Layer, machine: Machine) -> CostEstimate:
     """The time of the slowest core: not simulated, and never measured. docs/planning.md says how far off it is."""
     blocks = layer.load.blocks(plan.problem.B, plan.problem.N)
     cores = list(Counter(plan, blocks, layer, machine).cores())
     return of_cores(cores, coefficients_of(plan))
 
 
-def of_cores(cores: list[CoreWork], c: Coefficients) -> Estimate:
+def of_cores(cores: list[CoreWork], c: Coefficients) -> CostEstimate:
     """The estimate for counted work."""
     shared = [sum(work.hbm for work in phase) for phase in zip(*map(_phases, cores), strict=True)]
     return max((_of_core(core, shared, c) for core in cores), key=lambda each: each.us)
@@ -80,11 +80,11 @@ def read_coefficients() -> Mapping[str, Coefficients]:
     return {split: Coefficients(**each) for split, each in json.loads(text)["coefficients"].items()}
 
 
-def _phases(core: CoreWork) -> tuple[Work, ...]:
+def _phases(core: CoreWork) -> tuple[EngineWork, ...]:
     return *core.unrolled, *core.looped, core.edges, core.first_load
 
 
-def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> Estimate:
+def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> CostEstimate:
     *blocks, edges, _ = (_joined(work, hbm, c) for work, hbm in zip(_phases(core), shared, strict=True))
     work = [work for some in (core.unrolled, core.looped) for work in some]
     ns = (
@@ -92,10 +92,10 @@ def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> Estimate:
         + c.first * max(core.first_load.dma, shared[-1]) + c.start + c.turn * core.turns
         + sum(c.part * each.parts + c.alone * each.tensor for each in work)
     )  # fmt: skip
-    return Estimate(ns / 1e3, max(ENGINES, key=lambda name: sum(each[name] for each in blocks)))
+    return CostEstimate(ns / 1e3, max(ENGINES, key=lambda name: sum(each[name] for each in blocks)))
 
 
-def _joined(work: Work, shared_hbm: float, c: Coefficients) -> dict[str, float]:
+def _joined(work: EngineWork, shared_hbm: float, c: Coefficients) -> dict[str, float]:
     """What each engine takes; HBM, which both cores share, for both."""
     return {
         "tensor": c.tensor * work.tensor, "vector": c.vector * work.vector, "scalar": c.scalar * work.scalar,

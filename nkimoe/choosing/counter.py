@@ -10,7 +10,7 @@ from nkimoe.arrays import Array
 from nkimoe.choosing.block_work import block_work
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
-from nkimoe.choosing.work import BlocksWork, CoreWork, Work
+from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork
 from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
@@ -84,7 +84,7 @@ class Counter:
         gate_up = ceil_div(share.inner.size, t.gate_up_columns) * ceil_div(p.H, t.gate_up_rows)
         return gate_up, p.H // share.written.size * ceil_div(share.written.size, t.down_columns)
 
-    def _weights(self, core: int, gate_up_loads: float, down_loads: float) -> Work:
+    def _weights(self, core: int, gate_up_loads: float, down_loads: float) -> EngineWork:
         """Loads of a core's share of an expert."""
         p, t, m, item = self._plan.problem, self._plan.tiling, self._machine, self._layer.weight_bytes
         inner = self._plan.share_of(core).inner.size
@@ -93,9 +93,9 @@ class Counter:
         starts = 2 * down / run * gate_up_loads + down / (min(t.down_columns, p.H) * item) * down_loads
         moved = down * (2 * gate_up_loads + down_loads)
         each = moved / m.number("dma.rate") + starts * m.number("dma.descriptor")
-        return Work(dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+        return EngineWork(dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
 
-    def _rows(self, core: int, filled: float, blocks: int) -> Work:
+    def _rows(self, core: int, filled: float, blocks: int) -> EngineWork:
         """Token rows that are gathered, results that are scattered, old results that these are added to; affinities,
         where pairs do not bring them.
         """
@@ -113,7 +113,7 @@ class Counter:
         )
         moved = filled * sum(widths)
         each = moved / m.number("dma.rate") + filled * len(widths) * m.number("dma.descriptor")
-        return Work(gpsimd=gpsimd, dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+        return EngineWork(gpsimd=gpsimd, dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
 
     def _biases(self, core: int) -> float:
         """Of GpSimd, for those of an expert."""
@@ -126,7 +126,7 @@ class Counter:
         nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
         return nbytes / m.number("dma.rate") / m["dma.engines"]
 
-    def _edges(self, core: int) -> Work:
+    def _edges(self, core: int) -> EngineWork:
         """Rows of the output are cleared; rows of choices, or slabs, are added."""
         p, m, output = self._plan.problem, self._machine, self._plan.output
         written = self._plan.share_of(core).written.size
@@ -136,7 +136,7 @@ class Counter:
         terms = {BY_CHOICE: self._layer.load.top_k, SLABS: 2, SLABS_RETURNED: 2}.get(output, 0)
         added = p.rows * p.H / p.cores * (terms + (terms > 0))
         nbytes = (cleared + added) * OUTPUT_BYTES
-        return Work(
+        return EngineWork(
             vector=added / PARTITIONS / m.number("clock.dve"),
             dma=nbytes / m.number("dma.rate") / m["dma.engines"],
             hbm=nbytes / m.number("hbm.stack_rate"),

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nkimoe.choosing.choice import Fixed, LayerChoice, choices
-from nkimoe.choosing.cost import Estimate, estimate
+from nkimoe.choosing.cost import CostEstimate, estimate
 from nkimoe.choosing.layer import Layer
 from nkimoe.errors import RequestError
 from nkimoe.planning.plan import Plan
@@ -26,7 +26,7 @@ class Alternative:
     """
 
     choice: LayerChoice
-    estimate: Estimate | None
+    estimate: CostEstimate | None
     refusal: RequestError | None = None
 
 

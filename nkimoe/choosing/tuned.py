@@ -19,7 +19,7 @@ COLUMNS = (*SIZES, "weights", "target", "slots", "variant", "strategy", "latency
 
 
 @dataclass(frozen=True)
-class LayerKey:
+class TunedLayerKey:
     """What a row is for.
 
     Attributes:
@@ -42,7 +42,7 @@ class LayerKey:
 class TunedLayer:
     """A row: a choice, and its predicted microseconds."""
 
-    key: LayerKey
+    key: TunedLayerKey
     choice: LayerChoice
     us: float
 
@@ -56,7 +56,7 @@ class TunedLayers:
     def __len__(self) -> int:
         return len(self._rows)
 
-    def row(self, key: LayerKey, fixed: Fixed) -> LayerChoice | None:
+    def row(self, key: TunedLayerKey, fixed: Fixed) -> LayerChoice | None:
         """The fastest choice that leaves what is fixed as it is, of the least number of tokens that is tuned: those of
         the key, or up to twice as many.
         """
@@ -91,7 +91,7 @@ def _row(line: Mapping[str, str], place: str) -> TunedLayer:
     require(strategy in names, f"{place}, strategy", f"is one of {', '.join(names[1:])}, or empty", repr(strategy), fix)
     load = ExpectedLoad(n["tokens"], n["top_k"], n["experts"] // n["ep"], n["experts"])
     columns = ceil_div(n["intermediate"], n["tp"])
-    key = LayerKey(n["hidden"], columns, load, line["weights"], line["target"], n["lnc"], line["slots"])
+    key = TunedLayerKey(n["hidden"], columns, load, line["weights"], line["target"], n["lnc"], line["slots"])
     choice = LayerChoice(known[variant], n["block_size"], BlockShardStrategy[strategy] if strategy else None)
     return TunedLayer(key, choice, float(line["latency_us"]))
 
@@ -102,7 +102,7 @@ def _number(text: str, place: str) -> int:
     return int(text)
 
 
-def _at(key: LayerKey, tokens: int) -> LayerKey:
+def _at(key: TunedLayerKey, tokens: int) -> TunedLayerKey:
     """The key of as many tokens."""
     return replace(key, load=replace(key.load, tokens=tokens))
 

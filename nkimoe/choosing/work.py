@@ -1,4 +1,4 @@
-"""Work of a core, as values that can be added up."""
+"""EngineWork of a core, as values that can be added up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from operator import add
 from typing import NamedTuple
 
 
-class Work(NamedTuple):
+class EngineWork(NamedTuple):
     """Of one core. Nanoseconds that an engine, or HBM, takes if nothing holds it up.
 
     Attributes:
@@ -26,13 +26,13 @@ class Work(NamedTuple):
     exchanged: float = 0.0
     parts: float = 0.0
 
-    def plus(self, other: Work) -> Work:
+    def plus(self, other: EngineWork) -> EngineWork:
         """Both, one after the other."""
-        return Work(*map(add, self, other))
+        return EngineWork(*map(add, self, other))
 
-    def times(self, count: float) -> Work:
+    def times(self, count: float) -> EngineWork:
         """So often."""
-        return Work(*(count * each for each in self))
+        return EngineWork(*(count * each for each in self))
 
 
 class BlocksWork(NamedTuple):
@@ -43,8 +43,8 @@ class BlocksWork(NamedTuple):
         steady: those behind them, which find the weights in place, or stream them again.
     """
 
-    fresh: Work = Work()
-    steady: Work = Work()
+    fresh: EngineWork = EngineWork()
+    steady: EngineWork = EngineWork()
 
 
 @dataclass(frozen=True)
@@ -61,5 +61,5 @@ class CoreWork:
     unrolled: BlocksWork
     looped: BlocksWork
     turns: int
-    edges: Work
-    first_load: Work
+    edges: EngineWork
+    first_load: EngineWork

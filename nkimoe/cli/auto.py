@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from nkimoe.choosing import Alternative, ExpectedLoad, Fixed, Layer, LayerChoice, ranked
-from nkimoe.choosing.tuned import LayerKey, TunedLayers
+from nkimoe.choosing.tuned import TunedLayerKey, TunedLayers
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.packed_data import BF16
 from nkimoe.cli.planning import plan_only
@@ -61,8 +61,8 @@ def _load(setup: Setup) -> ExpectedLoad:
     return ExpectedLoad(setup.tokens, whole.K, own.E, whole.E)
 
 
-def _key(setup: Setup) -> LayerKey:
+def _key(setup: Setup) -> TunedLayerKey:
     model = setup.layer_model
-    return LayerKey(
+    return TunedLayerKey(
         model.H, model.own_columns(setup.tp), _load(setup), setup.weights, setup.target, setup.lnc, setup.slots
     )

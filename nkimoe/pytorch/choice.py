@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +23,6 @@ from nkimoe.reference.roofline import WEIGHT_BYTES
 from nkimoe.routing import static_block_count
 from nkimoe.spec import BlockShardStrategy, MoECTEImplementation, Pairs, SkipMode
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
-
-if TYPE_CHECKING:
-    from nkimoe.pytorch.weights import ExpertWeights
 
 HI_LO = BlockShardStrategy.HI_LO
 WEIGHTS = ("gate_up_proj_weight", "down_proj_weight")
@@ -53,12 +50,10 @@ def decided(call: Call, tensors: Mapping[str, Tensor]) -> Call:
     return replace(call, options=replace(options, variant=choice.variant, strategy=strategy))
 
 
-def block_size_of(call: Call, n_tokens: int, dtype: torch.dtype, experts: ExpertWeights) -> int:
-    """The slots of a block that suit a call with pairs, before there are blocks."""
-    named = dict(zip(WEIGHTS, (experts.gate_up, experts.down), strict=True))
-    named |= dict(zip(BIASES, experts.biases, strict=False)) | dict(zip(SCALES, experts.scales, strict=False))
-    shapes = tuple((name, _shape(name, each, call.options)) for name, each in named.items())
-    hidden = Shape((n_tokens, experts.down.shape[-1]), _name(dtype))
+def block_size_of(call: Call, n_tokens: int, dtype: torch.dtype, weights: Mapping[str, Tensor]) -> int:
+    """The slots of a block that suit a call with pairs, before there are blocks. Weights by their names in `moe_cte`."""
+    shapes = tuple((name, _shape(name, each, call.options)) for name, each in weights.items())
+    hidden = Shape((n_tokens, weights[WEIGHTS[1]].shape[-1]), _name(dtype))
     return _chosen(call, (("hidden_states", hidden), *shapes), None).block_size
 
 

@@ -12,7 +12,7 @@ from nkimoe.errors import require
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.pytorch.call import Call
-from nkimoe.pytorch.choice import block_size_of
+from nkimoe.pytorch.choice import BIASES, SCALES, WEIGHTS, block_size_of
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, build_pair_blocks, merge_repeated, scatter_weights
 from nkimoe.pytorch.operator import call_moe_cte, is_followed
@@ -93,7 +93,9 @@ def _suited_size(hidden_states: Tensor, ids: Tensor, experts: ExpertWeights, cal
     """Slots of a block, where options name none. A graph does not choose: it may run with other numbers of tokens."""
     if torch.compiler.is_compiling() or call.options.block_size is not None:
         return block_size_for(ids.numel(), experts.n_experts)
-    return block_size_of(call, len(hidden_states), compute_dtype(hidden_states, call.options), experts)
+    named = dict(zip((*WEIGHTS, *BIASES), (experts.gate_up, experts.down, *experts.biases), strict=False))
+    named |= dict(zip(SCALES, experts.scales, strict=False))
+    return block_size_of(call, len(hidden_states), compute_dtype(hidden_states, call.options), named)
 
 
 def _sized(options: Options, otherwise: int) -> tuple[Options, int]:

@@ -23,14 +23,17 @@ def weights() -> ExpertWeights:
     return ExpertWeights(make(E, H, 2, I), make(E, I, H))
 
 
-def tensors() -> dict[str, torch.Tensor]:
+def named_weights() -> dict[str, torch.Tensor]:
     experts = weights()
     return {
-        "hidden_states": torch.zeros(T, H, dtype=torch.bfloat16),
         "gate_up_proj_weight": experts.gate_up,
         "down_proj_weight": experts.down,
-        "block_to_expert": torch.zeros(6, dtype=torch.int32),
     }
+
+
+def tensors() -> dict[str, torch.Tensor]:
+    hidden, experts = torch.zeros(T, H, dtype=torch.bfloat16), torch.zeros(6, dtype=torch.int32)
+    return {"hidden_states": hidden, **named_weights(), "block_to_expert": experts}
 
 
 def test_a_launch_is_decided_in_all_that_was_left_open():
@@ -52,7 +55,7 @@ def test_what_options_say_is_not_decided_again():
 
 def test_more_tokens_get_larger_blocks():
     call = Call(Options(), SILU, accumulate=True, choices=K)
-    few, many = (block_size_of(call, tokens, torch.bfloat16, weights()) for tokens in (16, 4096))
+    few, many = (block_size_of(call, tokens, torch.bfloat16, named_weights()) for tokens in (16, 4096))
     assert few < many
 
 
