@@ -1,4 +1,4 @@
-"""EngineWork of a core, as values that can be added up."""
+"""Work of a core, as values that can be added up."""
 
 from __future__ import annotations
 

@@ -51,7 +51,7 @@ def decided(call: Call, tensors: Mapping[str, Tensor]) -> Call:
 
 
 def block_size_of(call: Call, n_tokens: int, dtype: torch.dtype, weights: Mapping[str, Tensor]) -> int:
-    """The slots of a block that suit a call with pairs, before there are blocks. Weights by their names in `moe_cte`."""
+    """The slots of a block that suit a call with pairs, before there are blocks. Weights by name, as in `moe_cte`."""
     shapes = tuple((name, _shape(name, each, call.options)) for name, each in weights.items())
     hidden = Shape((n_tokens, weights[WEIGHTS[1]].shape[-1]), _name(dtype))
     return _chosen(call, (("hidden_states", hidden), *shapes), None).block_size
