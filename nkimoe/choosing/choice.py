@@ -59,9 +59,9 @@ def choices(fixed: Fixed, is_mx: bool, pairs: int, experts: int) -> Iterator[Lay
         is_mx: the weights are MX.
         pairs, experts: of the rank.
     """
-    sizes = sorted({*BLOCK_SIZES, block_size_for(pairs, experts)}) if fixed.block_size is None else [fixed.block_size]
-    for variant, size in product(_variants(fixed, is_mx), sizes):
-        for strategy in _strategies(fixed, variant):
+    suited = block_size_for(pairs, experts)
+    for variant in _variants(fixed, is_mx):
+        for size, strategy in product(_sizes(fixed, variant, suited), _strategies(fixed, variant)):
             yield LayerChoice(variant.implementation, size, strategy)
 
 
@@ -69,6 +69,13 @@ def _variants(fixed: Fixed, is_mx: bool) -> list[Variant]:
     if fixed.implementation is not None:
         return [VARIANTS[fixed.implementation]]
     return [v for v in VARIANTS.values() if v.is_mx == is_mx and v.schedule != DROPPING]
+
+
+def _sizes(fixed: Fixed, variant: Variant, suited: int) -> list[int]:
+    """Of blocks; where they are the capacity of an expert, the suited one alone."""
+    if fixed.block_size is not None:
+        return [fixed.block_size]
+    return [suited] if variant.schedule == DROPPING else sorted({*BLOCK_SIZES, suited})
 
 
 def _strategies(fixed: Fixed, variant: Variant) -> list[BlockShardStrategy | None]:
