@@ -57,7 +57,7 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
     if VARIANTS[implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
     if TOOLCHAIN == NEURON:
-        results = _on_neuron(_FORWARD, call, tensors)
+        results = _on_neuron(_FORWARD, call, tensors, implementation=implementation, strategy=strategy)
     else:
         arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
         results = _simulated(moe_cte, call, tensors, spec=spec_of(implementation, strategy, call.keeps), **arguments)
@@ -111,17 +111,15 @@ def _simulated(kernel: Any, call: Call, tensors: dict[str, Any], **arguments: An
     return simulator.run(kernel, **_with_pairs(arrays, call.choices), **arguments).outputs
 
 
-def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any]) -> Any:
+def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any], **more: Any) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
     options, gate = call.options, call.gate
-    implementation, strategy = called_as(options)
     number = Number(_number_type(options).name) if is_carried(options) else None
     if number in (Number.FLOAT8_E4M3, Number.FLOAT8_E4M3FN):
         tensors = {name: each.view(torch.int8) if name in WEIGHTS else each for name, each in tensors.items()}
     values = {
         **tensors,
-        "implementation": implementation,
-        "strategy": strategy,
+        **more,
         "number": number,
         "block_size": options.block_size,
         "accumulates": call.accumulate,
