@@ -228,13 +228,15 @@ class MoECTESpec:
             object.__setattr__(self, "shard_on_I", ShardOnIConfig())
 
     @classmethod
-    def suited(cls, implementation: MoECTEImplementation) -> MoECTESpec:
+    def suited(
+        cls, implementation: MoECTEImplementation, strategy: BlockShardStrategy = BlockShardStrategy.HI_LO
+    ) -> MoECTESpec:
         """The options for a caller without wishes: nki-library's, but that a core takes consecutive blocks, so that it
-        loads an expert's weights once.
+        loads an expert's weights once; or those that `strategy` says, where cores split blocks.
 
         >>> MoECTESpec.suited(MoECTEImplementation.shard_on_block).shard_on_block.block_sharding_strategy.name
         'HI_LO'
         """
         if implementation in _BLOCK_SHARDED:
-            return cls(implementation, ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO))
+            return cls(implementation, ShardOnBlockConfig(block_sharding_strategy=strategy))
         return cls(implementation)

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
+from nkimoe.cli.auto import alternatives, fixed_by
 from nkimoe.cli.experiment import Progress, Result, Setup, beside_uniform, run_experiment
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.matrix import as_markdown, as_text
@@ -28,6 +29,7 @@ from nkimoe.cli.refusals import WRONG, refusals
 from nkimoe.cli.report import as_lines
 from nkimoe.cli.sweep.command import sweep
 from nkimoe.cli.tune import tune
+from nkimoe.cli.why import lines_of
 from nkimoe.planning.variants import VARIANTS
 from nkisim.command_help import SectionedCommand, examples, version_option
 from nkisim.machine import load_machine
@@ -119,12 +121,17 @@ def variants(as_json: bool, is_matrix: bool, markdown: bool) -> None:
 @main.command(cls=SectionedCommand, epilog=examples(
     "nkimoe explain --model qwen3-30b-a3b --tp 4 --tokens 640",
     "nkimoe explain --variant shard_on_i_hybrid --weights fp8-row",
+    "nkimoe explain --model mixtral-8x7b --tp 16 --tokens 4096 --why",
 ))  # fmt: skip
 @layer_options
-def explain(**options: Any) -> None:
+@PREDICTION("--why", is_flag=True, help="Print what was chosen among, and why others cannot be.")
+def explain(why: bool, **options: Any) -> None:
     """Print the plan for a request without running it."""
+    setup = make_setup(options)
+    if why:
+        click.echo("\n".join(lines_of(alternatives(setup, fixed_by(options)))))
     with refusals():
-        click.echo(plan_only(make_setup(options)).explain())
+        click.echo(plan_only(setup).explain())
 
 
 def _factors(what_if: str | None, setup: Setup) -> dict[str, float]:

@@ -9,6 +9,8 @@ from typing import Any
 
 import click
 
+from nkimoe.choosing.tuned import TunedLayers, read_tuned_layers
+from nkimoe.cli.auto import AUTO, chosen, fixed_by
 from nkimoe.cli.checkpoint_layer import CheckpointLayer
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.layer_data import read_text
@@ -25,7 +27,6 @@ from nkisim.command_help import Decorator, OneOf, section
 from nkisim.machine_options import machine_options
 
 WEIGHT_FORMATS = ("bf16", "fp8-row", "fp8-static", "fp8-block", "int8", "mxfp8", "mxfp4")
-AUTO = "auto"
 Command = Callable[..., Any]
 
 
@@ -57,7 +58,7 @@ def _input() -> tuple[Decorator, ...]:
         INPUT("--tokens", type=click.IntRange(1), default=640, show_default=True),
         INPUT("--text", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Text to tokenize."),
         INPUT("--prompt", help="The text itself, instead of a file."),
-        INPUT("--block-size", type=click.IntRange(1, 4096), help="By default what suits the layer."),
+        INPUT("--block-size", type=click.IntRange(1, 4096), help="Slots of a block; by default chosen."),
         INPUT("--slots", type=OneOf([PAIRS, TOKENS]),
               help="What a slot holds: a token and which choice of it, or, as always with --ep, a token."),
         INPUT("--routing", help="uniform, zipf:EXPONENT or a file of expert ids, instead of a router."),
@@ -69,8 +70,10 @@ def _simulation() -> tuple[Decorator, ...]:
     names = [v.name for v in VARIANTS.values()]
     return (
         SIMULATION("--variant", type=OneOf([AUTO, *names]), default=AUTO, show_default=True),
-        SIMULATION("--strategy", type=OneOf(list(BlockShardStrategy.__members__), case_sensitive=False),
-                   default="HI_LO", show_default=True, help="Which blocks a core takes, where cores split blocks."),
+        SIMULATION("--strategy", type=OneOf([AUTO, *BlockShardStrategy.__members__], case_sensitive=False),
+                   default=AUTO, show_default=True, help="Which blocks a core takes, where cores split blocks."),
+        SIMULATION("--tuned", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                   help="Rows of nkimoe sweep --csv, which decide what auto leaves open."),
         machine_options(default="trn2"),
         SIMULATION("--lnc", type=OneOf(["1", "2"]), default="2", show_default=True, help="NeuronCores."),
     )  # fmt: skip
@@ -95,7 +98,8 @@ def make_setup(options: dict[str, Any]) -> Setup:
     ranks = RankLayout(options["tp"] or (4 if checkpoint is None else 1), options["ep"])
     with usage_errors():
         ranks.check(model)
-    return Setup(
+    fixed = fixed_by(options)
+    setup = Setup(
         model=options["model"] if checkpoint is None else checkpoint.name,
         tp=ranks.tp,
         ep=ranks.ep,
@@ -105,7 +109,7 @@ def make_setup(options: dict[str, Any]) -> Setup:
         lnc=int(options["lnc"]),
         block_size=options["block_size"] or block_size_for(options["tokens"] * model.K, model.E),
         slots=options["slots"] or (PAIRS if ranks.ep == 1 else TOKENS),
-        strategy=BlockShardStrategy[options["strategy"]],
+        strategy=fixed.strategy or BlockShardStrategy.HI_LO,
         routing=_routing(options, checkpoint),
         weights=options["weights"],
         text=text,
@@ -113,6 +117,19 @@ def make_setup(options: dict[str, Any]) -> Setup:
         checkpoint=checkpoint,
         dequantise=options["dequantise"],
     )
+    return chosen(setup, fixed, tuned_layers(options["tuned"]))
+
+
+def tuned_layers(path: Path | None) -> TunedLayers | None:
+    """The table of a file.
+
+    Raises:
+        click.UsageError: it is none.
+    """
+    if path is None:
+        return None
+    with usage_errors():
+        return read_tuned_layers(path)
 
 
 def _routing(options: dict[str, Any], checkpoint: CheckpointLayer | None) -> GivenRouting | None:

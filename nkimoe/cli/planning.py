@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from nkimoe.cli.experiment import Setup, is_hybrid, options_of, spec_of
@@ -10,19 +9,12 @@ from nkimoe.cli.packed_data import BF16, kind, multiples_of, weight_shapes, weig
 from nkimoe.models import Model
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
+from nkimoe.planning.stand_in import Shape
 from nkimoe.planning.targets import TARGETS
 from nkimoe.routing import static_block_count
 from nkimoe.spec import Pairs
 from nkimoe.weights.dense_arguments import dense_spec
 from nkimoe.weights.formats import MX_FORMATS
-
-
-@dataclass(frozen=True)
-class Shape:
-    """A tensor's shape and dtype."""
-
-    shape: tuple[int, ...]
-    dtype: str = "bfloat16"
 
 
 def plan_only(setup: Setup) -> Plan:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, Field, fields, is_dataclass
+from functools import cache
 from typing import Any, get_args, get_type_hints
 
-from nkimoe.errors import require
+from nkimoe.errors import RequestError
 from nkimoe.planning.request import Request
 
 _DTYPES = ("compute_dtype", "accumulation_dtype", "weight_dtype")  # of the fields annotated Any; others are tensors
@@ -22,28 +23,35 @@ def check_option_types(request: Request) -> None:
 
 
 def _check_fields(prefix: str, options: Any) -> None:
-    hints = get_type_hints(type(options))
-    for field in fields(options):
+    for field, hint in _hints(type(options)):
         name, value = prefix + field.name, getattr(options, field.name)
-        if hints[field.name] is Any:
+        if hint is Any:
             _check_tensor(name, value, field)
             continue
-        kinds = get_args(hints[field.name]) or (hints[field.name],)
-        names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
-        require(
-            any(_is_of(kind, value) for kind in kinds), name, f"has the type {names}", repr(value), f"Pass {names}."
-        )
+        kinds = get_args(hint) or (hint,)
+        if not any(_is_of(kind, value) for kind in kinds):
+            names = " or ".join("None" if kind is type(None) else kind.__name__ for kind in kinds)
+            raise RequestError(name, f"has the type {names}", repr(value), f"Pass {names}.")
         if is_dataclass(value):
             _check_fields(name + ".", value)
 
 
+@cache
+def _hints(options: Any) -> list[tuple[Field[Any], Any]]:
+    """The fields of a class with their types. To read annotations takes longer than all else about a plan."""
+    hints = get_type_hints(options)
+    return [(field, hints[field.name]) for field in fields(options)]
+
+
 def _check_tensor(name: str, value: Any, field: Field[Any]) -> None:
     is_tensor = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
-    actual = f"{type(value).__name__} {value!r:.40}"
-    if field.name in _DTYPES:
-        require(not is_tensor, name, "is a data type", actual, "Pass its name, such as 'bfloat16'.")
-    elif value is not None or (field.default is MISSING and field.name not in _MAY_LACK):
-        require(is_tensor, name, "is a tensor", actual, "Pass an array.")
+    is_dtype, may_lack = field.name in _DTYPES, field.default is not MISSING or field.name in _MAY_LACK
+    if (not is_tensor) if is_dtype else (is_tensor or (value is None and may_lack)):
+        return
+    rule, fix = (
+        ("is a data type", "Pass its name, such as 'bfloat16'.") if is_dtype else ("is a tensor", "Pass an array.")
+    )
+    raise RequestError(name, rule, f"{type(value).__name__} {value!r:.40}", fix)
 
 
 def _is_of(kind: type, value: object) -> bool:

@@ -34,7 +34,7 @@ class Call:
         """Words in a fixed order, written so that torch.compile can trace it."""
         o, g = self.options, self.gate
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
-        launch = (o.variant, o.target, o.cores, o.block_size, o.weights)
+        launch = (o.variant, o.strategy, o.target, o.cores, o.block_size, o.weights)
         words = (
             *launch, self.accumulate, self.keeps, self.exact_rows, self.choices,
             g.activation, g.has_gate, g.up_offset, *limits,
@@ -44,11 +44,11 @@ class Call:
     @classmethod
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
-        variant, target, cores, block_size, weights, *words = text.split()
+        variant, strategy, target, cores, block_size, weights, *words = text.split()
         accumulate, keeps, rows, choices, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
-        options = Options(variant, target, int(cores), _count(block_size), weights)
+        options = Options(variant, target, int(cores), _count(block_size), weights, strategy=strategy)
         return cls(options, gate, accumulate == "True", keeps == "True", _count(rows), _count(choices))
 
     def arguments(self) -> dict[str, Any]:

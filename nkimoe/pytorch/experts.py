@@ -12,10 +12,11 @@ from nkimoe.errors import require
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.variants import DROPPING, VARIANTS
 from nkimoe.pytorch.call import Call
+from nkimoe.pytorch.choice import BIASES, SCALES, WEIGHTS, block_size_of
 from nkimoe.pytorch.gate import SILU, Gate
 from nkimoe.pytorch.mapping import build_blocks, build_pair_blocks, merge_repeated, scatter_weights
 from nkimoe.pytorch.operator import call_moe_cte, is_followed
-from nkimoe.pytorch.options import Options, current_options
+from nkimoe.pytorch.options import AUTO, Options, current_options
 from nkimoe.pytorch.weights import ExpertWeights
 from nkimoe.spec import MoECTEImplementation
 
@@ -81,10 +82,20 @@ def _call(
 def _call_with_pairs(hidden_states: Tensor, ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate) -> Tensor:
     if ids.numel() == 0:
         return torch.zeros_like(hidden_states)
-    options, size = _sized(current_options(), block_size_for(ids.numel(), experts.n_experts))
+    asked = Call(current_options(), gate, accumulate=True, exact_rows=experts.exact_rows, choices=ids.shape[1])
+    options, size = _sized(current_options(), _suited_size(hidden_states, ids, experts, asked))
     slots = build_pair_blocks(ids, weights, experts.n_experts, size)
-    call = Call(options, gate, accumulate=True, exact_rows=experts.exact_rows, choices=ids.shape[1])
+    call = replace(asked, options=options)
     return _launch(hidden_states, slots.weights, experts, [*slots.blocks, slots.positions], call)
+
+
+def _suited_size(hidden_states: Tensor, ids: Tensor, experts: ExpertWeights, call: Call) -> int:
+    """Slots of a block, where options name none. A graph does not choose: it may run with other numbers of tokens."""
+    if torch.compiler.is_compiling() or call.options.block_size is not None:
+        return block_size_for(ids.numel(), experts.n_experts)
+    named = dict(zip((*WEIGHTS, *BIASES), (experts.gate_up, experts.down, *experts.biases), strict=False))
+    named |= dict(zip(SCALES, experts.scales, strict=False))
+    return block_size_of(call, len(hidden_states), compute_dtype(hidden_states, call.options), named)
 
 
 def _sized(options: Options, otherwise: int) -> tuple[Options, int]:
@@ -113,7 +124,7 @@ def _check(hidden_states: Tensor, ids: Tensor, weights: Tensor, experts: ExpertW
     require(shape[1] == experts.H, "hidden_states", rule, shape[1], "Pass this layer's input.")
     variant = current_options().variant
     require(
-        VARIANTS[MoECTEImplementation[variant]].schedule != DROPPING, "variant",
+        variant == AUTO or VARIANTS[MoECTEImplementation[variant]].schedule != DROPPING, "variant",
         "drops no token in a layer that is called with a router's ids", repr(variant),
         "Use shard_on_i; a mapping with capacities goes to nkimoe.moe_cte or nkimoe.pytorch.blockwise_matmul.",
     )  # fmt: skip

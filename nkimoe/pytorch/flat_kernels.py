@@ -16,7 +16,7 @@ import nki.language as nl
 from nkimoe.moe_cte import moe_cte
 from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.pytorch.gate import Gate
-from nkimoe.spec import ActFnType, MoECTEImplementation, MoECTESpec, Pairs, SkipMode
+from nkimoe.spec import ActFnType, BlockShardStrategy, MoECTEImplementation, MoECTESpec, Pairs, SkipMode
 from nkimoe.weights.int8 import activation_arguments
 
 
@@ -34,12 +34,12 @@ class Number(Enum):
     FLOAT4_E2M1FN_X4 = "float4_e2m1fn_x4"
 
 
-def spec_of(implementation: MoECTEImplementation, keeps: bool) -> MoECTESpec:
+def spec_of(implementation: MoECTEImplementation, strategy: BlockShardStrategy, keeps: bool) -> MoECTESpec:
     """The spec that suits an implementation; with `keeps`, gate and up activations are returned.
 
     Then the affinity multiplies on I, so that none of the down projection are kept.
     """
-    spec = MoECTESpec.suited(implementation)
+    spec = MoECTESpec.suited(implementation, strategy)
     if not keeps:
         return spec
     changes: dict[str, Any] = {"checkpoint_activation": True, "expert_affinity_multiply_on_I": True}
@@ -54,7 +54,8 @@ def flat_moe_cte(
     hidden_states: Any, expert_affinities_masked: Any, gate_up_proj_weight: Any, down_proj_weight: Any,
     token_position_to_id: Any, block_to_expert: Any, conditions: Any, gate_and_up_proj_bias: Any, down_proj_bias: Any,
     gate_up_proj_scale: Any, down_proj_scale: Any, positions: Any, weights_of_slots: Any,
-    implementation: MoECTEImplementation, number: Number | None, block_size: int, accumulates: bool, keeps: bool,
+    implementation: MoECTEImplementation, strategy: BlockShardStrategy, number: Number | None, block_size: int,
+    accumulates: bool, keeps: bool,
     exact_rows: int | None, choices: int | None, activation: ActFnType, has_gate: bool, up_offset: float,
     gate_upper: float | None, gate_lower: float | None, up_upper: float | None, up_lower: float | None,
 ) -> Any:  # fmt: skip
@@ -65,7 +66,7 @@ def flat_moe_cte(
         weights = [weight.view(getattr(nl, number.value)) for weight in weights]
     return moe_cte(
         hidden_states, expert_affinities_masked, *weights, token_position_to_id, block_to_expert, block_size,
-        spec_of(implementation, keeps), conditions=conditions, gate_and_up_proj_bias=gate_and_up_proj_bias,
+        spec_of(implementation, strategy, keeps), conditions=conditions, gate_and_up_proj_bias=gate_and_up_proj_bias,
         down_proj_bias=down_proj_bias, gate_up_proj_scale=gate_up_proj_scale, down_proj_scale=down_proj_scale,
         skip_dma=SkipMode(skip_token=True), is_tensor_update_accumulating=accumulates,
         pairs=None if choices is None else Pairs(positions, weights_of_slots, choices),

@@ -15,10 +15,11 @@ from nkimoe.moe_cte_backward import moe_cte_backward
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch import neuron
 from nkimoe.pytorch.call import Call
+from nkimoe.pytorch.choice import called_as, decided
 from nkimoe.pytorch.flat_arguments import names_of
 from nkimoe.pytorch.flat_kernels import Number, flat_moe_cte, flat_moe_cte_backward, spec_of
 from nkimoe.pytorch.options import INT8, PLAIN, Options
-from nkimoe.spec import ActFnType, MoECTEImplementation, Pairs, SkipMode
+from nkimoe.spec import ActFnType, Pairs, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
 from nkimoe.weights.host_array import host_array
@@ -51,14 +52,15 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
     Raises:
         RequestError, InputError: what `moe_cte` refuses; or tensors of a device that nothing here can launch on.
     """
-    implementation = MoECTEImplementation[call.options.variant]
+    call = decided(call, tensors)
+    implementation, strategy = called_as(call.options)
     if VARIANTS[implementation].schedule != HYBRID:
         tensors = {name: tensor for name, tensor in tensors.items() if name != "conditions"}  # refused by them
     if TOOLCHAIN == NEURON:
-        results = _on_neuron(_FORWARD, call, tensors)
+        results = _on_neuron(_FORWARD, call, tensors, implementation=implementation, strategy=strategy)
     else:
         arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
-        results = _simulated(moe_cte, call, tensors, spec=spec_of(implementation, call.keeps), **arguments)
+        results = _simulated(moe_cte, call, tensors, spec=spec_of(implementation, strategy, call.keeps), **arguments)
     if call.keeps:
         output, activations = results
         return output, activations
@@ -109,7 +111,7 @@ def _simulated(kernel: Any, call: Call, tensors: dict[str, Any], **arguments: An
     return simulator.run(kernel, **_with_pairs(arrays, call.choices), **arguments).outputs
 
 
-def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any]) -> Any:
+def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any], **more: Any) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
     options, gate = call.options, call.gate
     number = Number(_number_type(options).name) if is_carried(options) else None
@@ -117,7 +119,7 @@ def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any]) -> Any:
         tensors = {name: each.view(torch.int8) if name in WEIGHTS else each for name, each in tensors.items()}
     values = {
         **tensors,
-        "implementation": MoECTEImplementation[options.variant],
+        **more,
         "number": number,
         "block_size": options.block_size,
         "accumulates": call.accumulate,

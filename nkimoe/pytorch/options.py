@@ -10,10 +10,11 @@ from typing import Any
 
 from nkimoe.errors import RequestError, require
 from nkimoe.planning.targets import TARGETS
-from nkimoe.planning.variants import VARIANTS
-from nkimoe.spec import MoECTEImplementation
+from nkimoe.planning.variants import VARIANTS, Variant
+from nkimoe.spec import BlockShardStrategy, MoECTEImplementation
 from nkimoe.weights import MX_FORMATS
 
+AUTO = "auto"
 PLAIN, INT8, FP8_BLOCK = "plain", "int8", "fp8-block"
 WEIGHT_FORMATS = (PLAIN, "fp8-row", "fp8-static", FP8_BLOCK, INT8, *MX_FORMATS)
 DTYPES = ("bfloat16", "float16")
@@ -24,10 +25,13 @@ class Options:
     """How `moe_cte` is called.
 
     Attributes:
-        variant: name of a `MoECTEImplementation`.
+        variant: name of a `MoECTEImplementation`, or "auto": the one that the model of cost estimates to be fastest for
+            a layer (`nkimoe.choosing`).
         target: machine to simulate, "trn2" or "trn3"; on a Neuron device, what it is.
         cores: NeuronCores of a launch, 1 or 2.
-        block_size: B, slots a block; None: what suits the tokens and experts of the layer.
+        block_size: B, slots a block; None: chosen likewise, but in a graph, and where how many pairs are here is a
+            matter of values.
+        strategy: name of a `BlockShardStrategy`, where cores split blocks, or "auto".
         weights: "plain", as the model has them, or quantised when packed (inference only): "fp8-row", "fp8-static",
             "fp8-block", a scale for 128 x 128, "int8", whose activations become int8, too, and for the MX variants
             "mxfp8", "mxfp8-e5m2", "mxfp4".
@@ -39,17 +43,19 @@ class Options:
         RequestError: a name that does not exist, or weights or a target that the variant does not take.
     """
 
-    variant: str = "shard_on_block"
+    variant: str = AUTO
     target: str = "trn2"
     cores: int = 2
     block_size: int | None = None
     weights: str = PLAIN
     dtype: str = "bfloat16"
     strict: bool = True
+    strategy: str = AUTO
 
     def __post_init__(self) -> None:
         for name, known in (
-            ("variant", tuple(MoECTEImplementation.__members__)),
+            ("variant", (AUTO, *MoECTEImplementation.__members__)),
+            ("strategy", (AUTO, *BlockShardStrategy.__members__)),
             ("target", tuple(TARGETS)),
             ("cores", (1, 2)),
             ("weights", WEIGHT_FORMATS),
@@ -60,7 +66,14 @@ class Options:
                 raise RequestError(name, f"is one of {', '.join(map(str, known))}", repr(value), "Choose one of these.")
         is_size = self.block_size is None or (isinstance(self.block_size, int) and self.block_size > 0)
         require(is_size, "block_size", "is a positive int or None", repr(self.block_size), "None suits most layers.")
-        takes = VARIANTS[MoECTEImplementation[self.variant]]
+        if self.variant == AUTO:
+            fits = self.weights not in MX_FORMATS or TARGETS[self.target].has_mx
+            fix = "Choose trn3, or other weights."
+            require(fits, "target", f"takes weights in {self.weights}", repr(self.target), fix)
+        else:
+            self._check_variant(VARIANTS[MoECTEImplementation[self.variant]])
+
+    def _check_variant(self, takes: Variant) -> None:
         targets = ", ".join(takes.targets)
         rule = f"is {targets} for {self.variant}"
         require(self.target in takes.targets, "target", rule, repr(self.target), "Choose it, or another variant.")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from nkimoe.choosing import Fixed
+from nkimoe.cli.auto import AUTO, chosen
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.model.library import Checkout, has_kernel
 from nkimoe.cli.model.sample import ExpertLayer, LibraryKernel, Sample, Simulated, Tables
-from nkimoe.cli.options import AUTO, variant_for
-from nkimoe.planning.block_size import block_size_for
+from nkimoe.cli.options import variant_for
 from nkimoe.prefill.estimate import Estimate, extended
 from nkimoe.prefill.steps import ATTENTION, EXPERTS, TABLES, Compute, Prefill
 from nkimoe.routing.made_up import GivenRouting
@@ -53,11 +54,12 @@ class Simulations:
     def _setup(self, prefill: Prefill, tokens: int, routing: GivenRouting | None) -> Setup:
         moe, layout = prefill.model.moe, prefill.layout
         ranks = layout.experts
-        return Setup(
+        setup = Setup(
             self.name, ranks.tp, tokens, variant_for(AUTO, prefill.weights in MX_FORMATS), layout.target, layout.lnc,
-            block_size_for(tokens * moe.K, moe.E), prefill.weights, self.text, numerics=False,
-            slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep, routing=routing, sizes=moe,
+            0, prefill.weights, self.text, numerics=False, slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep,
+            routing=routing, sizes=moe,
         )  # fmt: skip
+        return chosen(setup, Fixed())
 
 
 def rows_simulated(step: Compute) -> tuple[int, ...]:

@@ -16,7 +16,7 @@ from rich.console import Console
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.keeping import store_of
 from nkimoe.cli.layer_data import read_text
-from nkimoe.cli.options import usage_errors
+from nkimoe.cli.options import tuned_layers, usage_errors
 from nkimoe.cli.refusals import refusals
 from nkimoe.cli.sweep.files import check_table, write_csv, write_json, write_parquet
 from nkimoe.cli.sweep.grid import MOST_POINTS, Grid
@@ -93,7 +93,8 @@ def sweep(**options: Any) -> None:
 
 def _grid(options: dict[str, Any]) -> Grid:
     axes = {name: options[name] for name in _AXES}
-    grid = Grid(layers_of(options), axes, _routings(options), int(options["lnc"]), read_text(None))
+    tuned = tuned_layers(options["tuned"])
+    grid = Grid(layers_of(options), axes, _routings(options), int(options["lnc"]), read_text(None), tuned)
     if grid.size > MOST_POINTS:
         raise click.UsageError(f"the axes have {grid.size:,} points: leave some values out, {MOST_POINTS:,} are many.")
     return grid

@@ -9,16 +9,16 @@ from typing import Any
 
 import click
 
+from nkimoe.choosing.tuned import TunedLayers
+from nkimoe.cli.auto import AUTO, chosen, fixed_by
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
-from nkimoe.cli.options import AUTO, check_weights, variant_for
+from nkimoe.cli.options import check_weights, variant_for
 from nkimoe.cli.planning import plan_only
 from nkimoe.cli.sweep.point import request_of
 from nkimoe.cli.sweep.row import Point, labels_of
 from nkimoe.errors import RequestError
 from nkimoe.models import Model, RankLayout
-from nkimoe.planning.block_size import block_size_for
 from nkimoe.routing.made_up import GivenRouting
-from nkimoe.spec import BlockShardStrategy
 from nkimoe.weights import MX_FORMATS
 
 MOST_POINTS = 10_000
@@ -34,6 +34,7 @@ class Grid:
         routings: by the name that was asked for; None: a router.
         lnc: NeuronCores of a rank.
         text: what a router routes.
+        tuned: rows that decide what auto leaves open.
     """
 
     layers: Mapping[str, Model]
@@ -41,6 +42,7 @@ class Grid:
     routings: Mapping[str, GivenRouting | None]
     lnc: int
     text: str
+    tuned: TunedLayers | None = None
 
     @property
     def size(self) -> int:
@@ -80,13 +82,12 @@ class Grid:
         check_weights(weights, target, dequantise=False)
         if routing is not None:
             routing.expert_ids(1, model.E, model.K)  # refuses those of another layer
-        B = asked["block_size"]
-        return Setup(
+        setup = Setup(
             asked["layer"], ranks.tp, asked["tokens"], variant_for(asked["variant"], weights in MX_FORMATS), target,
-            self.lnc, block_size_for(asked["tokens"] * model.K, model.E) if B == AUTO else B, weights, self.text,
-            numerics=False, slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep,
-            strategy=BlockShardStrategy[asked["strategy"]], routing=routing, sizes=model,
+            self.lnc, 0, weights, self.text, numerics=False, slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep,
+            routing=routing, sizes=model,
         )  # fmt: skip
+        return chosen(setup, fixed_by(asked), self.tuned)
 
     def _labels(self, asked: dict[str, Any]) -> dict[str, Any]:
         model = self.layers[asked["layer"]]

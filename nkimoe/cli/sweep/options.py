@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
+from nkimoe.cli.auto import AUTO
 from nkimoe.cli.keeping import CACHE, JOBS, WORK
-from nkimoe.cli.options import AUTO, INPUT, RESULTS, SIMULATION, WEIGHT_FORMATS
+from nkimoe.cli.options import INPUT, RESULTS, SIMULATION, WEIGHT_FORMATS
 from nkimoe.cli.sweep.axes import AxisNames, AxisNumbers
 from nkimoe.cli.sweep.judge import OBJECTIVES
 from nkimoe.cli.sweep.layers import OPTIONS as LAYERS
@@ -65,9 +66,11 @@ def _simulation() -> tuple[Decorator, ...]:
     return (
         SIMULATION("--variant", type=AxisNames((AUTO, *VARIANT_NAMES), VARIANT_NAMES), metavar=NAMES, default=AUTO,
                    show_default=True, help=_choice((AUTO, *VARIANT_NAMES))),
-        SIMULATION("--strategy", type=AxisNames(STRATEGIES, STRATEGIES), metavar=NAMES, default="HI_LO",
+        SIMULATION("--strategy", type=AxisNames((AUTO, *STRATEGIES), STRATEGIES), metavar=NAMES, default=AUTO,
                    show_default=True,
-                   help=f"Which blocks a core takes, where cores split blocks: {_choice(STRATEGIES)}"),
+                   help=f"Which blocks a core takes, where cores split blocks: {_choice((AUTO, *STRATEGIES))}"),
+        SIMULATION("--tuned", type=click.Path(exists=True, dir_okay=False, path_type=Path),
+                   help="Rows of an earlier --csv, which decide what auto leaves open."),
         SIMULATION("--target", type=AxisNames(tuple(TARGETS), tuple(TARGETS)), metavar=NAMES, callback=_targets,
                    help=f"{_choice(tuple(TARGETS))} By default the machine of --machine; without it {DEFAULT_TARGET}."),
         machine_option,

@@ -110,7 +110,7 @@ def test_weights_of_a_format_that_the_variant_does_not_take_are_refused():
     with pytest.raises(RequestError, match=r"mxfp8.* for shard_on_i_mx; got .plain."):
         nkimoe.hf.Options(variant="shard_on_i_mx", target="trn3")
     with pytest.raises(RequestError, match="for shard_on_block"):
-        nkimoe.hf.Options(weights="mxfp4")
+        nkimoe.hf.Options(variant="shard_on_block", weights="mxfp4")
 
 
 def test_the_options_reach_the_kernel(monkeypatch):

@@ -80,7 +80,12 @@ def test_the_dropping_variant_wants_a_mapping_of_its_own():
         ({"block_size": 0}, "is a positive int or None; got 0"),
         ({"block_size": "128"}, "is a positive int or None; got '128'"),
         ({"variant": "shard_on_block_mx", "weights": "mxfp4"}, "target: is trn3 for shard_on_block_mx"),
-        ({"weights": "mxfp4"}, "weights: is one of plain, fp8-row, fp8-static, fp8-block, int8 for shard_on_block"),
+        (
+            {"variant": "shard_on_block", "weights": "mxfp4"},
+            "weights: is one of plain, fp8-row, fp8-static, fp8-block, int8 for shard_on_block",
+        ),
+        ({"weights": "mxfp4"}, "target: takes weights in mxfp4; got 'trn2'. Choose trn3"),
+        ({"strategy": "HALVES"}, "strategy: is one of auto, HI_LO, PING_PONG; got 'HALVES'"),
     ],
 )
 def test_options_that_no_layer_can_run_with(changes, message):

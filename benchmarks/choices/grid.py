@@ -1,0 +1,78 @@
+"""Layers that the coefficients are fitted on: none of those that are judged.
+
+Sizes are drawn from a seed, so that experts are small and large, their weights stay or stream, few or many pairs share
+an expert, and a prediction takes seconds. Some published layers, in other layouts than the judged ones, come with all
+their choices.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from shapes import LayerShape, of_model
+
+from choices.point import Point
+from nkimoe.choosing import Fixed
+from nkimoe.choosing.choice import choices
+from nkimoe.planning.block_size import block_size_for
+from nkimoe.planning.tiling import ceil_div
+from nkimoe.spec import BlockShardStrategy
+
+SEED, DRAWN = 7, 32
+TOKENS = 512  # of the published layers
+LIMIT = 7.0  # of layers with biases, as of gpt-oss
+H = (1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144)
+I = (128, 192, 256, 384, 512, 640, 768, 1024, 1536, 2048)
+LARGEST = 6144 * 1280  # H x I
+MOST_WORK = 220  # of a layer: parts of 128 slots times 2^20 weights
+PUBLISHED = (
+    of_model("qwen3-30b-a3b", tp=2, T=TOKENS), of_model("qwen3-235b-a22b", tp=8, T=TOKENS),
+    of_model("mixtral-8x7b", tp=8, T=TOKENS),
+)  # fmt: skip
+
+
+def points() -> Iterator[Point]:
+    """All of the grid, in bf16 on Trn2."""
+    for shape in PUBLISHED:
+        pairs = shape.T * shape.K * shape.experts // shape.E
+        for choice in choices(Fixed(), False, pairs, shape.experts):
+            yield Point("trn2", shape, shape.T, choice)
+    yield from _drawn()
+
+
+def _drawn() -> Iterator[Point]:
+    rng = random.Random(SEED)
+    found = 0
+    while found < DRAWN:
+        layer = _draw(rng)
+        if layer is None:
+            continue
+        found += 1
+        shape, size = layer
+        for choice in choices(Fixed(block_size=size), False, shape.T * shape.K, shape.experts):
+            if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
+                yield Point("trn2", shape, shape.T, choice)
+
+
+def _draw(rng: random.Random) -> tuple[LayerShape, int] | None:
+    """A layer and a block size; None: too large, too small, or mostly pads."""
+    hidden, inner = rng.choice(H), rng.choice(I)
+    if hidden * inner > LARGEST:
+        return None
+    E, K = rng.choice((4, 8, 12, 16, 24, 32)), rng.choice((1, 2, 4, 8))
+    if K > E:
+        return None
+    ep, per_expert = rng.choice((1, 1, 2, 4)), rng.choice((8, 16, 24, 40, 60, 90, 130, 180, 260, 400, 600, 900))
+    T = per_expert * E * ep // K
+    if not 128 <= T <= 8192:
+        return None
+    suited = block_size_for(T * K // ep, E)
+    B = rng.choice((64, 128, 256, 512, suited, suited, suited))
+    parts = E * ceil_div(per_expert, B) * max(1, B // 128)
+    if parts * hidden * inner / 2**20 > MOST_WORK or 4 * per_expert + 64 < B:
+        return None
+    has_biases = rng.random() < 0.25
+    name = f"H{hidden}I{inner}E{E}K{K}ep{ep}b{int(has_biases)}"
+    limit = LIMIT if has_biases else None
+    return LayerShape(name, hidden, inner, E * ep, E, K, T, B, biases=has_biases, limit=limit), B

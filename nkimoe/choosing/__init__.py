@@ -1,0 +1,8 @@
+"""Which variant, block size and strategy a layer should have: all that can be, and what each is estimated to take."""
+
+from nkimoe.choosing.choice import Fixed, LayerChoice
+from nkimoe.choosing.layer import Layer
+from nkimoe.choosing.load import ExpectedLoad
+from nkimoe.choosing.ranking import Alternative, best_choice, ranked
+
+__all__ = ["Alternative", "ExpectedLoad", "Fixed", "Layer", "LayerChoice", "best_choice", "ranked"]

@@ -1,0 +1,143 @@
+"""What the cores have to do for a plan, counted from the plan and the constants of the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from nkimoe.arrays import Array
+from nkimoe.choosing.block_work import block_work
+from nkimoe.choosing.layer import Layer
+from nkimoe.choosing.load import ExpectedBlocks
+from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork
+from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.planning.shares import QUARTERS
+from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
+from nkisim.machine import Machine
+
+ITEM = 2  # bytes of token rows
+PARTIAL = 4  # bytes of a partial sum on its way to the other core
+BIAS_RUNS = 0.75  # descriptors of biases, for each column of I
+
+
+class Counter:
+    """Counts.
+
+    Args:
+        blocks: what they are expected to hold.
+        layer: the same one.
+    """
+
+    def __init__(self, plan: Plan, blocks: ExpectedBlocks, layer: Layer, machine: Machine) -> None:
+        self._plan, self._blocks, self._layer, self._machine = plan, blocks, layer, machine
+        self._widens = QUARTERS if plan.variant.is_mx else 1  # columns that a share counts as one
+
+    def cores(self) -> Iterator[CoreWork]:
+        """What each core does."""
+        for core in range(self._plan.problem.cores):
+            unrolled, looped = self._plan.unrolled_of(core), self._looped(core)
+            numbers = unrolled.first + unrolled.step * np.arange(unrolled.count)
+            yield CoreWork(
+                self._blocks_work(core, numbers), self._blocks_work(core, looped),
+                ceil_div(len(looped), self._plan.loop_blocks), self._edges(core), self._weights(core, 1, 1),
+            )  # fmt: skip
+
+    def _looped(self, core: int) -> Array:
+        """Numbers of the blocks of the loop; those that fill its last turn hold nothing."""
+        plan, at_once, range_ = self._plan, self._plan.loop_blocks, self._plan.looped_of(core)
+        cores = 1 if plan.halves_intermediate else plan.problem.cores
+        left = max(0, self._blocks.count - plan.static_blocks)
+        most = ceil_div(left, cores)
+        own = most if core % cores == 0 else left // cores
+        behind = most if core % cores and range_.step == 1 else 0  # HI_LO: behind those of the first core
+        count = np.arange(ceil_div(most, at_once) * at_once)
+        return np.where(count < own, range_.first + behind + range_.step * count, plan.problem.N)
+
+    def _blocks_work(self, core: int, numbers: Array) -> BlocksWork:
+        """The blocks with these numbers, one after another. Those that hold nothing load no weights."""
+        if not len(numbers):
+            return BlocksWork()
+        p, t, plan = self._plan.problem, self._plan.tiling, self._plan
+        experts, filled = self._blocks.of(numbers)
+        parts_of_block = ceil_div(p.tiles_per_block, t.token_tiles)
+        loaded = experts[numbers < p.N]
+        parts, loading = len(numbers) * parts_of_block, len(loaded) * parts_of_block
+        fresh = 1 + int(np.count_nonzero(loaded[1:] != loaded[:-1]))
+        gate_up, down = self._pieces(core)
+        m = self._machine
+        issue = (gate_up + down) * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
+        every = block_work(plan, core, self._layer.has_biases, m).times(len(numbers))
+        every = every.plus(self._rows(core, float(filled.sum()), len(numbers)))
+        every = every._replace(parts=parts, issue=parts * issue, exchanged=len(numbers) * self._exchanged(core))
+        later = max(0, loading - fresh)
+        again = (later * (t.gate_up_tiles < gate_up), later * (t.down_tiles < down))
+        first = every.times(fresh / parts).plus(self._weights(core, fresh, fresh))
+        return BlocksWork(
+            fresh=first._replace(gpsimd=first.gpsimd + fresh * self._biases(core)),
+            steady=every.times(1 - fresh / parts).plus(self._weights(core, *again)),
+        )
+
+    def _pieces(self, core: int) -> tuple[int, int]:
+        """Pieces of gate/up and of down weights that an expert has."""
+        p, t, share = self._plan.problem, self._plan.tiling, self._plan.share_of(core)
+        gate_up = ceil_div(share.inner.size, t.gate_up_columns) * ceil_div(p.H, t.gate_up_rows)
+        return gate_up, p.H // share.written.size * ceil_div(share.written.size, t.down_columns)
+
+    def _weights(self, core: int, gate_up_loads: float, down_loads: float) -> EngineWork:
+        """Loads of a core's share of an expert."""
+        p, t, m, item = self._plan.problem, self._plan.tiling, self._machine, self._layer.weight_bytes
+        inner = self._plan.share_of(core).inner.size
+        down = p.H * inner * item
+        run = min(t.gate_up_columns, inner) * item * (2 * t.row_group if t.gate_up_columns >= p.I else 1)
+        starts = 2 * down / run * gate_up_loads + down / (min(t.down_columns, p.H) * item) * down_loads
+        moved = down * (2 * gate_up_loads + down_loads)
+        each = moved / m.number("dma.rate") + starts * m.number("dma.descriptor")
+        return EngineWork(dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+
+    def _rows(self, core: int, filled: float, blocks: int) -> EngineWork:
+        """Token rows that are gathered, results that are scattered, old results that these are added to; affinities,
+        where pairs do not bring them.
+        """
+        share, m, p, output = self._plan.share_of(core), self._machine, self._plan.problem, self._plan.output
+        widths = [share.gathered.size * ITEM * self._widens, share.written.size * OUTPUT_BYTES]
+        if output in (ACCUMULATED, SHARED, SLABS, SLABS_RETURNED):
+            widths.append(widths[-1])
+        runs = [ceil_div(width, m["dma.indexed_bytes"]) for width in widths] + [1] * (output != BY_CHOICE)
+        tiles = blocks * p.tiles_per_block
+        skipped = tiles * min(PARTITIONS, p.B) - filled
+        gpsimd = (
+            filled * sum(runs) * m.number("dma.indexed_descriptor")
+            + skipped * len(runs) * m.number("dma.skipped_row")
+            + tiles * len(runs) * m.number("dma.issue_swdge")
+        )
+        moved = filled * sum(widths)
+        each = moved / m.number("dma.rate") + filled * len(widths) * m.number("dma.descriptor")
+        return EngineWork(gpsimd=gpsimd, dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+
+    def _biases(self, core: int) -> float:
+        """Of GpSimd, for those of an expert."""
+        runs = BIAS_RUNS * self._plan.share_of(core).inner.size * self._layer.has_biases
+        return runs * self._machine.number("dma.indexed_descriptor")
+
+    def _exchanged(self, core: int) -> float:
+        """A block's partial sums and transposed tokens."""
+        p, share, m = self._plan.problem, self._plan.share_of(core), self._machine
+        nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
+        return nbytes / m.number("dma.rate") / m["dma.engines"]
+
+    def _edges(self, core: int) -> EngineWork:
+        """Rows of the output are cleared; rows of choices, or slabs, are added."""
+        p, m, output = self._plan.problem, self._machine, self._plan.output
+        written = self._plan.share_of(core).written.size
+        cleared = p.rows * written * (output in (ACCUMULATED, SHARED, SLABS, SLABS_RETURNED, OVERWRITTEN))
+        if output in (SHARED, OVERWRITTEN) and not self._plan.halves_intermediate:
+            cleared //= p.cores
+        terms = {BY_CHOICE: self._layer.load.top_k, SLABS: 2, SLABS_RETURNED: 2}.get(output, 0)
+        added = p.rows * p.H / p.cores * (terms + (terms > 0))
+        nbytes = (cleared + added) * OUTPUT_BYTES
+        return EngineWork(
+            vector=added / PARTITIONS / m.number("clock.dve"),
+            dma=nbytes / m.number("dma.rate") / m["dma.engines"],
+            hbm=nbytes / m.number("hbm.stack_rate"),
+        )

@@ -1,0 +1,60 @@
+"""What is counted from a plan is what a simulated run does."""
+
+from dataclasses import replace
+
+import pytest
+
+from nkimoe.choosing.counter import Counter
+from nkimoe.choosing.layer import Layer
+from nkimoe.choosing.load import ExpectedLoad
+from nkimoe.cli.experiment import Progress, Setup, run_experiment
+from nkimoe.models import Model
+from nkimoe.routing.made_up import UNIFORM
+from nkimoe.routing.rule import RoutingRule
+from nkisim.machine import load_machine
+
+SILENT = Progress(lambda name, total: None, lambda: None)
+MODEL = Model(512, 256, 4, RoutingRule(2), "none")
+ASKED = Setup(
+    "small", 1, 512, "shard_on_block", "trn2", 2, 128, "bf16", "a text", numerics=False, routing=UNIFORM, sizes=MODEL
+)
+
+
+def test_expected_pairs_are_spread_about_their_mean():
+    load = ExpectedLoad(4096, 8, 32, 128)
+    assert load.pairs == 8192
+    assert load.by_expert.sum() == pytest.approx(8192, rel=0.01)
+    assert 10 < load.by_expert.std() < 20  # the square root of 4096 / 16 * 15 / 16
+    blocks = load.blocks(128, 200)
+    assert blocks.filled.sum() == pytest.approx(8192, rel=0.01)
+    assert set(blocks.experts.tolist()) == set(range(32))
+
+
+def test_where_each_token_has_every_expert_nothing_is_spread():
+    blocks = ExpectedLoad(300, 2, 2, 2).blocks(128, 6)
+    assert blocks.experts.tolist() == [0, 0, 0, 1, 1, 1]
+    assert blocks.filled.tolist() == [128, 128, 44] * 2
+
+
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i", "shard_on_i_hybrid"])
+@pytest.mark.parametrize("block_size", [64, 128])
+@pytest.mark.parametrize("slots", ["pairs", "tokens"])
+def test_bytes_of_hbm_are_those_of_the_run(variant, block_size, slots):
+    result = run_experiment(replace(ASKED, variant=variant, block_size=block_size, slots=slots), SILENT)
+    load, machine = ExpectedLoad(512, 2, 4, 4), load_machine("trn2")
+    blocks = load.blocks(block_size, result.plan.problem.N)
+    cores = list(Counter(result.plan, blocks, Layer(load, 2.0), machine).cores())
+    phases = [each for core in cores for each in (*core.unrolled, *core.looped, core.edges)]
+    counted = sum(work.hbm for work in phases) * machine.number("hbm.stack_rate")
+    profile = result.run.profile
+    assert counted == pytest.approx(profile.hbm_read + profile.hbm_written, rel=0.15)
+
+
+def test_an_engine_is_not_counted_to_work_longer_than_it_does():
+    result = run_experiment(ASKED, SILENT)
+    load = ExpectedLoad(512, 2, 4, 4)
+    blocks = load.blocks(128, result.plan.problem.N)
+    core, _ = Counter(result.plan, blocks, Layer(load, 2.0), load_machine("trn2")).cores()
+    ns = sum(work.tensor for work in (*core.unrolled, *core.looped))
+    busy = result.run.profile.engines["tensor"].utilization * result.run.profile.latency_us * 1e3
+    assert 0.5 * busy < ns < 1.05 * busy  # its clock is halved where it waits for weights
