@@ -70,7 +70,7 @@ def pack_checkpoint(
     if target.exists():
         raise RequestError("target", "does not exist yet", str(target), "Remove it, or choose another.")
     chosen = checkpoint.layers if layers is None else list(layers)
-    total = sum(len(checkpoint.experts(layer)) for layer in chosen)  # a missing one is refused before a write
+    total = sum(_complete(checkpoint, layer) for layer in chosen)  # what is missing is refused before a write
     partial = target.with_name(target.name + ".partial")
     run = {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)}
     with _locked(partial):
@@ -78,6 +78,14 @@ def pack_checkpoint(
         _pack_layers(checkpoint, chosen, partial, packing, share, total, progress)
         partial.rename(target)
     return [target / layer_file(layer) for layer in chosen]
+
+
+def _complete(checkpoint: Checkpoint, layer: int) -> int:
+    """How many experts a layer has; InputError unless all are there, and a router beside them."""
+    n_experts = len(checkpoint.experts(layer))
+    checkpoint.router(layer)
+    checkpoint.close()
+    return n_experts
 
 
 def _pack_layers(

@@ -6,10 +6,10 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from support.stored_checkpoints import describe, store
 
 from nkimoe import InputError, RequestError
 from nkimoe.weights import Checkpoint, Shard
-from nkimoe.weights.safetensors_file import create_file
 
 E, H, I, LAYER = 3, 64, 96, 2
 RNG = np.random.default_rng(0)
@@ -19,11 +19,8 @@ ROUTER = RNG.standard_normal((H, E)).astype(ml_dtypes.bfloat16)
 BIASES = {"gate_up_proj_bias": RNG.standard_normal((E, 2 * I)), "down_proj_bias": RNG.standard_normal((E, H))}
 
 
-def save(folder: Path, tensors: dict[str, np.ndarray], name: str = "model.safetensors") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    views = create_file(folder / name, {n: (t.dtype, t.shape) for n, t in tensors.items()}, {"format": "pt"})
-    for n, t in tensors.items():
-        views[n][...] = t
+def save(folder: Path, tensors: dict[str, np.ndarray], name: str = "model.safetensors", experts: int = E) -> None:
+    describe(store(folder, tensors, name), experts)
 
 
 def separate(block: str, gate: str, up: str, down: str) -> dict[str, np.ndarray]:
@@ -197,7 +194,7 @@ def test_fp8_blocks_of_deepseek_are_kept_and_mean_what_they_say(tmp_path):
     for name, shape in shapes.items():
         full = f"{MLP}.experts.0.{name}.weight"
         tensors[full], tensors[f"{full}_scale_inv"], real[name] = fp8(RNG.standard_normal(shape))
-    save(tmp_path, tensors)
+    save(tmp_path, tensors, experts=1)
     expert = Checkpoint(tmp_path).experts(LAYER)[0]
     np.testing.assert_array_equal(expert.down, tensors[f"{MLP}.experts.0.down_proj.weight"].T)
     np.testing.assert_array_equal(expert.down_scale, tensors[f"{MLP}.experts.0.down_proj.weight_scale_inv"].T)
@@ -211,7 +208,7 @@ def test_fp8_blocks_of_deepseek_are_kept_and_mean_what_they_say(tmp_path):
 def test_fp8_with_a_scale_a_channel_or_a_matrix_is_dequantised(tmp_path, shape):
     tensors = {name: t.astype(ml_dtypes.float8_e4m3fn) for name, t in FORMS["mixtral"].items() if "experts.0" in name}
     scales = {f"{name}_scale": np.full(shape if "w2" not in name else (), 0.5, np.float32) for name in tensors}
-    save(tmp_path, tensors | scales)
+    save(tmp_path, tensors | scales, experts=1)
     expert = Checkpoint(tmp_path).experts(LAYER)[0]
     expected = GATE[0].astype(ml_dtypes.float8_e4m3fn).astype(np.float32) / 2
     np.testing.assert_array_equal(expert.gate_up[:, 0], expected)
@@ -220,10 +217,11 @@ def test_fp8_with_a_scale_a_channel_or_a_matrix_is_dequantised(tmp_path, shape):
 def test_fp8_without_its_scales_or_with_others_is_refused(tmp_path):
     quantised, grid, _ = fp8(RNG.standard_normal((150, 130)))
     name = f"{MLP}.experts.0.gate_proj.weight"
-    save(tmp_path / "a", {name: quantised})
+    others = {f"{MLP}.experts.0.down_proj.weight": quantised.T, f"{MLP}.experts.0.up_proj.weight": quantised}
+    save(tmp_path / "a", {name: quantised, **others}, experts=1)
     with pytest.raises(InputError, match="neither _scale_inv nor _scale"):
         Checkpoint(tmp_path / "a").experts(LAYER)[0]
-    save(tmp_path / "b", {name: quantised, f"{name}_scale_inv": grid[:1]})
+    save(tmp_path / "b", {name: quantised, f"{name}_scale_inv": grid[:1], **others}, experts=1)
     with pytest.raises(InputError, match=r"a scale for every 128 x 128, \(2, 2\); got \(1, 2\)"):
         Checkpoint(tmp_path / "b").experts(LAYER)[0]
 
@@ -250,5 +248,5 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"got \(3, 192, 64\) with \(3, 64, 7\)"):
         Checkpoint(tmp_path / "shapes").experts(LAYER)[0]
     save(tmp_path / "router", {name: t for name, t in FORMS["fused"].items() if "experts" in name})
-    with pytest.raises(InputError, match=r"has gate\.weight or router\.weight"):
+    with pytest.raises(InputError, match=r"has a router beside its experts; got none of gate\.weight, router"):
         Checkpoint(tmp_path / "router").router(LAYER)

@@ -7,6 +7,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from support.saved_models import W8A8, compressed_tensors
+from support.stored_checkpoints import store, with_routers
 
 from nkimoe import InputError, MoECTEImplementation, MoECTESpec, SkipMode, moe_cte
 from nkimoe.reference.tolerance import distance, int8_tolerance
@@ -24,7 +25,6 @@ from nkimoe.weights import (
     read_layer,
     unpack,
 )
-from nkimoe.weights.safetensors_file import create_file
 from nkisim import Simulator
 
 E, H, I, LAYER, K = 3, 200, 72, 2, 2
@@ -71,12 +71,9 @@ FORM = pytest.mark.parametrize("form", FORMS)
 
 
 def save(folder: Path, tensors, described) -> Path:
-    folder.mkdir(exist_ok=True)
-    views = create_file(folder / "model.safetensors", {n: (t.dtype, t.shape) for n, t in tensors.items()}, {})
-    for name, tensor in tensors.items():
-        views[name][...] = tensor
-    for name, document in described.items():
-        (folder / name).write_text(json.dumps(document))
+    store(folder, with_routers(tensors, E, H))
+    for name, document in ({CONFIG: {}} | described).items():
+        (folder / name).write_text(json.dumps({"num_experts": E} | document if name == CONFIG else document))
     return folder
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from support.stored_checkpoints import describe, store, with_routers
 
 from nkimoe import InputError, RequestError
 from nkimoe.weights import (
@@ -24,17 +25,12 @@ from nkimoe.weights import (
     packing_named,
     read_layer,
 )
-from nkimoe.weights.safetensors_file import create_file
 
 E, H, I, LAYERS = 4, 64, 96, (1, 5)
 
 
-def save(folder: Path, tensors: dict[str, np.ndarray]) -> Path:
-    folder.mkdir(parents=True)
-    views = create_file(folder / "model.safetensors", {n: (t.dtype, t.shape) for n, t in tensors.items()}, {})
-    for name, tensor in tensors.items():
-        views[name][...] = tensor
-    return folder
+def save(folder: Path, tensors: dict[str, np.ndarray], experts: int = E) -> Path:
+    return describe(store(folder, with_routers(tensors, experts, H)), experts)
 
 
 @pytest.fixture
@@ -205,6 +201,7 @@ def test_memory_does_not_grow_with_the_number_of_experts(tmp_path, name):
             for e in range(experts)
             for part, shape in shapes.items()
         },
+        experts,
     )
     tracemalloc.start()
     try:
