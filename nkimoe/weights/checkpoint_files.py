@@ -38,10 +38,10 @@ def _indexed(folder: Path, index: Path) -> dict[str, str]:
         if Path(file).name != file or not (folder / file).is_file():
             raise InputError(folder.name, "holds the files its index names", f"no {file}", ALL_FILES)
     held = {(name, file) for file in files for name in _names(folder / file)}
-    for name, file in sorted(held ^ set(file_of.items())):
-        if (name, file) in held:
-            raise InputError(file, "holds no tensor that the index does not name there", name, DOWNLOAD)
+    for name, file in sorted(set(file_of.items()) - held):
         raise InputError(file, f"holds {name}, as the index says", "no such tensor", DOWNLOAD)
+    for name, file in sorted(held - set(file_of.items())):
+        raise InputError(file, "holds no tensor that the index does not name there", name, DOWNLOAD)
     return file_of
 
 

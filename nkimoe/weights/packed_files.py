@@ -22,6 +22,7 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
+from nkimoe.json_object import parse_object
 from nkimoe.weights.checkpoint import Checkpoint
 from nkimoe.weights.expert import WHOLE, Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS
@@ -203,8 +204,17 @@ def read_layer(path: Path | str) -> dict[str, Any]:
     metadata = read_header(path)[0].get("__metadata__", {})
     if "dtypes" not in metadata:
         raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
-    named = json.loads(metadata["dtypes"])
+    named = parse_object(metadata["dtypes"].encode(), f"{path.name}: dtypes")
     tensors = open_tensors(path)
+    for name, dtype in named.items():
+        if (
+            not isinstance(dtype, str)
+            or dtype not in _TYPES
+            or name not in tensors
+            or tensors[name].dtype != _CARRIERS[_TYPES[dtype]]
+        ):
+            rule = f"is a tensor that carries one of {', '.join(_TYPES)}"
+            raise InputError(f"{path.name}: {name}", rule, f"{dtype!r} in its metadata", "Pack the checkpoint again.")
     rows = int(tensors.pop(EXACT_ROWS).min()) if EXACT_ROWS in tensors else 0
     views = {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}
     return {**views, **activation_arguments(rows or None)}

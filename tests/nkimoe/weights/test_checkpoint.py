@@ -36,14 +36,13 @@ def alternating(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([gate, up], axis=-1).reshape(*gate.shape[:-1], -1)
 
 
-MLP = f"model.layers.{LAYER}.mlp"
+MLP, MIXTRAL = f"model.layers.{LAYER}.mlp", f"model.layers.{LAYER}.block_sparse_moe"
 FORMS = {
     "qwen3, olmoe, deepseek": separate(MLP, "gate_proj", "up_proj", "down_proj")
     | {f"{MLP}.gate.weight": ROUTER.T, f"{MLP}.gate.e_score_correction_bias": ROUTER[0].astype(np.float32)},
     "with a text model inside": separate(f"model.language_{MLP}", "gate_proj", "up_proj", "down_proj")
     | {f"model.language_{MLP}.gate.weight": ROUTER.T},
-    "mixtral": separate(f"model.layers.{LAYER}.block_sparse_moe", "w1", "w3", "w2")
-    | {f"model.layers.{LAYER}.block_sparse_moe.gate.weight": ROUTER.T},
+    "mixtral": separate(MIXTRAL, "w1", "w3", "w2") | {f"{MIXTRAL}.gate.weight": ROUTER.T},
     "fused": {
         f"{MLP}.experts.gate_up_proj": np.concatenate([GATE, UP], axis=2).transpose(0, 2, 1),
         f"{MLP}.experts.down_proj": DOWN.transpose(0, 2, 1),
@@ -235,7 +234,7 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     save(tmp_path / "int4", {f"{MLP}.experts.0.gate_proj.qweight": np.zeros((4, H), np.int32)})
     with pytest.raises(InputError, match=r"are separate, fused or in MXFP4 blocks; got 0\.gate_proj\.qweight"):
         Checkpoint(tmp_path / "int4").experts(LAYER)
-    save(tmp_path / "static", FORMS["mixtral"] | {f"{MLP}.experts.1.w1.input_scale": np.ones(1, np.float32)})
+    save(tmp_path / "static", FORMS["mixtral"] | {f"{MIXTRAL}.experts.1.w1.input_scale": np.ones(1, np.float32)})
     with pytest.raises(InputError, match=r"got 1\.w1\.input_scale"):
         Checkpoint(tmp_path / "static").experts(LAYER)
     some = {name: t for name, t in FORMS["mixtral"].items() if "experts.1.w2" not in name}

@@ -25,6 +25,7 @@ from nkimoe.weights import (
     packing_named,
     read_layer,
 )
+from nkimoe.weights.safetensors_file import create_file
 
 E, H, I, LAYERS = 4, 64, 96, (1, 5)
 
@@ -188,6 +189,18 @@ def test_a_layer_without_experts_is_refused_before_anything_is_written(checkpoin
 def test_a_file_of_something_else_is_refused(checkpoint):
     with pytest.raises(InputError, match=r"model\.safetensors: is a packed layer; got no dtypes"):
         read_layer(checkpoint / "model.safetensors")
+
+
+@pytest.mark.parametrize(
+    "dtypes", ["{", "[]", '{"down_proj_weight": 1}', '{"down_proj_weight": "int3"}', '{"other": "float8_e4m3"}']
+)
+def test_a_packed_file_whose_metadata_is_damaged_is_refused(tmp_path, dtypes):
+    made = {"down_proj_weight": (np.dtype(np.uint8), (1, 2))}
+    create_file(tmp_path / "good", made, {"dtypes": '{"down_proj_weight": "float8_e4m3"}'})
+    assert read_layer(tmp_path / "good")["down_proj_weight"].dtype == ml_dtypes.float8_e4m3
+    create_file(tmp_path / "bad", made, {"dtypes": dtypes})
+    with pytest.raises(InputError, match="bad: "):
+        read_layer(tmp_path / "bad")
 
 
 @pytest.mark.parametrize("name", ["fp8-row", "mxfp4"])
