@@ -49,9 +49,12 @@ def _lint(target: str, version: Version | None) -> list[LintProblem]:
             raise click.UsageError(f"{target}: no such file")
         try:
             return lint_source(path.read_text("utf-8"), target, version=version)
-        except SyntaxError as error:
+        except (SyntaxError, ValueError, RecursionError, OSError) as error:
             raise click.UsageError(f"{target}: not Python: {error}") from None
-    return lint_kernel(load_named(target), version)
+    kernel = load_named(target)
+    if not callable(kernel):
+        raise click.UsageError(f"{target}: is no kernel: {type(kernel).__name__}")
+    return lint_kernel(kernel, version)
 
 
 def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from nkisim.command_help import OneOf, SectionedCommand, examples, section
+from nkisim.command_help import Amount, OneOf, SectionedCommand, examples, section
 from nkisim.command_inputs import arguments, require_all
-from nkisim.errors import NkiValidationError
+from nkisim.errors import NkiValidationError, retold
 from nkisim.execution.kernel import Kernel
 from nkisim.machine import UsefulWork, load_machine
 from nkisim.machine_options import machine_options
@@ -111,8 +111,8 @@ def trace(output: Path | None, **options: Any) -> None:
 ))  # fmt: skip
 @kernel_options
 @_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.roofline.png.")
-@_RESULTS("--flops", type=float, help="Useful floating point operations; with --bytes.")
-@_RESULTS("--bytes", "nbytes", type=float, help="Bytes that must move.")
+@_RESULTS("--flops", type=Amount(0, min_open=True), help="Useful floating point operations; with --bytes.")
+@_RESULTS("--bytes", "nbytes", type=Amount(0, min_open=True), help="Bytes that must move.")
 def roofline(output: Path | None, flops: float | None, nbytes: float | None, **options: Any) -> None:
     """Simulate KERNEL and draw where it lies under the roofline: what it executed, and what of that was useful."""
     if (flops is None) != (nbytes is None):
@@ -155,13 +155,19 @@ def simulate(kernel: Any, options: dict[str, Any], report_only: bool) -> Run:
     """Run a kernel with the arguments and on the target that the options describe.
 
     Raises:
-        NkiValidationError: as `Simulator.run`.
+        NkiValidationError: as `Simulator.run`. click.UsageError: the arguments are none of the kernel's, or the kernel
+            raises an error of its own.
     """
     positional, named = arguments(options["inputs"], options["values"], options["factory"], options["seed"])
     require_all(kernel.function if isinstance(kernel, Kernel) else kernel, positional, named)
     lnc = int(options["lnc"]) if options["lnc"] else None
     simulator = Simulator(options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"])
-    return simulator.run(kernel, *positional, **named)
+    try:
+        return simulator.run(kernel, *positional, **named)
+    except NkiValidationError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise click.UsageError(f"the kernel raises {retold(error)}") from None
 
 
 def _check(files: list[Path | None], pictures: list[Path | None]) -> None:
