@@ -64,7 +64,8 @@ def pack_checkpoint(
     `progress(done, all)` counts experts, those that an earlier run finished included.
 
     Raises:
-        RequestError: `target` exists, or a layer is not in the checkpoint. InputError: see `Checkpoint`.
+        RequestError: `target` exists, a layer is not in the checkpoint, or the disk has no room for the next one.
+        InputError: see `Checkpoint`.
         Whatever stops the run leaves the layers that were finished for the next one.
     """
     checkpoint, target = Checkpoint(source), Path(target)

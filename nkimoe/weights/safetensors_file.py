@@ -19,6 +19,7 @@ import numpy as np
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError
 from nkimoe.json_object import DOWNLOAD, check_file, parse_object
+from nkimoe.weights.reserved_space import reserve
 
 LONGEST_HEADER = 100_000_000  # bytes; the format's own limit
 ALIGNMENT = 8
@@ -113,7 +114,7 @@ def create_file(
     """A new file of that size, and its tensors as writable views of its map, to be filled in any order.
 
     Raises:
-        KeyError: the format has no such dtype.
+        KeyError: the format has no such dtype. RequestError: the disk has no room for it; the file is removed.
     """
     header: dict[str, Any] = {"__metadata__": dict(metadata)}
     end = 0
@@ -122,13 +123,23 @@ def create_file(
         header[name] = {"dtype": _NAMES[dtype], "shape": list(shape), "data_offsets": [begin, end]}
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % ALIGNMENT)
-    with Path(path).open("xb") as file:
-        file.write(len(text).to_bytes(8, "little") + text)
-        file.truncate(8 + len(text) + end)
-        os.fsync(file.fileno())
+    _create(Path(path), len(text).to_bytes(8, "little") + text, end)
     data = np.memmap(path, np.uint8, "r+", 8 + len(text), (end,))
     views = {}
     for name, (dtype, shape) in tensors.items():
         begin, end = header[name]["data_offsets"]
         views[name] = data[begin:end].view(dtype).reshape(shape)
     return views
+
+
+def _create(path: Path, head: bytes, size: int) -> None:
+    """A file of these bytes and `size` more, all of them on the disk; none if there is no room."""
+    with path.open("xb") as file:
+        try:
+            file.write(head)
+            file.flush()
+            reserve(file, path, len(head) + size)
+            os.fsync(file.fileno())
+        except BaseException:
+            path.unlink()
+            raise
