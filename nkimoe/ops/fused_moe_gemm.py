@@ -97,7 +97,10 @@ def fused_moe_gemm(
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
-    projection, out = Projection(weights, finish), checked_out(out_dtype or rows.dtype, out_scale, a, reduce)
+    projection, out = (
+        Projection(weights, finish),
+        checked_out(rows.dtype if out_dtype is None else out_dtype, out_scale, a, reduce),
+    )
     (M, k), columns = shape_of("topk_ids", topk_ids), projection.columns
     results = run_grouped(launch, rows, projection, ids, factors, Results(*out, columns, k if reduce else None), tuned)
     return results.reshape((M, columns) if reduce else (M, k, columns))
