@@ -56,6 +56,12 @@ class OneLineGroup(click.Group):
             return super().invoke(ctx)
 
 
+class _Refusal(click.ClickException):
+    """Shown as one line, without the usage that a UsageError shows before it."""
+
+    exit_code = click.UsageError.exit_code
+
+
 @contextmanager
 def _in_one_line(command: str) -> Iterator[None]:
     try:
@@ -63,9 +69,7 @@ def _in_one_line(command: str) -> Iterator[None]:
     except click.UsageError as error:
         message = " ".join(error.format_message().split())
         where = error.ctx.command_path if error.ctx is not None else command
-        refusal = click.ClickException(f"{message} ({where} -h shows the options.)")
-        refusal.exit_code = error.exit_code
-        raise refusal from None
+        raise _Refusal(f"{message} ({where} -h shows the options.)") from None
 
 
 class Amount(click.FloatRange):
