@@ -49,10 +49,10 @@ def read_config(path: Path | str) -> Mapping[str, Any]:
         InputError: it is no JSON object. OSError: it cannot be read.
     """
     file = Path(path)
-    return text_config(read_object(file / "config.json" if file.is_dir() else file), str(path))
+    return _text_of(read_object(file / "config.json" if file.is_dir() else file), str(path))
 
 
-def text_config(config: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+def _text_of(config: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     """What a model's config.json says of its language model.
 
     Raises:

@@ -7,9 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from nkimoe.config_json import EXPERTS, HIDDEN, INTERMEDIATE, LAYERS, TOP_K, find_size, text_config
+from nkimoe.config_json import EXPERTS, HIDDEN, INTERMEDIATE, LAYERS, TOP_K, find_size, read_config
 from nkimoe.errors import InputError
-from nkimoe.json_object import read_object
 from nkimoe.weights.checkpoint_files import ALL_FILES
 
 CONFIG = "config.json"
@@ -37,7 +36,7 @@ class DeclaredSizes:
         Raises:
             InputError: it has no config.json, or a damaged one, or one with a size that is none.
         """
-        config = text_config(read_object(folder / CONFIG), CONFIG)
+        config = read_config(folder)
         H, I, E, n_layers, _ = (
             find_size(config, names, CONFIG) for names in (HIDDEN, INTERMEDIATE, EXPERTS, LAYERS, TOP_K)
         )
