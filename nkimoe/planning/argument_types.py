@@ -39,10 +39,10 @@ def check_argument_types(function: Callable[..., Any], arguments: Mapping[str, A
         value = arguments.get(name)
         if name not in arguments or (value is None and parameter.may_lack):
             continue
-        kind, actual = parameter.kind, f"{type(value).__name__} {value!r:.40}"
+        kind, actual = parameter.kind, f"{value!r:.60}"
         if kind is None:
             is_tensor = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
-            require(is_tensor, name, "is a NumPy array or a torch tensor", actual, "Convert it.")
+            require(is_tensor, name, "is a NumPy array or a torch tensor", type(value).__name__, "Convert it.")
         else:
             names = _NAMES[kind] + " or None" * parameter.may_lack
             require(_is_of(kind, value), name, f"is {names}", actual, f"Pass {names}.")
