@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from nkimoe.errors import InputError
+from nkimoe.json_object import DOWNLOAD, read_object
 from nkimoe.models import MODELS, Model
 from nkimoe.routing.rule import RoutingRule
 from nkimoe.spec import ActFnType
@@ -20,6 +20,7 @@ INTERMEDIATE = (
 )  # fmt: skip
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts", "n_experts")
 TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts", "top_k")
+LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 ACTIVATIONS = {
     "silu": ActFnType.SiLU, "swish": ActFnType.SiLU, "gelu": ActFnType.GELU, "relu": ActFnType.ReLU,
     "gelu_pytorch_tanh": ActFnType.GELU_Tanh_Approx, "gelu_new": ActFnType.GELU_Tanh_Approx,
@@ -48,21 +49,40 @@ def read_config(path: Path | str) -> Mapping[str, Any]:
         InputError: it is no JSON object. OSError: it cannot be read.
     """
     file = Path(path)
-    file = file / "config.json" if file.is_dir() else file
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(str(path), "is a model's config.json", error, "Download it again.") from None
-    if not isinstance(config, dict):
-        raise InputError(str(path), "is a model's config.json", type(config).__name__, "Download it again.")
-    text = config.get("text_config")
-    return text if isinstance(text, dict) else config
+    return _text_of(read_object(file / "config.json" if file.is_dir() else file), str(path))
+
+
+def _text_of(config: Mapping[str, Any], place: str) -> Mapping[str, Any]:
+    """What a model's config.json says of its language model.
+
+    Raises:
+        InputError: it has a text_config that is no object.
+    """
+    inner = config.get("text_config")
+    if not isinstance(inner, dict | None):
+        raise InputError(place, "has an object as text_config", repr(inner), DOWNLOAD)
+    return config if inner is None else inner
+
+
+def find_size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int | None:
+    """The size that the first of these keys that is there and not null has; a list of equal sizes, of every layer, is
+    one size. None if there is no such key.
+
+    Raises:
+        InputError: it is no size.
+    """
+    name = next((name for name in names if config.get(name) is not None), None)
+    if name is None:
+        return None
+    value = config[name]
+    values = value if isinstance(value, list) and value else [value]
+    if any(type(each) is not int or each < 1 or each != values[0] for each in values):
+        raise InputError(place, f"has a positive integer as {name}", repr(value), DOWNLOAD)
+    return int(values[0])
 
 
 def _size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:
-    """The first of these keys that holds a size."""
-    found = (config.get(name) for name in names)
-    size = next((value for value in found if isinstance(value, int) and value > 0), None)
+    size = find_size(config, names, place)
     if size is None:
         raise InputError(place, f"has {names[0]}", f"none of {', '.join(names)}", "Give the sizes by options.")
     return size
@@ -70,6 +90,6 @@ def _size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:
 
 def _activation(config: Mapping[str, Any], place: str) -> ActFnType:
     name = config.get("hidden_act", "silu")
-    if name not in ACTIVATIONS:
+    if not isinstance(name, str) or name not in ACTIVATIONS:
         raise InputError(place, f"has hidden_act {', '.join(ACTIVATIONS)}", name, "Give the sizes by options.")
     return ACTIVATIONS[name]

@@ -14,8 +14,9 @@ class RequestError(ValueError):
     """
 
     def __init__(self, argument: str, rule: str, actual: object, fix: str) -> None:
-        self.argument, self.rule, self.actual, self.fix = argument, rule, str(actual), fix
-        super().__init__(f"{argument}: {rule}; got {actual}. {fix}")
+        shown = " ".join(str(actual).split())  # arrays have several lines
+        self.argument, self.rule, self.actual, self.fix = argument, rule, shown, fix
+        super().__init__(f"{argument}: {rule}; got {shown}. {fix}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.argument, self.rule, self.actual, self.fix)

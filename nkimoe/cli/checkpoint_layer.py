@@ -30,7 +30,7 @@ from nkimoe.weights import (
     pack,
     packing_named,
 )
-from nkimoe.weights.checkpoint_experts import Mxfp4Experts
+from nkimoe.weights.checkpoint_fused import Mxfp4Experts
 
 if TYPE_CHECKING:
     from nkimoe.hf.checkpoint_layer import ExpertsCall

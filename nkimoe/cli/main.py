@@ -31,7 +31,7 @@ from nkimoe.cli.sweep.command import sweep
 from nkimoe.cli.tune import tune
 from nkimoe.cli.why import lines_of
 from nkimoe.planning.variants import VARIANTS
-from nkisim.command_help import SectionedCommand, examples, version_option
+from nkisim.command_help import OneLineGroup, SectionedCommand, examples, version_option
 from nkisim.machine import load_machine
 from nkisim.machine_options import MACHINE_OPTION, using_machine
 from nkisim.report.tables import aligned
@@ -41,7 +41,7 @@ from nkisim.what_if import parse_factors, predict_changes
 FILE = click.Path(path_type=Path)
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @version_option("nkimoe")
 def main() -> None:
     """NKI kernels for Mixture-of-Experts prefill on AWS Trainium, run on the nkisim simulator."""

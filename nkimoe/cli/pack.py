@@ -12,6 +12,7 @@ from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from nkimoe.cli.refusals import refusals
 from nkimoe.planning.targets import TARGETS
 from nkimoe.weights import PACKING_NAMES, KeepMxfp4Blocks, Shard, pack_checkpoint, packing_named
 from nkimoe.weights.packing import Progress
@@ -47,11 +48,8 @@ def pack(checkpoint: Path, out: Path, weights: str, target: str, tp: int, rank: 
     if out.exists():
         raise click.UsageError(f"OUT {out}: exists already. Remove it, or choose another folder.")
     packing = KeepMxfp4Blocks() if weights == KEEP else packing_named(weights, target)
-    try:
-        with _progress() as progress:
-            files = pack_checkpoint(checkpoint, out, packing, Shard(tp, rank), list(layers) or None, progress)
-    except (ValueError, OSError) as error:
-        raise click.ClickException(str(error)) from error
+    with refusals(), _progress() as progress:
+        files = pack_checkpoint(checkpoint, out, packing, Shard(tp, rank), list(layers) or None, progress)
     size = sum(file.stat().st_size for file in files)
     layers_written = f"{len(files)} layer" + "s" * (len(files) != 1)
     click.echo(f"wrote {out}: {layers_written}, {decimal(size)}")

@@ -78,7 +78,8 @@ def _token_ids(folder: Path, text: str, count: int, vocabulary: int) -> Tensor:
     if _has_tokenizer(folder):
         from transformers import AutoTokenizer
 
-        ids = AutoTokenizer.from_pretrained(folder, local_files_only=True)(text)["input_ids"]
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        ids = tokenizer(text)["input_ids"]
     else:
         numbers: dict[str, int] = {}
         ids = [numbers.setdefault(word, len(numbers)) % vocabulary for word in re.findall(r"\w+|[^\w\s]", text.lower())]

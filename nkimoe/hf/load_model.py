@@ -51,14 +51,18 @@ def _loaded(folder: Path, n_layers: int | None) -> Any:
         vars(config).pop("quantization_config", None)
         kind: Any = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         state = _dequantised(checkpoint, text_config.num_hidden_layers)
-        model, info = kind.from_pretrained(None, state_dict=state, **options)
+        model, info = kind.from_pretrained(
+            None, state_dict=state, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
+        )
         if unused := sorted(info["unexpected_keys"]):  # such as factors that smooth activations
             rule = "has only tensors that the model uses, as it is in int8"
             raise RequestError("checkpoint", rule, ", ".join(unused[:3]), "Fold them into the weights.")
         return model, info
     if isinstance(quantization := getattr(config, "quantization_config", None), dict):
         quantization["dequantize"] = True  # otherwise a matter of which kernels are installed
-    return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True, **options)
+    return AutoModelForCausalLM.from_pretrained(
+        folder, local_files_only=True, trust_remote_code=False, use_safetensors=True, **options
+    )
 
 
 def _is_int8(checkpoint: Checkpoint) -> bool:
@@ -98,8 +102,8 @@ def loading() -> Iterator[None]:
             yield
     except RequestError:
         raise
-    except (OSError, ValueError, ImportError, KeyError) as error:
-        reason = f"{type(error).__name__}: {error}"
+    except Exception as error:  # of a damaged folder transformers raises nearly every kind
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise RequestError("checkpoint", "is one that transformers loads", reason, "Download all its files.") from error
 
 

@@ -7,8 +7,7 @@ opens, never over the life of a process.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 
 import nki.language as nl
@@ -37,17 +36,30 @@ class _Names:
 _SCOPE: ContextVar[_Names | None] = ContextVar("scope", default=None)
 
 
-@contextmanager
-def name_scope(name: str) -> Iterator[None]:
+def name_scope(name: str) -> AbstractContextManager[None]:
     """Tensors that both cores see are named behind `name` here, and each call of a kernel has names of its own.
 
     A kernel that calls a kernel of nkimoe more than once says `with nkimoe.name_scope("layer"):` around the calls.
     """
-    token = _SCOPE.set(_Names(unique_name(name) + SEPARATOR))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    return _Scope(name)
+
+
+class _Scope(AbstractContextManager[None]):
+    """No generator: one that an interrupt leaves suspended is closed whenever it is collected, in any context."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        self._outer = _SCOPE.get()
+        try:
+            _SCOPE.set(_Names(unique_name(self._name) + SEPARATOR))
+        except BaseException:  # of an interrupt, whose `with` calls no __exit__
+            _SCOPE.set(self._outer)
+            raise
+
+    def __exit__(self, *_: object) -> None:
+        _SCOPE.set(self._outer)
 
 
 def unique_name(name: str) -> str:

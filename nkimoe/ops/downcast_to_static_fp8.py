@@ -6,14 +6,13 @@ import math
 from typing import Any
 
 import nki
-import numpy as np
 
 from nkimoe import kernels
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, require
 from nkimoe.kernels.ops import static_codes
-from nkimoe.planning.check_inputs import checked_before_launch
-from nkimoe.planning.row_quantisation.check_inputs import largest_magnitude
+from nkimoe.planning.argument_types import checked_operation
+from nkimoe.planning.row_quantisation.check_inputs import is_of_floats, largest_magnitude
 from nkimoe.planning.row_quantisation.request import FP8, RowQuantisation
 from nkimoe.planning.row_quantisation.validate import E4M3, FLOATS, code_type, sizes
 
@@ -21,13 +20,14 @@ from nkimoe.planning.row_quantisation.validate import E4M3, FLOATS, code_type, s
 def check_static_inputs(x: Array, scale: Array, **_: Any) -> None:
     """Raises InputError for values that are not finite, or a scale that is not positive."""
     for name, values in (("x", x), ("scale", scale)):
-        largest_magnitude(name, values)
-    if (np.asarray(scale) <= 0).any():
+        if is_of_floats(values):
+            largest_magnitude(name, values)
+    if is_of_floats(scale) and (scale <= 0).any():
         raise InputError("scale", "is positive", str(scale), "Calibrate it.")
 
 
 @nki.jit
-@checked_before_launch(check_static_inputs)
+@checked_operation(check_static_inputs)
 def downcast_to_static_fp8(x: Any, scale: Any, *, out: str = FP8) -> Any:
     """x / scale, to the nearest e4m3, ties to even, saturated (aiter).
 

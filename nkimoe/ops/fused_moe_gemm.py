@@ -96,7 +96,7 @@ def fused_moe_gemm(
         epilogue = None
     check_swiglu(epilogue, alpha, limit, add_residual)
     finish = Epilogue(epilogue, weighting, float(alpha), None if limit is None else float(limit), add_residual)
-    projection, out = Projection(weights, finish), checked_out(out_dtype or rows.dtype, out_scale, a, reduce)
+    projection, out = Projection(weights, finish), checked_out(out_dtype, rows.dtype, out_scale, a, reduce)
     (M, k), columns = shape_of("topk_ids", topk_ids), projection.columns
     results = run_grouped(launch, rows, projection, ids, factors, Results(*out, columns, k if reduce else None), tuned)
     return results.reshape((M, columns) if reduce else (M, k, columns))
@@ -139,9 +139,9 @@ def check_swiglu(epilogue: str | None, alpha: float, limit: float | None, add_re
     require(is_default or epilogue == SWIGLU, "epilogue", rule, repr(epilogue), fix)
 
 
-def checked_out(out_dtype: str, out_scale: Any, a: Any, reduce: bool) -> tuple[str, Any]:
+def checked_out(out_dtype: str | None, of_rows: str, out_scale: Any, a: Any, reduce: bool) -> tuple[str, Any]:
     """The type of results, and 1 / out_scale as what `a` is, fp32 [1, 1], or None. Raises RequestError, InputError."""
-    require(isinstance(reduce, bool), "reduce", "is True or False", repr(reduce), "Pass a bool.")
+    out_dtype = of_rows if out_dtype is None else out_dtype
     is_plain, fix = not reduce or out_scale is None, "Quantise the sums: downcast_to_static_fp8."
     require(is_plain, "reduce", "comes without out_scale", "both", fix)
     codes = ("int8", *E4M3)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from nkimoe.errors import require
+from nkimoe.planning.argument_types import check_argument_types
 from nkimoe.routing.sorting_rule import is_count
 
 Launch = Callable[..., Any]
@@ -23,6 +25,7 @@ class OnCores:
     def __init__(self, function: Callable[..., Any], launch: Launch | None = None) -> None:
         functools.update_wrapper(self, function)
         self._function, self._launch = function, launch or partial(_on, 1)
+        self._signature = inspect.signature(function)
 
     def __getitem__(self, cores: int) -> OnCores:
         """On so many cores, 1 or 2. Raises RequestError for another number."""
@@ -42,6 +45,8 @@ class OnCores:
         return (OnCores.launched_by, (named, self._launch)) if same else (OnCores, (self._function, self._launch))
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        given = self._signature.bind_partial(self._launch, *arguments, **options).arguments
+        check_argument_types(self._function, given)
         return self._function(self._launch, *arguments, **options)
 
 

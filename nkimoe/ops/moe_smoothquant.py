@@ -9,14 +9,14 @@ import nki.language as nl
 
 from nkimoe import kernels
 from nkimoe.kernels.ops import quantise_rows
-from nkimoe.planning.check_inputs import checked_before_launch
+from nkimoe.planning.argument_types import checked_operation
 from nkimoe.planning.row_quantisation.check_inputs import check_row_inputs
 from nkimoe.planning.row_quantisation.plan import make_row_plan
 from nkimoe.planning.row_quantisation.request import EPS, INT8, RNE, TOPK_MAJOR, RowQuantisation
 
 
 @nki.jit
-@checked_before_launch(check_row_inputs)
+@checked_operation(check_row_inputs)
 def moe_smoothquant(
     x: Any, smooth_scale: Any, topk_ids: Any, *, out: str = INT8, rounding: str = RNE, zero_row: str = EPS,
     order: str = TOPK_MAJOR, out_stride: int | None = None,

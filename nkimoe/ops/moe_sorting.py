@@ -26,7 +26,7 @@ def moe_sorting(
     block_size: int,
     *,
     local_experts: Sequence[int] | Array | None = None,
-    local_tokens: Any = None,
+    local_tokens: object = None,
     packed: bool = True,
 ) -> SortedTokens:
     """Each expert's tokens, ascending, filled up to blocks; experts ascend, and one without tokens has no block.

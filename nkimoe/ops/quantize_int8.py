@@ -10,7 +10,7 @@ import nki.language as nl
 from nkimoe import kernels
 from nkimoe.errors import require
 from nkimoe.kernels.ops import quantise_rows
-from nkimoe.planning.check_inputs import checked_before_launch
+from nkimoe.planning.argument_types import checked_operation
 from nkimoe.planning.row_quantisation.check_inputs import check_row_inputs
 from nkimoe.planning.row_quantisation.plan import make_row_plan
 from nkimoe.planning.row_quantisation.request import RowQuantisation
@@ -18,7 +18,7 @@ from nkimoe.planning.row_quantisation.validate import sizes
 
 
 @nki.jit
-@checked_before_launch(check_row_inputs)
+@checked_operation(check_row_inputs)
 def quantize_per_token_int8(x: Any) -> tuple[Any, Any]:
     """Quantise rows as SGLang does, bit for bit: with a = max(max |x|, 1e-7) of a row, in fp32,
 
@@ -39,7 +39,7 @@ def quantize_per_token_int8(x: Any) -> tuple[Any, Any]:
 
 
 @nki.jit
-@checked_before_launch(check_row_inputs)
+@checked_operation(check_row_inputs)
 def quantize_per_channel_int8(w: Any) -> tuple[Any, Any]:
     """Quantise weights with a scale for each output channel, by the formulas of `quantize_per_token_int8`.
 

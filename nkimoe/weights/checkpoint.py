@@ -7,7 +7,6 @@ compressed-tensors, SGLang and Ascend write them.
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from dataclasses import dataclass
@@ -17,17 +16,20 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
-from nkimoe.weights.checkpoint_experts import FusedExperts, LayerExperts, Mxfp4Experts, SeparateExperts
+from nkimoe.weights.checkpoint_experts import LayerExperts, SeparateExperts
+from nkimoe.weights.checkpoint_files import ALL_FILES, files_of_tensors
+from nkimoe.weights.checkpoint_fused import FusedExperts, Mxfp4Experts
 from nkimoe.weights.checkpoint_int8 import holds_integers, int8_experts
+from nkimoe.weights.declared_sizes import DeclaredSizes
 from nkimoe.weights.expert import WHOLE, Shard
 from nkimoe.weights.int8_scheme import Int8Scheme
-from nkimoe.weights.safetensors_file import open_tensors, read_header
+from nkimoe.weights.safetensors_file import open_tensors
 
-INDEX = "model.safetensors.index.json"
 _EXPERTS = re.compile(
-    r"(?P<block>(?:(?:model|language_model)\.)*layers\.(?P<layer>\d+)\.(?:mlp|block_sparse_moe))\.experts\.(?P<rest>.+)"
+    r"(?P<block>(?:(?:model|language_model)\.)*layers\.(?P<layer>0|[1-9][0-9]{0,5})\.(?:mlp|block_sparse_moe))\.experts\.(?P<rest>.+)"
 )
-_SEPARATE = re.compile(r"\d+\.(?:(?:gate|up|down)_proj|w[123])\.weight(?:_scale(?:_inv)?)?")
+_ROUTERS = ("gate.weight", "router.weight", "gate.wg.weight", "router.classifier.weight")
+_SEPARATE = re.compile(r"[0-9]{1,6}\.(?:(?:gate|up|down)_proj|w[123])\.weight(?:_scale(?:_inv)?)?")
 _FUSED = {"gate_up_proj", "down_proj", "gate_up_proj_bias", "down_proj_bias"}
 _MXFP4 = {f"{name}_{part}" for name in ("gate_up_proj", "down_proj") for part in ("blocks", "scales", "bias")}
 
@@ -48,30 +50,38 @@ class Router:
 
 
 class Checkpoint:
-    """One checkpoint. Opening it reads names; tensors are mapped when used.
+    """One checkpoint. Opening it reads names and sizes; tensors are mapped when used.
 
     Args:
-        folder: holds one or more `.safetensors` files, with an index if there are several.
+        folder: holds a config.json and one or more `.safetensors` files, with an index if there are several.
 
     Raises:
-        InputError: there is no such file, one is missing or damaged, or no layer has experts in a known form.
+        InputError: one of these files is missing or damaged, or they disagree with each other; or no layer has experts
+            in a known form.
     """
 
     def __init__(self, folder: Path | str) -> None:
         self.folder = Path(folder)
-        self._file_of = _files(self.folder)
+        self._file_of = files_of_tensors(self.folder)
+        self._sizes = DeclaredSizes.of(self.folder)
         self._int8 = Int8Scheme(self.folder)
         self._open: dict[str, dict[str, Array]] = {}
         self._names: dict[int, dict[str, str]] = defaultdict(dict)
         self._blocks: dict[int, str] = {}
         for name in self._file_of:
             if found := _EXPERTS.fullmatch(name):
-                self._names[int(found["layer"])][found["rest"]] = name
-                self._blocks[int(found["layer"])] = found["block"]
+                self._enter(int(found["layer"]), found["block"], found["rest"], name)
         if not self._names:
             actual = f"{len(self._file_of)} tensors, such as {', '.join([*self._file_of][:3])}"
             fix = "Known names are listed in docs/weights.md."
             raise InputError(self.folder.name, "has experts named `layers.N.mlp.experts...`", actual, fix)
+        self._sizes.check_layers(self._file_of)
+
+    def _enter(self, layer: int, block: str, rest: str, name: str) -> None:
+        if self._blocks.setdefault(layer, block) != block:
+            actual = f"{self._blocks[layer]} and {block}"
+            raise InputError(self.folder.name, f"has experts of layer {layer} in one place", actual, "Remove one.")
+        self._names[layer][rest] = name
 
     @property
     def layers(self) -> list[int]:
@@ -84,16 +94,10 @@ class Checkpoint:
         return list(self._file_of)
 
     def tensor(self, name: str) -> Array:
-        """One tensor by its full name, a view of the file.
-
-        Raises:
-            InputError: the index and the file disagree.
-        """
+        """One tensor by its full name, a view of the file."""
         file = self._file_of[name]
         if file not in self._open:
             self._open[file] = open_tensors(self.folder / file)
-        if name not in self._open[file]:
-            raise InputError(file, f"holds {name}, as the index says", "no such tensor", "Download it again.")
         return self._open[file][name]
 
     def close(self) -> None:
@@ -104,10 +108,16 @@ class Checkpoint:
         """The experts of a layer, each cut to a rank's share of I.
 
         Raises:
-            RequestError: the layer has no experts. InputError: it stores them in no known form.
+            RequestError: the layer has no experts. InputError: it stores them in no known form, or not as many of one
+                shape and type as config.json or the router says.
         """
         names = self._names[self._known(layer)]
-        tensors = {rest: self.tensor(name) for rest, name in names.items()}
+        experts = self._in_their_form(layer, {rest: self.tensor(name) for rest, name in names.items()}, share)
+        experts.check()
+        self._sizes.check_experts(f"{self._blocks[layer]}.experts", len(experts), *experts.sizes, self._rows(layer))
+        return experts
+
+    def _in_their_form(self, layer: int, tensors: dict[str, Array], share: Shard) -> LayerExperts:
         if holds_integers(tensors):
             return int8_experts(tensors, share, f"{self._blocks[layer]}.experts", self._int8)
         for kind, required in (
@@ -122,46 +132,39 @@ class Checkpoint:
         fix = "Known forms are listed in docs/weights.md."
         raise InputError(f"{self._blocks[layer]}.experts", "are separate, fused or in MXFP4 blocks", actual, fix)
 
+    def _rows(self, layer: int) -> int | None:
+        """How many experts the layer's router chooses from."""
+        found = self._name_of(layer, *_ROUTERS)
+        return None if found is None else len(self.tensor(found))
+
     def router(self, layer: int) -> Router:
         """The router of a layer, in float32.
 
         Raises:
             RequestError: the layer has no experts. InputError: no router stands beside them.
         """
-        block = self._blocks[self._known(layer)]
-        weight = self._first(f"{block}.gate.weight", f"{block}.router.weight")
+        weight = self._first(self._known(layer), *_ROUTERS)
         if weight is None:
-            raise InputError(block, "has gate.weight or router.weight", "neither", "Download all files.")
-        bias = self._first(f"{block}.gate.bias", f"{block}.router.bias")
-        return Router(weight.T, bias, self._first(f"{block}.gate.e_score_correction_bias"))
+            actual = f"none of {', '.join(_ROUTERS)}"
+            raise InputError(self._blocks[layer], "has a router beside its experts", actual, ALL_FILES)
+        if weight.ndim != 2:
+            raise InputError(f"{self._blocks[layer]}: router", "is a matrix [E, H]", weight.shape, ALL_FILES)
+        bias = self._first(layer, "gate.bias", "router.bias")
+        return Router(weight.T, bias, self._first(layer, "gate.e_score_correction_bias"))
 
-    def _first(self, *names: str) -> Array | None:
-        found = [name for name in names if name in self._file_of]
-        return self.tensor(found[0]).astype(np.float32) if found else None
+    def _first(self, layer: int, *names: str) -> Array | None:
+        found = self._name_of(layer, *names)
+        return None if found is None else self.tensor(found).astype(np.float32)
+
+    def _name_of(self, layer: int, *names: str) -> str | None:
+        """The full name of the first of these tensors that stands beside the layer's experts."""
+        full = (f"{self._blocks[layer]}.{name}" for name in names)
+        return next((name for name in full if name in self._file_of), None)
 
     def _known(self, layer: int) -> int:
         if layer not in self._names:
             raise RequestError("layer", f"is one with experts: {_ranges(self.layers)}", layer, "Choose one of these.")
         return layer
-
-
-def _files(folder: Path) -> dict[str, str]:
-    """The file of every tensor."""
-    index = folder / INDEX
-    if index.is_file():
-        file_of = json.loads(index.read_text("utf-8")).get("weight_map", {})
-        missing = sorted(file for file in set(file_of.values()) if not _is_inside(folder, file))
-        if missing:
-            raise InputError(folder.name, "holds the files its index names", f"no {missing[0]}", "Download all files.")
-        return dict(file_of)
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise InputError(str(folder), "holds .safetensors files", "none", "Give the folder of a checkpoint.")
-    return {name: file.name for file in files for name in read_header(file)[0] if name != "__metadata__"}
-
-
-def _is_inside(folder: Path, file: str) -> bool:
-    return Path(file).name == file and (folder / file).is_file()
 
 
 def _ranges(numbers: list[int]) -> str:

@@ -16,13 +16,21 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError
-from nkimoe.weights.checkpoint_experts import LayerExperts, check_shapes, projections
+from nkimoe.weights.checkpoint_experts import (
+    LayerExperts,
+    check_scales,
+    check_separate,
+    count_separate,
+    present,
+    projections,
+    sizes_of_separate,
+)
 from nkimoe.weights.expert import Shard
 from nkimoe.weights.int8_expert import CodedExpert
 from nkimoe.weights.int8_scheme import Int8Scheme
 
-_WEIGHT = re.compile(r"(?P<matrix>\d+\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_packed)?")
-_PART = re.compile(r"(?:\d+\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset|_zero_point)?")
+_WEIGHT = re.compile(r"(?P<matrix>[0-9]{1,6}\.\w+\.weight|w(?:13|2)_weight)(?P<packed>_packed)?")
+_PART = re.compile(r"(?:[0-9]{1,6}\.\w+\.weight|w(?:13|2)_weight)(?:_scale|_offset|_zero_point)?")
 _REASONS = {
     "input_scale": "has activations that are quantised as they come: static scales are not read",
     "smooth": "has activations that are not smoothed at run time: factors are folded into the weights",
@@ -58,13 +66,21 @@ class SeparateInt8Experts(Int8Experts):
     """Three matrices an expert."""
 
     def __len__(self) -> int:
-        return 1 + max(int(name.split(".")[0]) for name in self.tensors)
+        return count_separate(self.tensors)
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        return sizes_of_separate(self.tensors)
+
+    def check(self) -> None:
+        for name in (name for name in self.tensors if name.endswith(".weight")):
+            _checked(name, self.tensors)
+        check_separate(self.tensors)
 
     def read(self, e: int) -> CodedExpert:
         (gate, gate_scale), (up, up_scale), (down, down_scale) = (
-            self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors, e)
+            self._matrix(f"{e}.{name}.weight") for name in projections(self.tensors)
         )
-        check_shapes(e, gate, up, down)
         return self._expert((np.stack([gate.T, up.T], axis=1), np.stack([gate_scale, up_scale])), (down.T, down_scale))
 
     def _matrix(self, name: str) -> tuple[Array, Array]:
@@ -79,15 +95,23 @@ class FusedInt8Experts(Int8Experts):
     def __len__(self) -> int:
         return len(self.tensors["w2_weight"])
 
-    def read(self, e: int) -> CodedExpert:
+    @property
+    def sizes(self) -> tuple[int, int]:
+        _, H, I = self.tensors["w2_weight"].shape
+        return H, I
+
+    def check(self) -> None:
         gate_up, down = (_checked(name, self.tensors) for name in ("w13_weight", "w2_weight"))
-        (E, H, I), rule = down.shape, "is [E, 2I, H] with w2_weight [E, H, I]"
-        if gate_up.shape != (E, 2 * I, H):
+        rule = "is [E, 2I, H] with w2_weight [E, H, I]"
+        if down.ndim != 3 or gate_up.shape != (len(down), 2 * down.shape[2], down.shape[1]):
             raise InputError("experts.w13_weight", rule, f"{gate_up.shape} with {down.shape}", "Check the files.")
+
+    def read(self, e: int) -> CodedExpert:
+        E, (H, I) = len(self), self.sizes
         gate_up_scale = _scales("w13_weight_scale", self.tensors, (E, 2 * I))[e]
         down_scale = _scales("w2_weight_scale", self.tensors, (E, H))[e]
-        columns = gate_up[e].reshape(2, I, H).transpose(2, 0, 1)
-        return self._expert((columns, gate_up_scale.reshape(2, I)), (down[e].T, down_scale))
+        columns = self.tensors["w13_weight"][e].reshape(2, I, H).transpose(2, 0, 1)
+        return self._expert((columns, gate_up_scale.reshape(2, I)), (self.tensors["w2_weight"][e].T, down_scale))
 
 
 def holds_integers(tensors: Mapping[str, Array]) -> bool:
@@ -112,19 +136,13 @@ def int8_experts(tensors: Mapping[str, Array], share: Shard, prefix: str, scheme
     if all(name[0].isdigit() for name in tensors):
         return SeparateInt8Experts(tensors, share, uses.pop())
     for name in ("w13_weight", "w2_weight"):
-        _present(tensors, name)
+        present(tensors, name)
     return FusedInt8Experts(tensors, share, uses.pop())
-
-
-def _present(tensors: Mapping[str, Array], name: str) -> Array:
-    if name not in tensors:
-        raise InputError(f"experts.{name}", "is in the checkpoint", "no such tensor", "Download all its files.")
-    return tensors[name]
 
 
 def _checked(name: str, tensors: Mapping[str, Array]) -> Array:
     """The codes of that name, int8 and symmetric."""
-    codes = _present(tensors, name)
+    codes = present(tensors, name)
     for part in ("_offset", "_zero_point"):
         if np.any(tensors.get(f"{name}{part}", 0)):
             raise InputError(f"experts.{name}{part}", "is zero: codes are symmetric", "others", _FIX)
@@ -135,11 +153,9 @@ def _checked(name: str, tensors: Mapping[str, Array]) -> Array:
 
 def _scales(name: str, tensors: Mapping[str, Array], shape: tuple[int, ...]) -> Array:
     """A scale a channel, float32, from `shape` or that with a 1 behind it."""
-    scale = _present(tensors, name)
+    scale = present(tensors, name)
     if scale.shape not in (shape, (*shape, 1)):
         rule = f"has a scale for every output channel, {(*shape, 1)}"
         raise InputError(f"experts.{name}", rule, scale.shape, f"Other groups are not read. {_FIX}")
-    scale = scale.astype(np.float32).reshape(shape)
-    if not np.isfinite(scale).all():
-        raise InputError(f"experts.{name}", "is finite", "NaN or infinity", "Repair the checkpoint.")
-    return scale
+    check_scales(name, scale)
+    return scale.astype(np.float32).reshape(shape)

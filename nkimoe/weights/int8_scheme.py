@@ -7,7 +7,7 @@ Ascend               quant_model_description.json: a word a tensor, such as W8A8
 
 from __future__ import annotations
 
-import json
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nkimoe.errors import InputError
+from nkimoe.json_object import DOWNLOAD, read_object
 from nkimoe.spec import INT8_PER_TOKEN
 
 CONFIG, ASCEND = "config.json", "quant_model_description.json"
@@ -46,7 +47,7 @@ class Int8Scheme:
         """
         word = self._words.get(tensor)
         if word is not None:
-            if word not in _ASCEND:
+            if not isinstance(word, str) or word not in _ASCEND:
                 raise InputError(tensor, f"is {' or '.join(_ASCEND)} in {ASCEND}", repr(word), _FIX)
             return _ASCEND[word]
         method = self._config.get("quant_method")
@@ -55,34 +56,39 @@ class Int8Scheme:
         if method != COMPRESSED_TENSORS:
             rule = f"has integer weights that {CONFIG} describes as {COMPRESSED_TENSORS} or {SGLANG}, or {ASCEND} does"
             raise InputError(tensor, rule, f"quant_method {method!r}", _FIX)
-        group = _group_of(self._config.get("config_groups", {}), tensor.removesuffix(".weight"))
+        groups = _object("config_groups", self._config.get("config_groups", {}))
+        group = _group_of(groups, tensor.removesuffix(".weight"))
         _check(f"{tensor}: weights", group.get("weights"), _WEIGHTS)
-        if group.get("input_activations") is None:
+        if "input_activations" not in group:  # null says that there are none; a word that is lost says nothing
+            raise InputError(f"{tensor}: input_activations", f"are an object or null in {CONFIG}", "neither", _FIX)
+        if group["input_activations"] is None:
             return None
         _check(f"{tensor}: input_activations", group["input_activations"], _ACTIVATIONS)
         return INT8_PER_TOKEN
 
     @cached_property
     def _words(self) -> dict[str, Any]:
-        return self._json(ASCEND)
+        file = self.folder / ASCEND
+        return read_object(file) if os.path.lexists(file) else {}
 
     @cached_property
-    def _config(self) -> dict[str, Any]:
-        return self._json(CONFIG).get("quantization_config") or {}
-
-    def _json(self, name: str) -> dict[str, Any]:
-        file = self.folder / name
-        if not file.is_file():
-            return {}
-        try:
-            return dict(json.loads(file.read_text("utf-8")))
-        except (ValueError, TypeError) as problem:
-            raise InputError(name, "is a JSON object", problem, "Download it again.") from None
+    def _config(self) -> Mapping[str, Any]:
+        found = read_object(self.folder / CONFIG).get("quantization_config")
+        return {} if found is None else _object(f"{CONFIG}: quantization_config", found)
 
 
-def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, Any]:
+def _object(what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise InputError(what, "is an object", repr(value), DOWNLOAD)
+    return value
+
+
+def _group_of(groups: Mapping[str, Any], module: str) -> dict[str, Any]:
     """The group of a linear layer: one that targets it by name or pattern, before one that targets its class."""
-    targets = [(target, group) for group in groups.values() for target in group.get("targets", ())]
+    targets = [
+        (target, _object(f"config_groups.{name}", group)) for name, group in groups.items()
+        for target in _targets(name, group)
+    ]  # fmt: skip
     for target, group in targets:
         pattern = target.removeprefix("re:")
         if target == module or (pattern != target and re.match(pattern, module)):
@@ -94,9 +100,21 @@ def _group_of(groups: Mapping[str, dict[str, Any]], module: str) -> dict[str, An
     raise InputError(module, f"is in a group of config_groups in {CONFIG}", actual, _FIX)
 
 
-def _check(what: str, given: Mapping[str, Any] | None, wanted: Mapping[str, Any]) -> None:
+def _targets(name: str, group: object) -> list[str]:
+    """The modules of a group, by names, classes or patterns."""
+    targets = _object(f"config_groups.{name}", group).get("targets", [])
+    try:
+        for target in targets:
+            re.compile(target)
+    except (TypeError, re.error) as problem:
+        raise InputError(f"config_groups.{name}.targets", "are names and patterns", problem, DOWNLOAD) from None
+    return list(targets)
+
+
+def _check(what: str, given: object, wanted: Mapping[str, Any]) -> None:
     """Every word of a scheme is the one that is read."""
+    scheme = {} if given is None else _object(what, given)
     for name, value in wanted.items():
-        found = (given or {}).get(name, _DEFAULTS[name])
-        if found != value:
+        found = scheme.get(name, _DEFAULTS[name])
+        if found != value or type(found) is not type(value):
             raise InputError(f"{what}.{name}", f"is {value!r}", repr(found), _FIX)

@@ -22,6 +22,7 @@ import numpy as np
 
 from nkimoe.arrays import Array
 from nkimoe.errors import InputError, RequestError
+from nkimoe.json_object import parse_object
 from nkimoe.weights.checkpoint import Checkpoint
 from nkimoe.weights.expert import WHOLE, Expert, Shard
 from nkimoe.weights.formats import MX_FORMATS
@@ -63,14 +64,15 @@ def pack_checkpoint(
     `progress(done, all)` counts experts, those that an earlier run finished included.
 
     Raises:
-        RequestError: `target` exists, or a layer is not in the checkpoint. InputError: see `Checkpoint`.
+        RequestError: `target` exists, a layer is not in the checkpoint, or the disk has no room for the next one.
+        InputError: see `Checkpoint`.
         Whatever stops the run leaves the layers that were finished for the next one.
     """
     checkpoint, target = Checkpoint(source), Path(target)
     if target.exists():
         raise RequestError("target", "does not exist yet", str(target), "Remove it, or choose another.")
     chosen = checkpoint.layers if layers is None else list(layers)
-    total = sum(len(checkpoint.experts(layer)) for layer in chosen)  # a missing one is refused before a write
+    total = sum(_complete(checkpoint, layer) for layer in chosen)  # what is missing is refused before a write
     partial = target.with_name(target.name + ".partial")
     run = {"source": _identity(checkpoint.folder), "packing": repr(packing), "share": repr(share)}
     with _locked(partial):
@@ -78,6 +80,14 @@ def pack_checkpoint(
         _pack_layers(checkpoint, chosen, partial, packing, share, total, progress)
         partial.rename(target)
     return [target / layer_file(layer) for layer in chosen]
+
+
+def _complete(checkpoint: Checkpoint, layer: int) -> int:
+    """How many experts a layer has; InputError unless all are there, and a router beside them."""
+    n_experts = len(checkpoint.experts(layer))
+    checkpoint.router(layer)
+    checkpoint.close()
+    return n_experts
 
 
 def _pack_layers(
@@ -195,8 +205,17 @@ def read_layer(path: Path | str) -> dict[str, Any]:
     metadata = read_header(path)[0].get("__metadata__", {})
     if "dtypes" not in metadata:
         raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
-    named = json.loads(metadata["dtypes"])
+    named = parse_object(metadata["dtypes"].encode(), f"{path.name}: dtypes")
     tensors = open_tensors(path)
+    for name, dtype in named.items():
+        if (
+            not isinstance(dtype, str)
+            or dtype not in _TYPES
+            or name not in tensors
+            or tensors[name].dtype != _CARRIERS[_TYPES[dtype]]
+        ):
+            rule = f"is a tensor that carries one of {', '.join(_TYPES)}"
+            raise InputError(f"{path.name}: {name}", rule, f"{dtype!r} in its metadata", "Pack the checkpoint again.")
     rows = int(tensors.pop(EXACT_ROWS).min()) if EXACT_ROWS in tensors else 0
     views = {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}
     return {**views, **activation_arguments(rows or None)}

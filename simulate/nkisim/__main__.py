@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from nkisim.command_help import SectionedCommand, examples, version_option
+from nkisim.command_help import OneLineGroup, SectionedCommand, examples, version_option
 from nkisim.diff_command import diff
 from nkisim.fit_command import fit_command
 from nkisim.install import install
@@ -18,7 +18,7 @@ from nkisim.prove_command import prove
 from nkisim.run_commands import report, roofline, run, trace
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=OneLineGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @version_option("nkisim")
 def main() -> None:
     """nkisim, a simulator of AWS's Neuron Kernel Interface."""

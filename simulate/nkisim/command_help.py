@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from functools import partial
 from typing import Any
@@ -38,6 +40,46 @@ class SectionedCommand(click.Command):
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+
+
+class OneLineGroup(click.Group):
+    """Commands whose refusals of what they were given are one line on standard error; exit status 2."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with _in_one_line(str(info_name)):
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with _in_one_line(ctx.command_path):
+            return super().invoke(ctx)
+
+
+class _Refusal(click.ClickException):
+    """Shown as one line, without the usage that a UsageError shows before it."""
+
+    exit_code = click.UsageError.exit_code
+
+
+@contextmanager
+def _in_one_line(command: str) -> Iterator[None]:
+    try:
+        yield
+    except click.UsageError as error:
+        message = " ".join(error.format_message().split())
+        where = error.ctx.command_path if error.ctx is not None else command
+        raise _Refusal(f"{message} ({where} -h shows the options.)") from None
+
+
+class Amount(click.FloatRange):
+    """A number in a range that is neither NaN nor infinite."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        number = super().convert(value, param, ctx)
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is not a finite number.", param, ctx)
+        return number
 
 
 class OneOf(click.Choice):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import inspect
+import math
+import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping
@@ -15,10 +17,12 @@ import numpy as np
 
 from nkisim.command_help import meant
 from nkisim.dtypes import DTYPES, Array, DType
+from nkisim.errors import retold
 from nkisim.named_objects import load_named
 
 _RANGE = re.compile(r"(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
 _DEFAULT_DTYPE = "bfloat16"
+_WIDEST = 8  # bytes of an element while values are drawn
 
 
 def arguments(
@@ -38,7 +42,7 @@ def arguments(
     positional: tuple[Any, ...] = ()
     named: dict[str, Any] = {}
     if factory is not None:
-        made = load_named(factory)()
+        made = _made(factory)
         if isinstance(made, Mapping):
             named.update(made)
         elif isinstance(made, tuple):
@@ -66,19 +70,47 @@ def tensor(spec: str, rng: np.random.Generator) -> Array:
     first, *rest = spec.split(":")
     if first.endswith(".npy"):
         return _from_file(Path(first), rest[0] if rest else None)
-    if not re.fullmatch(r"\d+(x\d+)*", first) or len(rest) > 2:
+    if not re.fullmatch(r"[0-9]{1,18}(x[0-9]{1,18})*", first) or len(rest) > 2:
         raise click.UsageError(f"--input {spec}: give SHAPE[:DTYPE[:FILL]], as 128x512:bfloat16, or a .npy file")
     shape = tuple(int(n) for n in first.split("x"))
     dtype = _dtype(rest[0] if rest else _DEFAULT_DTYPE)
-    return _filled(shape, dtype, rest[1] if len(rest) > 1 else "zeros" if dtype.kind != "float" else "normal", rng)
+    _check_memory(spec, math.prod(shape) * _WIDEST)
+    fill = rest[1] if len(rest) > 1 else "zeros" if dtype.kind != "float" else "normal"
+    try:
+        return _filled(shape, dtype, fill, rng)
+    except (ValueError, OverflowError, MemoryError) as error:
+        raise click.UsageError(f"--input {spec}: {error}") from None
+
+
+def _check_memory(spec: str, nbytes: int) -> None:
+    """Refuse what cannot lie in this machine's memory, before any of it is allocated."""
+    here = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    if nbytes > here:
+        raise click.UsageError(
+            f"--input {spec}: takes up to {nbytes / 2**30:,.0f} GiB to make; this machine has {here / 2**30:,.0f} GiB. "
+            "Give a smaller shape, or broadcast one element in a function for --inputs, with --no-numerics."
+        )
+
+
+def _made(factory: str) -> Any:
+    """What the function for --inputs returns."""
+    function = load_named(factory)
+    if not callable(function):
+        raise click.UsageError(f"--inputs {factory}: is no function: {type(function).__name__}")
+    try:
+        return function()
+    except (Exception, SystemExit) as error:
+        raise click.UsageError(f"--inputs {factory}: {retold(error)}") from None
 
 
 def require_all(function: Any, positional: tuple[Any, ...], named: Mapping[str, Any]) -> None:
     """Check a call against the signature.
 
     Raises:
-        click.UsageError: an argument is missing, or is none of the kernel's.
+        click.UsageError: it is no function, an argument is missing, or is none of the kernel's.
     """
+    if not callable(function) or inspect.isclass(function) or inspect.isbuiltin(function):
+        raise click.UsageError(f"the kernel is a function of Python; got {type(function).__name__} {function!r:.60}")
     try:
         inspect.signature(function).bind(*positional, **named)
     except TypeError as error:
@@ -103,7 +135,7 @@ def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Gene
     elif fill == "normal" and dtype.kind == "float":
         values = rng.standard_normal(shape, dtype=np.float32)
     elif fill == "arange":
-        values = np.arange(int(np.prod(shape))).reshape(shape)
+        values = np.arange(math.prod(shape)).reshape(shape)
     elif fill in ("zeros", "ones"):
         values = np.full(shape, int(fill == "ones"))
     else:
@@ -115,9 +147,13 @@ def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Gene
 
 def _from_file(path: Path, name: str | None) -> Array:
     try:
-        values: Array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as error:
+        values: Array = np.load(path, mmap_mode="r", allow_pickle=False)  # mapped: a header may lie about the size
+    except (OSError, ValueError, EOFError, MemoryError, SyntaxError) as error:
         raise click.UsageError(f"{path}: {error}") from None
+    if not isinstance(values, np.ndarray):
+        values.close()
+        raise click.UsageError(f"{path}: holds several arrays; give a .npy file of one")
+    values = np.array(values)
     if name is None:
         return values
     dtype = _dtype(name)
@@ -144,5 +180,5 @@ def _split(text: str, option: str) -> tuple[str, str]:
 def _literal(text: str) -> Any:
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):  # deep nesting ends in the last two
         return text

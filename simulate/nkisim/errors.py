@@ -79,6 +79,15 @@ def location_in(traceback: TracebackType | None) -> Location:
     return location_at(*next(own, lines[-1]))
 
 
+def retold(error: BaseException) -> str:
+    """An error of somebody's code in one line: its kind, what it says, and where it was raised."""
+    said = " ".join(str(error).split())
+    if isinstance(error, SyntaxError) or error.__traceback__ is None:  # which says itself where
+        return f"{type(error).__name__}: {said}"
+    place = location_in(error.__traceback__)
+    return f"{type(error).__name__}: {said}" + f" ({place})" * (not place.file.startswith("<"))
+
+
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
     while traceback is not None:
         yield traceback

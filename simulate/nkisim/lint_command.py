@@ -13,7 +13,7 @@ from nkisim.errors import SimulationError, shown
 from nkisim.lint import VERSIONS, LintProblem, Version, lint_kernel, lint_source
 from nkisim.named_objects import load_named
 from nkisim.observe import Policy
-from nkisim.run_commands import call_of, call_options, simulator_of
+from nkisim.run_commands import call_of, call_options, simulate
 
 
 @click.command(cls=SectionedCommand, epilog=examples(
@@ -49,17 +49,20 @@ def _lint(target: str, version: Version | None) -> list[LintProblem]:
             raise click.UsageError(f"{target}: no such file")
         try:
             return lint_source(path.read_text("utf-8"), target, version=version)
-        except SyntaxError as error:
+        except (SyntaxError, ValueError, RecursionError, OSError) as error:
             raise click.UsageError(f"{target}: not Python: {error}") from None
-    return lint_kernel(load_named(target), version)
+    kernel = load_named(target)
+    if not callable(kernel):
+        raise click.UsageError(f"{target}: is no kernel: {type(kernel).__name__}")
+    return lint_kernel(kernel, version)
 
 
 def _run(target: str, options: dict[str, Any]) -> list[LintProblem]:
     """What a run finds; notes are shown and are no problems. An error ends the run, and is the last problem."""
     kernel = load_named(target)
-    positional, named = call_of(kernel, options)
+    call = call_of(kernel, options)
     try:
-        findings = simulator_of(options, report_only=True).run(kernel, *positional, **named).findings
+        findings = simulate(kernel, call, options, report_only=True).findings
     except SimulationError as error:
         return [_problem(error)]
     policy = Policy.from_environment()

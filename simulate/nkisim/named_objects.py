@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from nkisim.command_help import meant
+from nkisim.errors import retold
 from nkisim.install import install
 
 
@@ -19,7 +20,7 @@ def load_named(target: str) -> Any:
     """The object `target` names, imported with `nki` meaning the simulator.
 
     Raises:
-        click.UsageError: there is no such module, file or name.
+        click.UsageError: there is no such module, file or name, or its module cannot be run.
     """
     place, _, name = target.rpartition(":")
     if not place or not name:
@@ -27,8 +28,8 @@ def load_named(target: str) -> Any:
     install()
     try:
         module = _from_file(Path(place)) if place.endswith(".py") else _from_module(place)
-    except (ImportError, OSError, AttributeError) as error:
-        raise click.UsageError(f"{target}: {error}") from None
+    except (Exception, SystemExit) as error:  # a module may do anything when it is imported
+        raise click.UsageError(f"{target}: {retold(error)}") from None
     if not hasattr(module, name):
         raise click.UsageError(f"{target}: {place} has no attribute {name!r}.{meant(name, vars(module))}")
     return getattr(module, name)

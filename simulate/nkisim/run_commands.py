@@ -10,9 +10,9 @@ from typing import Any
 
 import click
 
-from nkisim.command_help import OneOf, SectionedCommand, examples, section
+from nkisim.command_help import Amount, OneOf, SectionedCommand, examples, section
 from nkisim.command_inputs import arguments, require_all
-from nkisim.errors import NkiValidationError
+from nkisim.errors import NkiValidationError, retold
 from nkisim.execution.kernel import Kernel
 from nkisim.machine import UsefulWork, load_machine
 from nkisim.machine_options import machine_options
@@ -125,8 +125,8 @@ def trace(output: Path | None, **options: Any) -> None:
 ))  # fmt: skip
 @kernel_options
 @_RESULTS("-o", "--output", type=_FILE, help="By default KERNEL.roofline.png.")
-@_RESULTS("--flops", type=float, help="Useful floating point operations; with --bytes.")
-@_RESULTS("--bytes", "nbytes", type=float, help="Bytes that must move.")
+@_RESULTS("--flops", type=Amount(0, min_open=True), help="Useful floating point operations; with --bytes.")
+@_RESULTS("--bytes", "nbytes", type=Amount(0, min_open=True), help="Bytes that must move.")
 def roofline(output: Path | None, flops: float | None, nbytes: float | None, **options: Any) -> None:
     """Simulate KERNEL and draw where it lies under the roofline: what it executed, and what of that was useful."""
     if (flops is None) != (nbytes is None):
@@ -165,7 +165,7 @@ def _simulated(options: dict[str, Any]) -> Run:
 def _simulate(kernel: Any, call: Call, options: dict[str, Any], tap: Sequence[str] = ()) -> Run:
     """Run the kernel; its errors end the command with status 1."""
     try:
-        return simulator_of(options, options["report_only"], tap).run(kernel, *call[0], **call[1])
+        return simulate(kernel, call, options, options["report_only"], tap)
     except NkiValidationError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)
@@ -184,12 +184,21 @@ def function_of(kernel: Any) -> Callable[..., Any]:
     return function
 
 
-def simulator_of(options: dict[str, Any], report_only: bool, tap: Sequence[str] = ()) -> Simulator:
-    """A simulator of the target that the options describe."""
+def simulate(kernel: Any, call: Call, options: dict[str, Any], report_only: bool, tap: Sequence[str] = ()) -> Run:
+    """Run a kernel on the target that the options describe.
+
+    Raises:
+        NkiValidationError: as `Simulator.run`. click.UsageError: the kernel raises an error of its own.
+    """
     lnc = int(options["lnc"]) if options["lnc"] else None
-    return Simulator(
-        options["target"], lnc, report_only=report_only, numerics=not options["no_numerics"], tap=list(tap)
-    )
+    numerics = not options["no_numerics"]
+    simulator = Simulator(options["target"], lnc, report_only=report_only, numerics=numerics, tap=list(tap))
+    try:
+        return simulator.run(kernel, *call[0], **call[1])
+    except NkiValidationError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise click.UsageError(f"the kernel raises {retold(error)}") from None
 
 
 def _check(files: list[Path | None], pictures: list[Path | None]) -> None:

@@ -1,6 +1,8 @@
 """Names of tensors and instructions: unique in a kernel, and the same on both cores."""
 
+import gc
 from collections import Counter
+from contextvars import copy_context
 
 import nki
 import nki.isa as nisa
@@ -14,6 +16,7 @@ from support.launch import run
 
 import nkimoe
 from nkimoe import MoECTEImplementation, moe_cte, moe_cte_backward
+from nkimoe.kernels.shared_tensors import unique_name
 from nkimoe.routing import RoutingRule, on_device
 from nkisim import Simulator
 from nkisim.observe import Observer
@@ -118,3 +121,13 @@ def test_a_number_is_not_given_that_is_a_name_already():
     with nkimoe.name_scope("outer"):
         names = [nkimoe.kernels.shared_tensors.unique_name(name) for name in ("x", "x_2", "x")]
     assert names == ["outer__x", "outer__x_2", "outer__x_3"]
+
+
+def test_a_scope_that_an_interrupt_left_open_ends_without_a_word(capsys):
+    """Of a generator, closed in another context than it was opened in, Python would print "Exception ignored in"."""
+    copy_context().run(lambda: nkimoe.name_scope("left").__enter__())
+    gc.collect()
+    assert capsys.readouterr().err == ""
+    with nkimoe.name_scope("outer"):
+        assert unique_name("x") == "outer__x"
+    assert unique_name("x") == "x"

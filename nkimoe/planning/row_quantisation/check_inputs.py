@@ -20,7 +20,7 @@ def check_row_inputs(**arguments: Any) -> None:
     Raises:
         InputError: NaN or infinite values, or values whose products may be.
     """
-    largest = {name: largest_magnitude(name, arguments[name]) for name in TENSORS if _is_of_floats(arguments.get(name))}
+    largest = {name: largest_magnitude(name, arguments[name]) for name in TENSORS if is_of_floats(arguments.get(name))}
     check_products("smooth_scale", largest.get("x", 0.0) * largest.get("smooth_scale", 0.0))
 
 
@@ -40,5 +40,6 @@ def largest_magnitude(name: str, values: Array) -> float:
     return float(np.abs(values).max(initial=0))
 
 
-def _is_of_floats(values: Any) -> bool:
+def is_of_floats(values: Any) -> bool:
+    """Whether it is an array of a type that is quantised; the launch refuses others by name."""
     return isinstance(values, np.ndarray) and str(values.dtype) in FLOATS

@@ -243,7 +243,7 @@ def damage_lost_router(folder):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (damage_no_config, "is one that transformers loads"),
+        (damage_no_config, "config.json: is a file; got nothing of that name"),
         (damage_unknown_architecture, "is one that transformers loads"),
         (damage_lost_shard, "holds the files its index names"),
         (damage_lost_router, "has all tensors of the layers up to 1; got no model.layers.1.mlp.gate.weight"),

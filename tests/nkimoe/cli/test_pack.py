@@ -6,28 +6,23 @@ import ml_dtypes
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
+from support.stored_checkpoints import describe, store, with_routers
 
 from nkimoe.cli.main import main
 from nkimoe.weights import Checkpoint, Shard, int8_arguments, pack, packing_named, read_layer
-from nkimoe.weights.safetensors_file import create_file
 
 E, H, I = 2, 64, 96
 
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    folder = tmp_path / "checkpoint"
-    folder.mkdir()
+    rng = np.random.default_rng(0)
     shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    bf16, block = np.dtype(ml_dtypes.bfloat16), "model.layers.{}.mlp.experts"
-    names = {
-        f"{block.format(layer)}.{e}.{name}.weight": (bf16, shape)
+    tensors = {
+        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
         for layer in (0, 2) for e in range(E) for name, shape in shapes.items()
     }  # fmt: skip
-    rng = np.random.default_rng(0)
-    for tensor in create_file(folder / "model.safetensors", names, {}).values():
-        tensor[...] = rng.standard_normal(tensor.shape)
-    return folder
+    return describe(store(tmp_path / "checkpoint", with_routers(tensors, E, H)), E)
 
 
 def nkimoe_pack(*arguments: object) -> Result:
@@ -65,7 +60,7 @@ def test_int8_is_packed_with_what_its_activations_are(checkpoint: Path, tmp_path
 )
 def test_what_cannot_be_packed_is_refused(checkpoint: Path, tmp_path: Path, options: list[str], message: str) -> None:
     refused = nkimoe_pack(checkpoint, tmp_path / "out", *options)
-    assert refused.exit_code != 0
+    assert refused.exit_code == 2
     assert message in refused.output
     assert not (tmp_path / "out").exists()
 

@@ -4,12 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+from support.stored_checkpoints import describe, store
 
 from nkimoe import ActFnType
 from nkimoe.reference import moe_cte_reference
 from nkimoe.routing import build_block_mapping, scatter_affinities
 from nkimoe.weights import Checkpoint, KeepMxfp4Blocks, Plain, pack
-from nkimoe.weights.safetensors_file import create_file
 
 torch = pytest.importorskip("torch")
 with warnings.catch_warnings():
@@ -106,9 +106,7 @@ def test_mxfp4_blocks_mean_what_transformers_makes_of_them(tmp_path):
             f"model.layers.0.mlp.experts.{name}_{part}": t for part, t in (("blocks", blocks), ("scales", scales))
         }
         theirs[name] = convert(torch.from_numpy(blocks), torch.from_numpy(scales), dtype=torch.float32).numpy()
-    views = create_file(tmp_path / "model.safetensors", {n: (t.dtype, t.shape) for n, t in tensors.items()}, {})
-    for name, tensor in tensors.items():
-        views[name][...] = tensor
+    describe(store(tmp_path, tensors), E)
     for e, kept in enumerate(Checkpoint(tmp_path).experts(0)):
         packing = KeepMxfp4Blocks()
         for expert in (kept.dequantize(), packing.unpack_expert(packing.pack_expert(kept), H, I)):

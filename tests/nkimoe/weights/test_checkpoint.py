@@ -6,10 +6,10 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from support.stored_checkpoints import describe, store
 
 from nkimoe import InputError, RequestError
 from nkimoe.weights import Checkpoint, Shard
-from nkimoe.weights.safetensors_file import create_file
 
 E, H, I, LAYER = 3, 64, 96, 2
 RNG = np.random.default_rng(0)
@@ -19,11 +19,8 @@ ROUTER = RNG.standard_normal((H, E)).astype(ml_dtypes.bfloat16)
 BIASES = {"gate_up_proj_bias": RNG.standard_normal((E, 2 * I)), "down_proj_bias": RNG.standard_normal((E, H))}
 
 
-def save(folder: Path, tensors: dict[str, np.ndarray], name: str = "model.safetensors") -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    views = create_file(folder / name, {n: (t.dtype, t.shape) for n, t in tensors.items()}, {"format": "pt"})
-    for n, t in tensors.items():
-        views[n][...] = t
+def save(folder: Path, tensors: dict[str, np.ndarray], name: str = "model.safetensors", experts: int = E) -> None:
+    describe(store(folder, tensors, name), experts)
 
 
 def separate(block: str, gate: str, up: str, down: str) -> dict[str, np.ndarray]:
@@ -39,14 +36,13 @@ def alternating(gate: np.ndarray, up: np.ndarray) -> np.ndarray:
     return np.stack([gate, up], axis=-1).reshape(*gate.shape[:-1], -1)
 
 
-MLP = f"model.layers.{LAYER}.mlp"
+MLP, MIXTRAL = f"model.layers.{LAYER}.mlp", f"model.layers.{LAYER}.block_sparse_moe"
 FORMS = {
     "qwen3, olmoe, deepseek": separate(MLP, "gate_proj", "up_proj", "down_proj")
     | {f"{MLP}.gate.weight": ROUTER.T, f"{MLP}.gate.e_score_correction_bias": ROUTER[0].astype(np.float32)},
     "with a text model inside": separate(f"model.language_{MLP}", "gate_proj", "up_proj", "down_proj")
     | {f"model.language_{MLP}.gate.weight": ROUTER.T},
-    "mixtral": separate(f"model.layers.{LAYER}.block_sparse_moe", "w1", "w3", "w2")
-    | {f"model.layers.{LAYER}.block_sparse_moe.gate.weight": ROUTER.T},
+    "mixtral": separate(MIXTRAL, "w1", "w3", "w2") | {f"{MIXTRAL}.gate.weight": ROUTER.T},
     "fused": {
         f"{MLP}.experts.gate_up_proj": np.concatenate([GATE, UP], axis=2).transpose(0, 2, 1),
         f"{MLP}.experts.down_proj": DOWN.transpose(0, 2, 1),
@@ -197,7 +193,7 @@ def test_fp8_blocks_of_deepseek_are_kept_and_mean_what_they_say(tmp_path):
     for name, shape in shapes.items():
         full = f"{MLP}.experts.0.{name}.weight"
         tensors[full], tensors[f"{full}_scale_inv"], real[name] = fp8(RNG.standard_normal(shape))
-    save(tmp_path, tensors)
+    save(tmp_path, tensors, experts=1)
     expert = Checkpoint(tmp_path).experts(LAYER)[0]
     np.testing.assert_array_equal(expert.down, tensors[f"{MLP}.experts.0.down_proj.weight"].T)
     np.testing.assert_array_equal(expert.down_scale, tensors[f"{MLP}.experts.0.down_proj.weight_scale_inv"].T)
@@ -211,7 +207,7 @@ def test_fp8_blocks_of_deepseek_are_kept_and_mean_what_they_say(tmp_path):
 def test_fp8_with_a_scale_a_channel_or_a_matrix_is_dequantised(tmp_path, shape):
     tensors = {name: t.astype(ml_dtypes.float8_e4m3fn) for name, t in FORMS["mixtral"].items() if "experts.0" in name}
     scales = {f"{name}_scale": np.full(shape if "w2" not in name else (), 0.5, np.float32) for name in tensors}
-    save(tmp_path, tensors | scales)
+    save(tmp_path, tensors | scales, experts=1)
     expert = Checkpoint(tmp_path).experts(LAYER)[0]
     expected = GATE[0].astype(ml_dtypes.float8_e4m3fn).astype(np.float32) / 2
     np.testing.assert_array_equal(expert.gate_up[:, 0], expected)
@@ -220,10 +216,11 @@ def test_fp8_with_a_scale_a_channel_or_a_matrix_is_dequantised(tmp_path, shape):
 def test_fp8_without_its_scales_or_with_others_is_refused(tmp_path):
     quantised, grid, _ = fp8(RNG.standard_normal((150, 130)))
     name = f"{MLP}.experts.0.gate_proj.weight"
-    save(tmp_path / "a", {name: quantised})
+    others = {f"{MLP}.experts.0.down_proj.weight": quantised.T, f"{MLP}.experts.0.up_proj.weight": quantised}
+    save(tmp_path / "a", {name: quantised, **others}, experts=1)
     with pytest.raises(InputError, match="neither _scale_inv nor _scale"):
         Checkpoint(tmp_path / "a").experts(LAYER)[0]
-    save(tmp_path / "b", {name: quantised, f"{name}_scale_inv": grid[:1]})
+    save(tmp_path / "b", {name: quantised, f"{name}_scale_inv": grid[:1], **others}, experts=1)
     with pytest.raises(InputError, match=r"a scale for every 128 x 128, \(2, 2\); got \(1, 2\)"):
         Checkpoint(tmp_path / "b").experts(LAYER)[0]
 
@@ -237,7 +234,7 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     save(tmp_path / "int4", {f"{MLP}.experts.0.gate_proj.qweight": np.zeros((4, H), np.int32)})
     with pytest.raises(InputError, match=r"are separate, fused or in MXFP4 blocks; got 0\.gate_proj\.qweight"):
         Checkpoint(tmp_path / "int4").experts(LAYER)
-    save(tmp_path / "static", FORMS["mixtral"] | {f"{MLP}.experts.1.w1.input_scale": np.ones(1, np.float32)})
+    save(tmp_path / "static", FORMS["mixtral"] | {f"{MIXTRAL}.experts.1.w1.input_scale": np.ones(1, np.float32)})
     with pytest.raises(InputError, match=r"got 1\.w1\.input_scale"):
         Checkpoint(tmp_path / "static").experts(LAYER)
     some = {name: t for name, t in FORMS["mixtral"].items() if "experts.1.w2" not in name}
@@ -250,5 +247,5 @@ def test_what_is_missing_or_unknown_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"got \(3, 192, 64\) with \(3, 64, 7\)"):
         Checkpoint(tmp_path / "shapes").experts(LAYER)[0]
     save(tmp_path / "router", {name: t for name, t in FORMS["fused"].items() if "experts" in name})
-    with pytest.raises(InputError, match=r"has gate\.weight or router\.weight"):
+    with pytest.raises(InputError, match=r"has a router beside its experts; got none of gate\.weight, router"):
         Checkpoint(tmp_path / "router").router(LAYER)

@@ -10,6 +10,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
+from support.stored_checkpoints import describe, store, with_routers
 
 from nkimoe import InputError, RequestError
 from nkimoe.weights import (
@@ -29,12 +30,8 @@ from nkimoe.weights.safetensors_file import create_file
 E, H, I, LAYERS = 4, 64, 96, (1, 5)
 
 
-def save(folder: Path, tensors: dict[str, np.ndarray]) -> Path:
-    folder.mkdir(parents=True)
-    views = create_file(folder / "model.safetensors", {n: (t.dtype, t.shape) for n, t in tensors.items()}, {})
-    for name, tensor in tensors.items():
-        views[name][...] = tensor
-    return folder
+def save(folder: Path, tensors: dict[str, np.ndarray], experts: int = E) -> Path:
+    return describe(store(folder, with_routers(tensors, experts, H)), experts)
 
 
 @pytest.fixture
@@ -194,6 +191,18 @@ def test_a_file_of_something_else_is_refused(checkpoint):
         read_layer(checkpoint / "model.safetensors")
 
 
+@pytest.mark.parametrize(
+    "dtypes", ["{", "[]", '{"down_proj_weight": 1}', '{"down_proj_weight": "int3"}', '{"other": "float8_e4m3"}']
+)
+def test_a_packed_file_whose_metadata_is_damaged_is_refused(tmp_path, dtypes):
+    made = {"down_proj_weight": (np.dtype(np.uint8), (1, 2))}
+    create_file(tmp_path / "good", made, {"dtypes": '{"down_proj_weight": "float8_e4m3"}'})
+    assert read_layer(tmp_path / "good")["down_proj_weight"].dtype == ml_dtypes.float8_e4m3
+    create_file(tmp_path / "bad", made, {"dtypes": dtypes})
+    with pytest.raises(InputError, match="bad: "):
+        read_layer(tmp_path / "bad")
+
+
 @pytest.mark.parametrize("name", ["fp8-row", "mxfp4"])
 def test_memory_does_not_grow_with_the_number_of_experts(tmp_path, name):
     experts, one = 24, 3 * 512 * 256 * 4  # bytes of an expert in float32
@@ -205,6 +214,7 @@ def test_memory_does_not_grow_with_the_number_of_experts(tmp_path, name):
             for e in range(experts)
             for part, shape in shapes.items()
         },
+        experts,
     )
     tracemalloc.start()
     try:

@@ -37,7 +37,7 @@ def test_reads_bytes_where_the_header_says(tmp_path):
     ("header", "data", "length", "actual"),
     [
         ({}, b"", 5000, "with a header of 5000"),
-        (b"{nonsense", b"", None, "has a JSON header"),
+        (b"{nonsense", b"", None, "header: is a JSON object"),
         (b"[1]", b"", None, "got list"),
         ({"a": entry("F32", [2], 0, 8)}, b"1234", None, "bytes 0..8 of 4"),
         ({"a": entry("F32", [2], 0, 4)}, b"1234", None, "bytes 0..4 of 4"),
