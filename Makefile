@@ -13,7 +13,9 @@ CLIENT_TESTS := $(addprefix tests/nkimoe/,hf pytorch as_nkilib routing weights/t
   cli/test_checkpoint.py) tests/repository/test_docs.py
 
 .DEFAULT_GOAL := help
-.PHONY: clients foreign mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
+MINUTES ?= 60
+
+.PHONY: clients foreign fuzz mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -39,6 +41,9 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 foreign: $(READY) ## tests of public packages with NKI kernels on nkisim: [FOREIGN_ARGS='trnblas --target trn2 --json result.json']
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
 	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(FOREIGN_ARGS)
+
+fuzz: $(READY) ## random kernels, requests, damages and interrupts: [MINUTES=60] [FUZZ_ARGS='--seed 1 --kind kernels --case 7']
+	PYTHONPATH=tests:simulate OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzz --minutes $(MINUTES) $(FUZZ_ARGS)
 
 clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers
 	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \

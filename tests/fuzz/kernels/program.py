@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -15,11 +15,11 @@ from fuzz.kernels.blocks import BLOCKS
 from fuzz.kernels.draft import Draft, Statement
 from fuzz.kernels.meaning import Unfit
 from fuzz.kernels.moves import MOVES, load, store
+from nkisim import Simulator
 
-HEADER = '''"""{title}
+FILE = "case.py"
 
-Runs alone: PYTHONPATH=tests:simulate python {name}
-"""
+HEADER = '''"""A random kernel and its meaning. It runs alone: PYTHONPATH=tests:simulate python case.py"""
 
 import sys
 
@@ -50,16 +50,14 @@ class Program:
     dma: str
     statements: tuple[Statement, ...]
 
-    def text(self, title: str = "A random kernel.", name: str = "case.py") -> str:
+    def text(self) -> str:
         """The file."""
         inputs = {n: call for s in self.statements for n, call in s.inputs.items()}
         outputs = [s.output for s in self.statements if s.output]
         bits = [name for name, is_exact in outputs if is_exact]
         returned = f"    return {{{', '.join(f'{name!r}: {name}' for name, _ in outputs)}}}"
         named = f"    return ({', '.join(name for name, _ in outputs)},)"
-        header = HEADER.format(
-            title=title, name=name, target=self.target, cores=self.cores, dma=self.dma, bits=tuple(bits)
-        )
+        header = HEADER.format(target=self.target, cores=self.cores, dma=self.dma, bits=tuple(bits))
         parameters = ", ".join(inputs)
         drawn = "".join(f"        {name!r}: {call},\n" for name, call in inputs.items())
         return (
@@ -92,29 +90,37 @@ def attempt(draft: Draft, kind: Callable[[Draft], Statement]) -> None:
         return
 
 
-def run(text: str, path: Path | None = None) -> None:
+def run(text: str) -> None:
     """Execute the text of a program and judge it.
 
     Raises:
         AssertionError: a value is wrong. Anything else: a legal program was refused, or nkisim broke.
     """
-    module: dict[str, Any] = {"__name__": "case"}
-    exec(compile(text, str(path or "case.py"), "exec"), module)
-    judge(type(sys)("case"), module)
+    module = ModuleType("case")
+    exec(compile(text, FILE, "exec"), vars(module))
+    judge(module)
 
 
-def judge(module: Any, names: dict[str, Any] | None = None) -> None:
+def run_case(rng: np.random.Generator, folder: Path) -> str:
+    """A random program; if it fails, its file and a shorter one that fails alike are left in the folder."""
+    program = drawn(rng)
+    (folder / FILE).write_text(program.text(), "utf-8")
+    try:
+        run(program.text())
+    except Exception:
+        (folder / FILE).write_text(shrunk(program).text(), "utf-8")
+        raise
+    return "right"
+
+
+def judge(module: ModuleType) -> None:
     """Run the kernel of a program's module and hold its outputs to the meaning."""
-    from nkisim import Simulator
-
-    said = names if names is not None else vars(module)
-    given = said["inputs"]()
-    expected = [said["meaning"](core, **{n: v.copy() for n, v in given.items()}) for core in range(said["CORES"])]
-    with np.errstate(all="ignore"):
-        done = Simulator(said["TARGET"], lnc=said["CORES"], dma=said["DMA"]).run(said["kernel"], **given)
-    for (name, _), found in zip(expected[0].items(), done.outputs, strict=True):
+    given = module.inputs()
+    expected = [module.meaning(core, **{n: v.copy() for n, v in given.items()}) for core in range(module.CORES)]
+    done = Simulator(module.TARGET, lnc=module.CORES, dma=module.DMA).run(module.kernel, **given)
+    for name, found in zip(expected[0], done.outputs, strict=True):
         for core, outputs in enumerate(expected):
-            _compare(f"{name} of core {core}", found[core], outputs[name], name in said["BITS"])
+            _compare(f"{name} of core {core}", found[core], outputs[name], name in module.BITS)
 
 
 def _compare(name: str, found: Any, wanted: Any, is_exact: bool) -> None:
@@ -130,16 +136,21 @@ def _compare(name: str, found: Any, wanted: Any, is_exact: bool) -> None:
         raise AssertionError(f"{name}: {len(bad)} of {a.size} values, first {list(at)}: {a[at]}, expected {b[at]}")
 
 
-def shrunk(program: Program, how: Callable[[Program], str | None]) -> Program:
-    """The program without the statements that its failure does not need.
+def failure(program: Program) -> str | None:
+    """The kind of its failure, without the numbers in it."""
+    try:
+        run(program.text())
+    except Exception as error:
+        return f"{type(error).__name__} {''.join(c for c in str(error)[:60] if c.isalpha())}"
+    return None
 
-    Args:
-        how: what the failure of a program is, None if there is none.
-    """
-    wanted = how(program)
+
+def shrunk(program: Program) -> Program:
+    """The program without the statements that its failure does not need."""
+    wanted = failure(program)
     for statement in reversed(program.statements):
         fewer = tuple(s for s in program.statements if s is not statement)
-        smaller = Program(program.target, program.cores, program.dma, fewer)
-        if any(s.output for s in fewer) and how(smaller) == wanted:
+        smaller = replace(program, statements=fewer)
+        if any(s.output for s in fewer) and failure(smaller) == wanted:
             program = smaller
     return program
