@@ -61,6 +61,8 @@ def case_of(rng: np.random.Generator, variants: list[str], **fixed: Any) -> Case
     made = Case(variant=str(rng.choice(variants)), **{**sizes(rng), **options, **fixed})
     if made.routing == "two_halves":
         made = replace(made, E=2 * made.K)
+    if made.routing == "every_expert":
+        made = replace(made, K=made.E)
     if made.variant not in ("shard_on_block", "shard_on_block_mx"):
         made = replace(made, per_core_output=False, non_overlapping=False)
     return replace(made, H=512 * (1 + made.H // 300), I=max(made.I // 8 * 8, 32)) if made.is_mx else made
