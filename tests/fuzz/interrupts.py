@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -16,12 +17,14 @@ from fuzz.damages import save_checkpoint
 
 LAYER = "--model qwen3-30b-a3b --tp 4 --tokens 64".split()
 COMMANDS: dict[str, list[str]] = {
-    "run": ["nkimoe.cli.main", "run", *LAYER, "--no-numerics", "--json", "out.json", "--trace", "trace.json"],
-    "op": ["nkimoe.cli.main", "op", "moe_smoothquant", "-t=64", "-h=512", "-k=2", "-e=8"],
-    "pack": ["nkimoe.cli.main", "pack", "checkpoint", "packed", "--weights", "fp8-row"],
-    "sweep": ["nkimoe.cli.main", "sweep", *LAYER[:4], "--tokens", "64..512", "--jobs", "2", "--csv", "rows.csv", "--no-cache"],
+    "run": ["run", *LAYER, "--no-numerics", "--json", "out.json", "--trace", "trace.json"],
+    "op": ["op", "moe_smoothquant", "-t=64", "-h=512", "-k=2", "-e=8"],
+    "pack": ["pack", "checkpoint", "packed", "--weights", "fp8-row"],
+    "sweep": ["sweep", *LAYER[:4], "--tokens", "64..512", "--jobs", "2", "--csv", "rows.csv", "--no-cache"],
 }
 LAYERS = 4
+# What Ctrl-C does while Python still imports modules is Python's own.
+START = "import sys; from nkimoe.cli.main import main; print('started', flush=True); main(sys.argv[1:])"
 SOON = 20.0  # seconds from Ctrl-C to the end
 ENDS = (0, 1, 2, 130, -signal.SIGINT)
 
@@ -31,12 +34,12 @@ def interrupted(rng: np.random.Generator, folder: Path) -> str:
     name = str(rng.choice(sorted(COMMANDS)))
     save_checkpoint(folder / "checkpoint", LAYERS, experts=64)
     given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "cwd": folder, "start_new_session": True}
-    with subprocess.Popen([sys.executable, "-m", *COMMANDS[name]], text=True, **given) as process:
-        time.sleep(rng.uniform(0.3, 4))
-        try:
+    with subprocess.Popen([sys.executable, "-c", START, *COMMANDS[name]], text=True, **given) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "started\n"
+        time.sleep(rng.uniform(0, 3))
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGINT)
-        except ProcessLookupError:
-            pass
         try:
             out, err = process.communicate(timeout=SOON)
         except subprocess.TimeoutExpired:
