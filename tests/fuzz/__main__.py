@@ -6,7 +6,7 @@ import argparse
 import random
 import sys
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from fuzz.kinds import KINDS, Kind, kind_named
@@ -24,7 +24,7 @@ class Campaign:
 
     def __init__(self, kinds: list[Kind], seed: int, scratch: Path) -> None:
         self._kinds, self._seed, self._scratch = kinds, seed, scratch
-        self._spent = {kind.name: 0.0 for kind in kinds}
+        self._spent: defaultdict[str, float] = defaultdict(float)
         self._done: Counter[str] = Counter()
         self._words: Counter[tuple[str, str]] = Counter()
         self._worker = Worker()
@@ -33,7 +33,7 @@ class Campaign:
     def one(self, kind: Kind, number: int) -> None:
         """Do a case; say so if it fails."""
         folder, started = self._scratch / f"{kind.name}-{self._seed}-{number}", time.monotonic()
-        outcome = self._worker.run(kind.name, self._seed, number, folder, kind.seconds)
+        outcome = self._worker.run(kind, self._seed, number, folder)
         self._spent[kind.name] += time.monotonic() - started
         self._done[kind.name] += 1
         self._words[kind.name, outcome.word] += 1

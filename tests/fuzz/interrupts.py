@@ -71,4 +71,6 @@ def _assert_whole(folder: Path) -> None:
     for path in folder.glob("*.json"):
         json.loads(path.read_text("utf-8"))
     if (folder / "packed").exists():
-        assert len(list((folder / "packed").glob("layer-*.safetensors"))) == LAYERS, "a packed folder without all layers"
+        assert len(list((folder / "packed").glob("layer-*.safetensors"))) == LAYERS, (
+            "a packed folder without all layers"
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,8 +11,6 @@ import numpy as np
 
 from fuzz import damages, interrupts, requests
 from fuzz.kernels import program
-
-RIGHT, REFUSED = "right", "refused"
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,10 @@ class Kind:
 
 KINDS = (
     Kind("kernels", program.run_case, share=6),
-    *(Kind(of.__name__, requests.refusable(of), seconds=120, share=share) for of, share in requests.REQUESTS.items()),
+    *(
+        Kind(of.__name__, functools.partial(requests.refusable, of), seconds=120, share=share)
+        for of, share in requests.REQUESTS.items()
+    ),
     Kind("arguments", damages.odd_arguments),
     Kind("packed_files", damages.packed_file),
     Kind("interrupts", interrupts.interrupted, share=2),

@@ -114,15 +114,11 @@ REQUESTS: dict[Callable[[np.random.Generator], None], int] = {
 }  # fmt: skip
 
 
-def refusable(of: Callable[[np.random.Generator], None]) -> Callable[[np.random.Generator, Path], str]:
-    """A check whose request may be refused by name, as a kind of case."""
-
-    def run(rng: np.random.Generator, _: Path) -> str:
-        try:
-            of(rng)
-        except RequestError as error:
-            assert error.argument, f"no argument named: {error}"
-            return "refused"
-        return "right"
-
-    return run
+def refusable(of: Callable[[np.random.Generator], None], rng: np.random.Generator, _: Path) -> str:
+    """A case whose request may be refused by name."""
+    try:
+        of(rng)
+    except RequestError as error:
+        assert error.argument, f"no argument named: {error}"
+        return "refused"
+    return "right"

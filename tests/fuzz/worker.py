@@ -10,6 +10,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import NamedTuple
 
+from fuzz.kinds import Kind, generator
+
 START_SECONDS = 60.0  # a process may take to import everything
 
 
@@ -34,25 +36,27 @@ class Worker:
         if not self._here.poll(START_SECONDS) or self._here.recv() != "ready":
             raise RuntimeError("the worker does not start")
 
-    def run(self, kind: str, seed: int, number: int, folder: Path, seconds: float) -> Outcome:
+    def run(self, kind: Kind, seed: int, number: int, folder: Path) -> Outcome:
         """One case in a new folder, which stays if it fails."""
         folder.mkdir(parents=True)
         self._here.send((kind, seed, number, folder))
         try:
-            outcome = self._here.recv() if self._here.poll(seconds) else None
-        except EOFError:
-            outcome = Outcome("failed", "the process died")
-            self.close()
-            self._start()
-        if outcome is None:
-            outcome = Outcome("failed", f"took more than {seconds:g} s")
-            self.close()
-            self._start()
+            outcome = self._here.recv() if self._here.poll(kind.seconds) else None
+            outcome = outcome or self._renewed(f"took more than {kind.seconds:g} s")
+        except (EOFError, ConnectionError):
+            outcome = self._renewed("the process died")
         if outcome.failure is None:
             shutil.rmtree(folder)
         else:
-            (folder / "failure.txt").write_text(f"{kind} --seed {seed} --case {number}\n\n{outcome.failure}", "utf-8")
+            (folder / "failure.txt").write_text(
+                f"{kind.name} --seed {seed} --case {number}\n\n{outcome.failure}", "utf-8"
+            )
         return outcome
+
+    def _renewed(self, why: str) -> Outcome:
+        self.close()
+        self._start()
+        return Outcome("failed", why)
 
     def close(self) -> None:
         """End the process."""
@@ -63,8 +67,6 @@ class Worker:
 
 def _serve(connection: Connection) -> None:
     """Do cases until the other end is gone."""
-    from fuzz.kinds import generator, kind_named
-
     with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 1)
         os.dup2(nowhere.fileno(), 2)
@@ -75,7 +77,7 @@ def _serve(connection: Connection) -> None:
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            outcome = Outcome(kind_named(kind).run(generator(seed, kind, number), folder))
+            outcome = Outcome(kind.run(generator(seed, kind.name, number), folder))
         except BaseException:
             outcome = Outcome("failed", traceback.format_exc())
         connection.send(outcome)

@@ -34,11 +34,15 @@ def bit_tiles(draft: Draft) -> Statement:
         left, right, shape = draft.pair(a, b)
         op = draft.choose("bitwise_and", "bitwise_or", "bitwise_xor")
         where = draft.result(shape, (a.dtype,), (a, b))
-        return draft.says(f"nisa.tensor_tensor({{dst}}, {left}, {right}, nl.{op})", f"bits({op!r}, {left}, {right})", where)
+        return draft.says(
+            f"nisa.tensor_tensor({{dst}}, {left}, {right}, nl.{op})", f"bits({op!r}, {left}, {right})", where
+        )
     op, number = draft.choose("bitwise_and", "left_shift", "right_shift"), draft.number(0, 7)
     view = draft.view(a, *a.shape)
     where = draft.result(a.shape, (a.dtype,), (a,))
-    return draft.says(f"nisa.tensor_scalar({{dst}}, {view}, nl.{op}, {number})", f"bits({op!r}, {view}, {number})", where)
+    return draft.says(
+        f"nisa.tensor_scalar({{dst}}, {view}, nl.{op}, {number})", f"bits({op!r}, {view}, {number})", where
+    )
 
 
 def with_scalars(draft: Draft) -> Statement:
@@ -125,7 +129,9 @@ def exact_activation(draft: Draft) -> Statement:
     if draft.chance(0.6):
         return draft.says(call + ")", value, where)
     total = Tile(draft.name("t"), (rows, 1), "float32")
-    made = draft.says(call + f", reduce_op=nl.add, reduce_res={total.name}, reduce_cmd=nisa.reduce_cmd.reset_reduce)", value, where)
+    made = draft.says(
+        call + f", reduce_op=nl.add, reduce_res={total.name}, reduce_cmd=nisa.reduce_cmd.reset_reduce)", value, where
+    )
     meaning = [*made.meaning, f"{total.name} = summed({value}, 1)[:, None]"]
     return Statement([total.made, *made.kernel], meaning, total)
 
@@ -166,9 +172,7 @@ def affine_select(draft: Draft) -> Statement:
     rows, columns = a.shape
     step, channel, offset, op = draft.choose(-1, 1), draft.choose(-1, 0, 1), draft.number(-5, 5), draft.choose(*TRUTH)
     where = draft.new(a.shape, draft.dtype(*WIDE))
-    call = (
-        f"nisa.affine_select({{dst}}, [[{step}, {columns}]], {channel}, {a.name}, -1.0, cmp_op=nl.{op}, offset={offset})"
-    )
+    call = f"nisa.affine_select({{dst}}, [[{step}, {columns}]], {channel}, {a.name}, -1.0, cmp_op=nl.{op}, offset={offset})"
     chosen = f"np.{op}(affine({rows}, [[{step}, {columns}]], {offset}, {channel}), 0)"
     return draft.says(call, f"np.where({chosen}, of({a.name}), np.float32(-1))", where)
 
@@ -176,7 +180,9 @@ def affine_select(draft: Draft) -> Statement:
 def select(draft: Draft) -> Statement:
     """select_reduce into a tile, or tensor_copy_predicated onto one."""
     predicate = draft.pick(lambda tile: tile.dtype in ("uint8", "uint16"))
-    on_true = draft.pick(lambda t: t.dtype not in WIDE and t is not predicate and "psum" not in (t.buffer, predicate.buffer))
+    on_true = draft.pick(
+        lambda t: t.dtype not in WIDE and t is not predicate and "psum" not in (t.buffer, predicate.buffer)
+    )
     condition, value, shape = draft.pair(predicate, on_true)
     if draft.chance(0.5):
         where = draft.result(shape, all_types(draft), (predicate, on_true))

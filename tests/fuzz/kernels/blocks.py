@@ -26,9 +26,7 @@ def matmul(draft: Draft) -> Statement:
         f"    nisa.nc_matmul({dst.name}, {left.name}[:, k * {M} : k * {M} + {M}], "
         f"{right.name}[:, k * {N} : k * {N} + {N}]{accumulate})",
     ]  # fmt: skip
-    terms = " + ".join(
-        f"product({s}[:, {k * M}:{k * M + M}], {m}[:, {k * N}:{k * N + N}])" for k in range(turns)
-    )
+    terms = " + ".join(f"product({s}[:, {k * M}:{k * M + M}], {m}[:, {k * N}:{k * N + N}])" for k in range(turns))
     return Statement(kernel, [f"{dst.name} = {terms}"], dst, inputs=inputs | more)
 
 
@@ -101,7 +99,10 @@ def columns_in_a_loop(draft: Draft) -> Statement:
 def chain(draft: Draft) -> Statement:
     """A while loop along links between rows of an argument."""
     many, columns = draft.number(1, 9), draft.number(1, 30)
-    (x, inputs), (links, more) = fresh(draft, (many, columns), "float32", "normal"), fresh(draft, (many, 1), "int32", "chain")
+    (x, inputs), (links, more) = (
+        fresh(draft, (many, columns), "float32", "normal"),
+        fresh(draft, (many, 1), "int32", "chain"),
+    )
     total, row, link, register, body = (draft.name(n) for n in ("t", "b", "n", "r", "body"))
     kernel = [
         f"{total}, {row} = nl.zeros((1, {columns}), nl.float32), nl.ndarray((1, {columns}), nl.float32)",

@@ -113,7 +113,11 @@ class Draft:
         return self.view(one, rows, columns), self.view(two, rows, columns), (rows, columns)
 
     def result(
-        self, shape: tuple[int, int], dtypes: tuple[str, ...], reads: tuple[Tile, ...], buffers: tuple[str, ...] = ("sbuf",)
+        self,
+        shape: tuple[int, int],
+        dtypes: tuple[str, ...],
+        reads: tuple[Tile, ...],
+        buffers: tuple[str, ...] = ("sbuf",),
     ) -> tuple[Tile, str, Tile | None]:
         """Where a result goes: a new tile, or part of another than those read. The tile, its text, the new one."""
         room = [

@@ -13,7 +13,8 @@ FP8 = ("float8_e4m3", "float8_e5m2", "float8_e4m3fn")
 HALVES = ("bfloat16", "float16")
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32")
 DTYPES: dict[str, Any] = {
-    name: np.dtype(getattr(ml_dtypes, name, None) or getattr(np, name)) for name in ("float32", *HALVES, *FP8, *INTEGERS)
+    name: np.dtype(getattr(ml_dtypes, name, None) or getattr(np, name))
+    for name in ("float32", *HALVES, *FP8, *INTEGERS)
 }
 EXACT_BITS = 24  # of a sum in fp32
 

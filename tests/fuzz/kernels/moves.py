@@ -155,4 +155,17 @@ def store(draft: Draft, tile: Tile | None = None) -> Statement:
     return Statement(kernel, [f"{name} = {view}.copy()"], output=(name, True))
 
 
-MOVES = (load, load, load_by_language, copy, copy, fill, transpose, shuffle, gather_columns, gather_rows, scatter_rows, store)
+MOVES = (
+    load,
+    load,
+    load_by_language,
+    copy,
+    copy,
+    fill,
+    transpose,
+    shuffle,
+    gather_columns,
+    gather_rows,
+    scatter_rows,
+    store,
+)
