@@ -15,7 +15,7 @@ import numpy as np
 
 from fuzz.damages import save_checkpoint
 
-LAYER = "--model qwen3-30b-a3b --tp 4 --tokens 64".split()
+LAYER = ["--model", "qwen3-30b-a3b", "--tp", "4", "--tokens", "64"]
 COMMANDS: dict[str, list[str]] = {
     "run": ["run", *LAYER, "--no-numerics", "--json", "out.json", "--trace", "trace.json"],
     "op": ["op", "moe_smoothquant", "-t=64", "-h=512", "-k=2", "-e=8"],

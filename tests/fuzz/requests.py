@@ -32,8 +32,8 @@ DENSE = [each.name for each in MoECTEImplementation if not each.name.endswith(("
 MX = [each.name for each in MoECTEImplementation if each.name not in DENSE]
 DENSE_WEIGHTS = ("plain", "plain", "plain", "fp8-row", "fp8-static", "fp8-block", "int8")
 OPTIONS: dict[str, tuple[Any, ...]] = {
-    "padding_blocks": (0, 1, 3), "routing": tuple(ROUTINGS), "skip_token": (False,), "skip_weight": (True,), "cores": (1,),
-    "dtype": ("float16",), "compute_dtype": ("float32",), "biases": ("none", "gate_up", "down"),
+    "padding_blocks": (0, 1, 3), "routing": tuple(ROUTINGS), "skip_token": (False,), "skip_weight": (True,),
+    "cores": (1,), "dtype": ("float16",), "compute_dtype": ("float32",), "biases": ("none", "gate_up", "down"),
     "activation": tuple(ActFnType), "gate_upper": (0.5, 0.0), "gate_lower": (-0.5,), "up_upper": (1.0,),
     "up_lower": (-0.25,), "scaling": tuple(ExpertAffinityScaleMode), "strategy": tuple(BlockShardStrategy),
     "per_core_output": (True,), "non_overlapping": (True,), "accumulating": (False,), "multiply_on_i": (True,),
@@ -118,7 +118,6 @@ def refusable(of: Callable[[np.random.Generator], None], rng: np.random.Generato
     """A case whose request may be refused by name."""
     try:
         of(rng)
-    except RequestError as error:
-        assert error.argument, f"no argument named: {error}"
+    except RequestError:
         return "refused"
     return "right"

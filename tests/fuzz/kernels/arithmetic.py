@@ -172,8 +172,9 @@ def affine_select(draft: Draft) -> Statement:
     rows, columns = a.shape
     step, channel, offset, op = draft.choose(-1, 1), draft.choose(-1, 0, 1), draft.number(-5, 5), draft.choose(*TRUTH)
     where = draft.new(a.shape, draft.dtype(*WIDE))
-    call = f"nisa.affine_select({{dst}}, [[{step}, {columns}]], {channel}, {a.name}, -1.0, cmp_op=nl.{op}, offset={offset})"
-    chosen = f"np.{op}(affine({rows}, [[{step}, {columns}]], {offset}, {channel}), 0)"
+    pattern = [[step, columns]]
+    call = f"nisa.affine_select({{dst}}, {pattern}, {channel}, {a.name}, -1.0, cmp_op=nl.{op}, offset={offset})"
+    chosen = f"np.{op}(affine({rows}, {pattern}, {offset}, {channel}), 0)"
     return draft.says(call, f"np.where({chosen}, of({a.name}), np.float32(-1))", where)
 
 
@@ -206,6 +207,6 @@ def eight(draft: Draft) -> Statement:
 
 
 ARITHMETIC = (
-    two_tiles, two_tiles, bit_tiles, with_scalars, with_scalars, scalar_and_tile, scan, reduce, reduce, exact_activation,
-    function, iota, affine_select, select, eight,
+    two_tiles, two_tiles, bit_tiles, with_scalars, with_scalars, scalar_and_tile, scan, reduce, reduce,
+    exact_activation, function, iota, affine_select, select, eight,
 )  # fmt: skip

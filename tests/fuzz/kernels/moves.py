@@ -19,9 +19,8 @@ def load(draft: Draft) -> Statement:
     rows, columns, step = draft.choose(*ROWS), draft.number(1, 150), draft.choose(1, 1, 1, 2, 3)
     above, before = draft.number(0, 40), draft.number(0, 5)
     dtype = draft.dtype()
-    name, inputs = fresh(
-        draft, (draft.cores, above + rows, before + columns * step), dtype, draft.choose("small", "small", "normal", "wide")
-    )  # fmt: skip
+    shape = (draft.cores, above + rows, before + columns * step)
+    name, inputs = fresh(draft, shape, dtype, draft.choose("small", "small", "normal", "wide"))
     part = f"{name}[core, {above}:{above + rows}, {before}:{before + columns * step}:{step}]"
     tile = Tile(draft.name("t"), (rows, columns), dtype if draft.chance(0.7) else draft.dtype())
     kernel = [tile.made, f"nisa.dma_copy(dst={tile.name}, src={part})"]
