@@ -37,10 +37,10 @@ def pytest_configure() -> None:
     """Before the suite imports anything."""
     nkisim.install()
     setattr(kernel, "load_machine", _counted(kernel.load_machine))  # noqa: B010
-    _stand_in_for_torch_xla()
+    stand_in_for_torch_xla()
 
 
-def _stand_in_for_torch_xla() -> None:
+def stand_in_for_torch_xla() -> None:
     """The device that host code moves its tensors to: the processor."""
     import torch
 

@@ -1,0 +1,69 @@
+"""Kernels of public repositories, run on arguments of ours beside formulas of ours.
+
+A repository's checkout is a folder of its name, or `owner+name`, in the folder of checkouts. Nothing of it is stored here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Array = Any
+RIGHT, REFUSED, WRONG, FAILED, MISSING = "matches", "refused", "wrong", "fails", "not there"
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a kernel and what it gives.
+
+    Attributes:
+        expected: arrays, one a result; of a kernel that returns nothing, the last arguments as they are afterwards.
+        tolerance: largest relative L2 distance.
+    """
+
+    arguments: tuple[Any, ...]
+    expected: tuple[Array, ...]
+    options: dict[str, Any] = field(default_factory=dict)
+    tolerance: float = 1e-5
+
+
+@dataclass(frozen=True)
+class PublicKernel:
+    """A kernel in a file.
+
+    Attributes:
+        call: makes arguments and results from random numbers.
+        cores: it is launched on.
+        beside: folders of the checkout that its imports are looked up in.
+        stand_ins: modules it imports that have nothing to do with its result.
+        illegal: the rule of AWS's documents that it breaks, if it does; then a refusal is right.
+    """
+
+    repository: str
+    file: str
+    name: str
+    call: Callable[[np.random.Generator], Call]
+    cores: int = 1
+    target: str = "trn2"
+    beside: tuple[str, ...] = ()
+    stand_ins: tuple[str, ...] = ()
+    illegal: str = ""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of a kernel.
+
+    Attributes:
+        status: matches, refused, wrong, fails or not there.
+        why: the rule, the distance or the error.
+    """
+
+    repository: str
+    kernel: str
+    status: str
+    why: str = ""
+    illegal: str = ""

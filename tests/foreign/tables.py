@@ -1,0 +1,99 @@
+"""Which kernels of public repositories are run, and what they compute."""
+
+from __future__ import annotations
+
+from foreign import calls
+from foreign.public import PublicKernel
+
+ADVANCED = {
+    "0_cumsum": calls.cumsum, "1_transpose": calls.transpose_3d, "2_maxpool": calls.max_pool, "3_rope": calls.rope_columns,
+    "4_conv1d": calls.depthwise_conv,
+}  # fmt: skip
+TUTORIAL = {
+    "0_rmsnorm": calls.rms_norm, "1_layernorm": calls.layer_norm, "2_gemm": calls.gemm, "3_mamba": calls.mamba,
+    "4_attention": calls.attention_columns, "5_sdattention": calls.attention_rows,
+}  # fmt: skip
+INTERNAL = {
+    "10_openfold3_trimul": calls.square_gemm, "12_flashvsr_fp32attn": calls.attention_bf16, "15_gemm": calls.gemm_bf16,
+    "8_deltanet_recurrent": calls.delta_rule,
+}  # fmt: skip
+NAMES = {"1_layernorm": "nki_layernorm_kernel_v2", "3_mamba": "mamba_v3"}
+TORCH = ("torch_xla.core", "torch")
+
+
+def _autocomp() -> list[PublicKernel]:
+    """Its references in today's language, and its solutions."""
+    found = []
+    for folder, kernels in (("trn-advanced-nki2", ADVANCED), ("trn-tutorial-nki2", TUTORIAL), ("trn-internal", INTERNAL)):
+        for name, call in kernels.items():
+            reference = NAMES.get(name, "ref") if folder == "trn-tutorial-nki2" else "ref"
+            found.append(PublicKernel("autocomp", f"harnesses/{folder}/{name}_test.py", reference, call))
+            found.append(PublicKernel("autocomp", f"sols/{folder}/{name}_ref.py", "solution", call))
+    return found
+
+
+def _autotune() -> list[PublicKernel]:
+    """Steps of its transformations of a matmul of 2048, and its kernels by hand."""
+    transforms = [
+        PublicKernel("nki-autotune", "kernel_transforms.py", name, calls.gemm_2048, stand_ins=("nkigym.synthesis",))
+        for name in (*(f"kernel_{n}" for n in range(16)), "kernel_partial")
+    ]
+    matmul = "kernel_library/matmul"
+    return [
+        *transforms,
+        PublicKernel("nki-autotune", f"{matmul}/lhsT_rhs/kernel_hand_90.92mfu.py", "matmul_lhsT_rhs_nkigym", calls.gemm_2048),
+        PublicKernel("nki-autotune", f"{matmul}/lhs_rhs/kernel_handtuned_89.26mfu.py", "matmul_lhs_rhs_nkigym", calls.gemm_of_rows),
+        PublicKernel("nki-autotune", "kernel_library/rmsnorm_matmul/kernel_hand_online.py", "rmsnorm_matmul_online", calls.normed_gemm),
+    ]  # fmt: skip
+
+
+def _contest() -> list[PublicKernel]:
+    """Of AWS's contest and two entries."""
+    return [
+        PublicKernel(repository, file, name, call)
+        for repository in ("nki-moe", "NKI-MoE")
+        for file, name, call in (
+            ("nki_custom_rmsnorm.py", "nki_rmsnorm_kernel", calls.rms_norm_with_eps),
+            ("nki_tensor_add_example.py", "nki_tensor_add_kernel", calls.add),
+        )
+    ]
+
+
+def _nkipy() -> list[PublicKernel]:
+    norm = ("examples/models/qwen3/kernels/sampling.py", "examples/models/gpt_oss/kernels/nki/rmsnorm.py")
+    stand_ins = ("nkipy.core.nki_op", "nkipy.core", "nkipy.runtime")
+    return [
+        *(PublicKernel("nkipy", file, "nki_rmsnorm_kernel", calls.rms_norm_with_eps, stand_ins=stand_ins) for file in norm),
+        PublicKernel(
+            "nkipy", "examples/playground/simple_nki_kernel.py", "nki_tensor_add", calls.add, stand_ins=stand_ins
+        ),
+    ]
+
+
+def _delta_nets() -> list[PublicKernel]:
+    """The gated delta rule, in NxD Inference's contributions and where they come from."""
+    places = [
+        ("neuronx-distributed-inference", f"contrib/models/{model}/src/nki_kernels/nki_deltanet.py")
+        for model in ("Qwen3.5-2B", "Qwen3.5-35B-A3B")
+    ]
+    places.append(("trainium-model-translation", "models/qwen3_6_moe/nki_kernels/deltanet/decode/recurrent.py"))
+    return [
+        PublicKernel(repository, file, name, call)
+        for repository, file in places
+        for name, call in (
+            ("deltanet_recurrent_fwd", calls.delta_rule),
+            ("deltanet_recurrent_fwd_state", calls.delta_rule_with_state),
+        )
+    ]
+
+
+def _triton_viz() -> list[PublicKernel]:
+    folder = "examples/nki_beta2"
+    return [
+        PublicKernel("triton-viz", f"{folder}/add.py", "nki_tensor_add_kernel", calls.in_place(calls.add)),
+        PublicKernel("triton-viz", f"{folder}/matmul.py", "matmul_kernel", calls.in_place(calls.gemm)),
+        PublicKernel("triton-viz", f"{folder}/softmax.py", "softmax_kernel", calls.in_place(calls.softmax_rows)),
+    ]
+
+
+KERNELS = (*_autocomp(), *_autotune(), *_contest(), *_nkipy(), *_delta_nets(), *_triton_viz())
