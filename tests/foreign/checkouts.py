@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.abc
-import importlib.machinery
-import importlib.util
 import json
+import math
 import os
-import runpy
 import subprocess
 import sys
-import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from conformance.reference_functions import ReferenceFile
 
+import nkisim
 from foreign.public import FAILED, MISSING, REFUSED, RIGHT, WRONG, Call, PublicKernel, Verdict
-from foreign.recording import refusal_of, stand_in_for_torch_xla
+from foreign.recording import refusal_of
 from foreign.tables import KERNELS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,9 +24,11 @@ SECONDS = 300
 
 
 def checkout(folder: Path, repository: str) -> Path | None:
-    """Where a repository is, if it is there."""
-    found = [path for path in sorted(folder.iterdir()) if path.name == repository or path.name.endswith("+" + repository)]
-    return found[0] if found else None
+    """Where `owner/name` is, if it is there: `name`, `owner+name` or `owner/name`."""
+    owner, name = repository.split("/")
+    return next(
+        (path for path in (folder / f"{owner}+{name}", folder / owner / name, folder / name) if path.is_dir()), None
+    )
 
 
 def verdict(folder: Path, kernel: PublicKernel) -> Verdict:
@@ -38,19 +38,16 @@ def verdict(folder: Path, kernel: PublicKernel) -> Verdict:
     if root is None or not (root / kernel.file).is_file():
         return dataclasses.replace(named, status=MISSING)
     try:
-        far = _distance(root, kernel)
+        far, allowed = _distance(root, kernel)
     except Exception as error:
         refusal = refusal_of(error)
         said = refusal or f"{type(error).__name__}: {str(error).splitlines()[0][:200] if str(error) else ''}"
         return dataclasses.replace(named, status=REFUSED if refusal else FAILED, why=said)
-    far, allowed = far
     return dataclasses.replace(named, status=RIGHT if far <= allowed else WRONG, why=f"{far:.1e} of {allowed:.0e}")
 
 
 def _distance(root: Path, kernel: PublicKernel) -> tuple[float, float]:
     """Of the worst result, relative L2; and what is allowed."""
-    import nkisim
-
     function = _load(root, kernel)
     call = kernel.call(np.random.default_rng(0))
     done = nkisim.Simulator(kernel.target, lnc=kernel.cores).run(function, *call.arguments, **call.options)
@@ -72,42 +69,15 @@ def _far(found: Any, expected: Any) -> float:
 
 
 def _load(root: Path, kernel: PublicKernel) -> Any:
-    """The kernel of its file, whose usual imports need not be written there."""
-    import nkisim
-
+    """The kernel, without the rest of its file, whose imports need not be here."""
     nkisim.install()
     import nki
     import nki.isa as nisa
     import nki.language as nl
 
-    stand_in_for_torch_xla()
-    sys.meta_path.append(_StandIns(kernel.stand_ins))
-    sys.path[:0] = [str(root / folder) for folder in (*kernel.beside, str(Path(kernel.file).parent))]
-    given = {"np": np, "nki": nki, "nisa": nisa, "nl": nl}
-    return runpy.run_path(str(root / kernel.file), init_globals=given)[kernel.name]
-
-
-class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Modules of those names, which have every attribute."""
-
-    def __init__(self, names: tuple[str, ...]) -> None:
-        self._names = {".".join(name.split(".")[: n + 1]) for name in names for n in range(name.count(".") + 1)}
-
-    def find_spec(self, name: str, path: Any = None, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(name, self, is_package=True) if name in self._names else None
-
-    def create_module(self, spec: importlib.machinery.ModuleSpec) -> types.ModuleType:
-        return _Anything(spec.name)
-
-    def exec_module(self, module: types.ModuleType) -> None:
-        """There is nothing in it."""
-
-
-class _Anything(types.ModuleType):
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return lambda *args, **kwargs: args[0] if len(args) == 1 and callable(args[0]) else None
+    given = {"np": np, "math": math, "nki": nki, "nisa": nisa, "nl": nl, **kernel.given}
+    (function,) = ReferenceFile(root, kernel.file, **given).functions(kernel.name)
+    return function
 
 
 def run_all(folder: Path) -> list[Verdict]:
@@ -131,7 +101,10 @@ def run_all(folder: Path) -> list[Verdict]:
 
 def summary(verdicts: list[Verdict]) -> str:
     """A table in Markdown: repositories, kernels, and how many of those that are legal match."""
-    lines = ["| repository | kernels | match | refused by a documented rule | refused | wrong | fail |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| repository | kernels | match | refused by a documented rule | refused | wrong | fail |",
+        "|---|---|---|---|---|---|---|",
+    ]
     there = [v for v in verdicts if v.status != MISSING]
     for repository in dict.fromkeys(v.repository for v in there):
         lines.append(_row(repository, [v for v in there if v.repository == repository]))
@@ -146,7 +119,11 @@ def _row(name: str, verdicts: list[Verdict]) -> str:
     documented = sum(v.status == REFUSED and bool(v.illegal) for v in verdicts)
     refused = sum(v.status == REFUSED and not v.illegal for v in verdicts)
     wrong, failed = (sum(v.status == status for v in verdicts) for status in (WRONG, FAILED))
-    return f"| {name} | " + " | ".join(str(n or "") for n in (len(verdicts), right, documented, refused, wrong, failed)) + " |"
+    return (
+        f"| {name} | "
+        + " | ".join(str(n or "") for n in (len(verdicts), right, documented, refused, wrong, failed))
+        + " |"
+    )
 
 
 if __name__ == "__main__":

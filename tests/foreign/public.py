@@ -1,6 +1,6 @@
 """Kernels of public repositories, run on arguments of ours beside formulas of ours.
 
-A repository's checkout is a folder of its name, or `owner+name`, in the folder of checkouts. Nothing of it is stored here.
+Nothing of them is stored here but names and numbers.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ class PublicKernel:
     Attributes:
         call: makes arguments and results from random numbers.
         cores: it is launched on.
-        beside: folders of the checkout that its imports are looked up in.
-        stand_ins: modules it imports that have nothing to do with its result.
-        illegal: the rule of AWS's documents that it breaks, if it does; then a refusal is right.
+        given: what stands for names that its file imports from elsewhere.
+        illegal: the rule of AWS's documents that it breaks, if it does.
     """
 
     repository: str
@@ -48,8 +47,7 @@ class PublicKernel:
     call: Callable[[np.random.Generator], Call]
     cores: int = 1
     target: str = "trn2"
-    beside: tuple[str, ...] = ()
-    stand_ins: tuple[str, ...] = ()
+    given: dict[str, Any] = field(default_factory=dict)
     illegal: str = ""
 
 

@@ -37,10 +37,10 @@ def pytest_configure() -> None:
     """Before the suite imports anything."""
     nkisim.install()
     setattr(kernel, "load_machine", _counted(kernel.load_machine))  # noqa: B010
-    stand_in_for_torch_xla()
+    _stand_in_for_torch_xla()
 
 
-def stand_in_for_torch_xla() -> None:
+def _stand_in_for_torch_xla() -> None:
     """The device that host code moves its tensors to: the processor."""
     import torch
 

@@ -10,48 +10,51 @@ ADVANCED = {
     "4_conv1d": calls.depthwise_conv,
 }  # fmt: skip
 TUTORIAL = {
-    "0_rmsnorm": calls.rms_norm, "1_layernorm": calls.layer_norm, "2_gemm": calls.gemm, "3_mamba": calls.mamba,
+    "0_rmsnorm": calls.rms_norm, "1_layernorm": calls.layer_norm, "2_gemm": calls.gemm_bf16, "3_mamba": calls.mamba,
     "4_attention": calls.attention_columns, "5_sdattention": calls.attention_rows,
 }  # fmt: skip
 INTERNAL = {
-    "10_openfold3_trimul": calls.square_gemm, "12_flashvsr_fp32attn": calls.attention_bf16, "15_gemm": calls.gemm_bf16,
+    "10_openfold3_trimul": calls.square_gemm, "12_flashvsr_fp32attn": calls.attention_without_transposes, "15_gemm": calls.gemm_bf16,
     "8_deltanet_recurrent": calls.delta_rule,
 }  # fmt: skip
 NAMES = {"1_layernorm": "nki_layernorm_kernel_v2", "3_mamba": "mamba_v3"}
-TORCH = ("torch_xla.core", "torch")
 
 
 def _autocomp() -> list[PublicKernel]:
     """Its references in today's language, and its solutions."""
     found = []
-    for folder, kernels in (("trn-advanced-nki2", ADVANCED), ("trn-tutorial-nki2", TUTORIAL), ("trn-internal", INTERNAL)):
+    for folder, kernels in (
+        ("trn-advanced-nki2", ADVANCED),
+        ("trn-tutorial-nki2", TUTORIAL),
+        ("trn-internal", INTERNAL),
+    ):
         for name, call in kernels.items():
             reference = NAMES.get(name, "ref") if folder == "trn-tutorial-nki2" else "ref"
-            found.append(PublicKernel("autocomp", f"harnesses/{folder}/{name}_test.py", reference, call))
-            found.append(PublicKernel("autocomp", f"sols/{folder}/{name}_ref.py", "solution", call))
+            found.append(PublicKernel("ucb-bar/autocomp", f"harnesses/{folder}/{name}_test.py", reference, call))
+            found.append(PublicKernel("ucb-bar/autocomp", f"sols/{folder}/{name}_ref.py", "solution", call))
     return found
 
 
 def _autotune() -> list[PublicKernel]:
     """Steps of its transformations of a matmul of 2048, and its kernels by hand."""
     transforms = [
-        PublicKernel("nki-autotune", "kernel_transforms.py", name, calls.gemm_2048, stand_ins=("nkigym.synthesis",))
+        PublicKernel("awslabs/nki-autotune", "kernel_transforms.py", name, calls.gemm_2048)
         for name in (*(f"kernel_{n}" for n in range(16)), "kernel_partial")
     ]
     matmul = "kernel_library/matmul"
     return [
         *transforms,
-        PublicKernel("nki-autotune", f"{matmul}/lhsT_rhs/kernel_hand_90.92mfu.py", "matmul_lhsT_rhs_nkigym", calls.gemm_2048),
-        PublicKernel("nki-autotune", f"{matmul}/lhs_rhs/kernel_handtuned_89.26mfu.py", "matmul_lhs_rhs_nkigym", calls.gemm_of_rows),
-        PublicKernel("nki-autotune", "kernel_library/rmsnorm_matmul/kernel_hand_online.py", "rmsnorm_matmul_online", calls.normed_gemm),
+        PublicKernel("awslabs/nki-autotune", f"{matmul}/lhsT_rhs/kernel_hand_90.92mfu.py", "matmul_lhsT_rhs_nkigym", calls.gemm_2048),
+        PublicKernel("awslabs/nki-autotune", f"{matmul}/lhs_rhs/kernel_handtuned_89.26mfu.py", "matmul_lhs_rhs_nkigym", calls.gemm_of_rows),
+        PublicKernel("awslabs/nki-autotune", "kernel_library/rmsnorm_matmul/kernel_hand_online.py", "rmsnorm_matmul_online", calls.normed_gemm),
     ]  # fmt: skip
 
 
 def _contest() -> list[PublicKernel]:
-    """Of AWS's contest and two entries."""
+    """Of AWS's contest and of entries."""
     return [
         PublicKernel(repository, file, name, call)
-        for repository in ("nki-moe", "NKI-MoE")
+        for repository in ("aws-neuron/nki-moe", "thustorage/NKI-MoE", "hwanggeunyi-snu/nki-moe")
         for file, name, call in (
             ("nki_custom_rmsnorm.py", "nki_rmsnorm_kernel", calls.rms_norm_with_eps),
             ("nki_tensor_add_example.py", "nki_tensor_add_kernel", calls.add),
@@ -61,22 +64,21 @@ def _contest() -> list[PublicKernel]:
 
 def _nkipy() -> list[PublicKernel]:
     norm = ("examples/models/qwen3/kernels/sampling.py", "examples/models/gpt_oss/kernels/nki/rmsnorm.py")
-    stand_ins = ("nkipy.core.nki_op", "nkipy.core", "nkipy.runtime")
     return [
-        *(PublicKernel("nkipy", file, "nki_rmsnorm_kernel", calls.rms_norm_with_eps, stand_ins=stand_ins) for file in norm),
-        PublicKernel(
-            "nkipy", "examples/playground/simple_nki_kernel.py", "nki_tensor_add", calls.add, stand_ins=stand_ins
-        ),
+        *(PublicKernel("aws-neuron/nkipy", file, "nki_rmsnorm_kernel", calls.rms_norm_with_eps) for file in norm),
+        PublicKernel("aws-neuron/nkipy", "examples/playground/simple_nki_kernel.py", "nki_tensor_add", calls.add),
     ]
 
 
 def _delta_nets() -> list[PublicKernel]:
     """The gated delta rule, in NxD Inference's contributions and where they come from."""
     places = [
-        ("neuronx-distributed-inference", f"contrib/models/{model}/src/nki_kernels/nki_deltanet.py")
+        ("aws-neuron/neuronx-distributed-inference", f"contrib/models/{model}/src/nki_kernels/nki_deltanet.py")
         for model in ("Qwen3.5-2B", "Qwen3.5-35B-A3B")
     ]
-    places.append(("trainium-model-translation", "models/qwen3_6_moe/nki_kernels/deltanet/decode/recurrent.py"))
+    places.append(
+        ("KevGomes1403/trainium-model-translation", "models/qwen3_6_moe/nki_kernels/deltanet/decode/recurrent.py")
+    )
     return [
         PublicKernel(repository, file, name, call)
         for repository, file in places
@@ -87,13 +89,38 @@ def _delta_nets() -> list[PublicKernel]:
     ]
 
 
+def _inference() -> list[PublicKernel]:
+    """Of neuronx-distributed-inference itself, on two cores."""
+    given = {"get_verified_program_sharding_info": calls.in_cores, "kernel_assert": calls.required}
+    return [
+        PublicKernel(
+            "aws-neuron/neuronx-distributed-inference", f"src/neuronx_distributed_inference/{file}.py", name, call, cores,
+            given=given,
+        )
+        for file, name, call, cores in (
+            ("modules/kvcache/utils", "write_kv_cache_at_batch_kernel", calls.write_cache, 2),
+            ("modules/eagle/hidden_state", "rolling_buffer_set_state", calls.roll_in, 1),
+            ("utils/distributed", "split_along_dim0_kernel", calls.part_of, 2),
+        )
+    ]  # fmt: skip
+
+
 def _triton_viz() -> list[PublicKernel]:
     folder = "examples/nki_beta2"
     return [
-        PublicKernel("triton-viz", f"{folder}/add.py", "nki_tensor_add_kernel", calls.in_place(calls.add)),
-        PublicKernel("triton-viz", f"{folder}/matmul.py", "matmul_kernel", calls.in_place(calls.gemm)),
-        PublicKernel("triton-viz", f"{folder}/softmax.py", "softmax_kernel", calls.in_place(calls.softmax_rows)),
+        PublicKernel(
+            "Deep-Learning-Profiling-Tools/triton-viz",
+            f"{folder}/matmul.py",
+            "matmul_kernel",
+            calls.in_place(calls.gemm),
+        ),
+        PublicKernel(
+            "Deep-Learning-Profiling-Tools/triton-viz",
+            f"{folder}/softmax.py",
+            "softmax_kernel",
+            calls.in_place(calls.softmax_rows),
+        ),
     ]
 
 
-KERNELS = (*_autocomp(), *_autotune(), *_contest(), *_nkipy(), *_delta_nets(), *_triton_viz())
+KERNELS = (*_autocomp(), *_autotune(), *_contest(), *_nkipy(), *_delta_nets(), *_inference(), *_triton_viz())
