@@ -38,9 +38,9 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 	  $(if $(AITER),--aiter $(AITER)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
-foreign: $(READY) ## tests of public packages with NKI kernels on nkisim: [FOREIGN_ARGS='trnblas --target trn2 --json result.json']
+foreign: $(READY) ## public packages' tests, or CHECKOUTS=<folder>: kernels, on nkisim: [FOREIGN_ARGS='trnblas --target trn2']
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
-	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(FOREIGN_ARGS)
+	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(if $(CHECKOUTS),--checkouts $(CHECKOUTS)) $(FOREIGN_ARGS)
 
 fuzz: $(READY) ## random kernels, requests, damages and interrupts: [MINUTES=60] [FUZZ_ARGS='--seed 1 --kind kernels --case 7']
 	PYTHONPATH=tests:simulate OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzz --minutes $(MINUTES) $(FUZZ_ARGS)

@@ -12,6 +12,7 @@ from foreign.public import Array, Call
 
 BF16 = ml_dtypes.bfloat16
 BF16_ROUNDINGS = 1e-2  # relative L2 of results in bf16, of a few roundings each
+HIDDEN_BEHIND_A_LARGE_NUMBER = 1e-3  # where scores are masked by adding a number of thousands, and taking it off
 
 
 def uniform(rng: np.random.Generator, *shape: int) -> Array:
@@ -150,6 +151,41 @@ def attention_without_transposes(rng: np.random.Generator) -> Call:
     products = np.einsum("qckr,crd->qkd", weights, f32(v).reshape(4, 128, 128))
     expected = products / e.sum((2, 3))[:, :, None]
     return Call((q[None], k.T.copy()[None], v[None], 128**-0.5), (expected,), tolerance=2 * BF16_ROUNDINGS)
+
+
+def causal_attention(rng: np.random.Generator, tokens: int = 2048) -> Call:
+    """q, v [tokens, 128] and k [128, tokens]; sums weighted by exp(score - largest), then logarithms."""
+    import nki.language as nl
+
+    q, k, v = (normal(rng, tokens, 128, scale=0.3) for _ in range(3))
+    mask = np.tril(np.ones((tokens, tokens), np.float32))
+    scores = np.where(mask > 0, q @ k.T, -np.inf)
+    largest = scores.max(1, keepdims=True)
+    weights = np.exp(scores - largest)
+    options = {"kernel_dtype": nl.float32, "acc_type": nl.float32, "seq_len": tokens, "d_head": 128}
+    expected = weights @ v, np.log(weights.sum(1)) + largest[:, 0]
+    return Call((q, k.T.copy(), v, mask), expected, options, HIDDEN_BEHIND_A_LARGE_NUMBER)
+
+
+def causal_attention_of_heads(rng: np.random.Generator) -> Call:
+    """The same of one head of 1024 tokens."""
+    call = causal_attention(rng, 1024)
+    q, k, v, mask = call.arguments
+    return Call((q[None], k[None], v[None], mask), call.expected, {**call.options, "num_heads": 1}, call.tolerance)
+
+
+def triangle_multiply(rng: np.random.Generator) -> Call:
+    """Of a and b [rows, columns, channels]."""
+    a, b = (normal(rng, 128, 128, 3).astype(BF16) for _ in range(2))
+    return Call((a, b), (np.einsum("ikd,jkd->ijd", f32(a), f32(b)),), tolerance=BF16_ROUNDINGS)
+
+
+def triangle_attention(rng: np.random.Generator) -> Call:
+    """Of each row of q, k, v [rows, columns, width], with a bias [columns, columns, heads]."""
+    q, k, v = (normal(rng, 128, 128, 16).astype(BF16) for _ in range(3))
+    bias = normal(rng, 128, 128, 1).astype(BF16)
+    expected = attention_of(q, k, v, 0.25, f32(bias)[None, :, :, 0])
+    return Call((q, k, v, bias, 0.25), (expected,), tolerance=2 * BF16_ROUNDINGS)
 
 
 def square_gemm(rng: np.random.Generator) -> Call:

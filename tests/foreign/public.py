@@ -20,7 +20,7 @@ class Call:
     """One call of a kernel and what it gives.
 
     Attributes:
-        expected: arrays, one a result; of a kernel that returns nothing, the last arguments as they are afterwards.
+        expected: of the first results; of a kernel that returns nothing, the last arguments as they are afterwards.
         tolerance: largest relative L2 distance.
     """
 
@@ -65,3 +65,8 @@ class Verdict:
     status: str
     why: str = ""
     illegal: str = ""
+
+
+def bad(verdict: Verdict) -> bool:
+    """Whether something is to be mended: a legal kernel that does not match, for any reason."""
+    return verdict.status not in (RIGHT, MISSING) and not verdict.illegal

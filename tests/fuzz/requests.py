@@ -30,6 +30,7 @@ from nkimoe.reference.expert_ops import fused_experts_reference
 
 DENSE = [each.name for each in MoECTEImplementation if not each.name.endswith(("_mx", "_mx_hybrid"))]
 MX = [each.name for each in MoECTEImplementation if each.name not in DENSE]
+FEW = 100
 DENSE_WEIGHTS = ("plain", "plain", "plain", "fp8-row", "fp8-static", "fp8-block", "int8")
 OPTIONS: dict[str, tuple[Any, ...]] = {
     "padding_blocks": (0, 1, 3), "routing": tuple(ROUTINGS), "skip_token": (False,), "skip_weight": (True,),
@@ -65,6 +66,8 @@ def case_of(rng: np.random.Generator, variants: list[str], **fixed: Any) -> Case
         made = replace(made, K=made.E)
     if made.variant not in ("shard_on_block", "shard_on_block_mx"):
         made = replace(made, per_core_output=False, non_overlapping=False)
+    if not made.is_mx:
+        made = replace(made, coded_rows=False, carrier=False, packed_scales=False, coarse_scales=False)
     return replace(made, H=512 * (1 + made.H // 300), I=max(made.I // 8 * 8, 32)) if made.is_mx else made
 
 
@@ -80,8 +83,9 @@ def forward_mx(rng: np.random.Generator) -> None:
 
 
 def backward(rng: np.random.Generator) -> None:
-    """`moe_cte_backward` beside the golden gradients."""
-    check_backward(case_of(rng, ["shard_on_block"], compute_dtype="float32", hidden_scales="none"))
+    """`moe_cte_backward` beside the golden gradients. Of few tokens, the error of affinity gradients is no average."""
+    case = case_of(rng, ["shard_on_block"], compute_dtype="float32", hidden_scales="none")
+    check_backward(replace(case, T=max(case.T, FEW // case.K)))
 
 
 def grouped_gemm(rng: np.random.Generator) -> None:
