@@ -19,7 +19,9 @@ docs docs-build: export NO_MKDOCS_2_WARNING := 1
 docs docs-build: export OPENBLAS_NUM_THREADS := 1
 
 .DEFAULT_GOAL := help
-.PHONY: clients docs docs-build foreign legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
+MINUTES ?= 60
+
+.PHONY: clients docs docs-build foreign fuzz legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -42,9 +44,12 @@ conformance: $(READY) ## public kernels on nkisim: NKILIB=<checkout> SAMPLES=<ch
 	  $(if $(AITER),--aiter $(AITER)) \
 	  $(CONFORMANCE_ARGS) $(FAMILIES)
 
-foreign: $(READY) ## tests of public packages with NKI kernels on nkisim: [FOREIGN_ARGS='trnblas --target trn2 --json result.json']
+foreign: $(READY) ## public packages' tests, or CHECKOUTS=<folder>: kernels, on nkisim: [FOREIGN_ARGS='trnblas --target trn2']
 	@$(BIN)/python -c 'import scipy, torch' 2>/dev/null || $(BIN)/python -m pip install --quiet --editable '.[torch]' scipy
-	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(FOREIGN_ARGS)
+	PYTHONPATH=tests:simulate $(BIN)/python -m foreign $(if $(CHECKOUTS),--checkouts $(CHECKOUTS)) $(FOREIGN_ARGS)
+
+fuzz: $(READY) ## random kernels, requests, damages and interrupts: [MINUTES=60] [FUZZ_ARGS='--seed 1 --kind kernels --case 7']
+	PYTHONPATH=tests:simulate OPENBLAS_NUM_THREADS=1 $(BIN)/python -m fuzz --minutes $(MINUTES) $(FUZZ_ARGS)
 
 legacy: $(READY) ## other people's kernels of the older NKI, below CHECKOUTS=folder, and docs/simulator/legacy.md
 	PYTHONPATH=tests:simulate $(BIN)/python -m legacy $(CHECKOUTS) $(LEGACY_ARGS)

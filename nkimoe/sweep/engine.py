@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
 from joblib import Parallel, delayed, parallel_config
@@ -104,7 +106,8 @@ def results(engine: Engine, function: Callable[[Item], Result], items: Sequence[
         try:
             with engine.working():
                 calls = [delayed(_numbered)(number, function, item) for number, item in waiting.items()]
-                found: Iterator[Any] = Parallel(return_as="generator_unordered", batch_size=1)(calls)
+                with _interrupts_held_back():
+                    found: Iterator[Any] = Parallel(return_as="generator_unordered", batch_size=1)(calls)
                 for number, result in found:
                     del waiting[number]
                     yield number, result
@@ -112,6 +115,18 @@ def results(engine: Engine, function: Callable[[Item], Result], items: Sequence[
             continue
     if waiting:
         raise RuntimeError(f"workers were lost {1 + AGAIN} times; {len(waiting)} results are missing")
+
+
+@contextmanager
+def _interrupts_held_back() -> Iterator[None]:
+    """Ctrl-C waits. Processes started meanwhile never see it: it goes to all of a terminal, and theirs, which may still
+    be importing, would end in tracebacks. Joblib ends them when this process stops."""
+    resource_tracker.ensure_running()  # which lets Ctrl-C through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _numbered(number: int, function: Callable[[Item], Result], item: Item) -> tuple[int, Result]:

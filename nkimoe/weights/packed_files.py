@@ -31,6 +31,10 @@ from nkimoe.weights.packing import Packing, Progress
 from nkimoe.weights.safetensors_file import create_file, open_tensors, read_header
 
 EXACT_ROWS = "exact_rows"  # a tensor beside int8 weights: of each expert, 0 where its activations stay as they are
+MATRICES = ("gate_up_proj", "down_proj")
+REQUIRED = frozenset(f"{matrix}_weight" for matrix in MATRICES)
+ARGUMENTS = REQUIRED | {f"{matrix}_scale" for matrix in MATRICES} | {"gate_and_up_proj_bias", "down_proj_bias"}
+PACK_AGAIN = "The file is damaged: pack the checkpoint again."
 RECORD = "run.json"  # in an unfinished folder: what is being packed, and how
 # Types the file format has no name for are stored as unsigned integers, and named in the file's metadata.
 _CARRIERS: dict[np.dtype[Any], np.dtype[Any]] = {
@@ -202,20 +206,40 @@ def read_layer(path: Path | str) -> dict[str, Any]:
         InputError: the file is not one of those.
     """
     path = Path(path)
-    metadata = read_header(path)[0].get("__metadata__", {})
-    if "dtypes" not in metadata:
+    named, tensors = _named_types(path), open_tensors(path)
+    rows = tensors.pop(EXACT_ROWS, None)
+    if not REQUIRED <= tensors.keys() <= ARGUMENTS:
+        raise InputError(path.name, f"holds {', '.join(sorted(REQUIRED))}", ", ".join(tensors), PACK_AGAIN)
+    absent = named.keys() - tensors.keys()
+    if absent:
+        raise InputError(path.name, "holds the tensors whose types it names", f"no {', '.join(absent)}", PACK_AGAIN)
+    views = {name: _as_named(f"{path.name}: {name}", tensor, named.get(name)) for name, tensor in tensors.items()}
+    return {**views, **activation_arguments(_fewest_rows(path, rows))}
+
+
+def _named_types(path: Path) -> dict[str, Any]:
+    """Of tensors that are stored as unsigned integers, the types."""
+    metadata = read_header(path)[0].get("__metadata__")
+    if not isinstance(metadata, dict) or "dtypes" not in metadata:
         raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
-    named = parse_object(metadata["dtypes"].encode(), f"{path.name}: dtypes")
-    tensors = open_tensors(path)
-    for name, dtype in named.items():
-        if (
-            not isinstance(dtype, str)
-            or dtype not in _TYPES
-            or name not in tensors
-            or tensors[name].dtype != _CARRIERS[_TYPES[dtype]]
-        ):
-            rule = f"is a tensor that carries one of {', '.join(_TYPES)}"
-            raise InputError(f"{path.name}: {name}", rule, f"{dtype!r} in its metadata", "Pack the checkpoint again.")
-    rows = int(tensors.pop(EXACT_ROWS).min()) if EXACT_ROWS in tensors else 0
-    views = {name: t.view(_TYPES[named[name]]) if name in named else t for name, t in tensors.items()}
-    return {**views, **activation_arguments(rows or None)}
+    return parse_object(str(metadata["dtypes"]).encode(), f"{path.name}: dtypes")
+
+
+def _as_named(name: str, tensor: Array, dtype: object) -> Array:
+    """A stored tensor in the type that the metadata name, if they do."""
+    if dtype is None:
+        return tensor
+    known = _TYPES.get(dtype) if isinstance(dtype, str) else None
+    if known is None or _CARRIERS[known] != tensor.dtype:
+        actual = f"{dtype} in {tensor.dtype}"
+        raise InputError(name, f"is one of {', '.join(_TYPES)} in unsigned integers of its size", actual, PACK_AGAIN)
+    return tensor.view(known)
+
+
+def _fewest_rows(path: Path, rows: Array | None) -> int | None:
+    """`exact_rows` of all experts together; None where activations stay as they are."""
+    if rows is None:
+        return None
+    if rows.dtype != np.int32 or not rows.size or rows.min() < 0:
+        raise InputError(f"{path.name}: {EXACT_ROWS}", "holds int32 from 0 on", f"{rows.dtype} {rows}", PACK_AGAIN)
+    return int(rows.min()) or None

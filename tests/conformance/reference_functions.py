@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-HARMLESS = ("dataclasses", "functools", "itertools", "math", "torch", "typing")
+HARMLESS = ("dataclasses", "enum", "functools", "itertools", "math", "nki", "numpy", "operator", "torch", "typing")
 
 
 class MissingReference(LookupError):

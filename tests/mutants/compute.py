@@ -122,7 +122,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "bias behind a scale subtracted",
         ),
         (
-            "self._of_weights, op0=nl.multiply, operand0=self._of_inputs",
+            "self._of_weights, op0=nl.multiply, operand0=of_inputs",
             "self._of_weights, op0=nl.multiply, operand0=1.0",
             "scale of the activations forgotten",
         ),

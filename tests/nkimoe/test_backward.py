@@ -45,6 +45,7 @@ def test_options(case: Case) -> None:
     replace(BASE, T=60, E=1, K=1, padding_blocks=0),
     replace(BASE, T=1, K=1),
     replace(BASE, routing="empty_experts", E=5, biases="none"),
+    *(replace(BASE, routing="empty_experts", E=5, skip_gate=True, biases=b) for b in ("none", "both")),
     replace(BASE, routing="one_expert", K=1, T=600),
     replace(BASE, padding_blocks=3),
     replace(BASE, E=150, K=3, T=100, I=32, H=128, B=16),

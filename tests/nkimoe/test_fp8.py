@@ -48,6 +48,7 @@ def test_weights_alone(case: Case) -> None:
     replace(BOTH[2], fp8_inputs="both", multiply_on_i=True),
     replace(BOTH[2], fp8_inputs="both", multiply_on_i=True, skip_gate=True, cores=1),
     replace(BOTH[0], fp8_inputs="both", B=640, T=700, fp8="float8_e5m2"),
+    *(replace(case, fp8_inputs="both", B=48) for case in BOTH),
 )
 def test_weights_and_activations(case: Case) -> None:
     check(case)

@@ -35,6 +35,7 @@ ROW = replace(SMALL, weights="fp8-row", hidden_scales="tokens")
     *(replace(case, cores=1, B=256, T=500, I=400, gate_upper=0.5) for case in BOTH[:6]),
     replace(ROW, static_blocks=1, conditions=0, T=500, E=5),
     replace(BOTH[4], skip_weight=True, K=1, E=3, T=300),
+    *(replace(case, B=B, T=150) for case in BOTH for B in (48, 200)),
 )
 def test_products_are_multiplied(case: Case) -> None:
     check(case)

@@ -26,6 +26,7 @@ BOTH = ALL[:2]
     *(replace(case, weights="mxfp4", cores=1, H=1024, per_core_output=False) for case in BOTH),
     *(replace(case, scaling=mode) for case in BOTH for mode in ExpertAffinityScaleMode),
     *(replace(case, mx_scales=kind) for case in BOTH for kind in (QuantizationType.STATIC_MX, QuantizationType.ROW_MX)),
+    *(replace(case, B=B, T=150) for case in BOTH for B in (48, 200)),
     replace(ALL[0], per_core_output=True, strategy=BlockShardStrategy.HI_LO, static_blocks=1, T=400, E=5),
 )
 def test_results_agree_with_the_reference(case: Case) -> None:

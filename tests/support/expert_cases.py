@@ -69,15 +69,19 @@ def simulated_silu(values: np.ndarray) -> np.ndarray:
     return OPERATORS["silu"].function(values)
 
 
-def activate_as_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Definitions, too, take the simulator's activations.
+def simulated_activations() -> dict[ActFnType, Any]:
+    """What definitions take, with the simulator's values.
 
     The last bit of an activation decides now and then which of two 16-bit numbers act(g) * u becomes, and so which of
     two codes: a whole step of its row, more than a last place of the output. With equal activations codes are equal.
     """
     simulated = {ActFnType.SiLU: "silu", ActFnType.GELU: "gelu"}
-    same = {kind: ACTIVATIONS[kind]._replace(value=OPERATORS[name].function) for kind, name in simulated.items()}
-    monkeypatch.setattr(expert_ops, "ACTIVATIONS", same)
+    return {kind: ACTIVATIONS[kind]._replace(value=OPERATORS[name].function) for kind, name in simulated.items()}
+
+
+def activate_as_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Definitions, too, take the simulator's activations."""
+    monkeypatch.setattr(expert_ops, "ACTIVATIONS", simulated_activations())
 
 
 def in_torch(arguments: Arguments, silu: Callable[[np.ndarray], np.ndarray], round_each: bool = True) -> np.ndarray:

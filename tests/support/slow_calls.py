@@ -1,6 +1,7 @@
 """A call that takes a moment, for tests of where calls run. In a file that other processes can import."""
 
 import os
+import signal
 import time
 
 
@@ -16,3 +17,8 @@ def lose_its_process_once(marker: str) -> str:
         open(marker, "x").close()
         os._exit(1)
     return marker
+
+
+def hears_ctrl_c(_: int) -> bool:
+    """Whether SIGINT reaches this process."""
+    return signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

@@ -77,10 +77,11 @@ class BackwardLayer:
         zeros = Zeros(self.request.hidden_states.dtype)
         self.d_affinities.clear(zeros)
         self.d_hidden.clear(Zeros(nl.float32))
-        clear_unused_experts(self.request, self.plan.problem.N, targets.present, zeros)
-        if self.request.skip_gate_proj:
-            for target in targets.gates:
-                clear_gates(target, zeros)
+        halves = targets.gates if self.request.skip_gate_proj else []
+        whole = [target for target in targets.present if all(target is not half for half in halves)]
+        clear_unused_experts(self.request, self.plan.problem.N, whole, halves, zeros)
+        for target in halves:
+            clear_gates(target, zeros)
 
     def start(self, step: BackwardStep) -> None:
         """Load what the first step needs."""

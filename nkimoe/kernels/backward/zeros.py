@@ -48,22 +48,38 @@ def clear_gates(tensor: Tensor, zeros: Zeros) -> None:
             zeros.write(dst, count * own.size)
 
 
-def clear_unused_experts(request: BackwardRequest, n_blocks: int, targets: list[Tensor], zeros: Zeros) -> None:
-    """Zero the rows of tensors [E, ...] whose expert has no block; with two cores each core half of each row."""
+def clear_unused_experts(
+    request: BackwardRequest, n_blocks: int, whole: list[Tensor], halves: list[Tensor], zeros: Zeros
+) -> None:
+    """Zero the rows of tensors whose expert has no block.
+
+    Args:
+        whole: [E, ...]; with two cores each core half of each row.
+        halves: [E, ..., 2, I] whose gate halves `clear_gates` zeroes: the up halves; with two cores each core half of
+            the columns.
+    """
     experts = experts_everywhere(request, 0, n_blocks)
-    E = targets[0].shape[0]
+    E = request.gate_up_proj_weight.shape[0]
     for window in spans(E, PARTITIONS):
         unused = _unused(experts, window, E)
-        for target in targets:
-            columns = _product(target.shape[1:])
-            for span in _own_columns(columns):
-                rows = target.reshape((E, columns)).ap(
-                    pattern=[[columns, PARTITIONS], [1, span.size]],
-                    offset=span.start,
-                    vector_offset=unused,
-                    indirect_dim=0,
-                )
-                zeros.write(rows, span.size, nisa.oob_mode.skip)
+        for target in whole:
+            _clear_rows_at(target, unused, (1, _product(target.shape[1:]), 0), zeros)
+        for target in halves:
+            *_, I = target.shape
+            _clear_rows_at(target, unused, (_product(target.shape[1:-2]), 2 * I, I), zeros)
+
+
+def _clear_rows_at(target: Tensor, rows: Tensor, lines: tuple[int, int, int], zeros: Zeros) -> None:
+    """Zero this core's share of rows of [E, ...]: of so many lines of so many columns, from a column on."""
+    count, columns, first = lines
+    for own in _own_columns(columns - first):
+        dst = target.reshape((target.shape[0], count * columns)).ap(
+            pattern=[[count * columns, PARTITIONS], [columns, count], [1, own.size]],
+            offset=first + own.start,
+            vector_offset=rows,
+            indirect_dim=0,
+        )
+        zeros.write(dst, count * own.size, nisa.oob_mode.skip)
 
 
 def _unused(experts: Tensor, window: Span, E: int) -> Tensor:

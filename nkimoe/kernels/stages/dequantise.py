@@ -119,7 +119,8 @@ class _WithInputScale(_Factor):
         self._of_weights, self._of_inputs = scale, in_scale
 
     def derive(self) -> None:
-        nisa.tensor_scalar(dst=self._product, data=self._of_weights, op0=nl.multiply, operand0=self._of_inputs)
+        of_inputs = self._of_inputs[0 : self._of_weights.shape[0]]  # small blocks have scales of fewer slots
+        nisa.tensor_scalar(dst=self._product, data=self._of_weights, op0=nl.multiply, operand0=of_inputs)
 
 
 class _WithMatrixScale(_Factor):

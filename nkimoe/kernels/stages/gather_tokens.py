@@ -93,11 +93,15 @@ def gather_affinities(dst: Tensor, affinities: Tensor, block: BlockRouting, out_
 
 
 def gather_values(dst: Tensor, source: Tensor, rows: list[IndexTile], out_of_bounds: OutOfBounds) -> None:
-    """dst [128, tiles] receives what the rows named by each index tile hold, one number each; 0 for those skipped."""
+    """dst [128, tiles] receives what the rows named by each index tile hold, one number each; 0 for those skipped.
+
+    An index tile of fewer rows fills as many of its column.
+    """
     nisa.memset(dst=dst, value=0, engine=nisa.engine.gpsimd)  # it gathers, too: nobody else waits
     for c, indices in enumerate(rows):
-        values = source.ap(pattern=[[1, PARTITIONS], [1, 1]], vector_offset=indices, indirect_dim=0)
-        nisa.dma_copy(dst=dst[:, c : c + 1], src=values, oob_mode=out_of_bounds)
+        slots = indices.shape[0]
+        values = source.ap(pattern=[[1, slots], [1, 1]], vector_offset=indices, indirect_dim=0)
+        nisa.dma_copy(dst=dst[0:slots, c : c + 1], src=values, oob_mode=out_of_bounds)
 
 
 PREPARE = {True: clear, False: leave}

@@ -44,7 +44,7 @@ class HiddenScales:
             yield product if scales is None else product._replace(scale=scales[product.tile])
 
     def _of(self, source: Tensor, part: Part) -> list[Tensor]:
-        """fp32 [128, 1] for each tile of slots; 0 for slots that are skipped."""
+        """fp32 [slots, 1] for each tile of slots; 0 for slots that are skipped."""
         tile: Tensor = nl.ndarray((PARTITIONS, part.tiles.size), dtype=nl.float32, buffer=nl.sbuf)
         gather_values(tile, source, part.ids, self._out_of_bounds)
-        return [tile[:, t : t + 1] for t in range(part.tiles.size)]
+        return [tile[0 : ids.shape[0], t : t + 1] for t, ids in enumerate(part.ids)]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 from dataclasses import fields, replace
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 from support.case import Case
 from support.inputs import build_inputs
+from support.odd_arguments import ODD, names_what_it_refuses
 
 from nkimoe import (
     Pairs,
@@ -24,7 +24,6 @@ from nkimoe import (
 )
 from nkimoe.planning.option_types import check_option_types
 from nkimoe.planning.request import Request
-from nkisim.errors import LaunchError
 
 SMALL = Case(T=40, H=128, I=32, E=2, K=1)
 CASES = {
@@ -32,10 +31,6 @@ CASES = {
     "fp8 hybrid": replace(SMALL, variant="shard_on_i_hybrid", weights="fp8-row", fp8_inputs="both"),
     "MX": Case(variant="shard_on_block_mx", target="trn3", weights="mxfp8", T=60, H=512, I=96, E=2, K=1),
 }
-ODD = (
-    None, True, "yes", "", 0, -1, 1.5, math.nan, 10**30, [], [1, 2], {}, object(), b"x", len, np.float32, np.int64(3),
-    np.array("x"), np.zeros(()), np.zeros(0), np.zeros((2, 0, 3), np.int32), np.array([None]), np.zeros((2, 2), bool),
-)  # fmt: skip
 OPTIONS = {
     "skip_dma": SkipMode(), "quantization_config": QuantizationConfig(),
     "pairs": Pairs(np.zeros(1, np.int32), np.zeros(1, np.float32), 1),
@@ -46,17 +41,6 @@ FLAGS = ("checkpoint_activation", "expert_affinity_multiply_on_I", "use_packed_s
 def call_of(case: Case, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     monkeypatch.setenv("NEURON_PLATFORM_TARGET_OVERRIDE", case.target)
     return {**build_inputs(case), **case.options()}
-
-
-def names_what_it_refuses(call: dict[str, Any], name: str) -> bool:
-    """Also where the launch refuses an array, of a type that no kernel takes. A call that is accepted is fine."""
-    try:
-        moe_cte[2](**call)
-    except RequestError as error:
-        return bool(error.argument)
-    except LaunchError as error:
-        return f"argument {name}" in str(error)
-    return True
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

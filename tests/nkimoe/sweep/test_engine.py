@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("joblib")
 
-from support.slow_calls import lose_its_process_once, process_after
+from support.slow_calls import hears_ctrl_c, lose_its_process_once, process_after
 
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.sweep.point import predict
@@ -44,6 +44,11 @@ def cluster() -> Iterator[Any]:
 def test_one_process_and_several_give_each_item_its_result() -> None:
     for count in (1, 2):
         assert dict(results(Processes(count), operator.neg, [3, 1, 2])) == {0: -3, 1: -1, 2: -2}
+
+
+def test_ctrl_c_is_for_this_process_and_never_for_its_workers() -> None:
+    assert dict(results(Processes(2), hears_ctrl_c, [0, 1])) == {0: False, 1: False}
+    assert hears_ctrl_c(0)
 
 
 def test_no_items_have_no_results() -> None:

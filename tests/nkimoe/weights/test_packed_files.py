@@ -25,7 +25,7 @@ from nkimoe.weights import (
     packing_named,
     read_layer,
 )
-from nkimoe.weights.safetensors_file import create_file
+from nkimoe.weights.safetensors_file import read_header
 
 E, H, I, LAYERS = 4, 64, 96, (1, 5)
 
@@ -192,15 +192,37 @@ def test_a_file_of_something_else_is_refused(checkpoint):
 
 
 @pytest.mark.parametrize(
-    "dtypes", ["{", "[]", '{"down_proj_weight": 1}', '{"down_proj_weight": "int3"}', '{"other": "float8_e4m3"}']
+    ("old", "new", "said"),
+    [
+        (b'{\\"gate_up', b'[\\"gate_up', "names types of tensors"),
+        (b'\\"float8_e4m3', b'\\"floaO8_e4m3', "is one of float8_e4m3, .* got floaO8_e4m3"),
+        (b'\\"float8_e4m3\\"', b"7", "is one of float8_e4m3, .* got 7"),
+        (b'"gate_up_proj_scale', b'"gate_up_proj_scal[', "holds down_proj_weight, gate_up_proj_weight"),
+        (b'"down_proj_weight":{', b'"down_proj_weighs":{', "holds down_proj_weight, gate_up_proj_weight"),
+        (b"__metadata__", b"__metadate__", "is a packed layer|has dtype"),
+    ],
+    ids=["no object", "no type", "a number", "no argument", "no weight", "no metadata"],
 )
-def test_a_packed_file_whose_metadata_is_damaged_is_refused(tmp_path, dtypes):
-    made = {"down_proj_weight": (np.dtype(np.uint8), (1, 2))}
-    create_file(tmp_path / "good", made, {"dtypes": '{"down_proj_weight": "float8_e4m3"}'})
-    assert read_layer(tmp_path / "good")["down_proj_weight"].dtype == ml_dtypes.float8_e4m3
-    create_file(tmp_path / "bad", made, {"dtypes": dtypes})
-    with pytest.raises(InputError, match="bad: "):
-        read_layer(tmp_path / "bad")
+def test_a_damaged_header_is_refused_by_name(checkpoint, tmp_path, old, new, said):
+    file = pack_checkpoint(checkpoint, tmp_path / "packed", packing_named("fp8-row", "trn2"))[0]
+    content = file.read_bytes()
+    assert old in content
+    file.write_bytes(content.replace(old, new[: len(old)].ljust(len(old)), 1))
+    with pytest.raises(InputError, match=said):
+        read_layer(file)
+
+
+@pytest.mark.parametrize("value", [-1, -(2**31)])
+def test_a_damaged_number_of_exact_rows_is_refused(checkpoint, tmp_path, value):
+    file = pack_checkpoint(checkpoint, tmp_path / "packed", packing_named("int8"))[0]
+    header, start = read_header(file)
+    begin = start + header["exact_rows"]["data_offsets"][0]
+    content = bytearray(file.read_bytes())
+    assert read_layer(file)
+    content[begin : begin + 4] = np.int32(value).tobytes()
+    file.write_bytes(content)
+    with pytest.raises(InputError, match="exact_rows: holds int32 from 0 on"):
+        read_layer(file)
 
 
 @pytest.mark.parametrize("name", ["fp8-row", "mxfp4"])

@@ -56,18 +56,18 @@ class CodedTokenColumns:
 
     def turn(self, rows: Iterable[Tensor]) -> None:
         for t, row in enumerate(rows):
-            tokens = slice(t * PARTITIONS, (t + 1) * PARTITIONS)
+            tokens = slice(t * PARTITIONS, t * PARTITIONS + row.shape[0])
             self._turn_elements(row[:, 0 : self._H].view(nl.float32), tokens)
             self._turn_scales(row[:, self._H :].view(nl.uint8), tokens)
 
     def of(self, part: Part) -> CodedOperand:
         """The columns of the part that was transposed last."""
-        tokens = slice(0, part.tiles.size * PARTITIONS)
+        tokens = slice(0, part.slots)
         return CodedOperand(self._data.view(nl.float8_e4m3fn_x4)[:, :, tokens], self._scale[:, :, tokens])
 
     def _turn_elements(self, row: Tensor, tokens: slice) -> None:
         for n, bank in enumerate(spans(self._H // TILE, PSUM_COLUMNS // PARTITIONS)):
-            turned = nl.ndarray((PARTITIONS, bank.size, PARTITIONS), dtype=nl.float32, buffer=nl.psum)
+            turned = nl.ndarray((PARTITIONS, bank.size, row.shape[0]), dtype=nl.float32, buffer=nl.psum)
             for k in range(bank.size):
                 source = row[:, (bank.start + k) * PARTITIONS : (bank.start + k + 1) * PARTITIONS]
                 nisa.nc_transpose(dst=turned[:, k, :], data=source, engine=nisa.engine.tensor)
@@ -78,7 +78,7 @@ class CodedTokenColumns:
         wide: Tensor = nl.ndarray(tuple(codes.shape), dtype=nl.bfloat16, buffer=nl.sbuf)  # holds 0 .. 255 exactly
         nisa.tensor_copy(dst=wide, src=codes, engine=nisa.engine.gpsimd)
         groups = self._scale.shape[1]
-        turned = nl.ndarray((PARTITIONS, groups, PARTITIONS), dtype=nl.bfloat16, buffer=nl.psum)
+        turned = nl.ndarray((PARTITIONS, groups, codes.shape[0]), dtype=nl.bfloat16, buffer=nl.psum)
         for group in range(groups):
             source = wide[:, group * PARTITIONS : (group + 1) * PARTITIONS]
             nisa.nc_transpose(dst=turned[:, group, :], data=source, engine=nisa.engine.tensor)

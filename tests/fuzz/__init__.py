@@ -1,0 +1,1 @@
+"""Random kernels, requests, damages and interrupts: `make fuzz`."""

@@ -1,0 +1,1 @@
+"""Random legal kernels beside what they mean in NumPy."""
