@@ -29,8 +29,8 @@ def check_file(path: Path) -> None:
         raise InputError(str(path), "is a file", found, DOWNLOAD)
 
 
-def parse_object(text: bytes, name: str) -> dict[str, Any]:
-    """The object of a text, which errors call `name`.
+def parse_object(text: bytes, name: str, fix: str = DOWNLOAD) -> dict[str, Any]:
+    """The object of a text, which errors call `name`, and end with what to do.
 
     Raises:
         InputError: as `read_object`.
@@ -38,9 +38,9 @@ def parse_object(text: bytes, name: str) -> dict[str, Any]:
     try:
         parsed = json.loads(text, object_pairs_hook=_without_repeats)
     except (ValueError, RecursionError) as problem:  # deep nesting is no ValueError
-        raise InputError(name, "is a JSON object", problem, DOWNLOAD) from None
+        raise InputError(name, "is a JSON object", problem, fix) from None
     if not isinstance(parsed, dict):
-        raise InputError(name, "is a JSON object", type(parsed).__name__, DOWNLOAD)
+        raise InputError(name, "is a JSON object", type(parsed).__name__, fix)
     return parsed
 
 

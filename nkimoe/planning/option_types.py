@@ -23,7 +23,8 @@ def check_option_types(request: Request) -> None:
 
 
 def _check_fields(prefix: str, options: Any) -> None:
-    for field, hint in _hints(type(options)):
+    kind: Any = type(options)
+    for field, hint in _hints(kind):
         name, value = prefix + field.name, getattr(options, field.name)
         if hint is Any:
             _check_tensor(name, value, field)

@@ -222,7 +222,7 @@ def _named_types(path: Path) -> dict[str, Any]:
     metadata = read_header(path)[0].get("__metadata__")
     if not isinstance(metadata, dict) or "dtypes" not in metadata:
         raise InputError(path.name, "is a packed layer", "no dtypes in its metadata", "Pack the checkpoint first.")
-    return parse_object(str(metadata["dtypes"]).encode(), f"{path.name}: dtypes")
+    return parse_object(str(metadata["dtypes"]).encode(), f"{path.name}: dtypes", PACK_AGAIN)
 
 
 def _as_named(name: str, tensor: Array, dtype: object) -> Array:
