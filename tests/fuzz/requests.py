@@ -34,6 +34,7 @@ from nkimoe.reference.gradient_tolerance import gradient_tolerance
 
 DENSE = [each.name for each in MoECTEImplementation if not each.name.endswith(("_mx", "_mx_hybrid"))]
 MX = [each.name for each in MoECTEImplementation if each.name not in DENSE]
+COLUMNS = 16  # of fewer, a whole row may lie where an activation is the difference of nearly equal numbers
 TOKENS_IN_FP16 = 100  # of fewer, some rows of gradients are subnormal throughout, with fewer bits than are counted
 FEW = 1000  # results, of which the error is no average: each may be rounded as far as the worst
 DENSE_WEIGHTS = ("plain", "plain", "plain", "fp8-row", "fp8-static", "fp8-block", "int8")
@@ -104,7 +105,7 @@ def backward(rng: np.random.Generator) -> None:
 
 def grouped_gemm(rng: np.random.Generator) -> None:
     """`fused_moe_gemm` in any format."""
-    M, N, blocks, k = (int(rng.integers(1, most)) for most in (130, 200, 9, 4))
+    M, N, blocks, k = (int(rng.integers(least, most)) for least, most in ((1, 130), (COLUMNS, 200), (1, 9), (1, 4)))
     K, E, cores = int(rng.integers(1, 300)), k + int(rng.integers(0, 5)), int(rng.integers(1, 3))
     seed = int(rng.integers(2**31))
     makers: list[Callable[[], dict[str, Any]]] = [
