@@ -11,7 +11,7 @@ from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
 from nkisim.machine import Machine
 
 
-class _Pass(NamedTuple):
+class _SlotPart(NamedTuple):
     """Slots of a block that go through the MLP together, and tiles of 128 of them."""
 
     slots: int
@@ -26,12 +26,12 @@ def block_work(plan: Plan, core: int, has_biases: bool, machine: Machine) -> Eng
     return found
 
 
-def _parts(plan: Plan) -> list[_Pass]:
+def _parts(plan: Plan) -> list[_SlotPart]:
     B, most = plan.problem.B, plan.tiling.token_tiles * PARTITIONS
-    return [_Pass(slots, ceil_div(slots, PARTITIONS)) for at in range(0, B, most) if (slots := min(most, B - at))]
+    return [_SlotPart(slots, ceil_div(slots, PARTITIONS)) for at in range(0, B, most) if (slots := min(most, B - at))]
 
 
-def _matmuls(part: _Pass, plan: Plan, core: int, has_biases: bool, m: Machine) -> EngineWork:
+def _matmuls(part: _SlotPart, plan: Plan, core: int, has_biases: bool, m: Machine) -> EngineWork:
     """Gate and up stream tokens, down streams columns of H, a transpose 128 columns."""
     H, share = plan.problem.H, plan.share_of(core)
     deep = PARTITIONS * (QUARTERS if plan.variant.is_mx else 1)  # rows that a matmul contracts
@@ -44,7 +44,7 @@ def _matmuls(part: _Pass, plan: Plan, core: int, has_biases: bool, m: Machine) -
     return EngineWork(tensor=cycles / m.number("clock.pe"))
 
 
-def _passes(part: _Pass, plan: Plan, core: int, m: Machine) -> EngineWork:
+def _passes(part: _SlotPart, plan: Plan, core: int, m: Machine) -> EngineWork:
     """Transposes leave PSUM, by two engines in turns; gates are activated, multiplied with up; results are scaled."""
     share, t = plan.share_of(core), plan.tiling
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")

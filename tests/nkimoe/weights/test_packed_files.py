@@ -194,7 +194,7 @@ def test_a_file_of_something_else_is_refused(checkpoint):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        (b'{\\"gate_up', b'[\\"gate_up', "dtypes: is a JSON object.*Pack"),
+        (b'{\\"gate_up', b'[\\"gate_up', "dtypes: is a JSON object.* pack the checkpoint again"),
         (b'\\"float8_e4m3', b'\\"floaO8_e4m3', "is one of float8_e4m3, .* got floaO8_e4m3"),
         (b'\\"float8_e4m3\\"', b"7", "is one of float8_e4m3, .* got 7"),
         (b'"gate_up_proj_scale', b'"gate_up_proj_scal[', "holds down_proj_weight, gate_up_proj_weight"),
