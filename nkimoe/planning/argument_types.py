@@ -8,6 +8,7 @@ from functools import lru_cache
 from numbers import Integral, Real
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from nkimoe.arrays import is_tensor
 from nkimoe.errors import require
 from nkimoe.planning.check_inputs import Kernel, checked_before_launch
 
@@ -41,8 +42,7 @@ def check_argument_types(function: Callable[..., Any], arguments: Mapping[str, A
             continue
         kind, actual = parameter.kind, f"{value!r:.60}"
         if kind is None:
-            is_tensor = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
-            require(is_tensor, name, "is a NumPy array or a torch tensor", type(value).__name__, "Convert it.")
+            require(is_tensor(value), name, "is a NumPy array or a torch tensor", type(value).__name__, "Convert it.")
         else:
             names = _NAMES[kind] + " or None" * parameter.may_lack
             require(_is_of(kind, value), name, f"is {names}", actual, f"Pass {names}.")

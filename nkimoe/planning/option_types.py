@@ -6,6 +6,7 @@ from dataclasses import MISSING, Field, fields, is_dataclass
 from functools import cache
 from typing import Any, get_args, get_type_hints
 
+from nkimoe.arrays import is_tensor
 from nkimoe.errors import RequestError
 from nkimoe.planning.request import Request
 
@@ -45,9 +46,8 @@ def _hints(options: Any) -> list[tuple[Field[Any], Any]]:
 
 
 def _check_tensor(name: str, value: Any, field: Field[Any]) -> None:
-    is_tensor = hasattr(value, "shape") and hasattr(value, "dtype") and not isinstance(value, type)
     is_dtype, may_lack = field.name in _DTYPES, field.default is not MISSING or field.name in _MAY_LACK
-    if (not is_tensor) if is_dtype else (is_tensor or (value is None and may_lack)):
+    if (not is_tensor(value)) if is_dtype else (is_tensor(value) or (value is None and may_lack)):
         return
     rule, fix = (
         ("is a data type", "Pass its name, such as 'bfloat16'.") if is_dtype else ("is a tensor", "Pass an array.")
