@@ -98,14 +98,19 @@ def _run_all(run: Callable[[NeuronCore], None], members: list[NeuronCore], rende
     """
     started: list[int] = []
     ended: list[int] = []
+    failed: list[BaseException] = []
     news: SimpleQueue[None] = SimpleQueue()
     # As `threading.Thread` does, for coverage; else that of the caller, so that pdb stops on both cores.
     trace = threading.gettrace() or sys.gettrace()
 
     def run_other(core: NeuronCore) -> None:
-        sys.settrace(trace)
         try:
+            sys.settrace(trace)
             run(core)
+        except BaseException as error:  # of a debugger that quits, outside of what `run` guards
+            sys.settrace(None)
+            failed.append(error)
+            rendezvous.fail(error)
         finally:
             ended.append(core.identity)
             news.put(None)
@@ -119,6 +124,8 @@ def _run_all(run: Callable[[NeuronCore], None], members: list[NeuronCore], rende
         started.extend(map(start_new_thread, repeat(run_other), [(core,) for core in members[1:]]))
         run(members[0])
         wait()
+        if failed:
+            raise failed[0]
     except BaseException as error:
         rendezvous.fail(error)
         wait()
