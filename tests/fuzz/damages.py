@@ -15,10 +15,10 @@ from support.case import Case
 from support.inputs import build_inputs
 from support.launch import run
 from support.odd_arguments import ODD, names_what_it_refuses
+from support.stored_checkpoints import describe, store, with_routers
 
 from nkimoe import RequestError
 from nkimoe.weights import PACKING_NAMES, pack_checkpoint, packing_named, read_layer
-from nkimoe.weights.safetensors_file import create_file
 
 CASES = (
     Case(T=40, H=128, I=32, E=2, K=1),
@@ -107,18 +107,13 @@ def save_checkpoint(folder: Path, layers: int = 1, experts: int = E) -> Path:
     """A made-up checkpoint in a new folder."""
     rng = np.random.default_rng(0)
     shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    names = {
-        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": shape
+    tensors = {
+        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
         for layer in range(layers)
         for e in range(experts)
         for name, shape in shapes.items()
     }
-    folder.mkdir()
-    bf16 = np.dtype(ml_dtypes.bfloat16)
-    views = create_file(folder / "model.safetensors", {name: (bf16, shape) for name, shape in names.items()}, {})
-    for name, shape in names.items():
-        views[name][...] = rng.standard_normal(shape).astype(bf16)
-    return folder
+    return describe(store(folder, with_routers(tensors, experts, H)), experts)
 
 
 @functools.cache

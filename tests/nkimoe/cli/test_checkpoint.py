@@ -83,7 +83,7 @@ def test_a_layer_of_a_checkpoint_agrees_with_transformers(saved, tmp_path, kind)
 
 
 def test_sizes_are_the_models(saved, tmp_path):
-    result = run(saved("Qwen3Moe"), "--layer", "1", "--json", str(tmp_path / "out.json"))
+    result = run(saved("Qwen3Moe"), "--layer", "1", "--block-size", "32", "--json", str(tmp_path / "out.json"))
     assert "from its own experts" in " ".join(result.output.split())
     document = json.loads((tmp_path / "out.json").read_text())
     assert document["problem"] == {"T": 50, "H": 128, "E": 6, "I": 80, "K": 2, "B": 32, "N": 8}
