@@ -62,7 +62,7 @@ def test_torch_gives_torch():
         ({"x": X.astype(np.int8)}, "x: is bfloat16, float16, float32; got int8"),
         ({"scale": np.ones(2, np.float32)}, "scale: is float32, one number"),
         ({"scale": np.ones(1, np.float16)}, "scale: is float32, one number"),
-        ({"scale": 1.0}, "scale: is float32, one number"),
+        ({"scale": 1.0}, "scale: is a NumPy array or a torch tensor; got float"),
         ({"out": "int8"}, "out: is one of fp8, float8_e4m3 on trn2; got 'int8'"),
         ({"out": "float8_e4m3fn"}, "out: is one of fp8, float8_e4m3 on trn2"),
     ],

@@ -83,12 +83,13 @@ def test_values_that_are_no_numbers_are_refused_by_tensor_and_place(name, tensor
         ({"topk_weights": ROUTED["topk_weights"].astype(np.float16)}, "topk_weights: is float32"),
         ({"quantization": "fp8_w8a16"}, "quantization: is int8_w8a8 or unquant; got 'fp8_w8a16'"),
         ({"quantization": "INT8_W8A8"}, "quantization: is int8_w8a8 or unquant"),
-        ({"quantization": None}, "quantization: is int8_w8a8 or unquant; got None"),
-        ({"quantization": ["int8_w8a8"]}, "quantization: is int8_w8a8 or unquant"),
+        ({"quantization": None}, "quantization: is a text; got None"),
+        ({"quantization": ["int8_w8a8"]}, "quantization: is a text; got"),
         ({"quantization": "unquant"}, "w1: is bfloat16; got int8"),
         ({"round_each": 1}, "round_each: is True or False; got 1"),
         ({"round_each": None}, "round_each: is True or False; got None"),
-        *(({"block_size": size}, "block_size: is a positive int or None") for size in (True, 0, -1, 1.5, "128")),
+        *(({"block_size": size}, "block_size: is a positive int or None") for size in (0, -1)),
+        *(({"block_size": size}, "block_size: is an integer below .* or None") for size in (True, 1.5, "128")),
     ],
 )
 def test_what_fused_experts_cannot_do_is_named(changes, message):
@@ -100,14 +101,15 @@ def test_what_fused_experts_cannot_do_is_named(changes, message):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        *(({"activation": wrong}, "activation: is silu or gelu") for wrong in ("relu", None, 0, ["silu"])),
+        ({"activation": "relu"}, "activation: is silu or gelu"),
+        *(({"activation": wrong}, "activation: is a text; got") for wrong in (None, 0, ["silu"])),
         ({"smooth_scale1": None}, "smooth_scale1: is a NumPy array or a torch tensor; got NoneType"),
         ({"smooth_scale2": SMOOTH["smooth_scale1"]}, r"smooth_scale2: is \(4, 8\)"),
         ({"smooth_scale1": np.full((E, K), 3e38, np.float32), "x": SMOOTH["x"] * 9},
          r"smooth_scale1: gives products with x up to 2\*\*127"),
         ({"w1": SMOOTH["w1"][:, :-1]}, r"w1: is \[E, 2N, 16\]; got \(4, 15, 16\)"),
         ({"w1": SMOOTH["w1"][:, :N]}, r"w1_scale: is \(4, 8\)"),  # gate only: its scales are, too
-        ({"block_size": True}, "block_size: is a positive int or None; got True"),
+        ({"block_size": True}, "block_size: is an integer below .* or None; got True"),
     ],
 )  # fmt: skip
 def test_what_fused_moe_smoothquant_cannot_do_is_named(changes, message):
@@ -120,7 +122,8 @@ def test_what_fused_moe_smoothquant_cannot_do_is_named(changes, message):
     ("changes", "message"),
     [
         *(({"routed_scaling_factor": wrong}, "routed_scaling_factor: is a number of fp32")
-          for wrong in (True, None, "2", np.nan, np.inf, 1e39)),
+          for wrong in (np.nan, np.inf, 1e39)),
+        *(({"routed_scaling_factor": wrong}, "routed_scaling_factor: is a number; got") for wrong in (True, None, "2")),
         ({"w1": SHARED["w1"][None]}, "w1: has two dimensions"),
         ({"w2": SHARED["w2"][0]}, "w2: has two dimensions"),
         ({"fused_experts_out": SHARED["fused_experts_out"].astype(np.float16)}, "fused_experts_out: is bfloat16"),
