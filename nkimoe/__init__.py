@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe: NKI kernels for the Mixture-of-Experts MLP of prefill on AWS Trainium.
 
 Importing it decides once what `import nki` means (see `nkimoe.toolchain`).

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arrays on the host: their types, and what is one."""
 
 from __future__ import annotations

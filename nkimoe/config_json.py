@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sizes of a MoE layer from the config.json of a Hugging Face model, without transformers."""
 
 from __future__ import annotations

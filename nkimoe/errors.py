@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Errors of nkimoe's own doors. A message gives the rule, the actual value, and what to do."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """JSON objects that others wrote: what is damaged is refused by the name of the file."""
 
 from __future__ import annotations

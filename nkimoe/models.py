@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MoE layers of published models, as their configuration files state them. The one table of models."""
 
 from __future__ import annotations

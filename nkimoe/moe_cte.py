@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_cte`, the public kernel: one entry for all implementations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_cte_backward`, the public kernel for gradients of `moe_cte`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a caller asks for: enums and option classes, spelled as in nkilib, immutable.
 
 Nothing here checks a combination of options against shapes or a target; that is one place, `planning/validate.py`.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `import nki` means in this process: AWS's toolchain or the simulator. Decided once, never mixed.
 
 1. NKIMOE_TOOLCHAIN=neuron or =simulate wins.

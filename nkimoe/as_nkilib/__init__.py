@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe under nkilib's import names, for clients that import those: vllm-neuron, neuronx-distributed.
 
     import nkimoe.as_nkilib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_cte` with nkilib's results: slabs where it accumulates."""
 
 from __future__ import annotations

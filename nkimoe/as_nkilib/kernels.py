@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkilib's direct kernels, which neuronx-distributed calls: `moe_cte` with the implementation in the name.
 
 Arguments, their order and defaults are those of nkilib at NKI 0.3, when these kernels became public; behind them come

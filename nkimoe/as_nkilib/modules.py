@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which names each of nkilib's modules has."""
 
 from __future__ import annotations

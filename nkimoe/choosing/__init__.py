@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which variant, block size and strategy a layer should have: all that can be, and what each is estimated to take."""
 
 from nkimoe.choosing.choice import Fixed, LayerChoice

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the engines compute for one block, whatever it holds."""
 
 from __future__ import annotations

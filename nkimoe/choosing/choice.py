@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is free in a call of `moe_cte`: it changes time, and of the result no more than the rounding."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The time a plan is estimated to take: an engine's work, as far as others do not hide it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the cores have to do for a plan, counted from the plan and the constants of the machine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an estimate needs to know of a layer beside its plan."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a router is expected to do: how many pairs each expert of a rank gets, before anybody knows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The alternatives of a call, best first, and why others cannot be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Choices that were predicted, row by row: what `nkimoe sweep --csv` writes is a tuned table of layers."""
 
 from __future__ import annotations

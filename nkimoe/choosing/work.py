@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Work of a core, as values that can be added up."""
 
 from __future__ import annotations

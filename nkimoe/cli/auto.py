@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `auto` chooses for a setup of the command line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A layer of a Hugging Face checkpoint for the command line: real tokens, router and weights."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Run one layer: simulate, compare, collect."""
 
 from __future__ import annotations

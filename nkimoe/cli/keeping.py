@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where many predictions run, and where they are kept: options that commands share."""
 
 from __future__ import annotations

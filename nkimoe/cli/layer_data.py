@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A layer's inputs for the command line: tokens of a real text, a router, and weights drawn from a seed."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Commands: run, demo, variants, explain, pack, op, tune, sweep, model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which variant honours which feature, from the table that validation reads: for a terminal, and as Markdown."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options that several commands share, and the refusals of combinations that mean nothing."""
 
 from __future__ import annotations

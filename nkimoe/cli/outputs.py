@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files a run leaves behind."""
 
 from __future__ import annotations

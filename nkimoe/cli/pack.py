@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe pack: a whole checkpoint to the tensors that the kernels take."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantised weights of a layer for the command line, and the shapes and types of all weights."""
 
 from __future__ import annotations

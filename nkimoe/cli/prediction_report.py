@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A predicted latency beside the roofline of the work: what every report of it says."""
 
 from __future__ import annotations

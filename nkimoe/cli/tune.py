@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe tune: fill a tuned table with what is predicted fastest."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options of `nkimoe tune` that say which layers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkimoe explain --why`: what was chosen among."""
 
 from __future__ import annotations

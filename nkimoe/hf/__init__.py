@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hugging Face transformers 5: experts run by `moe_cte`.
 
     import nkimoe.hf

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One layer of a checkpoint as its model uses it: a text goes through the model up to the layer's experts."""
 
 from __future__ import annotations

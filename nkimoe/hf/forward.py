@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The forwards of an experts module, and their registration with transformers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An experts module through the operation `fused_moe`, which takes weights as most modules have them, and int8 ones."""
 
 from __future__ import annotations

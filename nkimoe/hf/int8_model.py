@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A model of an int8 checkpoint whose experts keep codes and scales."""
 
 from __future__ import annotations

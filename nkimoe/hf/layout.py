@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The weights of a transformers experts module in the kernel's order of axes, as views where possible."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Models of a checkpoint's folder, dequantised by transformers or, from int8, here."""
 
 from __future__ import annotations

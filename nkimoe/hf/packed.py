@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packed weights, kept for each module until its parameters change."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which `Gate` an experts module has: not read from names but tried, since a family says what it does by doing it.
 
 `_apply_gate` (or `act_fn` without a gate) is evaluated on a grid that lies on both sides of every limit, and compared

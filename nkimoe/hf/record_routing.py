@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which experts the routers of a transformers model choose, written down while the model runs."""
 
 from __future__ import annotations

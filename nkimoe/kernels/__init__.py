@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device code. Imports only `nki`; stages are words, the block program a sentence, schedules paragraphs."""
 
 from __future__ import annotations

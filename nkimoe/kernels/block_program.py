@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a part of a block is processed: a sentence of stage calls, whatever cores share.
 
 Instructions are issued line by line, but for the two projections: `gate_up_products` and `down_products` are streams

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one table of what differs by numerics. Another numerics is another row, and a folder of `stages/` for it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors that both cores see, and their names: by its name two traces of a kernel, one a core, mean the same tensor.
 
 Names have to be unique in a kernel, those of the kernels that it calls included, and the same whenever it is traced: a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Types of what the stages handle: tensors of `nki`, and the constants its instructions take.
 
 AWS's package states no types. These say what device code relies on, and no more; any toolchain's objects fit.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operations around the experts, under the field's names: NumPy or torch in, the same out, one launch each.
 
 Each checks what it is given, by shapes and by values where these lie on the host, before anything runs; then a kernel

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`downcast_to_static_fp8`: x / scale as fp8, with one scale that was calibrated."""
 
 from __future__ import annotations

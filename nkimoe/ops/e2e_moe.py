@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`e2e_moe`: both projections of each token's experts in one kernel, as aiter's."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What operations with experts are given, checked, and in the layouts of the kernels."""
 
 from __future__ import annotations

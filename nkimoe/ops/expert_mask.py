@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which of all experts are here: expert parallelism as aiter has it."""
 
 from __future__ import annotations

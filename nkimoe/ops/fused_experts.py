@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`fused_experts`: the routed experts of a layer, with SGLang's arguments and order of rounding."""
 
 from __future__ import annotations

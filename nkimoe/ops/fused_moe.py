@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`fused_moe`: both projections of each token's experts, one after the other, with aiter's options."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`fused_moe_gemm`: one projection of each token by each of its experts, with aiter's epilogues.
 
 `quantization`, what b [E, N, K] is then, and what becomes of rows of a:

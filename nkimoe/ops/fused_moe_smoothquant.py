@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`fused_moe_smoothquant`: Composable Kernel's fused MoE with dynamic smooth quantisation of both activations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of a grouped GEMM as its kernel loads them.
 
 Peers keep the contraction contiguous, [E, N, K]. The PE contracts over partitions, so weights are turned once, on the

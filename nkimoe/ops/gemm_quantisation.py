@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How operands of a grouped GEMM are quantised: the names, and what comes with each."""
 
 from __future__ import annotations

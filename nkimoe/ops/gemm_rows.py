@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of a grouped GEMM: 16-bit numbers, or codes with their scales."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights of a grouped GEMM, in each of its quantisations, checked and packed."""
 
 from __future__ import annotations

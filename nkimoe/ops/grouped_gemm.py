@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels behind operations of one projection, and of two, one after the other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an operation that prepares its launch on the host is started: as kernels are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_align_block_size`: numbers of pairs by expert, in blocks, as SGLang, vLLM and aiter lay them out."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_smoothquant`: top-k expansion, a smooth row per expert, and rowwise dynamic quantisation, in one pass."""
 
 from __future__ import annotations

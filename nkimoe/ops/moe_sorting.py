@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_sorting`: pairs (token, choice) by expert, in blocks, as Composable Kernel lays them out."""
 
 from __future__ import annotations

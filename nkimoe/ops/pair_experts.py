@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels behind operations with experts: of pairs (token, choice), and of one expert for all tokens."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slots of an operation's pairs: as many blocks as there are, or, of ids on a device, as there may be."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One projection of a grouped GEMM: its weights, and what follows their products."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SGLang's int8 quantisers: of activations by token, of weights by output channel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A launch of the kernel of pairs: the mapping is made where the ids are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`routing_sigmoid_top1`: the router of layers with one expert a token, in aiter's words."""
 
 from __future__ import annotations

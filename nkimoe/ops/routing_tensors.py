@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What routing operations ask of tensors, NumPy's or torch's, without importing torch."""
 
 from __future__ import annotations

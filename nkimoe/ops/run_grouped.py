@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Launches of grouped GEMMs: layouts are made on the host, slots where the ids are."""
 
 from __future__ import annotations

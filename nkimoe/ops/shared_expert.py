@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`shared_expert`: the expert that sees every token, added to what the routed ones gave."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`smoothquant`: one smooth row for all tokens, and rowwise dynamic quantisation."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`topk_softmax`: the experts of each token by probability. Composable Kernel's name for the router of a softmax."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which row of a tuned table a call looks up."""
 
 from __future__ import annotations

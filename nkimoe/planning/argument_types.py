@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Types of an operation's arguments: each is what its annotation says, before anything is read from them."""
 
 from __future__ import annotations

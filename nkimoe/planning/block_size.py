@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many slots a block should have, where the caller does not say."""
 
 from __future__ import annotations

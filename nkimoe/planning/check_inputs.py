@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of input values on the host, before anything runs: what no shape can tell.
 
 Every host door calls this: the command line, simulated launches, framework integrations. A device caller may.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an operation's kernel of experts is traced with, beside its tensors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one table of features and who refuses them. Validation reads it; `nkimoe variants --matrix` prints it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NaN and infinity among the values of `moe_cte`'s tensors, in every type that they are stored in."""
 
 from __future__ import annotations

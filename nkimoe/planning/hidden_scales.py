@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scales of activations that the caller quantised: of each token, or of an expert's matrix. They multiply products."""
 
 from __future__ import annotations

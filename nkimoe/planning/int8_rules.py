@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Static rejections of int8 activations."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What operations ask of the kernels beside the arguments of `moe_cte`."""
 
 from __future__ import annotations

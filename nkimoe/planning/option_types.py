@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Types of arguments and options: each is what its annotation says, before sizes and variants are read from them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a request to a plan: every decision the kernel takes before its first instruction, as one printable value."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The sizes of one call, read from its tensors."""
 
 from __future__ import annotations

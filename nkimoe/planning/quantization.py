@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the weights of a request are quantised, and whether its activations are."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules of dense weights that are quantised, and of their scales."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One call of `moe_cte` as a value."""
 
 from __future__ import annotations

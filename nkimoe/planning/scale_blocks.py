@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shapes of the scales of blocks of fp8 weights [E, rows, ..., columns]: 128 x 128, or 256 x 256 with copies."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What each core of a launch does: which blocks, which columns of I, which columns of H."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Slots that hold pairs: what is refused by shapes, and by values, which leave rows unwritten or write them twice."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors without data: a plan reads shapes and types alone."""
 
 from __future__ import annotations

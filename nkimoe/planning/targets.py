@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The machines kernels are planned for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The only arithmetic on sizes: how a problem is cut so that it fits on chip."""
 
 from __future__ import annotations

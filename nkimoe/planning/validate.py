@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every static rejection: shapes, dtypes, target and combinations, before the first instruction.
 
 Each rule is a function of (request, problem, variant, target) that raises `RequestError`. `RULES` lists them in the

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one table of implementations. Each is a point in split x schedule x numerics."""
 
 from __future__ import annotations

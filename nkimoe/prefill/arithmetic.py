@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time of what no kernel was simulated for: its roofline over a share of it that kernels reach."""
 
 from __future__ import annotations

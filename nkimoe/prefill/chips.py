@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Chips: what ranks share of them. Documented under about-neuron/arch/neuron-hardware, trainium2 and trainium3."""
 
 from __future__ import annotations

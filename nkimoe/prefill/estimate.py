@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Times with what is known of their error, and the steps they are of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How ranks divide a whole model, and what one of them holds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Time of exchanges between ranks: a start, and bytes over a rank's bandwidth. No measurement of ours tests it.
 
 The start, in us: nominal 17.5, an all-reduce of a decoding step on trn2, as a third party measured; least 10, 8 ranks

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """HBM of a rank."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole models whose MoE layer is a row of `nkimoe.models.MODELS`, as the same configuration files state them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A prefill as the steps of one rank, each with its useful work, and how often it happens."""
 
 from __future__ import annotations

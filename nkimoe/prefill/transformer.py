@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A decoder with MoE layers, as far as the time and memory of its prefill depend on it."""
 
 from __future__ import annotations

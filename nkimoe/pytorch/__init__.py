@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe for torch: the kernel and the operations with experts as operators, the experts of a layer as a function, and
 the whole layer as a module that torch.distributed can spread over ranks.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The backward pass of `nkimoe::moe_cte`: `torch.ops.nkimoe.moe_cte_backward`, one launch of `nkimoe.moe_cte_backward`.
 
 It takes the tensors of the forward pass and the gate and up activations that this one kept.

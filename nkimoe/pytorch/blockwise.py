@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What vllm-neuron and neuronx-distributed call around the kernel: their mapping builder, and their torch function."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything about one call of the kernel that is not a tensor, as a value that a graph can hold: text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `auto` chooses for a call from torch, by the shapes of its tensors."""
 
 from __future__ import annotations

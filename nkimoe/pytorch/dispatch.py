@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert parallelism: rows travel to the ranks that have their experts, and their results travel back."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The experts of one layer, called with what a router gives: `moe_experts(hidden, ids, weights, experts)`."""
 
 from __future__ import annotations

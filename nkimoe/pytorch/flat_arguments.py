@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From what an operation launches to a kernel of flat arguments, and these by name."""
 
 from __future__ import annotations

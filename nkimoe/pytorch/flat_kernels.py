@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_cte` and `moe_cte_backward` with flat arguments, as torch on a Neuron device passes them to kernels: tensors,
 numbers, members of enums, None. What is not flat is built inside.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernels of operations with experts with flat arguments, as torch on a Neuron device passes them to kernels:
 tensors, numbers, members of enums, None. Option objects are built inside, and fp8 comes as int8.
 """

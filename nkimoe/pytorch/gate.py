@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happens between the two projections of an expert, as `moe_cte` spells it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From torch tensors to a launch of `moe_cte`: simulated on the host, or AWS's toolchain on a Neuron device."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token-to-block mapping in torch: every shape follows from shapes, none from values.
 
 So it traces (torch.compile, torch.export, XLA) and runs on the device that holds the ids. The values are those of

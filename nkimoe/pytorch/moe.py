@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Mixture-of-Experts layer: router, experts, and how both are spread over ranks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators and launches on a Neuron device, in the forms that torch-neuronx documents.
 
 Never run by its authors: AWS's toolchain is not publicly installable. An operator is registered by

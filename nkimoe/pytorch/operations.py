@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operations of `nkimoe.ops` with experts as torch operators with fake kernels, such as `torch.ops.nkimoe.fused_moe`.
 
 An operator takes what its operation takes, by position or by name, and `cores` and `target` behind that. The functions

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`torch.ops.nkimoe.moe_cte`: the kernel as a torch operator, with a fake kernel for tracing.
 
 Tensors are in the kernel's layouts (see `nkimoe.moe_cte`), all else is the text of a `Call`, so that a graph can hold

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How layers called from torch are run: a value, and the one in force."""
 
 from __future__ import annotations

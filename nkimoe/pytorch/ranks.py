@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which experts, and which part of I, a rank of torch.distributed has; and the collectives between ranks."""
 
 from __future__ import annotations

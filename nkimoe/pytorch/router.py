@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routers in torch: the steps of `nkimoe.routing.route`, differentiable in the weights, shapes known beforehand."""
 
 from __future__ import annotations

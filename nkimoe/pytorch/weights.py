@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert weights in the kernel's layouts, from torch tensors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activation functions and their derivatives, of arrays of fp32 or fp64."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of the backward pass of `moe_cte`, in NumPy and float64.
 
 For each slot of block b that holds token t, with expert e, affinity a, x = hidden_states[t], d the gradient of out[t],

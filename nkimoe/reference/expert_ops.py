@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of the operations with experts in NumPy: roundings where formulas have them.
 
 Sums of products of codes are fp64, which has room for all of their bits.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of the operation: the blockwise Mixture-of-Experts MLP in NumPy, all in fp32.
 
 For each slot of block b, with expert e = block_to_expert[b], token t = token_position_to_id[slot] and

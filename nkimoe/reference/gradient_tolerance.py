@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far gradients may be from the reference, which starts from the same kept activations: every rounding counted.
 
 Sums are fp32, so a gradient differs only by the roundings of matmul operands and by its own. One rounding to p

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of `nkimoe.ops.fused_moe_gemm` in NumPy: an expert at a time, in fp64 but where it rounds."""
 
 from __future__ import annotations

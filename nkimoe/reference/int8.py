@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition with int8 weights and int8 activations: x and m = act(g) * u quantised as the kernel quantises them.
 
 Beside `forward`: a row becomes codes from -127 to 127 and a scale, m after it was rounded to the compute dtype.

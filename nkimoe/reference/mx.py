@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition with MX weights: what the hardware computes, activations quantised as it quantises them.
 
 Beside `reference`: weights are unpacked; x and m = act(g) * u are rounded to the compute dtype and then to e4m3 in

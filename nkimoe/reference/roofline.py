@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The least time a layer can take: one definition, used everywhere.
 
 Useful flops over the peak of the cores used, against the bytes that must move over HBM bandwidth; the larger bounds.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of the routing operations, a token at a time, from the words of their documentation alone.
 
 Slow, and independent of `nkimoe.routing`: tests compare both with it.

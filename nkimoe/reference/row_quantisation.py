@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of quantised rows in NumPy: whole arrays, divisions where the formulas divide."""
 
 from __future__ import annotations

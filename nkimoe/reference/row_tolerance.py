@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far quantised rows may be from their definition."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How far a result may be from the fp32 reference: one table, every number counted, none fitted.
 
 The kernel multiplies and adds in fp32; it differs from the reference only where it rounds. One rounding to p

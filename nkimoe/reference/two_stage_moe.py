@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The definition of `nkimoe.ops.e2e_moe` and `fused_moe` in NumPy, of pairs one after the other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routing: which experts a token goes to, and which block each routed token sits in."""
 
 from nkimoe.routing.mapping import BlockMapping, build_block_mapping, scatter_affinities, static_block_count

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How many pairs (token, expert) the experts of a layer get, and which of them a rank has."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routing drawn from a law, for planning before anything has been recorded."""
 
 from __future__ import annotations

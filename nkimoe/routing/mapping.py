@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token-to-block mapping: gather each expert's tokens into blocks of B slots."""
 
 from dataclasses import dataclass

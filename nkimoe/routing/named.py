@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routings by the names that a command line gives them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which pair (token, choice) sits in each slot: the mapping of operations that keep a row for each choice."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert ids of real tokens in files, as serving systems and hooks write them.
 
 * `.npy`: int [T, K] of one layer; or [T, layers, K] of all, as vLLM and SGLang return `routed_experts`.

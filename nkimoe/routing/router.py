@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routers in NumPy: logits to the experts of each token and their weights. The definition; torch and NKI follow it."""
 
 from __future__ import annotations

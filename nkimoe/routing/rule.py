@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a router chooses: every published scheme as one value, which `route` in NumPy and in torch follow."""
 
 from __future__ import annotations

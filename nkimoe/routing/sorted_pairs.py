@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The mapping in the forms of other systems: SGLang's and aiter's aligned ids, and Composable Kernel's sorted ids.
 
 Both list the pairs (token, choice) by expert, each expert's part filled up to a multiple of the block.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `moe_sorting` sorts and how it writes it down, as one value: NumPy and the kernel follow it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where independent calls run: processes of this machine, or the workers of a Dask cluster. Both through joblib."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results that are kept between runs: a small JSON file each, there as a whole or not at all."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tuned tables: which choice of a grouped GEMM is predicted fastest for which layer.
 
 What operations need of them is here; `writer`, `search` and `stages` use the simulator.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a row of a tuned table is for: the columns of aiter's key behind `gfx` and `cu_num`, in its order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantisations of `nkimoe.ops` in the words of aiter's table: q_dtype_a, q_dtype_w, q_type."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """aiter's tuned_fmoe tables: which of their layers can be tuned here.
 
 Nothing else of a row is taken over: kernel names, times and block sizes are those of another machine.

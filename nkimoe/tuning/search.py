@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The choice that is predicted fastest for a layer: all of a small space are tried."""
 
 from __future__ import annotations

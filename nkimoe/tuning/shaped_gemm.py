@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Grouped GEMMs whose tensors have shapes and no values: enough to plan them, and to predict their time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The launches of a layer: of each of its stages, and of all of them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A tuned table: rows by key, in a CSV file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A row of a tuned table, as a value and as text."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows go into the file of a tuned table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights on the host: reading checkpoints, quantising, and packing into the layouts the kernels take.
 
 Needs NumPy and ml_dtypes only.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Matrices [rows, ..., columns] in blocks of so many rows and columns, the last ones cut off."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A Hugging Face checkpoint: a folder of safetensors files, of which the experts and routers are read.
 
 Known names: Qwen2-, Qwen3-MoE, OLMoE, DeepSeek-V2/V3, GLM-4.5, Kimi-K2 and others with `mlp.experts.N`; Mixtral with

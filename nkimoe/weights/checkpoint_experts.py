@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How checkpoints store a layer's experts, each as a sequence of `Expert` read when asked for.
 
 SeparateExperts   N.gate_proj, N.up_proj [I, H] and N.down_proj [H, I], or Mixtral's N.w1, N.w3 and N.w2

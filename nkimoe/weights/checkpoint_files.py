@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The files of a checkpoint's folder, and which tensor lies in which: all of them there, whole, and of one mind."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Experts that checkpoints store in one tensor for all.
 
 FusedExperts      gate_up_proj [E, 2I, H], gate first, and down_proj [E, H, I]; or gpt-oss's [E, H, 2I], gate and up

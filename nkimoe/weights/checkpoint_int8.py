@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Experts that checkpoints store in int8. Codes and scales are taken as they are.
 
 SeparateInt8Experts   N.gate_proj, N.up_proj int8 [I, H] and N.down_proj [H, I], or Mixtral's N.w1, N.w3 and N.w2, each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the config.json of a checkpoint says of its layers, held against what its files hold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MX requests served by the dense implementations: weights dequantised on the host, everything else the same."""
 
 from __future__ import annotations

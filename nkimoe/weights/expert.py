@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One expert's weights in nkimoe's plain layout, and what is done to them before packing: a rank's share, padding."""
 
 from __future__ import annotations

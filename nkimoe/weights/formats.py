@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The MX element formats, and four of their values packed into one element of a kernel's tensor.
 
 Element formats: OCP Microscaling v1.0. Packing: value q (0..3) sits in bits q * width ... of the element.

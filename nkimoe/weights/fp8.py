@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP8 weights with one scale a column (row quantisation) or a matrix (static), as the dense kernels take them.
 
     scale = max(amax, 1e-7) / largest        q = round_to_nearest_even(w / scale), saturated

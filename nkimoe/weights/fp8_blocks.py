@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP8 weights with a scale for each 128 x 128 or 256 x 256 of them, and experts whose checkpoint has them already.
 
 scale = max(amax of the block, 1e-7) / largest        q = round_to_nearest_even(w / scale), saturated

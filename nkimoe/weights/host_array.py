@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a caller hands over, as a NumPy array over the same memory."""
 
 from __future__ import annotations

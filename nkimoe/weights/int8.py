@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """int8 weights with one scale an output column, and how many of their products fp32 adds exactly.
 
     scale = max(amax, 1e-7) / 127        q = round_to_nearest_even(w / scale)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An expert in int8: codes, and a scale an output column."""
 
 from __future__ import annotations

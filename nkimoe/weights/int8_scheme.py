@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a checkpoint says about its int8 weights: how they were made, and whether activations are int8, too.
 
 compressed-tensors   config.json: groups of modules, each with a scheme of weights and one of activations

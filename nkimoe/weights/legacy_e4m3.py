@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OCP float8_e4m3fn weights (largest 448) as Trn2's float8_e4m3 (largest 240)."""
 
 from __future__ import annotations

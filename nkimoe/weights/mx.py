@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MXFP4 and MXFP8 weights for the MX kernels: quantised here, or taken over from a checkpoint's MXFP4 blocks."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a checkpoint's rows and columns sit in the packed MX tensors of the kernel.
 
 With p a partition, q = 0..3 the place in a packed element, and tiles h of H and i of I:

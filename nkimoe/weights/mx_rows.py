@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hidden states as MXFP8 rows with their scales behind, as the MX kernels take them (`planning.mx.coded_rows`)."""
 
 from __future__ import annotations

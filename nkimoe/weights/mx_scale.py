@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MX blocks: 32 values share one power of two, stored as its exponent plus 127 (e8m0).
 
 Every rule maps a block's largest magnitude to an exponent; they differ in how much room they leave above it:

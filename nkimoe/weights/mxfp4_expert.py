@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An expert whose checkpoint is already in MXFP4 blocks (gpt-oss): values and scales side by side."""
 
 from __future__ import annotations

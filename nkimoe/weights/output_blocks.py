@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """FP8 weights with a scale for 128 output columns: blocks of a checkpoint, those above one another brought to one.
 
 Such weights are multiplied as they are, with scales a column; blocks of 128 x 128 are multiplied by their scales first.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whole checkpoints packed layer by layer, expert by expert, into a folder that appears when it is complete.
 
 The converted experts go straight into the mapped file, so a checkpoint of any size takes the memory of a few

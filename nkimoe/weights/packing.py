@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Packing of whole layers: a packing turns one expert into tensors, and the layer is the stack of its experts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Room on the disk for a file that is filled through a memory map.
 
 A map of a file with holes takes its blocks when it is written to; where the disk is full by then, the system ends the

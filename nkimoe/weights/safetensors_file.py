@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Safetensors files through a memory map: nothing is read before it is used.
 
 The format is eight bytes of header length, a JSON header, then the tensors. Reading it here takes bf16 and fp8 without

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkisim: an open simulator of AWS's Neuron Kernel Interface (NKI).
 
 import nkisim; nkisim.install()      # `import nki` is now the simulator

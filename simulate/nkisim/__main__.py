@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim`, or `python -m nkisim`: run, trace, draw and lint kernels, fit machine files, and run scripts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How commands present themselves: options in sections, examples, and what was meant by a name that does not exist."""
 
 from __future__ import annotations

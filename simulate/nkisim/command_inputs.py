@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arguments of a kernel, as a command line gives them."""
 
 from __future__ import annotations

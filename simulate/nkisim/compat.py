@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Older spellings of the NKI API, accepted with one deprecation warning each. The only place that knows them."""
 
 from __future__ import annotations

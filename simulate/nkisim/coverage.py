@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which published names nkisim has: the page `docs/simulator/coverage.md`, written by `python -m nkisim.coverage`."""
 
 from __future__ import annotations

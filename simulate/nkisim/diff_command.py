@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim diff`: two files of predictions side by side."""
 
 from __future__ import annotations

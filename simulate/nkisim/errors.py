@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every problem nkisim reports, one class each, and where in the kernel it happened.
 
 A message always says four things: the rule, the actual value, the place in the kernel, and what to do.

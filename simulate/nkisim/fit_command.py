@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`python -m nkisim fit`: a machine file from what probes measured on a device."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes `import nki` mean the simulator, and `neuronxcc.nki` its older dialect if asked, through one import finder."""
 
 from __future__ import annotations

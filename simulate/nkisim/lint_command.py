@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim lint`: what simulates but would not trace or compile, in the source and in a run."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """--target and --machine, as every command that predicts has them: for which machine, and with whose constants."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim migrate`: what a file of NKI 0.1 has to write in the current NKI."""
 
 from __future__ import annotations

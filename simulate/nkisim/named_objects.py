@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Objects that a command line names: `package.module:name` or `folder/file.py:name`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim prove`: is a kernel written anew for the current NKI the same as the old one?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A pytest plugin for kernels: a fixture that runs them, marks for targets, cores and DMA orders.
 
 @pytest.mark.nki_target("trn2", "trn3")

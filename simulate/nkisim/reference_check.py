@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A kernel's outputs beside those of a function of the same inputs."""
 
 from __future__ import annotations

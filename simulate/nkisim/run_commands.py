@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nkisim run|trace|roofline`: simulate a kernel and say how long it takes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `nkisim run` does to find a mistake: taps, a reference to compare with, and running again on every change."""
 
 from __future__ import annotations

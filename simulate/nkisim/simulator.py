@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The simulator for people and tools: `Simulator(...).run(kernel, ...)` gives results and all that is known of them."""
 
 from __future__ import annotations

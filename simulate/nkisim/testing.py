@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """For tests of kernels: comparison of a result with what is expected, with everything known of the run in a failure."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`--watch`: a command again whenever a Python file beside the kernel changes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Changes of a machine, as a command line gives them: "hbm=1.2,pe_clock=1.1"."""
 
 from __future__ import annotations

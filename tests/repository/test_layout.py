@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PACKAGES = ("nkimoe", "simulate/nkisim")
 NAMED_FOLDERS = ("nkimoe", "simulate", "tests", "benchmarks", "docs", "website")
 
+LICENCE = "# SPDX-License-Identifier: Apache-2.0"
 MOST_LINES_OF_A_FILE = 400
 MEDIAN_LINES_OF_A_FILE = 120
 MOST_LINES_OF_A_FUNCTION = 60
@@ -95,6 +96,12 @@ def has_more_parameters_allowed(path: str, function: str) -> bool:
 
 def empty_names(path: str) -> list[str]:
     return [part for part in Path(path).with_suffix("").parts if part.strip("_").lower() in SAYS_NOTHING]
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_file_says_its_licence_first(package: str) -> None:
+    firsts = {path.relative_to(ROOT): path.read_text("utf-8").partition("\n")[0] for path in python_files(package)}
+    assert {path: first for path, first in firsts.items() if first != LICENCE} == {}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe model: the prefill of a whole model on one layout of ranks."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe model: the prefill of a whole model on one layout."""
 
 from __future__ import annotations

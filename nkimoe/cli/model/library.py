@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nki-library's kernels from a checkout, called with a step's shapes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture of prefills: the steps' times stacked against tokens, with the interval of their sum."""
 
 from __future__ import annotations

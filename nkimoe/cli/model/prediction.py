@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A prefill's steps with their times: simulated where a kernel is there, else by arithmetic."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Simulated steps: what is asked of a worker, and what it answers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Predictions as text: time to first token by tokens, and the steps and memory of the longest prefill."""
 
 from __future__ import annotations

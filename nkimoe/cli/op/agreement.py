@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How close a result is to what its definition gives, in numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe op: a command an operation, made from the table."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One projection of each pair (aiter's fused_moe, fused_moe_silu and fused_moe_gelu)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Inputs of operations, drawn as the peers' programs draw theirs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SGLang's int8 quantisers."""
 
 from __future__ import annotations

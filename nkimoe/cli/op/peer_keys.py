@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Options as Composable Kernel's examples write them: -t=3328."""
 
 from __future__ import annotations

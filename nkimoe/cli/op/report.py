@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A result in the form of the peers' programs: their line, their keys, and what they do not say behind them."""
 
 from __future__ import annotations

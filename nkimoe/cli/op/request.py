@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What one call of `nkimoe op` asks for: a class an operation, whose fields are its options."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SGLang's experts: int8 weights and int8 activations, or both in 16 bits."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The router of layers with one expert a token."""
 
 from __future__ import annotations

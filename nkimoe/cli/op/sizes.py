@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes and steps of the tensors of operations."""
 
 from __future__ import annotations

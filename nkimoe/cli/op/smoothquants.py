@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantisers after smooth rows: Composable Kernel's."""
 
 from __future__ import annotations

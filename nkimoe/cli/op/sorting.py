@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sorting by expert, in two forms."""
 
 from __future__ import annotations

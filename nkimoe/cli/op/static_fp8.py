@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """aiter's quantiser with one scale."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every operation of the command, by name. A row is a class; there is no other list."""
 
 from __future__ import annotations

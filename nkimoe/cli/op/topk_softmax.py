@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The router of a softmax."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both projections of each token's experts (aiter's e2e_moe and fused_moe)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Axes of a sweep as people write them: values between commas, and ranges of numbers."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nkimoe sweep: a layer in many layouts."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows as CSV, JSON and Parquet: the same columns, and what made them."""
 
 from __future__ import annotations

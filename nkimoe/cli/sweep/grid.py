@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All points of a sweep: the product of its axes, each a setup or the reason why it cannot be one."""
 
 from __future__ import annotations

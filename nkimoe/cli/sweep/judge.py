@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which row is best, and why."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which layers a sweep is of: rows of the table of models, a config.json, or sizes of one's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A picture of a sweep: latency and tokens a second against tokens, a line a layout."""
 
 from __future__ import annotations

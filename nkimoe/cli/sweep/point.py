@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One point of a sweep: a layer on one rank, what identifies it, and its prediction."""
 
 from __future__ import annotations

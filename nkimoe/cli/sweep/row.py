@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of a sweep: what a point is, what is predicted of it, and what follows for the whole layer."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of a sweep on a terminal: while it runs, and at its end."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device code of the backward pass: a block program over its own stages and some of the forward pass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gate and up projections that the forward pass kept, as rows of tokens."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gradient of the affinities: one number a slot, summed over I."""
 
 from __future__ import annotations

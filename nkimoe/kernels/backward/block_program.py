@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One part of a block, for some columns of I, in two halves.
 
 The first half leads to the gradients of the gate and up projections; the second one makes of these the gradients of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instructions in pieces, so that those of one half of a part can be issued between those of the other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Between the projections: what the down weights' gradient needs, and the gradients of gate and up."""
 
 from __future__ import annotations

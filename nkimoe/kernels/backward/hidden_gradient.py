@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The gradient of the hidden states: a token's blocks are added up in HBM, in fp32, in a slab a core."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Everything the stages of the backward pass share while one call is traced."""
 
 from __future__ import annotations

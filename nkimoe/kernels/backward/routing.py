@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the tokens of one core's blocks are, which expert they go to, and when an expert begins and ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activation functions with their derivatives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transposes on the Tensor Engine, several in a PSUM bank and out of it in one pass."""
 
 from __future__ import annotations

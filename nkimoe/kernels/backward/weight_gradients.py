@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gradients of the expert at hand, summed on chip in fp32 over its blocks and written once."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The weights of the expert at hand, with the dimension they are contracted over on partitions.
 
 That is the other one than in the forward pass: weights are loaded as they lie in HBM, once a run of blocks, and turned

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Zeros where no block writes a gradient."""
 
 from __future__ import annotations

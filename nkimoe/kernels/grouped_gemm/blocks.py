@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """fp8 weights with a scale for each block of 128 x 128.
 
 Where rows of a are 16-bit numbers, codes times scales, rounded to their type, are what is multiplied, as in `moe_cte`

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results as int8 or fp8 codes: c / out_scale, rounded to the nearest and saturated."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What becomes of the columns of a product, tokens on partitions; the last pass multiplies by the weight and rounds."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From products to results: scales, bias, epilogue, weight; in fp32, rounded when they reach their row."""
 
 from __future__ import annotations

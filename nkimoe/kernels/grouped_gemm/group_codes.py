@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows as e4m3, each 128 columns with a scale of their own: codes, and behind them the bytes of their scales.
 
 scale = max(amax of the group, 1e-7) / largest        q = x * (largest / amax), the factor rounded first

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """int4 weights: two codes a byte, which become (code - zero) * scale, rounded to the type of a, when a piece is used.
 
 A byte holds two neighbouring rows of the contraction, so both are of one group, and the low halves of 128 bytes are one

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MX weights of a pass, on Trn3: packed elements, and scales of blocks of 32 rows of the contraction."""
 
 from __future__ import annotations

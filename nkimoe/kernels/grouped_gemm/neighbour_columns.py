@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of a as MX operands, quantised on chip: four neighbouring columns of a row are one packed element.
 
 A block of 32 neighbours lies on eight partitions, where `quantize_mx` gives it one scale.

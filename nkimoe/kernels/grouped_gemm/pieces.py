@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pieces of a tensor [E, pieces, partitions, ...] of all experts: room, and how they come."""
 
 from __future__ import annotations

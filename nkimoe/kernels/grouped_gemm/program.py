@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a grouped GEMM is processed: passes over all blocks, a few pieces of columns each.
 
 The tokens of a block are turned into columns while the block before is multiplied; an expert's piece of weights is

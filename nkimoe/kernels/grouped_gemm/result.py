@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where results go: a row of its own for each pair; where they are added, that is the way there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens of a tile of slots as a matmul operand."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Expert weights of a pass: some pieces of columns, each replaced by the next expert's behind its last use."""
 
 from __future__ import annotations

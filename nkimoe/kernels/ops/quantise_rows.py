@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rowwise dynamic quantisation: tokens over partitions, a tile of 128 at a time."""
 
 from __future__ import annotations

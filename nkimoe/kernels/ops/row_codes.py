@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Codes: values over the scale of their row, rounded.
 
 An engine rounds to the nearest, ties to even, and saturates when it writes an integer or fp8: there the factor will do.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale of a row from its largest magnitude, and the factor that its codes are made with."""
 
 from __future__ import annotations

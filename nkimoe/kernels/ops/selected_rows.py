@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Smooth rows picked by the Tensor Engine: ones where a token chose an expert, times the experts' smooth rows.
 
 A number of fp32 is cut into three bf16 numbers of eight bits each. They lie on partitions of their own ("slots": part p

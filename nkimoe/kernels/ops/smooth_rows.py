@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows times smooth rows, in fp32: by source of the smooth rows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """x / scale as fp8, with one scale that is given: rows over partitions, some columns at a time; cores take turns."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which blocks, in which loop. All device loops live here."""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loops on the device. The body is traced once: what it needs from one iteration to the next lies in tiles."""
 
 from __future__ import annotations

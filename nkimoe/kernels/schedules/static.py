@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The static schedule: every block of the core, unrolled."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stages: the words block programs are made of. None takes a boolean."""

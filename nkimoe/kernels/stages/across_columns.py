@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What partitions hold, along columns: a value of each token beside the tokens in the free dimension."""
 
 from __future__ import annotations

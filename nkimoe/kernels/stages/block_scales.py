@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scales of blocks of fp8 weights, on the partitions that hold the rows of the blocks.
 
 Codes times scales, rounded to the compute dtype, are what is multiplied. Scaling the sums of each block instead would

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activations kept for the backward pass: gate and up before the activation, results before their affinity."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How down products go into rows of the output: the last pass over them, with all that is still to multiply."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Contraction of two operands that lie in tiles of 128 rows."""
 
 from __future__ import annotations

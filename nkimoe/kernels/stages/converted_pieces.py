@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Weights whose codes stay in SBUF, a byte each, while pieces of them become 16-bit numbers when used: int8, which the
 PE does not take, and fp8 with a scale a block, which does not factor out of the sums.
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What follows the matmuls: dequantisation, then the bias."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """In which order the columns of the down weights are used."""
 
 from __future__ import annotations

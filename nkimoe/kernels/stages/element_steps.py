@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Element-wise operations with a number or one value a partition, two a pass."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """largest / amax, rounded as a division rounds it.
 
 Codes of values that lie exactly between two are decided by the last bit of the factor, and rows of bf16 have many such

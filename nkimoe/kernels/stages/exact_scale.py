@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The scale of a row of codes from its largest magnitude, rounded as a division rounds it.
 
 The engines do not divide. A first quotient is a product with 1 / largest; what is left of amax after it corrects it.

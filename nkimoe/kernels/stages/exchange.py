@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the two cores tell each other when they share a block: transposed tokens, partial sums, largest values."""
 
 from __future__ import annotations

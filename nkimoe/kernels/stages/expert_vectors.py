@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Small tensors of the expert at hand, such as biases and scales: how they come, and what is computed from them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An fp32 number as the sum of two with twelve bits each: products of such halves are exact."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """x Wg and x Wu, a tile of 128 columns of I and a PSUM bank of tokens at a time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """act(gate) * up, or act(up) alone."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gathering rows by token id."""
 
 from __future__ import annotations

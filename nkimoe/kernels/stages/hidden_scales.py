@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scales of quantised activations that the caller gives for each token: they multiply the products of its rows."""
 
 from __future__ import annotations

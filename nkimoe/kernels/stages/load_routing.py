@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token ids, experts and affinity rows of a core's blocks."""
 
 from __future__ import annotations

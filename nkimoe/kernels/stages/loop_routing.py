@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routing of blocks that a device loop processes: how many there are is known only on the device."""
 
 from __future__ import annotations

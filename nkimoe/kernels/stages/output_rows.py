@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows of the output on chip and in HBM: what every kind of output is made of."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the projections hand over: streams of products, each in PSUM banks that are free again once it was used.
 
 PSUM has eight banks of 512 fp32 columns, and a projection may fill more. So nobody waits for all of its products: a

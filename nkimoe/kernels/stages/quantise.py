@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """fp8(x / in_scale), with a scale that the caller gives."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the affinity multiplies: one class a mode, each acting at its own point of the block program.
 
 The block program calls every point; a mode does nothing at the points it does not use.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A row for each choice of a token, written by its block alone; at the end they are added, in order of choice."""
 
 from __future__ import annotations

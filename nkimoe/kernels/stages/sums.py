@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums of products that the pieces of a contraction are added to one after the other."""
 
 from __future__ import annotations

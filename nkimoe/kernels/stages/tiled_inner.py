@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What belongs to columns of I, on the partitions that compute them."""
 
 from __future__ import annotations

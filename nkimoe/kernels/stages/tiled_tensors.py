@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transfers of one expert's weights to SBUF; an expert index of E transfers nothing.
 
 Gate/up weights lie as [128, H/128, projections, columns of I]; contraction tile k, partition p is the row of H that

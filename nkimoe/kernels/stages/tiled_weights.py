@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An expert's weights as tiles of 128 rows: what the two projections need of them, whatever the numerics."""
 
 from __future__ import annotations

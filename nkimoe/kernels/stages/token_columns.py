@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token rows to token columns, so that H is the contraction on partitions."""
 
 from __future__ import annotations

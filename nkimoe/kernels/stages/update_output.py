@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where results go.
 
 `Overwrite` writes each row once, straight to the output. `Accumulate` adds a token's blocks up in HBM: read the old

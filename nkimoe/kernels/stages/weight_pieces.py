@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A matrix of expert weights in SBUF, cut into pieces, each replaced as soon as its last use is over."""
 
 from __future__ import annotations

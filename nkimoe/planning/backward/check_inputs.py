@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of input values of `moe_cte_backward` on the host, before anything runs."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the backward pass is cut so that it fits on chip.
 
 An expert's weights and the gradients of its weights are on chip at the same time, the gradients in fp32. Where that is

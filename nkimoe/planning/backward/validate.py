@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every static rejection of `moe_cte_backward`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a grouped GEMM may choose: its time depends on it, its results do not, to the bit."""
 
 from __future__ import annotations

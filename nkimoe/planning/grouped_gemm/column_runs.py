@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which columns of a piece share a scale, where weights have one for each block of 128 x 128."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the columns of a grouped GEMM are cut, and how its rows lie, which its weights are packed for."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a grouped GEMM to what each core does, and what is on chip."""
 
 from __future__ import annotations

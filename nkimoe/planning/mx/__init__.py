@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What planning knows of the MX formats."""

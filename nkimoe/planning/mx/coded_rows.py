@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Hidden states that come as MXFP8: a token's row is H elements, and behind them the scales of its blocks of 32.
 
 Element 4 * (128 h + p) + q of a row is column q * H/4 + 128 h + p of H: four neighbours are a packed element. Byte

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the MX weights of a request are scaled: in blocks, or a column or matrix at a time with block scales of 1."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How MX sizes are cut: which packed rows of I a core computes, and what of an expert is on chip.
 
 A packed row holds four columns of I, a quarter of a tile apart: row p of tile i holds columns i * 512 + q * w_i + p for

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rejections of the MX implementations: packed weights, their scales and sizes. Each rule as in `validate`."""
 
 from __future__ import annotations

@@ -1,1 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a quantisation of rows decides before its first instruction: request, rules, plan."""

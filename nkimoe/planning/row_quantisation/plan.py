@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From a request to a plan: sizes, what is on chip, who rounds how much."""
 
 from __future__ import annotations

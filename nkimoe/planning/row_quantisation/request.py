@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One quantisation of rows as a value: what `nkimoe.ops` offers under several names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What of the rows is on chip at a time, and where their smooth rows come from."""
 
 from __future__ import annotations

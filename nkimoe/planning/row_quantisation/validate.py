@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Every static rejection of a quantisation of rows."""
 
 from __future__ import annotations

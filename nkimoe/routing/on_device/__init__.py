@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Routing as NKI kernels: the functions of `nkimoe.routing` under the same names, for ids and logits on the device.
 
 NumPy is their definition. What it refuses by looking at values, a kernel cannot: see each one. All are also functions

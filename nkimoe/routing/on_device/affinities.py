@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`scatter_affinities` as a kernel: the router's weights [T, K] as the affinity column of `moe_cte`."""
 
 from __future__ import annotations

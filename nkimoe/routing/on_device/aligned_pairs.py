@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_align_block_size` as a kernel: numbers of pairs by expert, in blocks, without the host."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Counting on the device: how many tokens each expert has, and in which blocks of slots they go.
 
 A token's rank among its expert's tokens is a sum over the tokens before it: a matmul with a triangle of ones. So each

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The choice among groups of neighbouring experts: which experts are in one of the best groups."""
 
 from __future__ import annotations

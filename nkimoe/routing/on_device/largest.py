@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The largest columns of each row, eight at a time, as the Vector Engine finds them; and where values are none."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Lists of ids against columns: which columns a row lists, and what stands in them. A token or block is a partition."""
 
 from __future__ import annotations

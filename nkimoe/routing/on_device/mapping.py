@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`build_block_mapping` as a kernel: from ids [T, K] to the three tables of `moe_cte`, without the host.
 
 One pass over the tokens counts, which says where every expert's blocks begin; the other scatters token numbers to their

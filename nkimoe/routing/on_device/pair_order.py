@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where pairs (token, choice) go when they are sorted by expert, in blocks, whatever is written down about them.
 
 The passes are those of `build_block_mapping`. As an expert may stand in a row more than once, a choice's slot also

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`route` as a kernel: any `RoutingRule`, in the steps that it lists."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """From logits to scores, and from the scores of chosen experts to their weights. Tiles are fp32 [tokens, columns]."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`routing_sigmoid_top1` as a kernel: router and choice of one expert in one launch.
 
 Tokens are rows. Their logits come from the PE, which contracts over partitions: token tiles are transposed there first,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`moe_sorting` as a kernel: pairs (token, choice) by expert, in blocks, without the host."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data types of NKI: the table, and conversion between them."""
 
 from nkisim.dtypes.arrays import Array

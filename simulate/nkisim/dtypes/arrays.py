@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The type of host arrays."""
 
 from __future__ import annotations

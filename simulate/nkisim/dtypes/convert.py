@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Conversion between data types, as the engines do it on every write.
 
 Floating point rounds to nearest even. fp8 and integers saturate; bf16 and fp16 overflow to infinity. NaN becomes

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The table of NKI data types.
 
 An NKI dtype is a string in the published API (`nl.bfloat16 == "bfloat16"`); `DType` is that string with

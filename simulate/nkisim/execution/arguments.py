@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Host arrays to device tensors and back."""
 
 from __future__ import annotations

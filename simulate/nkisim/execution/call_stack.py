@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """By which calls a core came to the instruction it executes, without walking the whole stack for each one.
 
 Frames that were there at the instruction before are known, and so is all that called them; a generator alone may be

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Comparing a run with eager DMA transfers with one where they are late."""
 
 from __future__ import annotations

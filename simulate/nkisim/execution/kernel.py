@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nki.jit` and `nki.simulate`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DMA transfers that complete as late as their tracked dependents allow.
 
 An earlier, eager run of the same kernel has told each transfer's deadline. Here every transfer is carried out as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Launching a kernel: arguments in, cores run, results out. No thread outlives a launch.
 
 Matrix products run on one processor: tiles are too small to share, and the bits do not depend on the machine.

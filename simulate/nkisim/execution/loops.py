@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device loops. The real tracer sees a body once, so every iteration must issue the same instructions."""
 
 from __future__ import annotations

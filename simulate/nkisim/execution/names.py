@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Names of tensors and instructions: one namespace for each core's trace of a kernel."""
 
 from __future__ import annotations

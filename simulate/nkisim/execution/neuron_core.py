@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One NeuronCore while a kernel runs on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which values are computed: all of them, or only those that do not depend on floating point arguments.
 
 Everything else about an instruction (guards, bounds, bytes touched, events) is the same either way.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device registers. Kernel code can pass them around but never see their value."""
 
 from __future__ import annotations

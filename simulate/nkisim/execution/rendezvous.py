@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How the two cores of an LNC pair take turns and meet.
 
 Only one core runs at a time: core 0 until it waits, then core 1 until it waits, and so on. The order of execution,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NkiScalar: one integer computed on the device, with arithmetic that is traced."""
 
 from __future__ import annotations

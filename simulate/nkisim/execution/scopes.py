@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors made in the bodies of device loops, and when nothing can mean them any more."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Shared HBM of an LNC pair."""
 
 from __future__ import annotations

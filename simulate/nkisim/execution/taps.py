@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Taps: what named tensors held, taken while the kernel runs.
 
 A snapshot is taken when another instruction reads a tensor that was written since the last snapshot, however many

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a trace that sees the body of a loop once would fix of each instruction, and how two iterations differ in it."""
 
 from __future__ import annotations

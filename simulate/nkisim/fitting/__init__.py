@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Constants of a machine from latencies that a device was measured to have."""
 
 from nkisim.fitting.fit import Fitted, FittedConstant, fit

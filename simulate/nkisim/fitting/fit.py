@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Fit constants to measured latencies: weighted least squares over all probes at once.
 
 A latency is the sum of its terms and of a base that the measurements of a probe share. Constants are positive, so their

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device was measured to take, as files of measurements have it."""
 
 from __future__ import annotations

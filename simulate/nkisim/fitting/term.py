@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How a latency depends on the constants of a machine: a sum of products of their powers."""
 
 from __future__ import annotations

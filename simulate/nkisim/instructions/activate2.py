@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """activate2: up to two scalar operations, an activation function, and a reduction on the Scalar Engine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """activation: op(data * scale + bias) on the Scalar Engine, with an optional reduction."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """activation_reduce: activation that also sums its results along the free dimensions."""
 
 from __future__ import annotations

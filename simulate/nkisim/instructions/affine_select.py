@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """affine_select: keep elements where an affine function of their position compares as asked."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """bn_aggr: mean and variance from the outputs of bn_stats."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """bn_stats: count, mean and squared deviation of the even and the odd elements of each partition."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """core_barrier: the cores of an LNC pair wait for each other."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """dma_compute: add tensors inside the DMA engines, with optional gather or scatter read-modify-write."""
 
 from __future__ import annotations

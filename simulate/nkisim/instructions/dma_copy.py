@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """dma_copy: move a tile between HBM and SBUF, with casts and runtime row selection."""
 
 from __future__ import annotations

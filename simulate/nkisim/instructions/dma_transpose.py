@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """dma_transpose: transpose on the way through the DMA engines, with optional row gather."""
 
 from __future__ import annotations

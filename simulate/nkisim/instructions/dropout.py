@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """dropout: zero elements at random on the Vector Engine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """exponential: exp(src - max_value) on the Vector Engine, with an optional running sum."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """iota: generate an affine integer pattern on GpSimd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """local_gather: each GpSimd core gathers from its 16 partitions with one list of indices."""
 
 from __future__ import annotations

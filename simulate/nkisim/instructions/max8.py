@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """max8: the eight largest values of each partition."""
 
 from __future__ import annotations

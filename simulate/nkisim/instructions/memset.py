@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """memset: fill a tile with a constant."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_find_index8: where eight values of each partition occur."""
 
 from __future__ import annotations

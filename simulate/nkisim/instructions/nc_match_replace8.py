@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_match_replace8: replace the first occurrence of eight values in each partition."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_matmul: dst = stationary.T @ moving on the Tensor Engine, or a transpose through it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_matmul_mx: matmul of MX data with their scales on the Tensor Engine of NeuronCore-v4."""
 
 from __future__ import annotations

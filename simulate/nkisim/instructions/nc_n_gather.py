@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_n_gather: gather elements within each partition on GpSimd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_stream_shuffle: permute partitions within each quadrant of 32."""
 
 from __future__ import annotations

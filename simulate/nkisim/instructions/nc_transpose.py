@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nc_transpose: swap the partition and free dimensions of a tile on the Tensor or Vector Engine."""
 
 from __future__ import annotations

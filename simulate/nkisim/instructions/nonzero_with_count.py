@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """nonzero_with_count: positions of nonzero elements and their number, in every 16th partition."""
 
 from __future__ import annotations

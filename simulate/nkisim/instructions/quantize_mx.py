@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """quantize_mx: bf16 or fp16 to MXFP8 data and scales on the Vector Engine of NeuronCore-v4."""
 
 from __future__ import annotations

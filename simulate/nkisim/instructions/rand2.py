@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rand2: uniform random numbers on the Vector Engine of NeuronCore-v4."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rand_get_state: store the state of an engine's random number generators."""
 
 from __future__ import annotations

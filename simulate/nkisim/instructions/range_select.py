@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """range_select: keep elements whose position lies between two bounds of their partition; reduce to the maximum."""
 
 from __future__ import annotations

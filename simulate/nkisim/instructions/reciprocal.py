@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """reciprocal: 1 / data on the Vector Engine."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """register_alloc: a scalar that drives loops and addresses. It issues nothing, so it is no registered instruction."""
 
 from __future__ import annotations

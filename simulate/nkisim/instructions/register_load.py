@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """register_load: an integer from memory into a register."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """register_move: a constant or another register into a register."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """register_store: a register into memory."""
 
 from __future__ import annotations

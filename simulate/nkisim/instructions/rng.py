@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """rng: random bits on the Vector Engine or GpSimd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """scalar_tensor_tensor: an operation with a scalar, then one with a tile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """select_reduce: choose between a tile and a scalar by a predicate; reduce to the maximum."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sendrecv: the two cores exchange SBUF tiles."""
 
 from __future__ import annotations

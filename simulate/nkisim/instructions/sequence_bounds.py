@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sequence_bounds: where the segment of each element begins and ends."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """set_rng_seed: seed the Vector Engine's random numbers."""
 
 from __future__ import annotations

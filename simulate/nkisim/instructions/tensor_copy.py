@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_copy: copy a tile within the on-chip memories."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_copy_predicated: copy where a predicate holds."""
 
 from __future__ import annotations

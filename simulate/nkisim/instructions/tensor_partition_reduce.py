@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_partition_reduce: reduce across partitions on GpSimd."""
 
 from __future__ import annotations

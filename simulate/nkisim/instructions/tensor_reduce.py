@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_reduce: reduce the trailing free dimensions of a tile."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_scalar: up to two operations with a scalar or one element a partition."""
 
 from __future__ import annotations

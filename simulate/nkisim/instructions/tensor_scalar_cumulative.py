@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_scalar_cumulative: an operation with a scalar, then a running reduction."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_scalar_reduce: one operation with a scalar, and a reduction of its results."""
 
 from __future__ import annotations

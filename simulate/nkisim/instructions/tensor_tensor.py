@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_tensor: element-wise operation on two tiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """tensor_tensor_scan: a running operation over two tiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """topk: the k largest values of a 16-partition snake. Guards only."""
 
 from __future__ import annotations

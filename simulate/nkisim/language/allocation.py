@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Creating tensors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nki.typing`: annotations that declare the shape of a kernel's tensors, and the check that they hold."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions of tiles that take several operators: divide, logical_not, rounding and remainders."""
 
 from __future__ import annotations

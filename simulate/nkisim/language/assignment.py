@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`tensor[key] = value`: a copy into a part of a tensor, by the instruction that reaches both."""
 
 from __future__ import annotations

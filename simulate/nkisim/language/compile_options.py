@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nki.compiler`: the options of a kernel for AWS's compiler. nkisim has no such compiler.
 
 An option that would change nothing here is refused when the kernel is decorated, unless it asks for what nkisim does

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators called on tiles: `nl.add(x, y)`, `nl.silu(x)`. The result is a new SBUF tile.
 
 Operands are tiles, or one tile and a number. Tiles of one rank broadcast like NumPy arrays. The result has the data

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Makes operators callable on tiles, with the published parameters, and lists the functions that are not operators.
 
 An operator stays what instructions take as `op=`; calling it issues one or a few instructions. Sine is both: as

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nl.alloc_tiles`, `nl.alloc_blocks` and `nl.empty_like`: storage that comes with its navigation."""
 
 from __future__ import annotations

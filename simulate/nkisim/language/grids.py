@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nl.tiles` and `nl.blocks`: a tensor navigated by the coordinates of its tiles, or of blocks of tiles. Views only.
 
 Follows the pages of NKI 0.7. What they leave open is refused: untiled leading dimensions, coordinates known only on the

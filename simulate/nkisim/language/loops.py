@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device loops as NKI 0.7 has them: the body gets an NkiScalar, unless a bound is a register."""
 
 from __future__ import annotations

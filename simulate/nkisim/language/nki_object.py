@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nl.NKIObject`: base of kernel configuration objects, as permissive as public kernels rely on it being."""
 
 from __future__ import annotations

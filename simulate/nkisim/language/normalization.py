@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """softmax and rms_norm."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a kernel may ask about its launch, and the markers it may leave."""
 
 from __future__ import annotations

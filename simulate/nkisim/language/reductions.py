@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reductions over the last free dimensions of a tile. Several names shadow Python's; inside, `builtins` is meant."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """scalar_load and scalar_store: an integer between memory and an NkiScalar. (nki.isa exports them, from NKI 0.7.)"""
 
 from __future__ import annotations

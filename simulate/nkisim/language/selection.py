@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """where, gather_flattened, and random numbers: rand, random_seed, dropout."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Questions a kernel may ask about its target."""
 
 from __future__ import annotations

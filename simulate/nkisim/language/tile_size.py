@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nl.tile_size`: size limits of the target."""
 
 from __future__ import annotations

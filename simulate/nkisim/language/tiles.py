@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Moving tiles: load, store, transpose, matmul, and views with another shape."""
 
 from __future__ import annotations

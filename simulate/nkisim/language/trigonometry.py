@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """sin, cos, tan: range reduction, then the Scalar Engine's sine, which is good for -pi..pi only."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Direct allocation of NKI 0.1: `ncc.sbuf.mod_alloc`, `ncc.psum.alloc`, ... as buffers of `nl.ndarray`."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`nki.benchmark` and `nki.profile` of NKI 0.1: latencies, which here are predicted and say so."""
 
 from __future__ import annotations

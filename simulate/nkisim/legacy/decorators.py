@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Decorators and markers that tell the old compiler how to compile, and never what a kernel computes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the tiles of NKI 0.1 live: a tensor with dimensions before its partitions is a list of tiles of the core."""
 
 from __future__ import annotations

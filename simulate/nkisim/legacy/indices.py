@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Index tensors: what stands in the brackets behind a tensor, as a strided layout or as one number an element.
 
 Kernels of NKI 0.1 index with integers, slices, `nl.ds` and index tensors, which are here NumPy arrays of integers.

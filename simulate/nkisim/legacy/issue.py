@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One instruction of NKI 0.1: a new tile, the mask cut to its box, and the instruction of the core that does it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kernels of NKI 0.1: launched on grids of any shape, one program after the other on one simulated core."""
 
 from __future__ import annotations

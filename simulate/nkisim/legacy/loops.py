@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Loops and constants of NKI 0.1. Every loop runs in program order."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Masks: which elements an instruction of NKI 0.1 touches, as a box where they are one."""
 
 from __future__ import annotations

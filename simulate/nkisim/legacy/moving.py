@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Values of irregular accesses: box by box through the memory's door, without an instruction and without time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators as NKI 0.1 named them, functions of NumPy among them, and the types of results."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a launch of NKI 0.1 is doing: the program of its grid, the tensors all programs share, lines without a time."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`Tile`: a tensor of NKI 0.1, or the part of one that an index names."""
 
 from __future__ import annotations

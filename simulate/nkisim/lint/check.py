@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Applies the rules to a file, or to the source of a kernel."""
 
 from __future__ import annotations

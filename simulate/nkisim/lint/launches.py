@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L107: launches whose core count does not fit the kernel."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The device code of a kernel: modules of its package that it imports, and that import NKI."""
 
 from __future__ import annotations

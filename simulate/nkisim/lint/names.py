@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the names in a kernel hold, as far as the source tells: device scalars, tensors, or Python values."""
 
 from __future__ import annotations

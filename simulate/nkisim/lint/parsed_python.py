@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L110: Python that the parsing front end of SDK 2.29 to 2.31 does not take, in code that a kernel may run."""
 
 from __future__ import annotations

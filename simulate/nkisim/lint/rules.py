@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The rules. Each takes the kernel's syntax tree and yields (node, code, message)."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """L108, L109: names and keywords that a version of the SDK does not have yet."""
 
 from __future__ import annotations

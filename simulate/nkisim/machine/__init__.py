@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Facts of each NeuronCore generation, read from the TOML files beside this module, or from one like them."""
 
 from nkisim.machine.loader import (

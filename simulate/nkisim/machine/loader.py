@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Typed access to the machine files. Every number there has a value, a unit, a source and a confidence."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a machine can do at most, by its documents: the roofline, and the least time that work can take under it.
 
 Predictions use other numbers, fitted to measured kernels (`dma.rate`, `hbm.stack_rate`); these are only compared with.

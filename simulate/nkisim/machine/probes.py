@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a device would have to be asked to close the open constants of the time model."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A number, between what it may be, and how well it is known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Machines that differ from the real one by a factor here and there: what if HBM were faster?"""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A machine as the text of its file."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors, the storage behind them, and the one door through which instructions touch it."""
 
 from nkisim.memory.access import Access

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which bytes one operand touched: what events keep. Holds no data, so a recorded run stays small."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bytes of allocations.
 
 Without an address an allocation owns its bytes; with one it is a window of the core's memory, so overlapping addresses

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """One small number for each byte of a memory.
 
 Bytes are kept in units: the largest size that divides every distance of every access so far. Rows of 4 KiB that are

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Indirect views of on-chip tiles: columns at runtime offsets, the engines' gather and scatter on NeuronCore-v4."""
 
 from __future__ import annotations

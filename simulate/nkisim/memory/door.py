@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The one door to memory.
 
 `resolve` turns a view into a `Region`, the bytes an instruction touches, checking bounds and runtime indices.

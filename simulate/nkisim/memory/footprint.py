@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which bytes of a memory an access touches, exactly, without order and repetition."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """`NKI_PRECISE_FP=0`: low-precision tensors keep the float32 values they were given, to tell logic from rounding.
 
 Memory holds the rounded bytes as always, so that reinterpreted views, copies and addresses mean what they mean. Next to

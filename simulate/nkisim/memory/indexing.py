@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NumPy-style indexing of a layout, with the rule that on-chip tensors stay at least two-dimensional."""
 
 from __future__ import annotations

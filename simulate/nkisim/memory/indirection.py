@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A runtime index in a view's address."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a tensor is not: an array of Python or NumPy. Its values do not exist while a kernel is traced.
 
 Kernels of older versions, and those written from memory, use it as one. Each such use is told what to write instead.

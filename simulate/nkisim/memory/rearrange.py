@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """einops-style rearrange of shapes."""
 
 from __future__ import annotations

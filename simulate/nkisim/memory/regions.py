@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The memories of a NeuronCore."""
 
 from __future__ import annotations

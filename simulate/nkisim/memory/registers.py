@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The interface of a runtime scalar, as far as addressing needs it."""
 
 from __future__ import annotations

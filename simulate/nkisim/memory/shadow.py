@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which bytes of a memory have been written, and by what.
 
 A memory that is wholly in one state, which is the common case, keeps no map.

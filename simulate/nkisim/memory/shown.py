@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What tensors hold, for people: all of it, or a few words for debuggers and messages."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Storage: what is known of one allocation, without its bytes.
 
 An on-chip allocation is a rectangle of partitions by bytes.

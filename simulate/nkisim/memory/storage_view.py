@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a view of memory is, as far as the door to memory needs it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """NkiTensor: a strided view of a storage. Methods follow the published class; data is reached only through the door."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arithmetic of strided views, in elements. Pure functions; no tensor, no memory.
 
 A layout is (shape, strides, offset): the element at index i sits at offset + sum(strides * i).

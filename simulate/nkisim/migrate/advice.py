@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What stands instead of each construct of NKI 0.1, and why: facts of AWS's migration guides."""
 
 from __future__ import annotations

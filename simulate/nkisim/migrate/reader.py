@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reads a file of NKI 0.1, and gives the advice for each line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What names of a file mean: modules of NKI 0.1, index tensors, tiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of AWS's `nki` package, simulated."""
 
 import importlib as _importlib

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The published names nkisim lacks: importing one works, using it refuses by name."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.collectives`. nkisim simulates one logical core, so a group of one rank is all it can serve."""
 
 from __future__ import annotations

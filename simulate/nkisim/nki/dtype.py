@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.dtype`: the data types as NumPy knows them, to make arrays of them on the host."""
 
 from nkisim.dtypes import DTYPES as _DTYPES

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What AWS publishes in `nki.isa`, `nki.language` and `nki.collectives`: names, parameters, defaults.
 
 Facts of the API reference of NKI 0.2 to 0.7, one name a line behind the first version known to have it. A default of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What happened, and who watches. Observers read events; they never touch tensors."""
 
 from nkisim.observe.capacity import Capacity

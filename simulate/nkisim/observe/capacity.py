@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SBUF and PSUM capacity.
 
 A tensor without an address occupies memory from its first to its last use, as a compiler's allocator would have it.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bytes that two accesses to one memory share."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Running totals: instructions by engine and opcode, HBM traffic, matmul work."""
 
 from __future__ import annotations

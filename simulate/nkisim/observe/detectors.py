@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The detectors of every run, in one list."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When each DMA transfer has to be complete, seen from its own core.
 
 A compiler makes an instruction wait for a transfer if it can see that it must: the instruction touches the same bytes

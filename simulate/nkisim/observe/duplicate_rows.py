@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A scatter that names a row twice: which of the two values stays, or whether both are added, is left to chance."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An executed instruction, as observers see it."""
 
 from __future__ import annotations

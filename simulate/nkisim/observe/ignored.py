@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Arguments that have no effect.
 
 `HINTS` is the whole list of what nkisim accepts and does not act on. An argument that is not in it changes results,

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transfers that may still be reading when another tensor at the address of their source is written.
 
 A compiler makes an instruction wait for a transfer if it writes what the transfer reads through the same tensor, or if

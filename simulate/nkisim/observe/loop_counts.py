@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device loops that run more often on one core than on the other.
 
 Users report that a device hangs in it, or that a compiler refuses it. Loops without anything that the cores share are

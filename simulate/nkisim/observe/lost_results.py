@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A matmul result that a new matmul replaces before anything has read it: the work was for nothing, or a group lost
 its `accumulate=True`."""
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums of several matmuls that share a bank of one PSUM tensor.
 
 On NeuronCore-v2 all but the last of such sums were seen to lose their first term, whether their matmuls alternate or

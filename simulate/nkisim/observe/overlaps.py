@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors whose explicit addresses overlap, used as if each had its bytes for itself.
 
 Reusing memory is what addresses are for: a new tensor is written, and the old one is never read again. The rule, byte

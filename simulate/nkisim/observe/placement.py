@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where tensors without an address lie: byte offsets such that no two that are alive together overlap.
 
 First-fit in the order of first use, as a compiler that allocates while it schedules would have it. Where that leaves a

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which findings stop a run, where sources disagree: a choice by code.
 
 NKISIM_REFUSE=NKI411    notes of these codes stop a run, as problems do

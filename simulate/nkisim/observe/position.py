@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where a kernel is, in its source and in its execution."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two cores that touch the same bytes of shared HBM, at least one of them writing, without an order between them.
 
 What orders them is a meeting: `core_barrier` for the tensor it names, because only accesses to that tensor are made to

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Instructions that write what they read, at another place: engines stream, so they may read what they have written.
 
 nkisim reads everything first. Whether a device comes to the same depends on the direction and on what is in flight.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What is true of every use of an instruction, declared with it, so that readers of events need no names."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Reports reads of bytes that nothing wrote, once a kernel line."""
 
 from __future__ import annotations

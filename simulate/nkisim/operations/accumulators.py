@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Accumulator registers: one fp32 value a lane, which an engine keeps between instructions.
 
 The Scalar Engine has one set, the Vector Engine another; each is shared by all instructions of its engine that reduce.

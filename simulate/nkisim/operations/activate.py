@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activation functions of the Scalar Engine: `activation`, with or without a reduction."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where the Scalar Engine's tables are valid. Outside, a device computes something else, and nobody hears of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The affine integer patterns of GpSimd."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The arithmetic of the compute engines: fp32 inside, or raw integers for bit operations."""
 
 from __future__ import annotations

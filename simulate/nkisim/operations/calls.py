@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Calls that do not fit the parameters of a function: said with the kernel's line, and with what to write instead."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guards shared by the instructions. Each states one rule of the hardware, raises with the actual value, and helps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rules that the compiler for a device, or the device itself, is reported to have and AWS's simulator has not.
 
 What breaks one is raised or collected, as the findings of detectors are, once a kernel line.

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the instructions that look for eight values share."""
 
 from __future__ import annotations

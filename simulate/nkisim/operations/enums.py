@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Enumerations of `nki.isa`. Values are AWS's."""
 
 from __future__ import annotations

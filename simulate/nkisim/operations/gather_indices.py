@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Indices of gathers within partitions."""
 
 from __future__ import annotations

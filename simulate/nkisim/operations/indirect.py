@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operands that are `.indirect()` views: on which engines, and where they start."""
 
 from __future__ import annotations

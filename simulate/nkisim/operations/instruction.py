@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How an instruction is declared: its function, and what outsiders ask of it, in one place."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What `help` prints of an instruction: what its function says, and below that what is declared of it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """MX formats: four values in one packed element, one power-of-two scale for 8 partitions x 4 values."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Notes from instructions: nothing is refused, but something is not what it seems."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an instruction asks for, and how that is carried out.
 
 An instruction's function checks its arguments and returns an `Operation`: operands, a pure function from what is

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators named by `nl.add`, `nl.silu`, ...: what instructions take as `op`.
 
 An operator is also callable on tiles (`nl.add(x, y)`); the language layer installs that behaviour.

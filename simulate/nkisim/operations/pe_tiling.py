@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tiles of the PE array: a part of its rows and columns that one matmul uses."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Whether a matmul starts a sum in PSUM or continues one."""
 
 from __future__ import annotations

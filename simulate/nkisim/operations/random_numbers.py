@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pseudo random numbers of the engines.
 
 Each lane of an engine has one or more XORWOW generators (Marsaglia, 2003): five words of xorshift and a counter that

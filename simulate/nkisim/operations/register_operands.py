@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operands of the instructions that move registers."""
 
 from __future__ import annotations

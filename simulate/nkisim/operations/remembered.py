@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Guards that need not run again: kernels issue the same few instructions on the same few tiles thousands of times."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """32-bit integers in engines that compute in fp32: exact up to 2^24, and a note where more is lost."""
 
 from __future__ import annotations

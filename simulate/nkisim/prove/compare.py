@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Results that are equal to rounding, and the first tile in which they are not."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs both kernels on the same arguments, and says whether and where they differ, and how long each takes."""
 
 from __future__ import annotations

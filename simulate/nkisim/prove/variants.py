@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Other arguments to try a pair of kernels with: odd sizes, and values that show what ordinary ones hide."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which line of a kernel wrote an element of its result last."""
 
 from __future__ import annotations

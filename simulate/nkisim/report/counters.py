@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Quantities over time: what on-chip memory holds, how many bytes a second move."""
 
 from __future__ import annotations

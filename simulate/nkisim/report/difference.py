@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Two predictions side by side: what got slower, by resource, engine, stage and line."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which calls of the kernel's functions the slices of a row belong to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Pieces of HTML: everything that comes from a kernel is escaped."""
 
 from __future__ import annotations

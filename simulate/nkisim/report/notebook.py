@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A run as tables of a notebook."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What made a file of numbers, so that it can be made again."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A trace for ui.perfetto.dev or chrome://tracing: JSON, written event by event, never held as a whole.
 
 A process a core; a row an engine and a DMA queue, on it the kernel's functions around their instructions; counters; and

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all pictures share: matplotlib, colours, saving."""
 
 from __future__ import annotations

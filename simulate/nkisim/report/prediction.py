@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the time model says about a run, in the units people use: microseconds, shares, bytes a second."""
 
 from __future__ import annotations

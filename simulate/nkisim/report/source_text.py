@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Kernel source as text: what stands on a line, and in which function."""
 
 from __future__ import annotations

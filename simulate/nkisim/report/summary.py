@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """All that is known of a run: counts, memory, and what the time model predicts."""
 
 from __future__ import annotations

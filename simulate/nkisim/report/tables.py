@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tables as plain text: what is cut, coloured or padded cannot be pasted."""
 
 from __future__ import annotations

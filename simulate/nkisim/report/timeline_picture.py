@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The schedule as a picture: how busy each engine is over the run, and a window of single instructions."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The slices of a trace as JSON: instructions, and around them the functions of the kernel that issued them."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which row of a picture each instruction goes to, such that nothing on a row overlaps."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When everything happens: work becomes durations, events a timeline. A pure function of events and a machine."""
 
 from nkisim.timing.clock import CLOCK, Forecast, Order, forecast, schedules, timeline

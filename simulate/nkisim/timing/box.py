@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bytes an access touches, in a form whose overlap is decided in a few comparisons."""
 
 from __future__ import annotations

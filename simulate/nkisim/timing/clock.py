@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The clock: when a program runs, in which order, and between which bounds.
 
 Two orders bracket what happens on a device. In `program` order every engine starts its instructions as the kernel wrote

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The order in which a compiler lays the instructions of a program on their streams: a static list schedule.
 
 The documentation of NKI says that the compiler is free to reorder independent operations; what holds them is data

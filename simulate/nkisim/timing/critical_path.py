@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the latency is made of: from the last task back over what each one waited for last.
 
 The steps of the path follow each other without a gap, so their durations add up to the latency. A step lasts from the

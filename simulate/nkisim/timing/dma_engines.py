@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The DMA engines of a launch: in order within a queue, shared fairly between queues, slowed by the HBM stack.
 
 The documentation says that transfers of one queue run in order on an engine and that an engine serves its queues round

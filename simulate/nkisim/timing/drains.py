@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device loops drain a core: every iteration ends with all engines and transfers at rest, and a barrier over them.
 
 Nothing of the next iteration starts before, so nothing is prefetched across it, whether or not the number of iterations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A duration that remembers how well its parts are known."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The PE while a program is scheduled: which part is free when, and how fast its clock is."""
 
 from __future__ import annotations

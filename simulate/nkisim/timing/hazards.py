@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Who must wait for whom because of the bytes they touch: reads after writes, writes after reads and writes."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Device loops: what the body allocates lies at one address in all iterations."""
 
 from __future__ import annotations

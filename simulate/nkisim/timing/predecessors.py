@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which transfer another one had to wait for: the one before it in its queue, if that was still moving."""
 
 from __future__ import annotations

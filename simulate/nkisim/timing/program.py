@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a launch did, as far as its schedule depends on it."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where tensors without an address lie in time, and who therefore waits for whom.
 
 A compiler that allocates in program order and wants instructions to overlap gives a new tensor the memory that has been

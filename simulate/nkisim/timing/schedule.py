@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Program to timeline: tasks start in order on their queues, as soon as what they wait for is there.
 
 Tasks are taken in the order of the time at which they can start, so that what they share (DMA engines, the HBM stack, a

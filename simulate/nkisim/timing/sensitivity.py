@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which open constants a prediction hangs on: the same program with one of them at the ends of its range at a time."""
 
 from __future__ import annotations

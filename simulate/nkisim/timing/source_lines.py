@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Which kernel lines the time goes to, and which calls led there."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """An instruction as the scheduler sees it."""
 
 from __future__ import annotations

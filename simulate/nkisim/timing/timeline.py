@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """When everything happens."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Watches a launch and keeps what its timeline depends on: one small record an instruction."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """How much of the time each engine works."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the instructions of a line waited for, with their queue idle meanwhile."""
 
 from __future__ import annotations

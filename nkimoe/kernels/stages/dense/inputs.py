@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The activations a projection multiplies with: kept in the compute dtype, or quantised to fp8."""
 
 from __future__ import annotations

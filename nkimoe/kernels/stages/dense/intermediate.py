@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """act(gate) * up on its way to the down projection."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens as columns, in the form that gate and up weights are multiplied with."""
 
 from __future__ import annotations

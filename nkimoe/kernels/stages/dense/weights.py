@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The weights of the expert at hand, and the activations they are multiplied with."""
 
 from __future__ import annotations

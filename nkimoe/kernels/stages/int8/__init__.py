@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stages of the int8 numerics: codes of weights and of activations, a scale a token, sums exact as of integers."""
 
 from nkimoe.kernels.stages.int8.code_rows import token_rows

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens as codes in HBM, quantised once, however many experts each has."""
 
 from __future__ import annotations

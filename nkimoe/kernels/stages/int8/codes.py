@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """int8 codes of activations, a scale for each token: q = x * (127 / amax), rounded to the nearest, ties to even."""
 
 from __future__ import annotations

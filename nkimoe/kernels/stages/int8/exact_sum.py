@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sums of products of int8 codes, as int32 would hold them.
 
 A product has at most 2**14, so fp32 adds `exact_rows` of them without rounding: 1024 of any codes, more where the

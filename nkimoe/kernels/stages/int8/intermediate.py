@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """act(gate) * up, rounded to the type of the model and quantised again, a scale a token."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Both projections on codes; what their scales multiply follows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Activations that are multiplied with a row of their expert before they are quantised."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Rows that each expert quantises for itself: smoothed by its row first."""
 
 from __future__ import annotations

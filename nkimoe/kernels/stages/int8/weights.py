@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The int8 weights of the expert at hand."""
 
 from __future__ import annotations

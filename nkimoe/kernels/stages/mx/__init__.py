@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Stages of the MX numerics: packed elements with block scales, on Trn3."""
 
 from nkimoe.kernels.stages.mx.coded_rows import token_columns, token_rows

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tokens that come as MXFP8 rows with their scales (`planning.mx.coded_rows`): nothing is left to quantise.
 
 Each core of two that share a block gathers whole rows: they are half as long as those of bf16.

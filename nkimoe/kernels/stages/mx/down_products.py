@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """m Wd + bd, 128 tokens and two PSUM banks of columns of H at a time."""
 
 from __future__ import annotations

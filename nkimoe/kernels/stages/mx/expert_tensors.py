@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transfers of one expert's MX weights to SBUF; an expert index of E transfers nothing.
 
 Gate and up weights lie apart, each as [128, H/512, columns of I], whole tiles of I even where a core computes part of

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """x Wg, then x Wu, a quarter of a tile of I and a PSUM bank of tokens at a time."""
 
 from __future__ import annotations

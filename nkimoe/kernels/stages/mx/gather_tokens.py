@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Gathering parts of each quarter of the hidden rows."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What belongs to columns of I, beside the packed rows they are in."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The activations a projection multiplies with, as MX operands: block scales, or one scale that is given."""
 
 from __future__ import annotations

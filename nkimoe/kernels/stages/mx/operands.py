@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the MX matmul takes: packed elements with their scales."""
 
 from __future__ import annotations

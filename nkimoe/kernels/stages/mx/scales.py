@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Block scales on chip: four rows of each quadrant beside the packed rows they belong to."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Token rows to MX operands: packed rows of H on partitions."""
 
 from __future__ import annotations

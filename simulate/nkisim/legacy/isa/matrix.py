@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Products, transposes, reductions and searches of NKI 0.1."""
 
 from __future__ import annotations

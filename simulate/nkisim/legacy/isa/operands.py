@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operands brought where an instruction reads them."""
 
 from __future__ import annotations

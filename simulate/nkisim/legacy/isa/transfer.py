@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Transfers of NKI 0.1: between HBM and SBUF, and copies whose place is known when the kernel runs."""
 
 from __future__ import annotations

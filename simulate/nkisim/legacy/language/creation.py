@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Tensors of NKI 0.1, and the index tensors."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Operators of `nl` on tiles and numbers, as functions and as Python's own."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Functions of `nl` that move, multiply and reduce tiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What Python's operators and item assignment do with tiles."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `neuronxcc.nki`, NKI 0.1, simulated."""
 
 from nkisim.legacy.benchmarks import benchmark, profile

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `neuronxcc.nki.typing`."""
 
 from nkisim.language.annotations import mutable_tensor, tensor

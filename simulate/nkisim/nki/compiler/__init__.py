@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.compiler`."""
 
 from nkisim.language.compile_options import AddressRotation, CompileConfig, SpecializationConfig

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.compiler.kernel_builder`, which compiles for a device."""
 
 from nkisim.nki._names import Published, Refused

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.isa`."""
 
 from nkisim.compat import register_alloc, tensor_copy

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `nki.language`."""
 
 from nkisim.compat import affine_range, dynamic_range, sequential_range, static_range

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What to change first: for each resource of the critical path, what helps, where, and what it would gain."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """On-chip memory over time: which tensor lies where, from its first use to its last."""
 
 from __future__ import annotations

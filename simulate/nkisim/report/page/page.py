@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The page: everything inline, nothing fetched. Its own policy forbids the network."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What all plots of a page share: bokeh, sizes, a time axis."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The kernel's source with what each line costs, and what it calls: a table a function."""
 
 from __future__ import annotations

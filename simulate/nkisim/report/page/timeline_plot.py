@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Engines and DMA queues over time: a bar an instruction, or where there are too many, one for neighbours."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Work to duration: one module an engine. Formulas are here, their constants in the machine files."""
 
 from nkisim.timing.costs.cost import Cost

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What an instruction costs its engine, and when its result can be used."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """DMA: what the engines move, run by run, and what it costs to start that."""
 
 from __future__ import annotations

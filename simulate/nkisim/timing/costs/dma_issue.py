@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What starting a transfer costs the queue that triggers it.
 
 Static descriptors lie in memory. Hardware makes descriptors of patterns; for whatever has an index a row (gathers and

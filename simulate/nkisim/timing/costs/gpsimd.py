@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The GpSimd Engine: a start-up, then one element a lane and cycle."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Runs of bytes that lie together: what a descriptor of a transfer can say."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Scalar Engine: one element a lane and cycle, behind a table that must be loaded when the function changes."""
 
 from __future__ import annotations

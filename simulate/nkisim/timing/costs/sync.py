@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Sequencers: registers and barriers."""
 
 from __future__ import annotations

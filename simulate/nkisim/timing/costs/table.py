@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What kinds of work a program does, and what each costs on a machine."""
 
 from __future__ import annotations

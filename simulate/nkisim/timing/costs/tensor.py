@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The PE: one column of the moving tile a cycle, weights loaded behind the previous matmul."""
 
 from __future__ import annotations

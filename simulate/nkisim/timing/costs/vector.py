@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The Vector Engine: elements a lane over a rate that depends on types, memories and contiguity."""
 
 from __future__ import annotations

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The names of `neuronxcc.nki.compiler`."""
 
 from nkisim.language.program import no_reorder
