@@ -19,7 +19,7 @@ from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import HYBRID, VARIANTS
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.flat_kernels import spec_of
-from nkimoe.pytorch.options import AUTO, INT8, PLAIN, Options
+from nkimoe.pytorch.options import AUTO, PLAIN, Options
 from nkimoe.reference.roofline import WEIGHT_BYTES
 from nkimoe.routing import static_block_count
 from nkimoe.spec import BlockShardStrategy, MoECTEImplementation, Pairs, SkipMode
@@ -111,7 +111,7 @@ def _plan(call: Call, shapes: Mapping[str, Shape], choice: LayerChoice, N: int) 
 def _shape(name: str, tensor: Tensor, options: Options) -> Shape:
     """Of weights that torch has no type for, the type that their integers stand for."""
     dtype = _name(tensor.dtype)
-    if name in WEIGHTS and options.weights not in (PLAIN, INT8):
+    if name in WEIGHTS and options.carries_weights:
         mx = MX_FORMATS.get(options.weights)
         dtype = FP8_OF_TARGET[options.target].name if mx is None else mx.nki
     return Shape(tuple(tensor.shape), dtype)

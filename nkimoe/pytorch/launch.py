@@ -19,7 +19,7 @@ from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.choice import called_as, decided
 from nkimoe.pytorch.flat_arguments import names_of
 from nkimoe.pytorch.flat_kernels import Number, flat_moe_cte, flat_moe_cte_backward, spec_of
-from nkimoe.pytorch.options import INT8, PLAIN, Options
+from nkimoe.pytorch.options import Options
 from nkimoe.spec import ActFnType, Pairs, SkipMode
 from nkimoe.toolchain import NEURON
 from nkimoe.weights import FP8_OF_TARGET, MX_FORMATS
@@ -104,7 +104,7 @@ def _simulated(kernel: Any, call: Call, tensors: dict[str, Any], **arguments: An
     if device.type != "cpu":
         raise RequestError("hidden_states", "is on the CPU when simulating", device, "Call .cpu().")
     arrays = {name: host_array(name, tensor) for name, tensor in tensors.items()}
-    if is_carried(call.options):
+    if call.options.carries_weights:
         for name in WEIGHTS:
             arrays[name] = arrays[name].view(_number_type(call.options))
     arrays["hidden_states"] = tensors["hidden_states"].detach()  # results are of its kind
@@ -115,7 +115,7 @@ def _simulated(kernel: Any, call: Call, tensors: dict[str, Any], **arguments: An
 def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any], **more: Any) -> Any:
     """Never run by its authors: AWS's toolchain is not publicly installable."""
     options, gate = call.options, call.gate
-    number = Number(_number_type(options).name) if is_carried(options) else None
+    number = Number(_number_type(options).name) if options.carries_weights else None
     if number in (Number.FLOAT8_E4M3, Number.FLOAT8_E4M3FN):
         tensors = {name: each.view(torch.int8) if name in WEIGHTS else each for name, each in tensors.items()}
     values = {
@@ -136,8 +136,3 @@ def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any], **more: Any) ->
         "up_lower": gate.up_lower,
     }
     return neuron.launch(flat.kernel, options.cores, {name: values.get(name) for name in flat.names})
-
-
-def is_carried(options: Options) -> bool:
-    """Whether integers stand for weights of a type that torch does not have."""
-    return options.weights not in (PLAIN, INT8)

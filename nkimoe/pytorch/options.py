@@ -74,6 +74,11 @@ class Options:
         else:
             self._check_variant(VARIANTS[MoECTEImplementation[self.variant]])
 
+    @property
+    def carries_weights(self) -> bool:
+        """Whether integers stand for weights of a type that torch does not have."""
+        return self.weights not in (PLAIN, INT8)
+
     def _check_variant(self, takes: Variant) -> None:
         targets = ", ".join(takes.targets)
         rule = f"is {targets} for {self.variant}"
