@@ -25,6 +25,7 @@ LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
 ACTIVATIONS = {
     "silu": ActFnType.SiLU, "swish": ActFnType.SiLU, "gelu": ActFnType.GELU, "relu": ActFnType.ReLU,
     "gelu_pytorch_tanh": ActFnType.GELU_Tanh_Approx, "gelu_new": ActFnType.GELU_Tanh_Approx,
+    "quick_gelu": ActFnType.Swish, "relu2": ActFnType.SquaredReLU,
 }  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nkimoe.config_json import model_of_config
+from nkimoe.config_json import ACTIVATIONS, model_of_config
 from nkimoe.errors import InputError
 from nkimoe.models import MODELS
 from nkimoe.spec import ActFnType
@@ -45,8 +45,16 @@ def test_a_published_layer_has_its_row_of_the_table(tmp_path: Path) -> None:
     assert model_of_config(written(tmp_path, config)) == MODELS["gpt-oss-20b"]
 
 
-def test_the_activation_is_that_of_the_file(tmp_path: Path) -> None:
-    assert model_of_config(written(tmp_path, {**QWEN, "hidden_act": "gelu"})).activation is ActFnType.GELU
+@pytest.mark.parametrize(
+    ("name", "activation"),
+    [("gelu", ActFnType.GELU), ("quick_gelu", ActFnType.Swish), ("relu2", ActFnType.SquaredReLU)],
+)
+def test_the_activation_is_that_of_the_file(tmp_path: Path, name: str, activation: ActFnType) -> None:
+    assert model_of_config(written(tmp_path, {**QWEN, "hidden_act": name})).activation is activation
+
+
+def test_every_activation_has_a_name_in_configuration_files() -> None:
+    assert set(ACTIVATIONS.values()) == set(ActFnType)
 
 
 @pytest.mark.parametrize("family", ["Qwen3Moe", "Mixtral", "Olmoe", "GptOss", "DeepseekV3"])
