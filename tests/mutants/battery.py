@@ -177,7 +177,9 @@ def reach() -> dict[str, object]:
 def check_forward(case: Case) -> None:
     inputs = build_inputs(case)
     if "conditions" in inputs and not case.checkpoints:
-        inputs["conditions"][SHORT:] = 0  # some blocks with tokens are left out
+        inputs["conditions"][SHORT:] = 0  # blocks that held tokens hold none, and do not run
+        slots = inputs["token_position_to_id"].reshape(-1, case.B)
+        slots[SHORT:] = -1 if case.skip_token else case.T
     outcome = run(case, inputs)
     assert_matches_reference(outcome)
     if outcome.checkpoints:
