@@ -22,6 +22,7 @@ INTERMEDIATE = (
 EXPERTS = ("n_routed_experts", "num_experts", "num_local_experts", "moe_num_experts", "n_experts")
 TOP_K = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_top_k", "moe_k", "top_k_experts", "top_k")
 LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+BY_OPTIONS = "Give the sizes by options."
 ACTIVATIONS = {
     "silu": ActFnType.SiLU, "swish": ActFnType.SiLU, "gelu": ActFnType.GELU, "relu": ActFnType.ReLU,
     "gelu_pytorch_tanh": ActFnType.GELU_Tanh_Approx, "gelu_new": ActFnType.GELU_Tanh_Approx,
@@ -39,7 +40,7 @@ def model_of_config(path: Path | str) -> Model:
         InputError: it is no JSON object, or says of no experts how many or how large. OSError: it cannot be read.
     """
     text = read_config(path)
-    H, I, E, K = (_size(text, names, str(path)) for names in (HIDDEN, INTERMEDIATE, EXPERTS, TOP_K))
+    H, I, E, K = (size_of(text, names, str(path), BY_OPTIONS) for names in (HIDDEN, INTERMEDIATE, EXPERTS, TOP_K))
     known = (model for model in MODELS.values() if (model.H, model.I, model.E, model.K) == (H, I, E, K))
     return next(known, Model(H, I, E, RoutingRule(K), str(path), _activation(text, str(path))))
 
@@ -83,15 +84,20 @@ def find_size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> 
     return int(values[0])
 
 
-def _size(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:
+def size_of(config: Mapping[str, Any], names: tuple[str, ...], place: str, fix: str) -> int:
+    """As `find_size`, of what a file has to say.
+
+    Raises:
+        InputError: it does not; it ends with `fix`.
+    """
     size = find_size(config, names, place)
     if size is None:
-        raise InputError(place, f"has {names[0]}", f"none of {', '.join(names)}", "Give the sizes by options.")
+        raise InputError(place, f"has {names[0]}", f"none of {', '.join(names)}", fix)
     return size
 
 
 def _activation(config: Mapping[str, Any], place: str) -> ActFnType:
     name = config.get("hidden_act", "silu")
     if not isinstance(name, str) or name not in ACTIVATIONS:
-        raise InputError(place, f"has hidden_act {', '.join(ACTIVATIONS)}", name, "Give the sizes by options.")
+        raise InputError(place, f"has hidden_act {', '.join(ACTIVATIONS)}", name, BY_OPTIONS)
     return ACTIVATIONS[name]

@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nkimoe.config_json import model_of_config, read_config
-from nkimoe.errors import InputError
+from nkimoe.config_json import LAYERS, model_of_config, read_config, size_of
 from nkimoe.prefill.transformer import Attention, LatentAttention, Transformer
 
-LAYERS = ("num_hidden_layers", "n_layer", "num_layers")
+ANOTHER = "Give --model, or another file."
+VOCABULARY = ("vocab_size",)
 HEADS = ("num_attention_heads", "n_head", "n_heads")
 SHARED_COUNT = ("n_shared_experts", "num_shared_experts", "moe_num_shared_experts")
 WINDOWED = ("sliding_attention", "chunked_attention")
@@ -27,12 +27,12 @@ def transformer_of_config(path: Path | str) -> Transformer:
         OSError: it cannot be read.
     """
     moe, config, place = model_of_config(path), read_config(path), str(path)
-    layers, heads = _first(config, LAYERS, place), _first(config, HEADS, place)
+    layers, heads, vocabulary = (size_of(config, names, place, ANOTHER) for names in (LAYERS, HEADS, VOCABULARY))
     dense = _dense_layers(config, layers)
     columns = _number(config, "intermediate_size_mlp", "intermediate_size")
     shared = _number(config, *SHARED_COLUMNS) or _shared_count(config) * moe.I
     return Transformer(
-        moe, layers, _attention(config, heads, layers, moe.H), _first(config, ("vocab_size",), place),
+        moe, layers, _attention(config, heads, layers, moe.H), vocabulary,
         dense_layers=dense, dense_columns=columns if dense else 0, shared_columns=shared,
         tied=config.get("tie_word_embeddings") is True,
     )  # fmt: skip
@@ -71,10 +71,3 @@ def _number(config: Mapping[str, Any], *names: str) -> int:
     """The first of these keys that holds a positive number; 0: none."""
     found = (config.get(name) for name in names)
     return next((value for value in found if type(value) is int and value > 0), 0)
-
-
-def _first(config: Mapping[str, Any], names: tuple[str, ...], place: str) -> int:
-    number = _number(config, *names)
-    if not number:
-        raise InputError(place, f"has {names[0]}", f"none of {', '.join(names)}", "Give --model, or another file.")
-    return number

@@ -26,7 +26,7 @@ from nkimoe.cli.model.simulations import Simulations
 from nkimoe.cli.model.table import lines_of
 from nkimoe.cli.options import check_weights, usage_errors
 from nkimoe.cli.refusals import refusals
-from nkimoe.cli.sweep.files import check_table
+from nkimoe.cli.sweep.files import check_files
 from nkimoe.cli.sweep.options import ROUTER
 from nkimoe.errors import RequestError
 from nkimoe.models import RankLayout
@@ -42,9 +42,9 @@ from nkimoe.routing.recorded import SUFFIXES, read_routing
 from nkimoe.sweep.store import Store
 from nkisim.command_help import SectionedCommand, examples
 from nkisim.machine import load_machine
-from nkisim.report.pictures import PictureError, check_picture
 
 DEFAULT = "qwen3-30b-a3b"
+FILES = ("json", "csv", "picture")
 
 
 @click.command(cls=SectionedCommand, epilog=examples(
@@ -59,7 +59,7 @@ def model(**options: Any) -> None:
     Experts and routing are simulated; attention, projections and MLPs are with a clone of nki-library, and estimated
     by arithmetic without. Exchanges between ranks follow a stated model.
     """
-    _check_files(options)
+    check_files(options, FILES)
     name, whole = _model(options)
     check_weights(options["weights"], options["target"], dequantise=False)
     with usage_errors():
@@ -144,17 +144,6 @@ def _report(name: str, found: list[PrefillPrediction], options: dict[str, Any]) 
         write_csv(options["csv"], name, found)
     if options["picture"] is not None:
         draw(name, found, options["picture"])
-    for each in ("json", "csv", "picture"):
+    for each in FILES:
         if options[each] is not None:
             click.echo(f"wrote {options[each]}")
-
-
-def _check_files(options: dict[str, Any]) -> None:
-    for name in ("json", "csv", "picture"):
-        if options[name] is not None:
-            check_table(options[name], name)
-    if options["picture"] is not None:
-        try:
-            check_picture(options["picture"])
-        except PictureError as error:
-            raise click.UsageError(f"--picture {error}") from None

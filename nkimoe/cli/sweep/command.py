@@ -19,7 +19,7 @@ from nkimoe.cli.keeping import store_of
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.options import tuned_layers, usage_errors
 from nkimoe.cli.refusals import refusals
-from nkimoe.cli.sweep.files import check_table, write_csv, write_json, write_parquet
+from nkimoe.cli.sweep.files import check_files, write_csv, write_json, write_parquet
 from nkimoe.cli.sweep.grid import MOST_POINTS, Grid
 from nkimoe.cli.sweep.judge import COST, LATENCY, judged
 from nkimoe.cli.sweep.layers import layers_of
@@ -33,8 +33,8 @@ from nkimoe.routing.named import routing_named
 from nkimoe.sweep.store import Store
 from nkisim.command_help import SectionedCommand, examples
 from nkisim.machine import load_machine
-from nkisim.report.pictures import PictureError, check_picture
 
+FILES = ("csv", "json", "parquet", "picture")
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
 
 
@@ -77,7 +77,7 @@ def sweep(**options: Any) -> None:
 
     What cannot be is listed with the reason. Predictions are kept, so a sweep that was stopped goes on where it was.
     """
-    _check_files(options)
+    check_files(options, FILES)
     grid = _grid(options)
     sweeping = Sweeping(store_of(options), options["price_per_hour"])
     objective = options["objective"] or (LATENCY if options["price_per_hour"] is None else COST)
@@ -115,18 +115,6 @@ def _routings(options: dict[str, Any]) -> dict[str, GivenRouting | None]:
 def _layer_of(name: str, layer: int | None) -> int | None:
     """The layer belongs to files alone."""
     return layer if Path(name).suffix else None
-
-
-def _check_files(options: dict[str, Any]) -> None:
-    for name in ("csv", "json", "parquet"):
-        if options[name] is not None:
-            check_table(options[name], name)
-    if options["picture"] is not None:
-        check_table(options["picture"], "picture")
-        try:
-            check_picture(options["picture"])
-        except PictureError as error:
-            raise click.UsageError(f"--picture {error}") from None
 
 
 def _swept(points: Sequence[Point], sweeping: Sweeping, options: dict[str, Any]) -> tuple[list[SweepRow], bool]:
@@ -178,6 +166,6 @@ def _report(rows: list[SweepRow], objective: str, options: dict[str, Any]) -> No
         write_parquet(options["parquet"], finished)
     if options["picture"] is not None:
         draw(finished, options["picture"])
-    for name in ("csv", "json", "parquet", "picture"):
+    for name in FILES:
         if options[name] is not None:
             click.echo(f"wrote {options[name]}")

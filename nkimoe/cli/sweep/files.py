@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +17,25 @@ from nkimoe.cli.sweep.judge import Verdict
 from nkimoe.cli.sweep.row import COLUMNS, SweepRow
 from nkisim.report.files import check_writable, replacing, write_whole
 from nkisim.report.origin import made_by
+from nkisim.report.pictures import PictureError, check_picture
 
 SCHEMA_VERSION = 1
 ORIGIN = ("nkimoe", "clock", "seed", "command")  # columns of CSV, which has no other place for them
 
 
-def check_table(path: Path, option: str) -> None:
-    """Find out before the work whether the file can be written.
+def check_files(options: Mapping[str, Any], names: Iterable[str]) -> None:
+    """Find out before the work whether the files of these options, tables and a picture, can be written.
+
+    Raises:
+        click.UsageError: not so.
+    """
+    for name in names:
+        if options[name] is not None:
+            _check_file(options[name], name)
+
+
+def _check_file(path: Path, option: str) -> None:
+    """One of them.
 
     Raises:
         click.UsageError: not so.
@@ -32,7 +44,9 @@ def check_table(path: Path, option: str) -> None:
         check_writable(path)
         if option == "parquet":
             import pyarrow.parquet  # noqa: F401
-    except OSError as error:
+        if option == "picture":
+            check_picture(path)
+    except (OSError, PictureError) as error:
         raise click.UsageError(f"--{option} {error}") from None
     except ImportError as error:
         raise click.UsageError(f"--{option} needs pyarrow ({error}): pip install 'nkimoe[parquet]'") from None
