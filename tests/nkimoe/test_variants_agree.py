@@ -152,7 +152,7 @@ def any_case(draw: st.DrawFn) -> Case:
     )  # fmt: skip
 
 
-@settings(max_examples=40, deadline=None, derandomize=True)
+@settings(max_examples=40, deadline=None)
 @given(any_case())
 def test_any_combination_of_options_equals_the_reference(case: Case) -> None:
     inputs = build_inputs(case)
