@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import types
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nkisim.dtypes import DTYPES, dtype_of
+from nkisim.dtypes import dtype_of
 from nkisim.errors import ArgumentError, NoEffect, warning_level
 from nkisim.execution import kernel, loops
 from nkisim.execution.registers import VirtualRegister
@@ -26,6 +27,7 @@ from nkisim.memory.views import Layout, row_major
 from nkisim.operations import enums
 from nkisim.operations.notes import note
 from nkisim.operations.operation import NkiInstruction
+from nkisim.renamed import SHORT, in_newer_names, newer_name
 
 _warned: set[str] = set()
 
@@ -44,7 +46,9 @@ def deprecated(old: str, new: str) -> None:
     """Warn once a process that `old` is an older spelling of `new`."""
     if old not in _warned:
         _warned.add(old)
-        warnings.warn(f"{old} is deprecated NKI; use {new}", DeprecationWarning, stacklevel=warning_level())
+        warnings.warn(
+            f"{old} is deprecated NKI; use {in_newer_names(new)}", DeprecationWarning, stacklevel=warning_level()
+        )
 
 
 def jit(fn: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
@@ -184,12 +188,28 @@ _OLDER_FUNCTIONS = {("nki.language", "nc"): nc, ("nki.language", "par_dim"): par
 
 def older_name(module: str, name: str) -> Any:
     """What an older name of a module of `nki` stands for, or None."""
-    if (module, name) == ("nki.language", "bool"):
-        deprecated("nl.bool", "nl.bool_")
-        return DTYPES["bool"]
+    if newer_name(module, name) != name:
+        return _renamed(module, name)
     if (module, name) in _OLDER_FUNCTIONS:
         return _OLDER_FUNCTIONS[module, name]
     if (module, name) == ("nki.language", "range"):
         deprecated("nl.range", "range")
         return range
     return isa_constants() if (module, name) == ("nki.isa", "constants") else None
+
+
+def _renamed(module: str, name: str) -> Any:
+    """What has a newer name: a function warns when it is called, anything else when it is asked for."""
+    newer = newer_name(module, name)
+    old, new = f"{SHORT[module]}.{name}", f"{SHORT[module]}.{newer}"
+    thing = getattr(importlib.import_module(f"nkisim.{module}"), newer)
+    if not isinstance(thing, types.FunctionType):
+        deprecated(old, new)
+        return thing
+
+    @functools.wraps(thing)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        deprecated(old, new)
+        return thing(*args, **kwargs)
+
+    return call

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from nkisim.nki._names import PUBLISHED, Published, Refused
 from nkisim.operations.instruction import INSTRUCTIONS
+from nkisim.renamed import newer_name
 
 _MODULES = ("nki", "nki.language", "nki.language.NkiTensor", "nki.isa", "nki.collectives", "nki.typing", "nki.compiler")
 _PAGE = Path(__file__).resolve().parents[2] / "docs" / "simulator" / "coverage.md"
@@ -100,6 +101,9 @@ def _refusal(published: Published) -> str:
 def _limit(published: Published) -> str:
     if published.module == "nki.isa" and published.name in INSTRUCTIONS:
         return INSTRUCTIONS[published.name].limit
+    newer = newer_name(published.module, published.name)
+    if newer != published.name:
+        return f"called {newer} since; accepted with a warning"
     return _PARTLY.get((published.module, published.name), "")
 
 

@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+from nkisim.renamed import in_newer_names
+
 _SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
 _LIBRARY = os.path.dirname(os.__file__)
 _MOST_CALLERS = 4  # that a message names
@@ -130,10 +132,10 @@ class SimulationError(NkiValidationError):
     code = "NKI000"
 
     def __init__(self, rule: str, actual: object, fix: str, where: Location | Chain | None = None) -> None:
-        self.rule, self.actual, self.fix = rule, str(actual), fix
+        self.rule, self.actual, self.fix = in_newer_names(rule), str(actual), in_newer_names(fix)
         chain = (where,) if isinstance(where, Location) else where or kernel_chain()
         self.where, self.callers = chain[-1], chain[-2::-1]
-        super().__init__(f"{self.code}: {rule}; got {actual} ({_told(chain)}). {fix}")
+        super().__init__(f"{self.code}: {self.rule}; got {actual} ({_told(chain)}). {self.fix}")
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), (self.rule, self.actual, self.fix, (*reversed(self.callers), self.where))

@@ -6,21 +6,21 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-SCALAR_MAKERS = {"register_alloc", "scalar_load"}
-TENSOR_MAKERS = {
+from nkisim.renamed import any_newer_name
+
+SCALAR_MAKERS = {any_newer_name(name) for name in ("register_alloc", "scalar_load")}
+TENSOR_MAKERS = {any_newer_name(name) for name in (
     "ndarray", "zeros", "ones", "full", "empty_like", "zeros_like", "load", "shared_constant", "shared_identity_matrix",
-}  # fmt: skip
-DEVICE_LOOPS = {"fori_loop", "while_loop"}
+)}  # fmt: skip
+DEVICE_LOOPS = {any_newer_name("fori_loop"): 2, any_newer_name("while_loop"): 1}  # where their body stands
 
 
 def called_name(node: ast.AST) -> str:
-    """Last part of a call's function name: `nl.fori_loop(...)` is "fori_loop"; "" for anything else."""
-    if not isinstance(node, ast.Call):
-        return ""
-    function = node.func
-    return (
-        function.attr if isinstance(function, ast.Attribute) else function.id if isinstance(function, ast.Name) else ""
-    )
+    """Last part of a call's function name, as it is today: `nl.fori_loop(...)` is "fori_loop"; "" for anything else."""
+    function = node.func if isinstance(node, ast.Call) else None
+    if isinstance(function, ast.Attribute):
+        return any_newer_name(function.attr)
+    return any_newer_name(function.id) if isinstance(function, ast.Name) else ""
 
 
 def argument(call: ast.Call, position: int, keyword: str) -> ast.expr | None:
@@ -47,7 +47,7 @@ def loop_bodies(function: ast.AST) -> Iterator[tuple[ast.Call, ast.FunctionDef |
     for node in ast.walk(function):
         kind = called_name(node)
         if kind in DEVICE_LOOPS and isinstance(node, ast.Call):
-            body = argument(node, 2 if kind == "fori_loop" else 1, "body_fun")
+            body = argument(node, DEVICE_LOOPS[kind], "body_fun")
             if isinstance(body, ast.Lambda):
                 yield node, body
             elif isinstance(body, ast.Name) and body.id in local:
