@@ -14,6 +14,7 @@ SIMULATOR = ROOT / "simulate" / "nkisim"
 # A layer imports itself and the layers above it in this list. Modules directly in nkisim are free, and no
 # layer imports them (errors.py, the lowest layer, and compat.py are the exceptions).
 LAYERS = (
+    "renamed",
     "errors",
     "dtypes",
     "machine",
