@@ -108,15 +108,38 @@ def test_a_reciprocal_takes_several_cycles_an_element():
     assert distances(timed(body), "reciprocal") == pytest.approx([vector_busy(512, 1 / ns("dve_cycles.reciprocal"))])
 
 
-def test_summing_along_costs_one_more_small_instruction():
+def sum_along(a, total):
+    nisa.tensor_scalar_reduce(tile(512), a, nl.add, 1.0, nl.add, total)
+
+
+def select_a_range(a, total):
+    low, high = filled(1), filled(1)
+    nisa.range_select(tile(512), a, nl.greater_equal, nl.less, low, high, reduce_res=total, reduce_op=nl.maximum)
+
+
+def select_by_a_mask(a, total):
+    reduction = {} if total is None else {"reduce_res": total, "reduce_cmd": nisa.reduce_cmd.reset_reduce}
+    nisa.memset(mask := tile(512, nl.uint8), 1, engine=nisa.engine.gpsimd)
+    nisa.select_reduce(tile(512), mask, a, -1.0, **reduction)
+
+
+@pytest.mark.parametrize(
+    ("opcode", "issue"),
+    [
+        ("tensor_scalar_reduce", sum_along),
+        ("range_select", select_a_range),
+        ("select_reduce", select_by_a_mask),
+    ],
+)
+@pytest.mark.parametrize("reads_out", [True, False])
+def test_a_result_of_each_partition_on_the_way_costs_one_more_small_instruction(opcode, issue, reads_out):
     def body():
-        a = filled(512)
-        for _ in range(2):
-            nisa.tensor_scalar_reduce(tile(512), a, nl.add, 1.0, nl.add, tile(1))
+        for a in (filled(512), filled(512)):
+            issue(a, tile(1) if reads_out else None)
 
     t = timed(body)
-    first, readout = numbers(t, "tensor_scalar_reduce")[0], cycles(ns("dve_cycles.reduce_readout"), "dve")
-    (distance,) = distances(t, "tensor_scalar_reduce")
+    first, readout = numbers(t, opcode)[0], reads_out * cycles(ns("dve_cycles.reduce_readout"), "dve")
+    (distance,) = distances(t, opcode)
     assert distance == pytest.approx(vector_busy(512) + readout)
     assert t.done[first] - t.begin[first] == pytest.approx(vector_latency(512) + readout)
 

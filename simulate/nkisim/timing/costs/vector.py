@@ -21,6 +21,8 @@ _CYCLES = {
 }
 """Work that takes more (or less) than a cycle an element whatever its operands."""
 
+_ACCUMULATING = (CostClass.elementwise_reduction, CostClass.selection, CostClass.exponential)
+
 VECTOR_WORK = (
     *_FAST, _TWO_INPUTS, *_CYCLES, CostClass.elementwise_reduction, CostClass.reduction, CostClass.scan,
     CostClass.statistics, CostClass.selection, CostClass.search, CostClass.shuffle, CostClass.transpose,
@@ -45,7 +47,8 @@ def vector_cost(event: Event, machine: Machine) -> Cost:
 
 
 def _readout(event: Event, machine: Machine) -> Duration:
-    if event.traits.cost is not CostClass.elementwise_reduction:
+    """What reads the accumulators, where a result of each partition leaves them for a tile."""
+    if event.traits.cost not in _ACCUMULATING or len(event.writes) < 2:
         return Duration()
     return cycles(machine, machine.number("dve_cycles.reduce_readout"), "dve", "dve_cycles.reduce_readout")
 
