@@ -71,6 +71,8 @@ def _arguments(experts: ExpertWeights, dtype: torch.dtype, interleaved: bool) ->
         given["bias1"] = columns(given["bias1"])
     if not experts.scales:
         return {"w1": w1.to(dtype), "w2": w2.to(dtype), "quantization": UNQUANT, **given}
+    held = str(w1.dtype).removeprefix("torch.")
+    require(held == "int8", "weights with scales", "are int8", held, "Run them with 'nkimoe'.")
     quantization = INT8_W8A16 if experts.exact_rows is None else INT8_W8A8
     scales = {"w1_scale": columns(experts.scales[0]), "w2_scale": experts.scales[1]}
     return {"w1": w1, "w2": w2, "quantization": quantization, **scales, **given}

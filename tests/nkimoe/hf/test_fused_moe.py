@@ -10,6 +10,8 @@ pytest.importorskip("transformers", minversion="5")
 import nkimoe.hf  # noqa: E402
 from nkimoe.errors import RequestError  # noqa: E402
 from nkimoe.hf.forward import fused_moe_forward  # noqa: E402
+from nkimoe.hf.fused_moe import _arguments  # noqa: E402
+from nkimoe.pytorch.weights import ExpertWeights  # noqa: E402
 from nkimoe.weights import quantize_int8  # noqa: E402
 
 from .experts import E, H, clamped_gate, experts, one_by_one, tokens  # noqa: E402
@@ -88,3 +90,10 @@ def test_what_fused_moe_cannot_do_is_refused_by_name_or_runs_in_torch(module, me
 def test_weights_that_would_have_to_be_packed_are_refused():
     with nkimoe.hf.options(weights="fp8-row"), pytest.raises(RequestError, match="weights: is 'plain'"):
         fused_moe_forward(experts(), *tokens())
+
+
+def test_codes_that_are_not_int8_are_refused_by_their_type():
+    gate_up, down = torch.zeros(E, H, 2, 3, dtype=torch.int16), torch.zeros(E, 3, H, dtype=torch.int16)
+    coded = ExpertWeights(gate_up, down, scales=[torch.ones(E, 2, 3), torch.ones(E, H)])
+    with pytest.raises(RequestError, match="weights with scales: are int8, got int16"):
+        _arguments(coded, torch.bfloat16, False)
