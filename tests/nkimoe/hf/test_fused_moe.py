@@ -95,5 +95,5 @@ def test_weights_that_would_have_to_be_packed_are_refused():
 def test_codes_that_are_not_int8_are_refused_by_their_type():
     gate_up, down = torch.zeros(E, H, 2, 3, dtype=torch.int16), torch.zeros(E, 3, H, dtype=torch.int16)
     coded = ExpertWeights(gate_up, down, scales=[torch.ones(E, 2, 3), torch.ones(E, H)])
-    with pytest.raises(RequestError, match="weights with scales: are int8, got int16"):
+    with pytest.raises(RequestError, match="weights with scales: are int8; got int16"):
         _arguments(coded, torch.bfloat16, False)
