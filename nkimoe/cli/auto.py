@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from nkimoe.choosing import Alternative, ExpectedLoad, Fixed, Layer, LayerChoice, ranked
+from nkimoe.choosing import Alternative, CostEstimate, ExpectedLoad, Fixed, Layer, LayerChoice, estimate, ranked
 from nkimoe.choosing.tuned import TunedLayerKey, TunedLayers
 from nkimoe.cli.experiment import Setup
 from nkimoe.cli.packed_data import BF16
@@ -16,6 +16,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.reference.roofline import WEIGHT_BYTES
 from nkimoe.spec import BlockShardStrategy, MoECTEImplementation
 from nkimoe.weights import MX_FORMATS
+from nkisim.machine import load_machine
 
 AUTO = "auto"
 
@@ -44,6 +45,15 @@ def chosen(setup: Setup, fixed: Fixed, tuned: TunedLayers | None = None) -> Setu
     """
     row = tuned.row(_key(setup), fixed) if tuned is not None else None
     return with_choice(setup, row or alternatives(setup, fixed)[0].choice)
+
+
+def estimated(setup: Setup) -> CostEstimate:
+    """What a setup is estimated to take as it is.
+
+    Raises:
+        RequestError: it has no plan.
+    """
+    return estimate(plan_only(setup), _layer(setup), load_machine(setup.target))
 
 
 def with_choice(setup: Setup, choice: LayerChoice) -> Setup:

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from nkimoe.errors import require
 from nkimoe.planning.tiling import ceil_div
+from nkimoe.prefill.chips import GIB
 from nkimoe.prefill.layout import PrefillLayout
 from nkimoe.prefill.transformer import BF16_BYTES, Transformer
 from nkimoe.reference.roofline import WEIGHT_BYTES
@@ -65,3 +67,15 @@ def memory_of(model: Transformer, layout: PrefillLayout, tokens: int, weights: s
         buffers=BUFFERS * tokens * H * BF16_BYTES,
         capacity=layout.chip.rank_bytes(layout.lnc),
     )
+
+
+def check_memory(model: Transformer, layout: PrefillLayout, tokens: int, weights: str) -> None:
+    """A rank's HBM holds what it needs; the arguments are those of `memory_of`.
+
+    Raises:
+        RequestError: not so.
+    """
+    memory = memory_of(model, layout, tokens, weights)
+    fix = "Take more ranks, or smaller weights."
+    needed = f"{ceil_div(memory.needed, GIB)} GiB, {ceil_div(memory.experts, GIB)} of them experts"
+    require(memory.fits, "memory", f"of a rank, {memory.capacity // GIB} GiB, holds its part of the model", needed, fix)

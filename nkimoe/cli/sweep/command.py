@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,15 +21,17 @@ from nkimoe.cli.refusals import refusals
 from nkimoe.cli.sweep.files import check_files, write_csv, write_json, write_parquet
 from nkimoe.cli.sweep.grid import MOST_POINTS, Grid
 from nkimoe.cli.sweep.judge import COST, LATENCY, judged
-from nkimoe.cli.sweep.layers import layers_of
-from nkimoe.cli.sweep.options import ROUTER, sweep_options
+from nkimoe.cli.sweep.layers import layers_of, wholes_of
+from nkimoe.cli.sweep.options import BEST_ALONE, ROUTER, sweep_options
 from nkimoe.cli.sweep.picture import draw
-from nkimoe.cli.sweep.point import Outcome, predict, request_of
+from nkimoe.cli.sweep.point import Outcome, predict
 from nkimoe.cli.sweep.row import Point, SweepRow
+from nkimoe.cli.sweep.screening import promising
+from nkimoe.cli.sweep.sweeping import Sweeping
 from nkimoe.cli.sweep.table import lines_of, live_table, reasons
+from nkimoe.models import RankLayout
 from nkimoe.routing.made_up import GivenRouting
 from nkimoe.routing.named import routing_named
-from nkimoe.sweep.store import Store
 from nkisim.command_help import SectionedCommand, examples
 from nkisim.machine import load_machine
 
@@ -38,37 +39,10 @@ FILES = ("csv", "json", "parquet", "picture")
 INTERRUPTED = 130  # exit status of a command that Ctrl-C ended
 
 
-@dataclass(frozen=True)
-class Sweeping:
-    """How the points of a sweep become rows.
-
-    Attributes:
-        store: of earlier predictions; None: nothing is kept.
-        price_per_hour: of what one rank runs on.
-    """
-
-    store: Store | None
-    price_per_hour: float | None
-
-    def known(self, point: Point) -> SweepRow | None:
-        """The row of a point that is impossible, or was predicted in an earlier sweep."""
-        if point.setup is None:
-            return self.row(point, Outcome(None, point.reason))
-        found = None if self.store is None else self.store.get(request_of(point.setup))
-        return None if found is None else self.row(point, Outcome.from_json(found))
-
-    def row(self, point: Point, outcome: Outcome) -> SweepRow:
-        return SweepRow(point, outcome, self.price_per_hour)
-
-    def keep(self, setup: Setup, outcome: Outcome) -> None:
-        """For later sweeps, if it is a prediction."""
-        if self.store is not None and outcome.prediction is not None:
-            self.store.keep(request_of(setup), outcome.as_json())
-
-
 @click.command(cls=SectionedCommand, epilog=examples(
     "nkimoe sweep --model qwen3-235b-a22b --tokens 512..8192 --tp 2,4,8 --ep 1..16 --csv rows.csv --picture rows.png",
     "nkimoe sweep --config config.json --tokens 4096 --tp 4 --ep 1..8 --weights bf16,mxfp8 --target trn3",
+    "nkimoe sweep --model gpt-oss-120b --tokens 1024..32768 --ranks 8 --tp 1..8 --predict best --picture best.png",
     "nkimoe sweep --hidden 5120 --intermediate 1536 --experts 160 --top-k 6 --block-size 64,128,256 --variant all",
 ))  # fmt: skip
 @sweep_options
@@ -85,7 +59,7 @@ def sweep(**options: Any) -> None:
         raise click.UsageError("--objective cost needs --price-per-hour.")
     points = list(grid.points())
     with refusals():
-        rows, was_interrupted = _swept(points, sweeping, options)
+        rows, was_interrupted = _swept(points, sweeping, objective, options)
         _report(rows, objective, options)
     if was_interrupted:
         click.echo(f"interrupted: {len(rows)} of {len(points)} points; the same command goes on here", err=True)
@@ -95,13 +69,29 @@ def sweep(**options: Any) -> None:
 def _grid(options: dict[str, Any]) -> Grid:
     axes = {name: options[name] for name in _AXES}
     tuned = tuned_layers(options["tuned"])
-    grid = Grid(layers_of(options), axes, _routings(options), int(options["lnc"]), read_text(None), tuned)
+    wholes = {} if options["ignore_memory"] else wholes_of(options)
+    grid = Grid(
+        layers_of(options), _ranks(options), axes, _routings(options), int(options["lnc"]), read_text(None), tuned,
+        wholes,
+    )  # fmt: skip
     if grid.size > MOST_POINTS:
         raise click.UsageError(f"the axes have {grid.size:,} points: leave some values out, {MOST_POINTS:,} are many.")
     return grid
 
 
-_AXES = ("tokens", "tp", "ep", "variant", "block_size", "strategy", "weights", "target")
+_AXES = ("tokens", "variant", "block_size", "strategy", "weights", "target")
+
+
+def _ranks(options: dict[str, Any]) -> list[RankLayout]:
+    """All combinations of --tp and --ep, or those that make --ranks."""
+    if options["ranks"] is None:
+        return [RankLayout(tp, ep) for tp in options["tp"] for ep in options["ep"] or (1,)]
+    if options["ep"] is not None:
+        raise click.UsageError("--ranks and --ep contradict each other: ranks over --tp are --ep.")
+    found = [RankLayout(tp, ranks // tp) for ranks in options["ranks"] for tp in options["tp"] if ranks % tp == 0]
+    if not found:
+        raise click.UsageError(f"--ranks {options['ranks'][0]}: no --tp divides them. Give one that does.")
+    return found
 
 
 def _routings(options: dict[str, Any]) -> dict[str, GivenRouting | None]:
@@ -117,28 +107,32 @@ def _layer_of(name: str, layer: int | None) -> int | None:
     return layer if Path(name).suffix else None
 
 
-def _swept(points: Sequence[Point], sweeping: Sweeping, options: dict[str, Any]) -> tuple[list[SweepRow], bool]:
-    """Rows in the order of the points, and whether Ctrl-C came before the last."""
-    rows: dict[int, SweepRow] = {}
-    waiting: list[int] = []
-    with live_table(len(points), Console(stderr=True)) as live:
-        for number, point in enumerate(points):
-            row = sweeping.known(point)
-            if row is None:
-                waiting.append(number)
-            else:
-                rows[number] = row
-                live.add(row)
-        was_interrupted = False
-        setups = [setup for number in waiting if (setup := points[number].setup) is not None]
+def _swept(
+    points: Sequence[Point], sweeping: Sweeping, objective: str, options: dict[str, Any]
+) -> tuple[list[SweepRow], bool]:
+    """Rows in the order of the points, and whether Ctrl-C came before the last was done; then those that are."""
+    rows = {number: sweeping.row(point) for number, point in enumerate(points)}
+    is_done = {number for number, row in rows.items() if row.is_done}
+    with live_table(Console(stderr=True)) as live:
+        for number in is_done:
+            live.add(rows[number])
         try:
-            for n, outcome in _outcomes(setups, options):
-                sweeping.keep(setups[n], outcome)
-                rows[waiting[n]] = sweeping.row(points[waiting[n]], outcome)
-                live.add(rows[waiting[n]])
+            while waiting := _waiting(rows, objective, options):
+                live.expect(len(waiting))
+                setups = [setup for number in waiting if (setup := points[number].setup) is not None]
+                for n, outcome in _outcomes(setups, options):
+                    rows[waiting[n]] = sweeping.predicted(points[waiting[n]], outcome)
+                    live.add(rows[waiting[n]])
         except KeyboardInterrupt:
-            was_interrupted = True
-    return [rows[number] for number in sorted(rows)], was_interrupted
+            return [row for row in rows.values() if row.is_done], True
+    return list(rows.values()), False
+
+
+def _waiting(rows: dict[int, SweepRow], objective: str, options: dict[str, Any]) -> list[int]:
+    """Rows to predict, the slowest first: so no processor is left alone with it at the end."""
+    asked = promising(rows, objective) if options["predict"] == BEST_ALONE else rows
+    waiting = [number for number in asked if not rows[number].is_done]
+    return sorted(waiting, key=lambda number: -rows[number].point.estimated_us)
 
 
 def _outcomes(setups: Sequence[Setup], options: dict[str, Any]) -> Iterator[tuple[int, Outcome]]:

@@ -4,21 +4,23 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import click
 
 from nkimoe.choosing.tuned import TunedLayers
-from nkimoe.cli.auto import AUTO, chosen, fixed_by
+from nkimoe.cli.auto import AUTO, chosen, estimated, fixed_by
 from nkimoe.cli.experiment import PAIRS, TOKENS, Setup
 from nkimoe.cli.options import check_weights, variant_for
-from nkimoe.cli.planning import plan_only
 from nkimoe.cli.sweep.point import request_of
 from nkimoe.cli.sweep.row import Point, labels_of
 from nkimoe.errors import RequestError
 from nkimoe.models import Model, RankLayout
+from nkimoe.prefill.layout import PrefillLayout
+from nkimoe.prefill.memory import check_memory
+from nkimoe.prefill.transformer import Transformer
 from nkimoe.routing.made_up import GivenRouting
 from nkimoe.weights import MX_FORMATS
 
@@ -31,24 +33,28 @@ class Grid:
 
     Attributes:
         layers: by name.
-        axes: values by option: tokens, tp, ep, variant, block_size, strategy, weights, target.
+        ranks: how they divide the layer.
+        axes: values by option: tokens, variant, block_size, strategy, weights, target.
         routings: by the name that was asked for; None: a router.
         lnc: NeuronCores of a rank.
         text: what a router routes.
         tuned: rows that decide what auto leaves open.
+        wholes: the models that layers are of, by the same name, if a rank's memory has to hold its part of them.
     """
 
     layers: Mapping[str, Model]
+    ranks: Sequence[RankLayout]
     axes: Mapping[str, tuple[Any, ...]]
     routings: Mapping[str, GivenRouting | None]
     lnc: int
     text: str
     tuned: TunedLayers | None = None
+    wholes: Mapping[str, Transformer] = field(default_factory=dict)
 
     @property
     def size(self) -> int:
         """Points, those that are equal or impossible included."""
-        count = len(self.layers) * len(self.routings)
+        count = len(self.layers) * len(self.routings) * len(self.ranks)
         for values in self.axes.values():
             count *= len(values)
         return count
@@ -56,8 +62,12 @@ class Grid:
     def points(self) -> Iterator[Point]:
         """Each that is different: one that has a plan, or is impossible."""
         seen = set()
-        for layer, routing, *values in itertools.product(self.layers, self.routings, *self.axes.values()):
-            asked = {"layer": layer, "routing": routing, **dict(zip(self.axes, values, strict=True))}
+        names = ("layer", "routing", "tokens", "ranks", *(name for name in self.axes if name != "tokens"))
+        others = (self.axes[name] for name in names[4:])
+        for values in itertools.product(self.layers, self.routings, self.axes["tokens"], self.ranks, *others):
+            asked = dict(zip(names, values, strict=True))
+            ranks = asked.pop("ranks")
+            asked |= {"tp": ranks.tp, "ep": ranks.ep}
             point = self._point(asked)
             identity = repr([point.labels, point.setup and request_of(point.setup)])
             if identity not in seen:
@@ -69,11 +79,11 @@ class Grid:
         try:
             setup = self._setup(asked)
             labels = labels_of(setup)
-            plan_only(setup)
+            estimate = estimated(setup)
         except (click.UsageError, RequestError) as error:
             reason = error.message if isinstance(error, click.UsageError) else str(error)
             return Point(asked, labels, reason=reason)
-        return Point(asked, labels, setup)
+        return Point(asked, labels, setup, estimate.us)
 
     def _setup(self, asked: dict[str, Any]) -> Setup:
         model = self.layers[asked["layer"]]
@@ -81,6 +91,9 @@ class Grid:
         ranks.check(model)
         weights, target, routing = asked["weights"], asked["target"], self.routings[asked["routing"]]
         check_weights(weights, target, dequantise=False)
+        whole = self.wholes.get(asked["layer"])
+        if whole is not None:
+            check_memory(whole, PrefillLayout(ranks, target, self.lnc), asked["tokens"], weights)
         if routing is not None:
             routing.expert_ids(1, model.E, model.K)  # refuses those of another layer
         setup = Setup(

@@ -13,27 +13,20 @@ from nkisim.report.pictures import duration
 
 LATENCY, RANK_TIME, COST = "latency", "rank-time", "cost"
 
+Objective = Callable[[SweepRow, float], float]
+"""Of a row, if its layer takes so many microseconds."""
 
-def _latency(row: SweepRow) -> float:
-    return row.prediction.latency_us if row.prediction else float("inf")
-
-
-def _cost(row: SweepRow) -> float:
-    cost = row.cost_per_million_tokens
-    return float("inf") if cost is None else cost
-
-
-OBJECTIVES: Mapping[str, Callable[[SweepRow], float]] = {
-    LATENCY: _latency,
-    RANK_TIME: lambda row: _latency(row) * row.ranks,
-    COST: _cost,
+OBJECTIVES: Mapping[str, Objective] = {
+    LATENCY: lambda _, us: us,
+    RANK_TIME: lambda row, us: us * row.ranks,
+    COST: lambda row, us: row.cost_of(us) or float("inf"),
 }
 """What is least in the best row: time until the layer is done; that times its ranks; that times their price."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The best row of those that do the same work: a layer, so many tokens, one routing."""
+    """The best row of a kind, and why it is."""
 
     best: SweepRow
     why: str
@@ -46,25 +39,37 @@ class Verdict:
         return f"{labels['layer']}, {self.best.tokens:,} tokens: {layout}: {self.why}"
 
 
+def kind_of(row: SweepRow) -> tuple[object, ...]:
+    """Rows are compared that do the same work with the same weights on the same machine."""
+    return (row.tokens, *(row.labels[name] for name in ("layer", "routing", "weights", "target")))
+
+
 def judged(rows: Iterable[SweepRow], objective: str) -> tuple[list[SweepRow], list[Verdict]]:
     """The rows, each beside the one with uniform routing, the best of each kind marked; and a verdict a kind."""
     compared = _beside_uniform(list(rows))
     kinds: dict[tuple[object, ...], list[SweepRow]] = defaultdict(list)
     for row in compared:
-        if row.prediction is not None:
-            kinds[row.labels["layer"], row.labels["routing"], row.tokens].append(row)
+        if not row.outcome.reason:
+            kinds[kind_of(row)].append(row)
     of_row = OBJECTIVES[objective]
     verdicts = []
     for kind in kinds.values():
-        first, *others = sorted(kind, key=of_row)
-        best = replace(first, is_best=True)
-        compared[next(n for n, row in enumerate(compared) if row is first)] = best
-        verdicts.append(Verdict(best, _why(best, others, objective)))
+        values = [(of_row(row, us), row) for row in kind if (us := latency_of(row)) is not None]
+        if values:
+            (_, first), *others = sorted(values, key=lambda each: each[0])
+            best = replace(first, is_best=True)
+            compared[next(n for n, row in enumerate(compared) if row is first)] = best
+            verdicts.append(Verdict(best, _why(best, [row for _, row in others], len(kind) - len(values), objective)))
     return compared, verdicts
 
 
+def latency_of(row: SweepRow) -> float | None:
+    """In microseconds, if it is predicted."""
+    return None if row.prediction is None else row.prediction.latency_us
+
+
 def _beside_uniform(rows: list[SweepRow]) -> list[SweepRow]:
-    found = {_apart_from_routing(r): _latency(r) for r in rows if r.prediction and r.labels["routing"] == UNIFORM.name}
+    found = {_apart_from_routing(r): latency_of(r) for r in rows if r.labels["routing"] == UNIFORM.name}
     return [replace(row, uniform_us=found.get(_apart_from_routing(row))) for row in rows]
 
 
@@ -72,21 +77,23 @@ def _apart_from_routing(row: SweepRow) -> tuple[object, ...]:
     return (row.tokens, *(row.labels[name] for name in LAYOUT if name != "routing"))
 
 
-def _why(best: SweepRow, others: list[SweepRow], objective: str) -> str:
-    """How far ahead it is, whether its interval says the same, and what bounds it."""
+def _why(best: SweepRow, others: list[SweepRow], estimated: int, objective: str) -> str:
+    """How far ahead it is, whether its interval says the same, and what bounds it; of how many there is an estimate."""
     found = best.prediction
     assert found is not None
     of_row = OBJECTIVES[objective]
     facts = f"{duration(found.latency_us)}, {found.roofline_us / found.latency_us:.0%} of the roofline, "
     bound = f"{facts}bound by {found.bound_by}"
+    far = f"; {estimated} more are estimated to be far behind" if estimated else ""
     if not others:
-        return f"{bound}; nothing to compare it with"
+        return bound + (far or "; nothing to compare it with")
     second = others[0]
     assert second.prediction is not None
-    lead = f"{1 - of_row(best) / of_row(second):.1%} less {objective} than {_difference(best, second)}"
+    ratio = of_row(best, found.latency_us) / of_row(second, second.prediction.latency_us)
+    lead = f"{1 - ratio:.1%} less {objective} than {_difference(best, second)}"
     is_clear = objective == LATENCY and found.high_us < second.prediction.low_us
     doubt = "" if is_clear or objective != LATENCY else "; their intervals overlap"
-    return f"{bound}; {lead}{doubt}"
+    return f"{bound}; {lead}{doubt}{far}"
 
 
 def _difference(best: SweepRow, second: SweepRow) -> str:

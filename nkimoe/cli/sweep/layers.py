@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,9 @@ from nkimoe.cli.sweep.axes import AxisNames
 from nkimoe.config_json import model_of_config
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
+from nkimoe.prefill.config import transformer_of_config
+from nkimoe.prefill.published import TRANSFORMERS
+from nkimoe.prefill.transformer import Transformer
 from nkimoe.routing.rule import RoutingRule
 from nkisim.command_help import section
 
@@ -54,6 +58,15 @@ def layers_of(options: Mapping[str, Any]) -> dict[str, Model]:
     if any(sizes.values()):
         found[OWN] = _own(sizes)
     return found or {DEFAULT: MODELS[DEFAULT]}
+
+
+def wholes_of(options: Mapping[str, Any]) -> dict[str, Transformer]:
+    """The models that they are layers of, by the same name, as far as it is known."""
+    found = {name: TRANSFORMERS[name] for name in layers_of(options) if name in TRANSFORMERS}
+    for path in filter(None, (options["checkpoint"], options["config"])):
+        with suppress(RequestError):  # a file may describe the layer alone
+            found[_name(path)] = transformer_of_config(path)
+    return found
 
 
 def _own(sizes: Mapping[str, int | None]) -> Model:

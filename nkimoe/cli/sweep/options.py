@@ -25,6 +25,7 @@ from nkisim.machine_options import machine_option
 Command = Callable[..., Any]
 
 ROUTER = "router"
+ALL, BEST_ALONE = "all", "best"  # points that are predicted
 DEFAULT_TARGET = "trn2"
 FILE = click.Path(path_type=Path, dir_okay=False)
 NUMBERS, NAMES = "NUMBER,...", "NAME,..."
@@ -54,8 +55,11 @@ def _layout() -> tuple[Decorator, ...]:
     return (
         LAYOUT("--tp", type=AxisNumbers(), metavar=NUMBERS, default="4", show_default=True,
                help="Ranks that share an expert's columns."),
-        LAYOUT("--ep", type=AxisNumbers(), metavar=NUMBERS, default="1", show_default=True,
-               help="Groups of ranks that share the experts."),
+        LAYOUT("--ep", type=AxisNumbers(), metavar=NUMBERS,
+               help="Groups of ranks that share the experts.  [default: 1]"),
+        LAYOUT("--ranks", type=AxisNumbers(), metavar=NUMBERS,
+               help="Instead of --ep: layouts of so many ranks, for each --tp that divides them."),
+        LAYOUT("--ignore-memory", is_flag=True, help="Also layouts whose ranks cannot hold their part of the model."),
         LAYOUT("--weights", type=AxisNames(WEIGHT_FORMATS, WEIGHT_FORMATS), metavar=NAMES, default="bf16",
                show_default=True, help=_choice(WEIGHT_FORMATS)),
         LAYOUT("--block-size", type=AxisNumbers(AUTO), metavar=NUMBERS, default=AUTO, show_default=True,
@@ -83,7 +87,9 @@ def _best() -> tuple[Decorator, ...]:
     return (
         BEST("--price-per-hour", type=click.FloatRange(0, min_open=True), help="Of what one rank runs on."),
         BEST("--objective", type=OneOf(list(OBJECTIVES)), help="[default: cost with a price, else latency]"),
-    )
+        BEST("--predict", type=OneOf([ALL, BEST_ALONE]), default=ALL, show_default=True,
+             help="All points, or those that may be the best by the model of cost; others are estimated."),
+    )  # fmt: skip
 
 
 def _work() -> tuple[Decorator, ...]:

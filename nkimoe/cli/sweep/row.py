@@ -15,7 +15,8 @@ LAYOUT = (
 PREDICTED = tuple(field.name for field in fields(LayerPrediction))
 SIZES = ("hidden", "intermediate", "experts", "top_k")
 DERIVED = (
-    "ranks", "tokens_per_s", "tokens_per_s_per_rank", "of_roofline", "over_uniform", "cost_per_million_tokens",
+    "estimated_us", "ranks", "tokens_per_s", "tokens_per_s_per_rank", "of_roofline", "over_uniform",
+    "cost_per_million_tokens",
 )  # fmt: skip
 COLUMNS = (*LAYOUT[:1], *SIZES, "tokens", *LAYOUT[1:], *PREDICTED, *DERIVED, "best", "reason")
 HOUR_US = 3600e6
@@ -29,18 +30,20 @@ class Point:
         asked: the values of the axes, as asked for: of what is chosen, `auto`.
         labels: LAYOUT, SIZES and tokens by name; with what was chosen, if it could be.
         setup: None of a point that is impossible.
+        estimated_us: what the model of cost says of it; infinite of a point that is impossible.
         reason: why it is.
     """
 
     asked: dict[str, Any]
     labels: dict[str, Any]
     setup: Setup | None = None
+    estimated_us: float = float("inf")
     reason: str = ""
 
 
 @dataclass(frozen=True)
 class SweepRow:
-    """One point, and what is known of it.
+    """One point, and what is known of it: a prediction, or why there can be none; else its estimate alone.
 
     Attributes:
         price_per_hour: of what one rank runs on; None: nobody asks.
@@ -62,6 +65,11 @@ class SweepRow:
         return self.outcome.prediction
 
     @property
+    def is_done(self) -> bool:
+        """Whether it is predicted, or there can be no prediction."""
+        return self.prediction is not None or bool(self.outcome.reason)
+
+    @property
     def ranks(self) -> int:
         return int(self.labels["tp"] * self.labels["ep"])
 
@@ -72,10 +80,13 @@ class SweepRow:
     @property
     def cost_per_million_tokens(self) -> float | None:
         """Of this layer, on all ranks, in what the price is in."""
-        found = self.prediction
-        if found is None or self.price_per_hour is None:
+        return None if self.prediction is None else self.cost_of(self.prediction.latency_us)
+
+    def cost_of(self, us: float) -> float | None:
+        """Of a million tokens, if the layer takes so long."""
+        if self.price_per_hour is None:
             return None
-        return found.latency_us / HOUR_US * self.price_per_hour * self.ranks / self.tokens * 1e6
+        return us / HOUR_US * self.price_per_hour * self.ranks / self.tokens * 1e6
 
     @property
     def over_uniform(self) -> float | None:
@@ -91,6 +102,7 @@ class SweepRow:
         values: dict[str, Any] = {
             **self.labels,
             **predicted,
+            "estimated_us": self.point.estimated_us if self.point.setup else None,
             "ranks": self.ranks,
             "tokens_per_s": rate,
             "tokens_per_s_per_rank": None if rate is None else rate / self.ranks,

@@ -37,8 +37,10 @@ def lines_of(rows: Sequence[SweepRow]) -> list[str]:
     for row in rows:
         cells = [BEST if row.is_best else "", *(_label(row.labels[name]) for name in names)]
         found = {**_predicted(row), **_compared(row)}
-        if row.prediction is None:
+        if row.outcome.reason:
             found[NUMBERS[0]] = f"impossible ({notes[row.outcome.reason]})"
+        elif row.prediction is None:
+            found[NUMBERS[0]] = f"estimated {duration(row.point.estimated_us)}"
         table.append([*cells, *(found.get(name, "") for name in head[len(cells) :])])
     words = {"", "bound by", *(name.replace("_", " ") for name in names if name not in COUNTS)}
     return aligned(table, right=[n for n, name in enumerate(head) if name not in words])
@@ -53,20 +55,20 @@ def reasons(rows: Sequence[SweepRow]) -> Iterator[str]:
 def _by_reason(rows: Sequence[SweepRow]) -> dict[str, list[SweepRow]]:
     found: dict[str, list[SweepRow]] = {}
     for row in rows:
-        if row.prediction is None:
+        if row.outcome.reason:
             found.setdefault(row.outcome.reason, []).append(row)
     return found
 
 
 @contextmanager
-def live_table(total: int, console: Console) -> Iterator[LiveRows]:
+def live_table(console: Console) -> Iterator[LiveRows]:
     """The newest rows, and a bar with the time that remains."""
     columns = (
         TextColumn("points"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TextColumn("remaining"),
         TimeRemainingColumn(),
     )  # fmt: skip
     bar = Progress(*columns, console=console)
-    rows = LiveRows(bar, total)
+    rows = LiveRows(bar)
     with Live(get_renderable=rows.picture, console=console, refresh_per_second=4, transient=True):
         yield rows
 
@@ -76,13 +78,16 @@ class LiveRows:
 
     Attributes:
         bar: advances with each.
-        total: how many there will be.
     """
 
-    def __init__(self, bar: Progress, total: int) -> None:
+    def __init__(self, bar: Progress) -> None:
         self.bar = bar
-        self._task = bar.add_task("points", total=total)
+        self._task = bar.add_task("points", total=None)
         self._rows: list[SweepRow] = []
+
+    def expect(self, more: int) -> None:
+        """So many rows, behind those that are there."""
+        self.bar.update(self._task, total=len(self._rows) + more)
 
     def add(self, row: SweepRow) -> None:
         self._rows.append(row)
