@@ -16,6 +16,7 @@ from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SL
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
+from nkisim.timing.costs.dma_issue import indexed_issue
 
 ITEM = 2  # bytes of token rows
 PARTIAL = 4  # bytes of a partial sum on its way to the other core
@@ -107,11 +108,8 @@ class Counter:
         runs = [ceil_div(width, m["dma.indexed_bytes"]) for width in widths] + [1] * (output != BY_CHOICE)
         tiles = blocks * p.tiles_per_block
         skipped = tiles * min(PARTITIONS, p.B) - filled
-        gpsimd = (
-            filled * sum(runs) * m.number("dma.indexed_descriptor")
-            + skipped * len(runs) * m.number("dma.skipped_row")
-            + tiles * len(runs) * m.number("dma.issue_swdge")
-        )
+        gpsimd = sum(indexed_issue(m, filled, run, skipped).ns for run in runs)
+        gpsimd += tiles * len(runs) * m.number("dma.issue_swdge")
         moved = filled * sum(widths)
         each = moved / m.number("dma.rate") + filled * len(widths) * m.number("dma.descriptor")
         return EngineWork(gpsimd=gpsimd, dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
@@ -119,7 +117,7 @@ class Counter:
     def _biases(self, core: int) -> float:
         """Of GpSimd, for those of an expert."""
         runs = BIAS_RUNS * self._plan.share_of(core).inner.size * self._layer.has_biases
-        return runs * self._machine.number("dma.indexed_descriptor")
+        return indexed_issue(self._machine, runs, 1, 0).ns
 
     def _exchanged(self, core: int) -> float:
         """A block's partial sums and transposed tokens."""

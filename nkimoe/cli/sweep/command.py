@@ -129,10 +129,9 @@ def _swept(
 
 
 def _waiting(rows: dict[int, SweepRow], objective: str, options: dict[str, Any]) -> list[int]:
-    """Rows to predict, the slowest first: so no processor is left alone with it at the end."""
-    asked = promising(rows, objective) if options["predict"] == BEST_ALONE else rows
-    waiting = [number for number in asked if not rows[number].is_done]
-    return sorted(waiting, key=lambda number: -rows[number].point.estimated_us)
+    """Rows to predict next."""
+    asked = promising(rows, objective) if options["predict"] == BEST_ALONE else list(rows)
+    return [number for number in asked if not rows[number].is_done]
 
 
 def _outcomes(setups: Sequence[Setup], options: dict[str, Any]) -> Iterator[tuple[int, Outcome]]:

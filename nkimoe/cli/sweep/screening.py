@@ -15,7 +15,8 @@ FAR = 1.25
 
 def promising(rows: Mapping[int, SweepRow], objective: str) -> list[int]:
     """Which rows to predict next so that none remains that may be the best of its kind: the one with the best estimate
-    where none is predicted; else all that are not estimated FAR from the best prediction.
+    where none is predicted; else all that are not estimated FAR from the best prediction. The slowest come first, so
+    that no processor is left alone with it at the end.
 
     Args:
         rows: by number, those that are predicted included.
@@ -31,4 +32,4 @@ def promising(rows: Mapping[int, SweepRow], objective: str) -> list[int]:
         estimates = {n: of_row(rows[n], rows[n].point.estimated_us) for n in kind if rows[n].prediction is None}
         most = FAR * best if best is not None else min(estimates.values(), default=0.0)
         found += [n for n, estimate in estimates.items() if estimate <= most]
-    return found
+    return sorted(found, key=lambda number: -rows[number].point.estimated_us)

@@ -10,6 +10,7 @@ from nkisim.machine import Machine
 from nkisim.timing.clock import Order, placed
 from nkisim.timing.program import Program
 from nkisim.timing.schedule import schedule
+from nkisim.timing.task import Stream
 
 _NOT_A_DURATION = ("order", "peak")
 
@@ -35,21 +36,20 @@ class Leverage:
 
 def sensitivity(program: Program, machine: Machine) -> list[Leverage]:
     """Every open constant and the order, the largest leverage first; what moves nothing is left out."""
-    found = [*_orders(program, machine), *_constants(program, machine)]
+    order = placed(program, machine, machine["order.look_ahead"])
+    found = [*_orders(program, machine, order), *_constants(program, machine, order)]
     return sorted((each for each in found if each.ns), key=lambda each: -each.ns)
 
 
-def _orders(program: Program, machine: Machine) -> Iterator[Leverage]:
+def _orders(program: Program, machine: Machine, order: dict[Stream, list[int]]) -> Iterator[Leverage]:
     near, far = machine.quantities["order.look_ahead"].ends
     latency = {n: schedule(program, machine, placed(program, machine, int(n))).latency_ns for n in (near, far)}
     yield Leverage("order.look_ahead", latency[far], latency[near])
-    order = placed(program, machine, machine["order.look_ahead"])
     middle, written = schedule(program, machine, order), schedule(program, machine)
     yield Leverage(f"order: {Order.compiler.value} or {Order.program.value}", middle.latency_ns, written.latency_ns)
 
 
-def _constants(program: Program, machine: Machine) -> Iterator[Leverage]:
-    order = placed(program, machine, machine["order.look_ahead"])
+def _constants(program: Program, machine: Machine, order: dict[Stream, list[int]]) -> Iterator[Leverage]:
     for key, quantity in machine.quantities.items():
         if quantity.is_open and key.partition(".")[0] not in _NOT_A_DURATION:
             fast, slow = (machine.with_value(key, end.value) for end in (quantity.fast, quantity.slow))

@@ -39,15 +39,27 @@ def start_cost(event: Event, machine: Machine) -> Duration:
     return fixed(machine, f"dma.start_{mode}" if mode in ("hwdge", "swdge") else "dma.start")
 
 
+def indexed_issue(
+    machine: Machine, rows: float, descriptors: float, skipped: float, each: str = "dma.indexed_descriptor"
+) -> Duration:
+    """Of the descriptors that software makes, `descriptors` for each of `rows`, and of its look at those it skips.
+
+    Args:
+        each: the quantity that a descriptor takes.
+    """
+    made = fixed(machine, each).times(rows * descriptors)
+    return made.plus(fixed(machine, "dma.skipped_row").times(skipped))
+
+
 def _indexed(event: Event, named: int, machine: Machine) -> Duration:
     """Descriptors of a gather or scatter of `named` rows."""
     rows = _in_hbm(event.writes) or _in_hbm(event.reads)
     if rows is None or not event.writes:
         return fixed(machine, "dma.skipped_row").times(named)
     adds = event.traits.cost is CostClass.accumulating_transfer and rows in event.writes
-    each = fixed(machine, "dma.accumulated_descriptor" if adds else "dma.indexed_descriptor")
-    made = each.times(rows.shape[0] * _descriptors_of_a_row(rows, machine))
-    return made.plus(fixed(machine, "dma.skipped_row").times(max(0, named - rows.shape[0])))
+    each = "dma.accumulated_descriptor" if adds else "dma.indexed_descriptor"
+    skipped = max(0, named - rows.shape[0])
+    return indexed_issue(machine, rows.shape[0], _descriptors_of_a_row(rows, machine), skipped, each)
 
 
 def _in_hbm(accesses: tuple[Access, ...]) -> Access | None:
