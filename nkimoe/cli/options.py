@@ -23,7 +23,7 @@ from nkimoe.routing.made_up import GivenRouting
 from nkimoe.routing.named import routing_named
 from nkimoe.spec import BlockShardStrategy
 from nkimoe.weights import MX_FORMATS
-from nkimoe.weights.packed_files import is_packed
+from nkimoe.weights.packed_checkpoint import is_packed
 from nkisim.command_help import Decorator, OneOf, section
 from nkisim.machine_options import machine_options
 

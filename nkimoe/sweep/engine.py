@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where independent calls run: processes of this machine, or the workers of a Dask cluster. Both through joblib."""
+"""Where independent calls run: processes of this machine, by joblib, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing import resource_tracker
 from typing import Any, Protocol, TypeVar
 
@@ -25,8 +27,8 @@ PATIENCE_S = 30  # for a scheduler, and for its first worker
 class Engine(Protocol):
     """Where calls run."""
 
-    def working(self) -> AbstractContextManager[None]:
-        """While it is entered, joblib's calls run there."""
+    def found(self, function: Callable[[Item], Result], items: Mapping[int, Item]) -> Iterator[tuple[int, Result]]:
+        """(number of the item, result of the function) in the order in which they are found."""
 
     @property
     def lost(self) -> tuple[type[BaseException], ...]:
@@ -43,10 +45,13 @@ class Processes:
 
     count: int = -1
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
+    def found(self, function: Callable[[Item], Result], items: Mapping[int, Item]) -> Iterator[tuple[int, Result]]:
+        """(number of the item, result of the function) in the order in which they are found."""
+        calls = [delayed(_numbered)(function, number, item) for number, item in items.items()]
         with parallel_config(backend="loky", n_jobs=self.count, inner_max_num_threads=1):
-            yield
+            with _interrupts_held_back():
+                found: Iterator[Any] = Parallel(return_as="generator_unordered", batch_size=1)(calls)
+            yield from found
 
     @property
     def lost(self) -> tuple[type[BaseException], ...]:
@@ -63,25 +68,32 @@ class DaskCluster:
 
     scheduler: str
 
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Raises:
-        RequestError: dask.distributed is not installed, or no scheduler answers.
+    def found(self, function: Callable[[Item], Result], items: Mapping[int, Item]) -> Iterator[tuple[int, Result]]:
+        """(number of the item, result of the function) in the order in which they are found. Not by joblib, which makes
+        all calls in this process while the cluster has one worker, such as when another has just been lost.
+
+        Raises:
+            RequestError: dask.distributed is not installed, or no scheduler answers, or it has no worker.
         """
         distributed = _distributed()
         with ExitStack() as stack:
             try:
-                stack.enter_context(distributed.Client(self.scheduler, timeout=PATIENCE_S))
+                client = stack.enter_context(distributed.Client(self.scheduler, timeout=PATIENCE_S))
+                client.wait_for_workers(1, timeout=PATIENCE_S)
             except (OSError, ValueError) as error:
-                fix = "Start one: dask scheduler."
-                raise RequestError("scheduler", "answers", f"{self.scheduler}: {error}", fix) from error
-            stack.enter_context(parallel_config(backend="dask", wait_for_workers_timeout=PATIENCE_S))
-            yield
+                fix = "Start one: dask scheduler; and for it workers: dask worker."
+                raise RequestError(
+                    "scheduler", "answers, and has a worker", f"{self.scheduler}: {error}", fix
+                ) from error
+            calls = client.map(partial(_numbered, function), list(items), list(items.values()), pure=False)
+            for call in distributed.as_completed(calls):
+                yield call.result()
+                call.release()
 
     @property
     def lost(self) -> tuple[type[BaseException], ...]:
         distributed = _distributed()
-        return (distributed.KilledWorker, distributed.comm.CommClosedError)
+        return (distributed.KilledWorker, distributed.comm.CommClosedError, CancelledError)
 
 
 def _distributed() -> Any:
@@ -105,13 +117,9 @@ def results(engine: Engine, function: Callable[[Item], Result], items: Sequence[
         if not waiting:
             return
         try:
-            with engine.working():
-                calls = [delayed(_numbered)(number, function, item) for number, item in waiting.items()]
-                with _interrupts_held_back():
-                    found: Iterator[Any] = Parallel(return_as="generator_unordered", batch_size=1)(calls)
-                for number, result in found:
-                    del waiting[number]
-                    yield number, result
+            for number, result in engine.found(function, dict(waiting)):
+                del waiting[number]
+                yield number, result
         except engine.lost:
             continue
     if waiting:
@@ -130,5 +138,5 @@ def _interrupts_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _numbered(number: int, function: Callable[[Item], Result], item: Item) -> tuple[int, Result]:
+def _numbered(function: Callable[[Item], Result], number: int, item: Item) -> tuple[int, Result]:
     return number, function(item)

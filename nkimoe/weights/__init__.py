@@ -19,7 +19,8 @@ from nkimoe.weights.mx_rows import dequantize_rows, quantize_rows
 from nkimoe.weights.mx_scale import SCALE_RULES
 from nkimoe.weights.mxfp4_expert import Mxfp4Expert
 from nkimoe.weights.output_blocks import Fp8OutputBlock, Requantisation
-from nkimoe.weights.packed_files import pack_checkpoint, read_layer
+from nkimoe.weights.packed_checkpoint import pack_checkpoint
+from nkimoe.weights.packed_files import read_layer
 from nkimoe.weights.packing import PACKING_NAMES, Packing, Plain, experts_of, pack, packing_named, unpack
 
 __all__ = [

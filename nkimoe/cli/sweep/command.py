@@ -14,7 +14,7 @@ import click
 from rich.console import Console
 
 from nkimoe.cli.experiment import Setup
-from nkimoe.cli.keeping import store_of
+from nkimoe.cli.keeping import engine_of, store_of
 from nkimoe.cli.layer_data import read_text
 from nkimoe.cli.options import tuned_layers, usage_errors
 from nkimoe.cli.refusals import refusals
@@ -136,12 +136,9 @@ def _waiting(rows: dict[int, SweepRow], objective: str, options: dict[str, Any])
 
 def _outcomes(setups: Sequence[Setup], options: dict[str, Any]) -> Iterator[tuple[int, Outcome]]:
     """By number, in the order in which they are found."""
-    from nkimoe.sweep.engine import DaskCluster, Engine, Processes, results
+    from nkimoe.sweep.engine import results
 
-    if (options["engine"] == "dask") != (options["scheduler"] is not None):
-        raise click.UsageError("--engine dask and --scheduler tcp://HOST:PORT go together.")
-    jobs = options["jobs"] or min(os.cpu_count() or 1, max(1, len(setups)))
-    engine: Engine = DaskCluster(options["scheduler"]) if options["scheduler"] else Processes(jobs)
+    engine = engine_of(options, options["jobs"] or min(os.cpu_count() or 1, max(1, len(setups))))
     machines = {setup.target: load_machine(setup.target) for setup in setups}
     yield from results(engine, partial(predict, machines), setups)
 

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from nkimoe.cli.auto import AUTO
-from nkimoe.cli.keeping import CACHE, JOBS, WORK
+from nkimoe.cli.keeping import CACHE, ENGINE, JOBS, SCHEDULER
 from nkimoe.cli.options import INPUT, RESULTS, SIMULATION, WEIGHT_FORMATS
 from nkimoe.cli.sweep.axes import AxisNames, AxisNumbers
 from nkimoe.cli.sweep.judge import OBJECTIVES
@@ -94,9 +94,9 @@ def _best() -> tuple[Decorator, ...]:
 
 def _work() -> tuple[Decorator, ...]:
     return (
-        WORK("--engine", type=OneOf(["processes", "dask"]), default="processes", show_default=True),
+        ENGINE,
         JOBS,
-        WORK("--scheduler", help="Of the Dask cluster: tcp://HOST:PORT."),
+        SCHEDULER,
         *CACHE,
     )
 

@@ -481,3 +481,9 @@ def test_explain_prints_the_plan_that_run_would_use() -> None:
 def test_request_errors_carry_argument_rule_and_value() -> None:
     error = RequestError("block_size", "is a multiple of 128", "100", "Use 128.")
     assert str(error) == "block_size: is a multiple of 128; got 100. Use 128."
+
+
+def test_run_compares_the_result_of_a_variant_that_returns_checkpoints_behind_it() -> None:
+    result = run_tiny("--variant", "shard_on_i_dropping", "--block-size", "512")
+    assert result.exit_code == 0, result.output
+    assert "passed" in result.output

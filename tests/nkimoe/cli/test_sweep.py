@@ -11,8 +11,9 @@ from click.testing import CliRunner, Result
 
 pytest.importorskip("joblib")
 
+from nkimoe.choosing import CostEstimate
 from nkimoe.cli.main import main
-from nkimoe.cli.sweep import command
+from nkimoe.cli.sweep import command, grid
 from nkimoe.cli.sweep.files import ORIGIN
 from nkimoe.cli.sweep.point import LayerPrediction, Outcome
 from nkimoe.cli.sweep.row import COLUMNS
@@ -215,6 +216,73 @@ def test_the_best_row_of_each_number_of_tokens_is_marked_and_explained(tmp_path:
     assert "★" in output
 
 
+ESTIMATES, PREDICTIONS = {1: 100.0, 2: 110.0, 4: 200.0}, {1: 120.0, 2: 90.0, 4: 50.0}  # microseconds by tp
+
+
+@pytest.fixture
+def far_four(quick: list[Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """tp 4 is estimated far behind tp 1 and 2. Returns what was predicted."""
+
+    def predict(machines: Any, setup: Any) -> Outcome:
+        quick.append(setup)
+        return predicted(PREDICTIONS[setup.tp])
+
+    monkeypatch.setattr(command, "predict", predict)
+    monkeypatch.setattr(grid, "estimated", lambda setup: CostEstimate(ESTIMATES[setup.tp], "dma"))
+    return quick
+
+
+def test_with_predict_best_rows_that_are_estimated_far_behind_are_not_predicted(
+    tmp_path: Path, far_four: list[Any]
+) -> None:
+    arguments = ("--tp", "1,2,4", "--predict", "best")
+    rows = rows_of(tmp_path, *arguments)
+    assert [setup.tp for setup in far_four] == [1, 2]
+    assert [(row["tp"], row["latency_us"], row["estimated_us"], row["best"]) for row in rows] == [
+        (1, 120, 100, False), (2, 90, 110, True), (4, None, 200, False),
+    ]  # fmt: skip
+    assert {row["reason"] for row in rows} == {""}
+    output = " ".join(sweep(*arguments).output.split())
+    assert "4 estimated 200 us" in output
+    assert "25.0% less latency than tp 1; 1 more are estimated to be far behind" in output
+
+
+def test_without_it_all_rows_are_predicted(tmp_path: Path, far_four: list[Any]) -> None:
+    rows = rows_of(tmp_path, "--tp", "1,2,4")
+    assert [row["latency_us"] for row in rows] == [120, 90, 50]
+
+
+def test_a_point_that_may_be_best_and_fails_gives_way_to_the_next(
+    tmp_path: Path, far_four: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = command.predict
+    monkeypatch.setattr(
+        command, "predict", lambda m, setup: Outcome(None, "broken") if setup.tp < 4 else whole(m, setup)
+    )
+    rows = rows_of(tmp_path, "--tp", "1,2,4", "--predict", "best")
+    assert [(row["latency_us"], row["reason"]) for row in rows] == [(None, "broken"), (None, "broken"), (50, "")]
+
+
+def test_each_kind_of_weights_has_a_best_row(tmp_path: Path, far_four: list[Any]) -> None:
+    rows = rows_of(tmp_path, "--tp", "1,2", "--weights", "bf16,fp8-row")
+    assert [(row["weights"], row["tp"]) for row in rows if row["best"]] == [("bf16", 2), ("fp8-row", 2)]
+
+
+def test_ranks_are_layouts_of_so_many(tmp_path: Path, quick: list[Any]) -> None:
+    rows = rows_of(tmp_path, "--tp", "1..8", "--ranks", "2,4")
+    assert [(row["tp"], row["ep"]) for row in rows] == [(1, 2), (2, 1), (1, 4), (2, 2), (4, 1)]
+
+
+def test_a_layout_whose_ranks_cannot_hold_the_model_is_impossible_unless_memory_is_ignored(
+    tmp_path: Path, quick: list[Any]
+) -> None:
+    layout = ("--model", "qwen3-235b-a22b", "--tp", "2", "--ep", "1,16")
+    small, large = rows_of(tmp_path, *layout, sizes=())
+    assert "memory: of a rank, 24 GiB, holds its part of the model; got 220 GiB, 212 of them experts" in small["reason"]
+    assert large["latency_us"] > 0
+    assert all(row["latency_us"] for row in rows_of(tmp_path, *layout, "--ignore-memory", sizes=()))
+
+
 def test_with_a_price_the_cheapest_row_is_best(tmp_path: Path, quick: list[Any]) -> None:
     rows = rows_of(tmp_path, "--tokens", "64", "--tp", "1,2,4", "--price-per-hour", "1.5")
     assert [row["tp"] for row in rows if row["best"]] == [1]
@@ -292,6 +360,8 @@ def test_a_picture_of_nothing_is_empty(tmp_path: Path) -> None:
         ("--csv", "missing/folder/x.csv"),
         ("--picture", "x.bmp"),
         ("--config", __file__),
+        ("--ranks", "4", "--ep", "2"),
+        ("--ranks", "3", "--tp", "2"),
     ],
     ids=" ".join,
 )

@@ -54,7 +54,7 @@ def test_a_model_without_experts_and_one_that_has_not_run_are_refused(folder: Pa
         _ = recorder.record
 
 
-def test_a_record_goes_through_run_and_sweep(folder: Path, recorded: Path, tmp_path: Path) -> None:
+def test_a_sweep_predicts_layouts_with_a_record(folder: Path, recorded: Path, tmp_path: Path) -> None:
     pytest.importorskip("joblib")
     with np.load(recorded) as layers:
         counts = np.bincount(layers["layers.1"].ravel(), minlength=6)
@@ -66,6 +66,26 @@ def test_a_record_goes_through_run_and_sweep(folder: Path, recorded: Path, tmp_p
     assert whole["rank_pairs"] == counts.sum() == TOKENS * 2
     assert half["rank_pairs"] == max(counts[:3].sum(), counts[3:].sum())
     assert whole["busiest_expert_over_mean"] == pytest.approx(counts.max() / counts.mean())
+
+
+def test_a_model_is_predicted_with_the_least_and_the_most_loaded_layers_of_a_record(
+    folder: Path, recorded: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("joblib")
+    file = tmp_path / "prefill.json"
+    arguments = ["model", "--checkpoint", str(folder), "--tp", "1", "--ep", "2", "--tokens", str(TOKENS)]
+    arguments += ["--jobs", "1", "--no-cache", "--json", str(file)]
+    found = {}
+    for routing in ("uniform", str(recorded)):
+        result = CliRunner().invoke(main, [*arguments, "--routing", routing])
+        assert result.exit_code == 0, result.output
+        (prefill,) = json.loads(file.read_text())["prefills"]
+        found[routing] = {step["step"]: step for step in prefill["steps"]}
+    experts = next(name for name in found["uniform"] if "experts" in name)
+    even, real = (each[experts] for each in found.values())
+    assert even["origin"] == real["origin"] == "nkimoe"
+    assert real["us"] != even["us"]
+    assert real["low_us"] <= real["us"] <= real["high_us"]
 
 
 def test_run_computes_right_results_with_a_record_and_says_what_its_skew_costs(

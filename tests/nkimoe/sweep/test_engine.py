@@ -3,8 +3,6 @@
 import operator
 import os
 import signal
-import warnings
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,16 +27,6 @@ SETUPS = [
     for tokens in (16, 40, 64)
     for variant in ("shard_on_block", "shard_on_i")
 ]
-
-
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[Any]:
-    distributed = pytest.importorskip("distributed")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        made = distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
-        yield made
-        made.close()
 
 
 def test_one_process_and_several_give_each_item_its_result() -> None:
@@ -79,10 +67,16 @@ def test_a_cluster_computes_the_same_bits_also_when_a_worker_is_killed(cluster: 
 
 
 def test_both_workers_of_a_cluster_work(cluster: Any) -> None:
-    cluster.scale(2)
+    cluster.wait_for_workers(2, timeout=60)  # one may just have been killed
     pids = {pid for _, pid in results(DaskCluster(cluster.scheduler_address), process_after, [0.2] * 6)}
     assert os.getpid() not in pids
     assert len(pids) == 2
+
+
+def test_a_single_worker_makes_the_calls_and_not_this_process(cluster: Any) -> None:
+    cluster.scale(1)
+    ((_, pid),) = results(DaskCluster(cluster.scheduler_address), process_after, [0.0])
+    assert pid != os.getpid()
 
 
 def test_a_scheduler_that_does_not_answer_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
