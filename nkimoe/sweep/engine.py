@@ -80,11 +80,9 @@ class DaskCluster:
             try:
                 client = stack.enter_context(distributed.Client(self.scheduler, timeout=PATIENCE_S))
                 client.wait_for_workers(1, timeout=PATIENCE_S)
-            except (OSError, ValueError) as error:
-                fix = "Start one: dask scheduler; and for it workers: dask worker."
-                raise RequestError(
-                    "scheduler", "answers, and has a worker", f"{self.scheduler}: {error}", fix
-                ) from error
+            except (OSError, ValueError, distributed.TimeoutError) as error:
+                actual, fix = f"{self.scheduler}: {error}", "Start one: dask scheduler; and for it: dask worker."
+                raise RequestError("scheduler", "answers, and has a worker", actual, fix) from error
             calls = client.map(partial(_numbered, function), list(items), list(items.values()), pure=False)
             for call in distributed.as_completed(calls):
                 yield call.result()

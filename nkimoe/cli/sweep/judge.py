@@ -11,6 +11,7 @@ from nkimoe.cli.sweep.row import LAYOUT, SweepRow
 from nkimoe.routing.made_up import UNIFORM
 from nkisim.report.pictures import duration
 
+KIND = ("layer", "routing", "weights", "target")  # labels, beside tokens, of rows that are compared
 LATENCY, RANK_TIME, COST = "latency", "rank-time", "cost"
 
 Objective = Callable[[SweepRow, float], float]
@@ -41,7 +42,7 @@ class Verdict:
 
 def kind_of(row: SweepRow) -> tuple[object, ...]:
     """Rows are compared that do the same work with the same weights on the same machine."""
-    return (row.tokens, *(row.labels[name] for name in ("layer", "routing", "weights", "target")))
+    return (row.tokens, *(row.labels[name] for name in KIND))
 
 
 def judged(rows: Iterable[SweepRow], objective: str) -> tuple[list[SweepRow], list[Verdict]]:

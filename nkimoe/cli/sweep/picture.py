@@ -1,37 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A picture of a sweep: latency and tokens a second against tokens, a line a layout."""
+"""A picture of a sweep: latency and tokens a second against tokens, a line a layout, or through the best layouts."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from nkimoe.cli.sweep.picture_lines import best_lines, layout_lines
 from nkimoe.cli.sweep.row import SweepRow
 from nkisim.report.pictures import ACCENT, COLOURS, new_figure, plain, save
 
 LINE_COLOURS = (*dict.fromkeys((COLOURS["Tensor"], ACCENT, COLOURS["Scalar"], COLOURS["Vector"], COLOURS["GpSimd"])),
                 COLOURS["DMA"], COLOURS["HBM"])  # fmt: skip
-DASHES = ("-", "--")
+DASHES, MARKERS = ("-", "--"), "os^Dv*PXp"
 MOST_LINES = len(LINE_COLOURS) * len(DASHES)
 
 
 def draw(rows: Sequence[SweepRow], path: Path) -> None:
-    """Write it. Of more layouts than can be told apart those that are fastest somewhere, or else first, are drawn.
+    """Write it. Of more layouts than can be told apart those that are fastest somewhere, or else first, are drawn; of
+    rows that were not all predicted the best ones alone, the layout being the mark.
 
     Raises:
         PictureError: matplotlib is not installed, or the suffix is no picture's.
     """
-    lines = _lines(rows)
     figure = new_figure(11, 5.2)
+    figure.suptitle(", ".join(dict.fromkeys(row.labels["layer"] for row in rows)), fontsize="medium")
     left, right = figure.subplots(1, 2)
+    all_predicted = all(row.is_done for row in rows)
+    lines = layout_lines(rows, MOST_LINES) if all_predicted else best_lines(rows, MOST_LINES)
     costs = right.twinx() if any(row.cost_per_million_tokens is not None for row in rows) else None
     for number, (label, line) in enumerate(lines.items()):
         colour = LINE_COLOURS[number % len(LINE_COLOURS)]
-        style: dict[str, Any] = {"color": colour, "linestyle": DASHES[number // len(LINE_COLOURS)], "marker": "o"}
-        style |= {"markersize": 3, "linewidth": 1.4}
+        style: dict[str, Any] = {"color": colour, "linestyle": DASHES[number // len(LINE_COLOURS)]}
+        style |= {"marker": "o" if all_predicted else "", "markersize": 3, "linewidth": 1.4}
         _draw_line(left, right, costs, line, {**style, "label": label})
+    if not all_predicted:
+        _mark_layouts((left, right), lines)
     for axes, what in ((left, "predicted us of one layer; shaded: least to most"), (right, "million tokens a second")):
         axes.set_xscale("log", base=2)
         axes.set_yscale("log")
@@ -69,23 +74,24 @@ def _draw_line(left: Any, right: Any, costs: Any, line: list[SweepRow], style: d
 def _number(*axes: Any) -> None:
     """Ticks as people write numbers, those between decades, too."""
     for axis in axes:
-        axis.set_major_formatter(lambda value, _: f"{value:,.4g}")
-        axis.set_minor_formatter(lambda value, _: f"{value:,.4g}")
+        axis.set_major_formatter(lambda value, _: _written(value))
+        axis.set_minor_formatter(lambda value, _: _written(value))
         axis.set_tick_params(which="both", labelsize="small")
 
 
-def _lines(rows: Sequence[SweepRow]) -> dict[str, list[SweepRow]]:
-    """Predicted rows by what was asked for beside tokens, in ascending tokens."""
-    by_layout: dict[tuple[tuple[str, Any], ...], list[SweepRow]] = defaultdict(list)
-    for row in rows:
-        if row.prediction is not None:
-            by_layout[tuple((name, value) for name, value in row.point.asked.items() if name != "tokens")].append(row)
-    drawn = sorted(by_layout, key=lambda layout: not any(row.is_best for row in by_layout[layout]))[:MOST_LINES]
-    values: dict[str, set[Any]] = defaultdict(set)
-    for name, value in (pair for layout in drawn for pair in layout):
-        values[name].add(value)
-    found = {}
-    for layout in drawn:
-        words = [f"{name.replace('_', ' ')} {value}" for name, value in layout if len(values[name]) > 1]
-        found[", ".join(words) or str(layout[0][1])] = sorted(by_layout[layout], key=lambda row: row.tokens)
-    return found
+def _written(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.4g}"
+
+
+def _mark_layouts(both: tuple[Any, Any], lines: dict[str, list[SweepRow]]) -> None:
+    """A mark a layout, under which the line has its colour."""
+    drawn = [(axis.get_color(), row) for axis, line in zip(both[0].lines, lines.values(), strict=True) for row in line]
+    layouts = sorted({(row.labels["tp"], row.labels["ep"]) for _, row in drawn})
+    for number, (tp, ep) in enumerate(layouts):
+        those = [(c, row) for c, row in drawn if (row.labels["tp"], row.labels["ep"]) == (tp, ep)]
+        found = [(c, row.tokens, row.prediction.latency_us) for c, row in those if row.prediction is not None]
+        colours, tokens = [each[0] for each in found], [each[1] for each in found]
+        style: dict[str, Any] = {"marker": MARKERS[number % len(MARKERS)], "s": 34, "zorder": 3}
+        both[0].scatter(tokens, [us for _, _, us in found], c=colours, **style)
+        both[1].scatter(tokens, [count / us for _, count, us in found], c=colours, **style)
+        both[0].scatter([], [], color="black", label=f"tp {tp}, ep {ep}", **style)

@@ -78,3 +78,29 @@ def test_a_run_of_what_was_packed_says_which_folder_it_takes(checkpoint: Path, t
     refused = CliRunner().invoke(main, ["run", "--checkpoint", str(tmp_path / "out"), "--layer", "0"])
     assert refused.exit_code == 2
     assert "give the checkpoint that was packed" in " ".join(refused.output.split())
+
+
+def test_all_ranks_are_packed_and_those_that_are_there_stay(checkpoint: Path, tmp_path: Path) -> None:
+    out, options = tmp_path / "out", ("--weights", "fp8-row", "--tp", 2)
+    assert nkimoe_pack(checkpoint, out / "rank-1", *options, "--rank", 1).exit_code == 0
+    first = (out / "rank-1" / "layer-00000.safetensors").stat()
+    done = nkimoe_pack(checkpoint, out, *options, "--rank", "all", "--jobs", 2)
+    assert done.exit_code == 0, done.output
+    assert (out / "rank-1" / "layer-00000.safetensors").stat() == first
+    alone = tmp_path / "alone"
+    assert nkimoe_pack(checkpoint, alone, *options, "--rank", 0).exit_code == 0
+    for file in alone.iterdir():
+        assert (out / "rank-0" / file.name).read_bytes() == file.read_bytes()
+    again = nkimoe_pack(checkpoint, out, *options, "--rank", "all")
+    assert again.exit_code == 2
+    assert "exists already" in again.output
+
+
+@pytest.mark.parametrize("options", [("--rank", "-1"), ("--rank", "every"), ("--engine", "dask"), ("--jobs", "0")])
+def test_nonsense_is_refused_before_anything_is_written(
+    checkpoint: Path, tmp_path: Path, options: tuple[str, str]
+) -> None:
+    refused = nkimoe_pack(checkpoint, tmp_path / "out", "--weights", "bf16", *options)
+    assert refused.exit_code == 2
+    assert "Error: " in refused.output
+    assert not (tmp_path / "out").exists()

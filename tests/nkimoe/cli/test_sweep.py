@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -330,6 +331,18 @@ def test_a_picture_is_drawn(tmp_path: Path, quick: list[Any], price: tuple[str, 
     file = tmp_path / "sweep.svg"
     assert sweep("--tokens", "64..256", "--tp", "1,2", "--picture", str(file), *price).exit_code == 0
     assert file.read_text().startswith("<?xml")
+
+
+def test_where_not_all_is_predicted_a_picture_has_a_line_through_the_best_layouts_with_a_mark_each(
+    tmp_path: Path, far_four: list[Any]
+) -> None:
+    pytest.importorskip("matplotlib")
+    file = tmp_path / "best.svg"
+    arguments = ("--tokens", "64..256", "--tp", "1,2,4", "--weights", "bf16,fp8-row", "--predict", "best")
+    assert sweep(*arguments, "--picture", str(file)).exit_code == 0
+    texts = re.findall("<!-- (.*) -->", file.read_text())
+    assert {"weights bf16", "weights fp8-row", "tp 2, ep 1", "own sizes"} <= set(texts)
+    assert not any("tp 1" in text or "tp 4" in text for text in texts)
 
 
 def test_a_picture_of_nothing_is_empty(tmp_path: Path) -> None:
