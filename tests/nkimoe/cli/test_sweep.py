@@ -248,6 +248,15 @@ def test_with_predict_best_rows_that_are_estimated_far_behind_are_not_predicted(
     assert "25.0% less latency than tp 1; 1 more are estimated to be far behind" in output
 
 
+def test_estimates_that_are_too_long_together_hide_no_row(
+    tmp_path: Path, far_four: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for tp, us in {1: 200.0, 2: 250.0, 4: 400.0}.items():
+        monkeypatch.setitem(ESTIMATES, tp, us)
+    rows = rows_of(tmp_path, "--tp", "1,2,4", "--predict", "best")
+    assert [row["latency_us"] for row in rows] == [120, 90, None]
+
+
 def test_without_it_all_rows_are_predicted(tmp_path: Path, far_four: list[Any]) -> None:
     rows = rows_of(tmp_path, "--tp", "1,2,4")
     assert [row["latency_us"] for row in rows] == [120, 90, 50]

@@ -11,7 +11,7 @@ from nkimoe.prefill.arithmetic import arithmetic
 from nkimoe.prefill.estimate import Estimate, extended, total
 from nkimoe.prefill.layout import ALL_TO_ALL, PrefillLayout
 from nkimoe.prefill.links import Collective, Exchange, meeting
-from nkimoe.prefill.memory import memory_of
+from nkimoe.prefill.memory import check_memory, memory_of
 from nkimoe.prefill.published import TRANSFORMERS
 from nkimoe.prefill.steps import ATTENTION, EXPERTS, HEAD, Compute, Prefill, causal_pairs
 
@@ -63,6 +63,13 @@ def test_memory_of_a_rank_is_its_share_of_the_parameters() -> None:
     spread = memory_of(QWEN, PrefillLayout(RankLayout(4, 4), "trn2"), 0, "bf16")
     assert spread.experts == memory.experts // 16
     assert memory_of(QWEN, ONE, 0, "mxfp4").experts == memory.experts * (0.5 + 1 / 32) / 2
+
+
+def test_ranks_that_cannot_hold_their_part_of_a_model_are_refused_with_what_they_need() -> None:
+    model = TRANSFORMERS["qwen3-235b-a22b"]
+    check_memory(model, PrefillLayout(RankLayout(2, 16), "trn2"), 4096, "bf16")
+    with pytest.raises(RequestError, match=r"memory: of a rank, 24 GiB, .*; got \d+ GiB, 53 of them experts"):
+        check_memory(model, PrefillLayout(RankLayout(2, 4), "trn2"), 4096, "bf16")
 
 
 def test_the_cache_of_a_latent_attention_does_not_shrink_with_ranks() -> None:
