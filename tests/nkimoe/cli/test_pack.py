@@ -1,6 +1,7 @@
 """nkimoe pack: the same files as the function writes, and refusals in one line."""
 
 from pathlib import Path
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -104,3 +105,12 @@ def test_nonsense_is_refused_before_anything_is_written(
     assert refused.exit_code == 2
     assert "Error: " in refused.output
     assert not (tmp_path / "out").exists()
+
+
+def test_a_cluster_packs_the_same_files(checkpoint: Path, tmp_path: Path, cluster: Any) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    assert nkimoe_pack(checkpoint, here, "--weights", "int8").exit_code == 0
+    work = ("--engine", "dask", "--scheduler", cluster.scheduler_address)
+    done = nkimoe_pack(checkpoint, there, "--weights", "int8", *work)
+    assert done.exit_code == 0, done.output
+    assert {f.name: f.read_bytes() for f in there.iterdir()} == {f.name: f.read_bytes() for f in here.iterdir()}
