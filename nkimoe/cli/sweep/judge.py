@@ -85,7 +85,7 @@ def _why(best: SweepRow, others: list[SweepRow], estimated: int, objective: str)
     of_row = OBJECTIVES[objective]
     facts = f"{duration(found.latency_us)}, {found.roofline_us / found.latency_us:.0%} of the roofline, "
     bound = f"{facts}bound by {found.bound_by}"
-    far = f"; {estimated} more are estimated to be far behind" if estimated else ""
+    far = f"; far behind by estimate: {estimated}" if estimated else ""
     if not others:
         return bound + (far or "; nothing to compare it with")
     second = others[0]

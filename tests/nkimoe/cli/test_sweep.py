@@ -245,7 +245,7 @@ def test_with_predict_best_rows_that_are_estimated_far_behind_are_not_predicted(
     assert {row["reason"] for row in rows} == {""}
     output = " ".join(sweep(*arguments).output.split())
     assert "4 estimated 200 us" in output
-    assert "25.0% less latency than tp 1; 1 more are estimated to be far behind" in output
+    assert "25.0% less latency than tp 1; far behind by estimate: 1" in output
 
 
 def test_estimates_that_are_too_long_together_hide_no_row(
