@@ -9,6 +9,7 @@ that another kernel may call; between one that writes a tensor and one that read
 from nkimoe.routing.on_device.affinities import scatter_affinities
 from nkimoe.routing.on_device.aligned_pairs import moe_align_block_size
 from nkimoe.routing.on_device.mapping import build_block_mapping
+from nkimoe.routing.on_device.pair_blocks import pair_blocks
 from nkimoe.routing.on_device.router import route
 from nkimoe.routing.on_device.sigmoid_top1 import routing_sigmoid_top1
 from nkimoe.routing.on_device.sorted_pairs import moe_sorting
@@ -17,6 +18,7 @@ __all__ = [
     "build_block_mapping",
     "moe_align_block_size",
     "moe_sorting",
+    "pair_blocks",
     "route",
     "routing_sigmoid_top1",
     "scatter_affinities",

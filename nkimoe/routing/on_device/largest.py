@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
@@ -37,16 +38,26 @@ def largest(values: Any, count: int) -> Largest:
     best = nl.ndarray((rows, width), dtype=nl.float32, buffer=nl.sbuf)
     places = nl.ndarray((rows, width), dtype=nl.uint32, buffer=nl.sbuf)
     ids = nl.ndarray((rows, width), dtype=nl.float32, buffer=nl.sbuf)
+    for here, rest in find_largest(best, values):
+        nisa.nc_find_index8(dst=places[:, here], data=rest, vals=best[:, here])
+    nisa.tensor_copy(dst=ids, src=places)
+    return Largest(best[:, :count], ids[:, :count])
+
+
+def find_largest(best: Any, values: Any) -> Iterator[tuple[slice, Any]]:
+    """Fill fp32 [rows, a multiple of eight] with the largest of each row of `values`, descending.
+
+    Yields each eight as they are found, with the values among which they were.
+    """
+    width = best.shape[1]
     for start in range(0, width, AT_ONCE):
         here = slice(start, start + AT_ONCE)
         nisa.max8(dst=best[:, here], src=values)
-        nisa.nc_find_index8(dst=places[:, here], data=values, vals=best[:, here])
+        yield here, values
         if start + AT_ONCE < width:
             rest = nl.ndarray(tuple(values.shape), dtype=nl.float32, buffer=nl.sbuf)
             nisa.nc_match_replace8(dst=rest, data=values, vals=best[:, here], imm=FOUND)
             values = rest
-    nisa.tensor_copy(dst=ids, src=places)
-    return Largest(best[:, :count], ids[:, :count])
 
 
 def copy_where(predicate: Any, values: Any, rows: int, columns: int) -> Any:

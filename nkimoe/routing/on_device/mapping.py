@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`build_block_mapping` as a kernel: from ids [T, K] to the three tables of `moe_cte`, without the host.
 
-One pass over the tokens counts, which says where every expert's blocks begin; the other scatters token numbers to their
+One pass over the tokens counts, which says where every expert's blocks begin; the other puts token numbers into their
 slots.
 """
 
@@ -15,20 +15,13 @@ import nki.language as nl
 
 from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
-from nkimoe.planning.tiling import PARTITIONS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
-from nkimoe.routing.on_device.counts import (
-    LARGEST_SLOT,
-    Ones,
-    add_sums,
-    bounds,
-    count,
-    experts_of,
-    fill,
-    filler_of,
-    shares_of,
-)
-from nkimoe.routing.on_device.listed import at_ids, is_listed, load_ids, numbers, own_numbers
+from nkimoe.routing.on_device.block_tables import describe_blocks
+from nkimoe.routing.on_device.choices import like
+from nkimoe.routing.on_device.counts import LARGEST_SLOT
+from nkimoe.routing.on_device.expert_slots import ExpertSlots
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, places_of, store
 
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 
@@ -60,16 +53,16 @@ def build_block_mapping(
         block_to_expert = shared_tensor((N,), nl.int32, "block_to_expert")
         conditions = shared_tensor((N + 1,), nl.int32, "conditions")
 
-    shares, by_block = shares_of(n_tokens), slots.reshape((N, block_size))
-    fill(by_block, filler_of(by_block, -1 if skip_token else n_tokens))
-    if nl.num_programs(0) > 1:
-        nisa.core_barrier(data=slots, cores=(0, 1))  # no pad comes after a token
-    ones = Ones(numbers(n_experts))
-    before, total = count(ones, lambda tokens: _chosen(ones, load_ids(expert_ids, tokens)), shares)
-    next_slot, last_block = bounds(before, total, block_size)
-    for tokens in shares[nl.program_id(0)]:
-        _place(slots, ones, load_ids(expert_ids, tokens), tokens, next_slot)
-    _describe_blocks(block_to_expert, conditions, last_block)
+    geometry, top_k = Geometry.of(N * block_size, 1), int(expert_ids.shape[1])
+    expert_slots = ExpertSlots(expert_ids, n_experts, block_size, limit=1)
+    describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
+    for window in geometry.windows:
+        sums, places = SlotSums(geometry, window), expert_slots.from_the_first()
+        for load in expert_slots.batches():
+            batch = load()
+            own = places_of(places(batch)[:, :, :top_k], geometry)
+            sums.add(own, (_tokens(batch.tokens, len(batch.listed)),))
+        store(slots, _ids(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)
     return slots, block_to_expert, conditions
 
 
@@ -89,38 +82,16 @@ def _checked(expert_ids: Any, n_experts: int, block_size: int) -> tuple[int, int
     return n_tokens, N
 
 
-def _chosen(ones: Ones, ids: Any) -> Any:
-    """bf16 [tokens, E]: 1 where ids list the expert."""
-    return is_listed(ones.experts, ids, nl.bfloat16)
+def _tokens(tokens: Span, tiles: int) -> Any:
+    """fp32 [128, n, 1]: one more than the number of each token, so that 0 is none."""
+    result = nl.ndarray((PARTITIONS, tiles, 1), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.iota(dst=result, pattern=[[PARTITIONS, tiles], [1, 1]], offset=tokens.start + 1, channel_multiplier=1)
+    return result
 
 
-def _place(slots: Any, ones: Ones, ids: Any, tokens: Span, next_slot: Any) -> None:
-    """Scatter 128 tokens, and move `next_slot` on."""
-    rows, count = ids.shape
-    chosen = _chosen(ones, ids)
-    after = nl.ndarray((rows, chosen.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
-    add_sums(after, ones.earlier[:rows, :rows], chosen, next_slot[:rows])
-    nisa.tensor_scalar(dst=after, data=after, op0=nl.add, operand0=1.0)  # so that 0 is no slot
-    places = nl.ndarray((rows, count), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.tensor_scalar(dst=places, data=at_ids(ones.experts, after, ids), op0=nl.add, operand0=-1.0)
-    own = own_numbers(tokens, nl.int32)
-    for k in range(count):
-        place = slots.ap(pattern=[[1, rows], [1, 1]], vector_offset=places[:, k : k + 1], indirect_dim=0)
-        nisa.dma_copy(dst=place, src=own, oob_mode=nisa.oob_mode.skip)
-    add_sums(next_slot, ones.all[:rows], chosen, next_slot)
-
-
-def _describe_blocks(block_to_expert: Any, conditions: Any, last_block: Any) -> None:
-    """Surplus blocks are the last expert's, and hold no tokens."""
-    N, E = block_to_expert.shape[0], last_block.shape[1]
-    for turn, blocks in enumerate(spans(N + 1, PARTITIONS)):
-        if turn % nl.num_programs(0) != nl.program_id(0):
-            continue
-        expert = experts_of(blocks, last_block)
-        answers = nl.ndarray((blocks.size, 2), dtype=nl.int32, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=answers[:, 0:1], data=expert.place, op0=nl.minimum, operand0=float(E - 1))
-        nisa.tensor_scalar(dst=answers[:, 1:2], data=expert.is_surplus, op0=nl.equal, operand0=0.0)
-        own = Span(blocks.start, min(blocks.stop, N) - blocks.start)
-        if own.size:
-            nisa.dma_copy(dst=block_to_expert.reshape((N, 1))[own.slice], src=answers[: own.size, 0:1])
-        nisa.dma_copy(dst=conditions.reshape((N + 1, 1))[blocks.slice], src=answers[:, 1:2])
+def _ids(numbers: Any, pad: int) -> Any:
+    """int32: the token of each slot, `pad` in those that have none."""
+    is_pad, result = like(numbers), nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pad + 1))
+    nisa.scalar_tensor_tensor(dst=result, data=numbers, op0=nl.add, operand0=-1.0, op1=nl.add, operand1=is_pad)
+    return result
