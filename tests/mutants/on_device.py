@@ -2,11 +2,43 @@
 
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "routing/on_device/mapping.py": (
-        ("nisa.core_barrier(data=slots, cores=(0, 1))", "pass", "pads may come after tokens"),
-        ("add_sums(next_slot, ones.all[:rows], chosen, next_slot)", "pass", "tiles of tokens overwrite each other"),
-        ("operand0=float(E - 1)", "operand0=float(E)", "surplus blocks have an expert that is none"),
         ("-1 if skip_token else n_tokens", "-1", "the pad convention ignored"),
-        ("op0=nl.add, operand0=-1.0", "op0=nl.add, operand0=0.0", "slots off by one"),
+        ("offset=tokens.start + 1", "offset=tokens.start", "tokens off by one, the first one a pad"),
+        ("limit=1", "limit=top_k", "an expert listed twice counts twice"),
+    ),
+    "routing/on_device/block_tables.py": (
+        ("operand0=float(E - 1)", "operand0=float(E)", "surplus blocks have an expert that is none"),
+    ),
+    "routing/on_device/expert_slots.py": (
+        ("add_sums(next_slot, self._ones.all, listed, next_slot)", "pass", "tiles of tokens overwrite each other"),
+        ("before = theirs", "before = before", "both cores start at slot 0"),
+        ("data1=own, data2=theirs, op=nl.add", "data1=own, data2=theirs, op=nl.maximum", "one core's tokens counted"),
+        ("op0=nl.greater, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "experts that nobody lists have a slot"),
+        ("op0=nl.equal, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "a token lists what others do"),
+        ("accumulate=some.start + n > 0", "accumulate=False", "the last choice counts alone"),
+    ),
+    "routing/on_device/choices.py": (
+        ("offset=tokens.start * top_k", "offset=tokens.start", "choices of other tokens"),
+        ("nisa.memset(dst=raw[:, whole:, :], value=absent)", "nisa.memset(dst=raw[:, whole:, :], value=0)",
+         "rows behind the last token choose expert 0"),
+        ("operand0=float(n_experts)", "operand0=float(n_experts + 1)", "an id too large sorts before experts"),
+        ("op=nl.subtract", "op=nl.maximum", "a repeated expert counts as another"),
+        ("operand0=float(k), op1", "operand0=0.0, op1", "all choices have the weight of one"),
+    ),
+    "routing/on_device/slot_tables.py": (
+        ("accumulate=not self._is_empty", "accumulate=False", "only the last pairs are in the tables"),
+        ("data1=result, data2=incoming, op=nl.add", "data1=result, data2=incoming, op=nl.maximum",
+         "what one core lacks is not 0"),
+        ("offset=window.start, channel", "offset=0, channel", "every window is the first"),
+        ("operand0=geometry.columns - 1", "operand0=geometry.columns // 2 - 1", "half of the columns unused"),
+        ("offset=first + rows.size * columns", "offset=first", "the last slots overwrite the first"),
+    ),
+    "routing/on_device/pair_blocks.py": (
+        ("data2=order.repeats, op=nl.add", "data2=order.repeats, op=nl.maximum", "repeated choices at slot 0"),
+        ("op0=nl.greater_equal, operand0=0.0", "op0=nl.greater_equal, operand0=-1.0", "ids of no expert have slots"),
+        ("operand1=float(pairs + 1)", "operand1=float(pairs)", "pads are the last pair"),
+        ("operand1=-0.5 - 0.5 / top_k", "operand1=-0.5", "tokens rounded up"),
+        ("offset=tokens.start * top_k + 1", "offset=tokens.start + 1", "numbers of other pairs"),
     ),
     "routing/on_device/counts.py": (
         ("op0=nl.greater, operand0=0.0", "op0=nl.greater_equal, operand0=0.0", "a token counts itself"),

@@ -13,8 +13,10 @@ from nkimoe.routing import (
     moe_align_block_size,
     moe_sorting,
     on_device,
+    pair_blocks,
     route,
     scatter_affinities,
+    static_block_count,
 )
 
 RULES = (
@@ -41,6 +43,7 @@ def check_routing() -> None:
         np.testing.assert_allclose(weights, expected_weights, rtol=3e-6, atol=1e-30)
         ids = np.where(expected_weights > 0, ids, -1).astype(np.int32)
         check_tables(ids, weights, n_experts, cores)
+        check_pairs(ids, weights, n_experts, cores)
         check_sorting(ids, weights, n_experts, cores)
 
 
@@ -54,6 +57,19 @@ def check_tables(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: in
         column = on_device.scatter_affinities[cores](weights, ids, n_experts, skip_token)
         wanted = scatter_affinities(weights, ids, n_experts, skip_token=skip_token, dtype=ml_dtypes.bfloat16)
         np.testing.assert_array_equal(column, wanted)
+
+
+def check_pairs(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: int) -> None:
+    """Some tokens list an expert twice."""
+    ids = ids.copy()
+    ids[::3, -1] = ids[::3, 0]
+    for block_size in (48, 1):
+        n_blocks = static_block_count(ids.size, 1, n_experts, block_size)
+        expected = pair_blocks(ids, weights, n_experts, block_size, n_blocks)
+        tables = (expected.tokens, expected.positions, expected.weights, expected.block_to_expert, expected.conditions)
+        actual = on_device.pair_blocks[cores](ids, weights, n_experts, block_size)
+        for table, wanted in zip(actual, tables, strict=True):
+            np.testing.assert_array_equal(table, wanted)
 
 
 def check_sorting(ids: np.ndarray, weights: np.ndarray, n_experts: int, cores: int) -> None:

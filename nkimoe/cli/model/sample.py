@@ -12,14 +12,14 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 
-from nkimoe.cli.experiment import Setup
+from nkimoe.cli.experiment import PAIRS, Setup
 from nkimoe.cli.model.library import Call, Checkout, library_call
 from nkimoe.cli.sweep.point import ONE_AT_A_TIME, predict, request_of
 from nkimoe.models import Model
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.prefill.estimate import Estimate, Origin, total
 from nkimoe.prefill.steps import Compute
-from nkimoe.routing.on_device import build_block_mapping, route, scatter_affinities
+from nkimoe.routing.on_device import build_block_mapping, pair_blocks, route, scatter_affinities
 from nkisim import Simulator
 from nkisim.machine import Machine, load_machine, machine_in_use
 
@@ -69,10 +69,15 @@ class ExpertLayer:
 
 @dataclass(frozen=True)
 class Tables:
-    """Choosing experts, and the tables that `moe_cte` reads, by the kernels of `nkimoe.routing.on_device`."""
+    """Choosing experts, and the tables that `moe_cte` reads, by the kernels of `nkimoe.routing.on_device`.
+
+    Attributes:
+        slots: what the layer's slots hold, PAIRS or TOKENS.
+    """
 
     model: Model
     tokens: int
+    slots: str
     target: str
     lnc: int
     origin = Origin.NKIMOE
@@ -80,20 +85,22 @@ class Tables:
     def request(self) -> dict[str, Any]:
         """All that decides it."""
         rule = {name: str(value) for name, value in asdict(self.model.routing).items()}
-        return {"step": "tables", "experts": self.model.E, "tokens": self.tokens, "lnc": self.lnc, **rule,
-                "machine": load_machine(self.target).digest}  # fmt: skip
+        return {"step": "tables", "experts": self.model.E, "tokens": self.tokens, "slots": self.slots, "lnc": self.lnc,
+                **rule, "machine": load_machine(self.target).digest}  # fmt: skip
 
     def run(self, machines: Mapping[str, Machine]) -> Sample:
         T, E, K = self.tokens, self.model.E, self.model.K
         ids = (np.arange(T * K) % E).astype(np.int32).reshape(T, K)
         weights = np.zeros((T, K), np.float32)
-        B = block_size_for(T * K, E)
-        calls: list[Call] = [
-            (route, {"logits": np.zeros((T, E), ml_dtypes.bfloat16), "rule": self.model.routing}),
-            (build_block_mapping, {"expert_ids": ids, "n_experts": E, "block_size": B}),
-            (scatter_affinities, {"weights": weights, "expert_ids": ids, "n_experts": E}),
-        ]
-        return simulated(calls, self.target, self.lnc, machines, numerics=True)  # addresses follow from counts
+        sizes = {"n_experts": E, "block_size": block_size_for(T * K, E)}
+        router: Call = (route, {"logits": np.zeros((T, E), ml_dtypes.bfloat16), "rule": self.model.routing})
+        tables: list[Call]
+        if self.slots == PAIRS:
+            tables = [(pair_blocks, {"topk_ids": ids, "topk_weights": weights, **sizes})]
+        else:
+            affinities = {"weights": weights, "expert_ids": ids, "n_experts": E}
+            tables = [(build_block_mapping, {"expert_ids": ids, **sizes}), (scatter_affinities, affinities)]
+        return simulated([router, *tables], self.target, self.lnc, machines)
 
 
 @dataclass(frozen=True)
@@ -127,14 +134,12 @@ def sample(machines: Mapping[str, Machine], asked: Simulated) -> Sample:
         return Sample(None, reason=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
-def simulated(
-    calls: list[Call], target: str, lnc: int, machines: Mapping[str, Machine], numerics: bool = False
-) -> Sample:
+def simulated(calls: list[Call], target: str, lnc: int, machines: Mapping[str, Machine]) -> Sample:
     """Launches one after the other. What kernels print is theirs."""
     times, bound = [], ""
     with ONE_AT_A_TIME, machine_in_use(machines[target]), contextlib.redirect_stdout(io.StringIO()):
         for kernel, arguments in calls:
-            profile = Simulator(target, lnc, numerics=numerics).run(kernel, **arguments).profile
+            profile = Simulator(target, lnc, numerics=False).run(kernel, **arguments).profile
             low, high = profile.interval_us
             times.append(Estimate(profile.latency_us, low, high))
             if profile.latency_us >= max(each.us for each in times):

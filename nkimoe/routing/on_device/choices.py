@@ -39,9 +39,7 @@ def only_experts(ids: Any, n_experts: int) -> Any:
     """ids [128, n, K], but -1 for those outside 0..E-1."""
     is_below, result = like(ids), like(ids)
     nisa.tensor_scalar(dst=is_below, data=ids, op0=nl.less, operand0=float(n_experts))
-    nisa.scalar_tensor_tensor(
-        dst=result, data=ids, op0=nl.add, operand0=1.0, op1=nl.multiply, operand1=is_below
-    )
+    nisa.scalar_tensor_tensor(dst=result, data=ids, op0=nl.add, operand0=1.0, op1=nl.multiply, operand1=is_below)
     nisa.tensor_scalar(dst=result, data=result, op0=nl.add, operand0=-1.0, op1=nl.maximum, operand1=-1.0)
     return result
 
@@ -85,7 +83,7 @@ def by_expert(ids: Any) -> ByExpert:
 
 def _runs(ids: Any) -> tuple[Any, Any]:
     """How many of a token's ids before each are equal to it, and how many different ones there are before it."""
-    _, tiles, top_k = ids.shape
+    top_k = ids.shape[2]
     is_equal, goes_on = like(ids), like(ids)
     nisa.memset(dst=is_equal, value=0)
     nisa.memset(dst=goes_on, value=0)

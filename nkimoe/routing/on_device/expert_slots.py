@@ -7,7 +7,7 @@ so many tiles as fit on chip are a batch.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
@@ -19,7 +19,8 @@ from nkimoe.routing.on_device.counts import ExpertBounds, Ones, add_sums, bounds
 from nkimoe.routing.on_device.largest import AT_ONCE, find_largest, room
 from nkimoe.routing.on_device.listed import numbers
 
-BATCH_TILES, KEPT_BYTES = 32, 65536  # of a partition, what is known of a batch
+BATCH_TILES = 32
+KEPT_BYTES = 65536  # of a partition, for what tiles list
 COMPARED_BYTES = 16384  # of a partition, for comparing choices with experts
 EXACT_IN_BF16 = 256
 
@@ -53,17 +54,15 @@ class ExpertSlots:
         self._ids, self._n_experts, self._limit = expert_ids, n_experts, limit
         self._ones, self._one_hots = Ones(numbers(n_experts)), OneHots(n_experts)
         own = own_tokens(int(expert_ids.shape[0]))
-        tiles = max(1, min(BATCH_TILES, KEPT_BYTES // (2 * n_experts)))
-        self._spans = spans(own.size, tiles * PARTITIONS, own.start) or [Span(own.start, 0)]
-        self._kept = self._load(self._spans[0]) if len(self._spans) == 1 else None
+        known = KEPT_BYTES // (2 * n_experts)  # tiles
+        self._spans = spans(own.size, max(1, min(BATCH_TILES, known)) * PARTITIONS, own.start) or [Span(own.start, 0)]
+        self._kept = [self._load(tokens) for tokens in self._spans] if own.size <= known * PARTITIONS else []
         self.bounds = self._count(block_size)
 
-    def batches(self) -> list[Callable[[], Batch]]:
-        """All of them; each loads when it is called, unless there is but one."""
-        kept = self._kept
-        if kept is not None:
-            return [lambda: kept]
-        return [lambda tokens=tokens: self._load(tokens) for tokens in self._spans]
+    def batches(self) -> Iterator[Batch]:
+        """All of them; loaded when they are asked for, unless all fit on chip."""
+        for n, tokens in enumerate(self._spans):
+            yield self._kept[n] if self._kept else self._load(tokens)
 
     def _load(self, tokens: Span) -> Batch:
         ids = only_experts(load_choices(self._ids, tokens, -1), self._n_experts)
@@ -72,8 +71,8 @@ class ExpertSlots:
     def _count(self, block_size: int) -> ExpertBounds:
         own = nl.ndarray((PARTITIONS, self._n_experts), dtype=nl.float32, buffer=nl.sbuf)
         nisa.memset(dst=own, value=0)
-        for load in self.batches():
-            for listed in load().listed:
+        for batch in self.batches():
+            for listed in batch.listed:
                 add_sums(own, self._ones.all, listed, own)
         before, total = like(own), own
         nisa.memset(dst=before, value=0)

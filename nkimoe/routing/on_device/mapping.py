@@ -58,8 +58,7 @@ def build_block_mapping(
     describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
     for window in geometry.windows:
         sums, places = SlotSums(geometry, window), expert_slots.from_the_first()
-        for load in expert_slots.batches():
-            batch = load()
+        for batch in expert_slots.batches():
             own = places_of(places(batch)[:, :, :top_k], geometry)
             sums.add(own, (_tokens(batch.tokens, len(batch.listed)),))
         store(slots, _ids(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)

@@ -26,7 +26,7 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
 
     Args:
         topk_ids: [T, K] int32, K up to 256; an id outside 0..E-1 has no slot, a repeated one has several.
-        topk_weights: [T, K] float32.
+        topk_weights: [T, K] float32, finite: one that is not leaves no weight that means anything.
         n_experts: E, up to 4096.
         block_size: B.
 
@@ -49,8 +49,7 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
     describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
     for window in geometry.windows:
         sums, slots = SlotSums(geometry, window), expert_slots.from_the_first()
-        for load in expert_slots.batches():
-            batch = load()
+        for batch in expert_slots.batches():
             own, choices = _slots(batch, slots(batch))
             own_weights = at(load_choices(topk_weights, batch.tokens, 0), choices)
             sums.add(places_of(own, geometry), (_numbers(batch.tokens, choices), own_weights))
@@ -101,16 +100,16 @@ def _numbers(tokens: Span, choices: Any) -> Any:
 def _positions(numbers: Any, pairs: int) -> Any:
     """int32: the pair of each slot, T * K in pads."""
     is_pad, result = like(numbers), nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.tensor_scalar(
-        dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pairs + 1)
-    )
+    nisa.tensor_scalar(dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pairs + 1))
     nisa.scalar_tensor_tensor(dst=result, data=numbers, op0=nl.add, operand0=-1.0, op1=nl.add, operand1=is_pad)
     return result
 
 
 def _tokens(numbers: Any, top_k: int) -> Any:
-    """int32: the token of each slot, -1 in pads: (number - 1) / K rounded down, which is that less 1/2 - 1/(2 K) rounded
-    to the nearest."""
+    """int32: the token of each slot, -1 in pads.
+
+    That is (number - 1) / K rounded down, which is the nearest to 1/2 - 1/(2 K) less.
+    """
     result = nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
     nisa.tensor_scalar(
         dst=result, data=numbers, op0=nl.multiply, operand0=1 / top_k, op1=nl.add, operand1=-0.5 - 0.5 / top_k

@@ -8,6 +8,7 @@ that depends on data, so plain transfers write the tables, where a scatter descr
 
 from __future__ import annotations
 
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
@@ -17,6 +18,7 @@ from nkimoe.planning.tiling import PARTITIONS, PSUM_BANKS, PSUM_COLUMNS, Span, c
 from nkimoe.routing.on_device.listed import numbers
 
 MOVING_COLUMNS = 256  # of all values together: then tables of a layer are a tile or three of 128 rows
+OPERANDS = 4  # stationary and moving tiles: what is made next does not wait until the PE has read the last ones
 BANKS = PSUM_BANKS - 2  # the others are left to the counting of what comes next
 
 
@@ -76,6 +78,10 @@ class SlotSums:
         shape = (PARTITIONS, geometry.values, geometry.columns)
         self._tiles = spans(window.size, PARTITIONS)
         self._sums = [nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum) for _ in self._tiles]
+        shapes = ((PARTITIONS, window.size), shape)
+        self._operands = cycle(
+            [tuple(nl.ndarray(each, dtype=nl.float32, buffer=nl.sbuf) for each in shapes) for _ in range(OPERANDS)]
+        )
         self._is_empty = True
 
     def add(self, places: Places, values: tuple[Any, ...]) -> None:
@@ -88,9 +94,9 @@ class SlotSums:
 
     def _add(self, row: Any, column: Any, values: list[Any]) -> None:
         """128 pairs."""
-        ones = nl.ndarray((PARTITIONS, self._window.size), dtype=nl.float32, buffer=nl.sbuf)
-        moving = nl.ndarray((PARTITIONS, *self._sums[0].shape[1:]), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=ones, data=self._rows, op0=nl.equal, operand0=row)
+        ones, moving = next(self._operands)
+        everywhere = row.broadcast(1, self._window.size)
+        nisa.tensor_tensor(dst=ones, data1=self._rows, data2=everywhere, op=nl.equal, engine=nisa.engine.gpsimd)
         for v, value in enumerate(values):
             nisa.tensor_scalar(
                 dst=moving[:, v, :], data=self._columns, op0=nl.equal, operand0=column, op1=nl.multiply, operand1=value
