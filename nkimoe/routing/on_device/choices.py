@@ -15,24 +15,50 @@ from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
 from nkimoe.routing.on_device.largest import AT_ONCE, FOUND, find_largest
 
 
+def own_tokens(n_tokens: int) -> Span:
+    """This core's tokens: whole tiles of 128, but for the last one."""
+    each = ceil_div(ceil_div(n_tokens, PARTITIONS), nl.num_programs(0)) * PARTITIONS
+    start = min(n_tokens, nl.program_id(0) * each)
+    return Span(start, min(each, n_tokens - start))
+
+
 def load_choices(table: Any, tokens: Span, absent: float) -> Any:
     """fp32 [128, n, K] of rows of an HBM table [T, K]; `absent` where the last tile has no token; one tile at least."""
-    top_k, whole = int(table.shape[1]), tokens.size // PARTITIONS
-    shape = (PARTITIONS, max(1, ceil_div(tokens.size, PARTITIONS)), top_k)
-    raw = nl.ndarray(shape, dtype=table.dtype, buffer=nl.sbuf)
-    rest = tokens.size - whole * PARTITIONS
-    if whole < shape[1]:
-        nisa.memset(dst=raw[:, whole:, :], value=absent)
-    if rest:
-        nisa.dma_copy(dst=raw[:rest, whole, :], src=table[tokens.stop - rest : tokens.stop])
-    if whole:
-        pattern = [[top_k, PARTITIONS], [PARTITIONS * top_k, whole], [1, top_k]]
-        nisa.dma_copy(dst=raw[:, :whole, :], src=table.ap(pattern=pattern, offset=tokens.start * top_k))
+    raw = load_tiles(table, tokens, absent)
     if str(table.dtype) == "float32":
         return raw
-    result = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+    result = like(raw)
     nisa.tensor_copy(dst=result, src=raw)
     return result
+
+
+def load_tiles(table: Any, tokens: Span, absent: float) -> Any:
+    """As `load_choices`, in the type of the table."""
+    whole, rest = tokens.size // PARTITIONS, tokens.size % PARTITIONS
+    shape = (PARTITIONS, max(1, ceil_div(tokens.size, PARTITIONS)), int(table.shape[1]))
+    tile = nl.ndarray(shape, dtype=table.dtype, buffer=nl.sbuf)
+    if whole < shape[1]:
+        nisa.memset(dst=tile[:, whole:, :], value=absent)
+    if rest:
+        nisa.dma_copy(dst=tile[:rest, whole, :], src=table[tokens.stop - rest : tokens.stop])
+    if whole:
+        nisa.dma_copy(dst=tile[:, :whole, :], src=_whole_tiles(table, tokens))
+    return tile
+
+
+def store_choices(table: Any, values: Any, tokens: Span) -> None:
+    """Write [128, n, K] to those rows of an HBM table [T, K] of the same type."""
+    whole, rest = tokens.size // PARTITIONS, tokens.size % PARTITIONS
+    if whole:
+        nisa.dma_copy(dst=_whole_tiles(table, tokens), src=values[:, :whole, :])
+    if rest:
+        nisa.dma_copy(dst=table[tokens.stop - rest : tokens.stop], src=values[:rest, whole, :])
+
+
+def _whole_tiles(table: Any, tokens: Span) -> Any:
+    columns, whole = int(table.shape[1]), tokens.size // PARTITIONS
+    pattern = [[columns, PARTITIONS], [PARTITIONS * columns, whole], [1, columns]]
+    return table.ap(pattern=pattern, offset=tokens.start * columns)
 
 
 def only_experts(ids: Any, n_experts: int) -> Any:

@@ -14,7 +14,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
-from nkimoe.routing.on_device.choices import like, load_choices, only_experts
+from nkimoe.routing.on_device.choices import like, load_choices, only_experts, own_tokens
 from nkimoe.routing.on_device.counts import ExpertBounds, Ones, add_sums, bounds
 from nkimoe.routing.on_device.largest import AT_ONCE, find_largest, room
 from nkimoe.routing.on_device.listed import numbers
@@ -155,10 +155,3 @@ class OneHots:
         chosen = short.ap(pattern=[[count, PARTITIONS], [1, count], [0, columns.size]])
         nisa.tensor_tensor(dst=result, data1=experts, data2=chosen, op=nl.equal)
         return result
-
-
-def own_tokens(n_tokens: int) -> Span:
-    """This core's tokens: whole tiles of 128, but for the last one."""
-    each = ceil_div(ceil_div(n_tokens, PARTITIONS), nl.num_programs(0)) * PARTITIONS
-    start = min(n_tokens, nl.program_id(0) * each)
-    return Span(start, min(each, n_tokens - start))

@@ -12,19 +12,21 @@ import nki.language as nl
 from nkimoe.errors import RequestError, require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
+from nkimoe.routing.on_device.choices import like, load_tiles, own_tokens, store_choices
 from nkimoe.routing.on_device.groups import in_top_groups
-from nkimoe.routing.on_device.largest import MASKED, Largest, copy_where, largest
+from nkimoe.routing.on_device.largest import AT_ONCE, FOUND, MASKED, Largest, largest
 from nkimoe.routing.on_device.listed import at_ids, numbers
 from nkimoe.routing.on_device.scores import SCORES, weights_of
 from nkimoe.routing.rule import RoutingRule
 
 FLOATS = ("float32", "bfloat16", "float16")
+LOGITS_BYTES = 8192  # of a partition, of tokens whose experts are chosen at a time
 MOST_EXPERTS = 4096  # a tile of 128 tokens takes some ten rows of fp32 of each partition
 
 
 @nki.jit
 def route(logits: Any, rule: RoutingRule, selection_bias: Any = None) -> tuple[Any, Any]:
-    """`nkimoe.routing.route` on any number of cores, which take turns at tiles of 128 tokens.
+    """`nkimoe.routing.route` on any number of cores, which share the tokens.
 
     In fp32. Rows that NumPy refuses, with NaN or without a finite logit, give ids and weights that mean nothing.
 
@@ -45,14 +47,14 @@ def route(logits: Any, rule: RoutingRule, selection_bias: Any = None) -> tuple[A
         weights = shared_tensor((n_tokens, rule.top_k), nl.float32, "weights")
         ids = shared_tensor((n_tokens, rule.top_k), nl.int32, "ids")
     columns, bias = numbers(n_experts), _bias(selection_bias, n_experts)
-    for turn, tokens in enumerate(spans(n_tokens, PARTITIONS)):
-        if turn % nl.num_programs(0) == nl.program_id(0):
-            score, chosen = _choose(_load(logits, tokens), rule, columns, bias)
-            scores = chosen.values if bias is None else at_ids(columns, score, chosen.ids)
-            nisa.dma_copy(dst=weights[tokens.slice], src=weights_of(scores, chosen.values, rule))
-            whole = nl.ndarray((tokens.size, rule.top_k), dtype=nl.int32, buffer=nl.sbuf)
-            nisa.tensor_copy(dst=whole, src=chosen.ids)
-            nisa.dma_copy(dst=ids[tokens.slice], src=whole)
+    own = own_tokens(n_tokens)
+    for tokens in spans(own.size, tiles_at_once(n_experts) * PARTITIONS, own.start):
+        score, chosen = _choose(_load(logits, tokens), rule, columns, bias)
+        scores = chosen.values if bias is None else _scores_at(score, columns, chosen.ids)
+        store_choices(weights, weights_of(scores, chosen.values, rule), tokens)
+        whole = nl.ndarray(tuple(chosen.ids.shape), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=whole, src=chosen.ids)
+        store_choices(ids, whole, tokens)
     return weights, ids
 
 
@@ -79,26 +81,55 @@ def _bias(selection_bias: Any, n_experts: int) -> Any:
     return tile
 
 
+def tiles_at_once(n_experts: int) -> int:
+    """Tiles of tokens that the same instructions route."""
+    return max(1, LOGITS_BYTES // (4 * n_experts))
+
+
 def _load(logits: Any, tokens: Span) -> Any:
-    """fp32 [tokens, E], in which -inf is MASKED."""
-    shape = (tokens.size, logits.shape[1])
-    raw = nl.ndarray(shape, dtype=logits.dtype, buffer=nl.sbuf)
-    x = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
-    nisa.dma_copy(dst=raw, src=logits[tokens.slice])
+    """fp32 [128, n, E], in which -inf is MASKED."""
+    raw = load_tiles(logits, tokens, MASKED)
+    x = like(raw)
     nisa.tensor_scalar(dst=x, data=raw, op0=nl.maximum, operand0=MASKED)
     return x
 
 
 def _choose(x: Any, rule: RoutingRule, columns: Any, bias: Any) -> tuple[Any, Largest]:
-    """All scores, and the chosen experts with what they were chosen by."""
-    rows, n_experts = x.shape
+    """All scores, and the chosen experts with what they were chosen by, both [128, n, columns]."""
+    _, tiles, n_experts = x.shape
     score = SCORES[rule.score](x)
-    choice, is_there = score, nl.ndarray((rows, n_experts), dtype=nl.uint8, buffer=nl.sbuf)
+    choice, is_there = score, nl.ndarray(tuple(x.shape), dtype=nl.uint8, buffer=nl.sbuf)
     if bias is not None:
-        choice = nl.ndarray((rows, n_experts), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_tensor(dst=choice, data1=score, data2=bias[:rows], op=nl.add)
+        choice = like(x)
+        everywhere = bias.ap(pattern=[[n_experts, PARTITIONS], [0, tiles], [1, n_experts]])
+        nisa.tensor_tensor(dst=choice, data1=score, data2=everywhere, op=nl.add)
     nisa.tensor_scalar(dst=is_there, data=x, op0=nl.greater, operand0=MASKED)
-    choice = copy_where(is_there, choice, rows, n_experts)
-    if rule.groups > 1:
-        choice = in_top_groups(choice, n_experts, rule, columns)
-    return score, largest(choice, rule.top_k)
+    by_tile = _copy_where(is_there, choice)
+    chosen = Largest(*(nl.ndarray((PARTITIONS, tiles, rule.top_k), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2)))
+    for n in range(tiles):
+        own = by_tile[:, n, :]
+        best = largest(in_top_groups(own, n_experts, rule, columns) if rule.groups > 1 else own, rule.top_k)
+        for dst, found in zip(chosen, best, strict=True):
+            nisa.tensor_copy(dst=dst[:, n, :], src=found, engine=nisa.engine.scalar)
+    return score, chosen
+
+
+def _copy_where(is_there: Any, choice: Any) -> Any:
+    """fp32 [128, n, E], but eight columns at least: `choice` where it may be chosen, elsewhere MASKED, and FOUND in
+    columns that are no expert."""
+    _, tiles, n_experts = choice.shape
+    result = nl.ndarray((PARTITIONS, tiles, max(AT_ONCE, n_experts)), dtype=nl.float32, buffer=nl.sbuf)
+    if n_experts < AT_ONCE:
+        nisa.memset(dst=result, value=FOUND)
+    part = result[:, :, :n_experts]
+    nisa.memset(dst=part, value=MASKED, engine=nisa.engine.gpsimd)
+    nisa.tensor_copy_predicated(dst=part, src=choice, predicate=is_there)
+    return result
+
+
+def _scores_at(score: Any, columns: Any, ids: Any) -> Any:
+    """fp32 [128, n, K]: the scores of chosen experts."""
+    result = like(ids)
+    for n in range(ids.shape[1]):
+        nisa.tensor_copy(dst=result[:, n, :], src=at_ids(columns, score[:, n, :], ids[:, n, :]))
+    return result

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From logits to scores, and from the scores of chosen experts to their weights. Tiles are fp32 [tokens, columns]."""
+"""From logits to scores, and from the scores of chosen experts to weights. Tiles are fp32 [tokens, tiles, columns]."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.routing.on_device.largest import MASKED, copy_where
+from nkimoe.routing.on_device.largest import MASKED
 from nkimoe.routing.rule import EPSILON, RoutingRule, Score
 
 
 def softmax(x: Any) -> Any:
     """exp(x - largest) over its sum."""
-    lowered, exponentials = _like(x, 1), _like(x)
-    nisa.tensor_reduce(dst=lowered, op=nl.maximum, data=x, axis=1, negate=True)
-    nisa.activation(dst=exponentials, op=nl.exp, data=x, bias=lowered)
+    largest, lowered, exponentials = _like(x, 1), _like(x), _like(x)
+    nisa.tensor_reduce(dst=largest, op=nl.maximum, data=x, axis=2)
+    nisa.tensor_tensor(dst=lowered, data1=x, data2=largest.broadcast(2, x.shape[2]), op=nl.subtract)
+    nisa.activation(dst=exponentials, op=nl.exp, data=lowered)
     return over_sum(exponentials)
 
 
@@ -47,10 +48,11 @@ SCORES: dict[Score, Callable[[Any], Any]] = {
 
 def weights_of(scores: Any, choice: Any, rule: RoutingRule) -> Any:
     """The weights of chosen experts with these scores; those whose choice is MASKED have weight 0."""
-    rows, count = scores.shape
-    is_chosen = nl.ndarray((rows, count), dtype=nl.uint8, buffer=nl.sbuf)
+    is_chosen = nl.ndarray(tuple(scores.shape), dtype=nl.uint8, buffer=nl.sbuf)
     nisa.tensor_scalar(dst=is_chosen, data=choice, op0=nl.greater, operand0=MASKED)
-    chosen, weights = copy_where(is_chosen, scores, rows, count)[:, :count], _like(scores)
+    chosen, weights = _like(scores), _like(scores)
+    nisa.memset(dst=chosen, value=MASKED)
+    nisa.tensor_copy_predicated(dst=chosen, src=scores, predicate=is_chosen)
     if rule.score is Score.SOFTMAX_OF_CHOSEN:
         chosen = softmax(chosen)
     nisa.tensor_tensor(dst=weights, data1=chosen, data2=is_chosen, op=nl.multiply)
@@ -64,10 +66,10 @@ def weights_of(scores: Any, choice: Any, rule: RoutingRule) -> Any:
 def over_sum(x: Any) -> Any:
     """Rows over their sums."""
     total, result = _like(x, 1), _like(x)
-    nisa.tensor_reduce(dst=total, op=nl.add, data=x, axis=1)
+    nisa.tensor_reduce(dst=total, op=nl.add, data=x, axis=2)
     nisa.tensor_scalar(dst=total, data=total, op0=nl.add, operand0=EPSILON)
     nisa.reciprocal(dst=total, data=total)
-    nisa.tensor_scalar(dst=result, data=x, op0=nl.multiply, operand0=total)
+    nisa.tensor_tensor(dst=result, data1=x, data2=total.broadcast(2, x.shape[2]), op=nl.multiply)
     return result
 
 
@@ -78,4 +80,4 @@ def _activated(x: Any, op: Any) -> Any:
 
 
 def _like(x: Any, columns: int | None = None) -> Any:
-    return nl.ndarray((x.shape[0], columns or x.shape[1]), dtype=nl.float32, buffer=nl.sbuf)
+    return nl.ndarray((*x.shape[:-1], columns or x.shape[-1]), dtype=nl.float32, buffer=nl.sbuf)
