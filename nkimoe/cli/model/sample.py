@@ -16,7 +16,6 @@ from nkimoe.cli.experiment import PAIRS, Setup
 from nkimoe.cli.model.library import Call, Checkout, library_call
 from nkimoe.cli.sweep.point import ONE_AT_A_TIME, predict, request_of
 from nkimoe.models import Model
-from nkimoe.planning.block_size import block_size_for
 from nkimoe.prefill.estimate import Estimate, Origin, total
 from nkimoe.prefill.steps import Compute
 from nkimoe.routing.on_device import build_block_mapping, pair_blocks, route, scatter_affinities
@@ -73,11 +72,13 @@ class Tables:
 
     Attributes:
         slots: what the layer's slots hold, PAIRS or TOKENS.
+        block_size: of the layer.
     """
 
     model: Model
     tokens: int
     slots: str
+    block_size: int
     target: str
     lnc: int
     origin = Origin.NKIMOE
@@ -85,14 +86,14 @@ class Tables:
     def request(self) -> dict[str, Any]:
         """All that decides it."""
         rule = {name: str(value) for name, value in asdict(self.model.routing).items()}
-        return {"step": "tables", "experts": self.model.E, "tokens": self.tokens, "slots": self.slots, "lnc": self.lnc,
-                **rule, "machine": load_machine(self.target).digest}  # fmt: skip
+        return {"step": "tables", "experts": self.model.E, "tokens": self.tokens, "slots": self.slots,
+                "block size": self.block_size, "lnc": self.lnc, **rule, "machine": load_machine(self.target).digest}  # fmt: skip
 
     def run(self, machines: Mapping[str, Machine]) -> Sample:
         T, E, K = self.tokens, self.model.E, self.model.K
         ids = (np.arange(T * K) % E).astype(np.int32).reshape(T, K)
         weights = np.zeros((T, K), np.float32)
-        sizes = {"n_experts": E, "block_size": block_size_for(T * K, E)}
+        sizes = {"n_experts": E, "block_size": self.block_size}
         router: Call = (route, {"logits": np.zeros((T, E), ml_dtypes.bfloat16), "rule": self.model.routing})
         tables: list[Call]
         if self.slots == PAIRS:

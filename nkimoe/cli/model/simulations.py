@@ -47,7 +47,9 @@ class Simulations:
         if step.kind == EXPERTS:
             return tuple(ExpertLayer(self._setup(prefill, step.tokens, routing)) for routing in self.routings)
         if step.kind == TABLES:
-            return (Tables(prefill.model.moe, step.tokens, _slots(layout.experts.ep), layout.target, layout.lnc),)
+            layer = self._setup(prefill, step.tokens, self.routings[len(self.routings) // 2])
+            sizes = (layer.slots, layer.block_size, layout.target, layout.lnc)
+            return (Tables(prefill.model.moe, step.tokens, *sizes),)
         if self.library is not None and has_kernel(step.kind, step.size):
             return (LibraryKernel(self.library, step, layout.target, layout.lnc),)
         return ()
@@ -57,15 +59,10 @@ class Simulations:
         ranks = layout.experts
         setup = Setup(
             self.name, ranks.tp, tokens, variant_for(AUTO, prefill.weights in MX_FORMATS), layout.target, layout.lnc,
-            0, prefill.weights, self.text, numerics=False, slots=_slots(ranks.ep), ep=ranks.ep,
+            0, prefill.weights, self.text, numerics=False, slots=PAIRS if ranks.ep == 1 else TOKENS, ep=ranks.ep,
             routing=routing, sizes=moe,
         )  # fmt: skip
         return chosen(setup, Fixed())
-
-
-def _slots(ep: int) -> str:
-    """A rank of expert parallelism lacks experts of some pairs."""
-    return PAIRS if ep == 1 else TOKENS
 
 
 def rows_simulated(step: Compute) -> tuple[int, ...]:
