@@ -87,7 +87,8 @@ class Tables:
         """All that decides it."""
         rule = {name: str(value) for name, value in asdict(self.model.routing).items()}
         return {"step": "tables", "experts": self.model.E, "tokens": self.tokens, "slots": self.slots,
-                "block size": self.block_size, "lnc": self.lnc, **rule, "machine": load_machine(self.target).digest}  # fmt: skip
+                "block size": self.block_size, "lnc": self.lnc, **rule,
+                "machine": load_machine(self.target).digest}  # fmt: skip
 
     def run(self, machines: Mapping[str, Machine]) -> Sample:
         T, E, K = self.tokens, self.model.E, self.model.K
