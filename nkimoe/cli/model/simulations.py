@@ -17,7 +17,7 @@ from nkimoe.routing.made_up import GivenRouting
 from nkimoe.weights import MX_FORMATS
 
 # Most rows that are simulated; the time of more follows from those, and from fractions of them.
-MOST_SIMULATED = {ATTENTION: 2048, EXPERTS: 8192}
+MOST_SIMULATED = {ATTENTION: 2048, EXPERTS: 8192, TABLES: 8192}
 MOST_OF_OTHERS = 4096
 
 
@@ -68,12 +68,12 @@ class Simulations:
 def rows_simulated(step: Compute) -> tuple[int, ...]:
     """How many rows are simulated for so many: themselves, or those their time follows from.
 
-    Work grows in proportion to rows, but attention's with their square.
+    Work grows in proportion to rows, but attention's and that of tables with their square.
     """
     most = MOST_SIMULATED.get(step.kind, MOST_OF_OTHERS)
     if step.tokens <= most:
         return (step.tokens,)
-    grows_squared = step.kind == ATTENTION and not step.size["window"]
+    grows_squared = step.kind == TABLES or (step.kind == ATTENTION and not step.size["window"])
     return (most // 4, most // 2, most) if grows_squared else (most // 2, most)
 
 

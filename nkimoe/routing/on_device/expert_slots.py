@@ -70,10 +70,12 @@ class ExpertSlots:
 
     def _count(self, block_size: int) -> ExpertBounds:
         own = nl.ndarray((PARTITIONS, self._n_experts), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.memset(dst=own, value=0)
-        for batch in self.batches():
-            for listed in batch.listed:
-                add_sums(own, self._ones.all, listed, own)
+        for columns in spans(self._n_experts, PSUM_COLUMNS):
+            sums = nl.ndarray((PARTITIONS, columns.size), dtype=nl.float32, buffer=nl.psum)
+            tiles = (listed for batch in self.batches() for listed in batch.listed)
+            for n, listed in enumerate(tiles):
+                nisa.nc_matmul(dst=sums, stationary=self._ones.all, moving=listed[:, columns.slice], accumulate=n > 0)
+            nisa.tensor_copy(dst=own[:, columns.slice], src=sums)
         before, total = like(own), own
         nisa.memset(dst=before, value=0)
         if nl.num_programs(0) > 1:
