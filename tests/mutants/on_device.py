@@ -18,8 +18,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("accumulate=some.start + n > 0", "accumulate=False", "the last choice counts alone"),
     ),
     "routing/on_device/choices.py": (
-        ("offset=tokens.start * top_k", "offset=tokens.start", "choices of other tokens"),
-        ("nisa.memset(dst=raw[:, whole:, :], value=absent)", "nisa.memset(dst=raw[:, whole:, :], value=0)",
+        ("offset=tokens.start * columns", "offset=tokens.start", "choices of other tokens"),
+        ("nisa.memset(dst=tile[:, whole:, :], value=absent)", "nisa.memset(dst=tile[:, whole:, :], value=0)",
          "rows behind the last token choose expert 0"),
         ("operand0=float(n_experts)", "operand0=float(n_experts + 1)", "an id too large sorts before experts"),
         ("op=nl.subtract", "op=nl.maximum", "a repeated expert counts as another"),
@@ -79,7 +79,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "routing/on_device/scores.py": (
         ("op0=nl.greater, operand0=MASKED", "op0=nl.greater_equal, operand0=MASKED", "masked experts get a weight"),
         ("operand0=rule.scaling_factor", "operand0=1.0", "the scaling factor forgotten"),
-        ("axis=1, negate=True", "axis=1", "softmax raised instead of lowered"),
+        ("op=nl.subtract", "op=nl.add", "softmax raised instead of lowered"),
     ),
     "routing/on_device/groups.py": (
         ("data2=second, op=nl.add", "data2=second, op=nl.maximum", "the best instead of the best two"),
@@ -87,7 +87,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
          "groups of every second expert"),
     ),
     "routing/on_device/router.py": (
-        ("chosen.values if bias is None else at_ids", "chosen.values if True else at_ids", "weights with the bias"),
+        ("nisa.memset(dst=part, value=MASKED,", "nisa.memset(dst=part, value=0,", "masked experts compete with 0"),
+        ("chosen.values if bias is None else _scores_at", "chosen.values if True else _scores_at", "weights with the bias"),
         ("pattern=[[0, PARTITIONS], [1, n_experts]]", "pattern=[[0, PARTITIONS], [0, n_experts]]", "one bias for all"),
     ),
     "routing/on_device/affinities.py": (

@@ -115,8 +115,10 @@ def _choose(x: Any, rule: RoutingRule, columns: Any, bias: Any) -> tuple[Any, La
 
 
 def _copy_where(is_there: Any, choice: Any) -> Any:
-    """fp32 [128, n, E], but eight columns at least: `choice` where it may be chosen, elsewhere MASKED, and FOUND in
-    columns that are no expert."""
+    """fp32 [128, n, E], but eight columns at least: `choice` where it may be chosen, elsewhere MASKED.
+
+    FOUND is in columns that are no expert.
+    """
     _, tiles, n_experts = choice.shape
     result = nl.ndarray((PARTITIONS, tiles, max(AT_ONCE, n_experts)), dtype=nl.float32, buffer=nl.sbuf)
     if n_experts < AT_ONCE:
