@@ -88,7 +88,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "routing/on_device/router.py": (
         ("nisa.memset(dst=part, value=MASKED,", "nisa.memset(dst=part, value=0,", "masked experts compete with 0"),
-        ("chosen.values if bias is None else _scores_at", "chosen.values if True else _scores_at", "weights with the bias"),
+        ("chosen.values if bias is None else _scores", "chosen.values if True else _scores", "weights with the bias"),
         ("pattern=[[0, PARTITIONS], [1, n_experts]]", "pattern=[[0, PARTITIONS], [0, n_experts]]", "one bias for all"),
     ),
     "routing/on_device/affinities.py": (
