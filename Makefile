@@ -21,7 +21,7 @@ docs docs-build: export OPENBLAS_NUM_THREADS := 1
 .DEFAULT_GOAL := help
 MINUTES ?= 60
 
-.PHONY: clients docs docs-build foreign fuzz legacy mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
+.PHONY: clients docs docs-build foreign fuzz legacy legacy-pairs mutants fingerprints help setup demo test test-all conformance lint format check clean calibration
 
 help: ## print this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [PYTEST_ARGS='-k name']"
@@ -53,6 +53,10 @@ fuzz: $(READY) ## random kernels, requests, damages and interrupts: [MINUTES=60]
 
 legacy: $(READY) ## other people's kernels of the older NKI, below CHECKOUTS=folder, and docs/simulator/legacy.md
 	PYTHONPATH=tests:simulate $(BIN)/python -m legacy $(CHECKOUTS) $(LEGACY_ARGS)
+
+legacy-pairs: $(READY) ## kernels public in both dialects, below CHECKOUTS=folder: proved, mistakes planted, migration's advice
+	PYTHONPATH=tests:simulate OPENBLAS_NUM_THREADS=1 $(BIN)/python -m legacy.equal $(CHECKOUTS)
+	PYTHONPATH=tests:simulate OPENBLAS_NUM_THREADS=1 $(BIN)/python -m legacy.removed $(CHECKOUTS)
 
 clients: $(READY) ## torch and Hugging Face: their tests, slow ones included, with every family of transformers
 	@$(BIN)/python -c 'import torch, transformers, accelerate' 2>/dev/null || \

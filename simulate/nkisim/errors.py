@@ -14,9 +14,11 @@ from collections.abc import Callable, Iterator
 from types import CodeType, FrameType, TracebackType
 from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
+
 from nkisim.renamed import in_newer_names
 
-_SIMULATOR_ROOT = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_NO_KERNELS = tuple(os.path.dirname(os.path.abspath(file)) + os.sep for file in (__file__, np.__file__))
 _LIBRARY = os.path.dirname(os.__file__)
 _MOST_CALLERS = 4  # that a message names
 
@@ -51,7 +53,7 @@ def warning_level() -> int:
 
 
 def kernel_location() -> Location:
-    """The innermost stack frame outside the simulator and Python's own library: the kernel line that is executing."""
+    """The kernel line that is executing: the innermost frame outside the simulator, NumPy and Python's own library."""
     frame = sys._getframe(1)
     while frame.f_back is not None and not is_kernel[frame.f_code.co_filename]:
         frame = frame.f_back
@@ -76,7 +78,7 @@ def kernel_entry(function: _Function) -> _Function:
 
 
 def location_in(traceback: TracebackType | None) -> Location:
-    """The innermost line of a traceback outside the simulator and Python's own library."""
+    """The innermost line of a traceback outside the simulator, NumPy and Python's own library."""
     lines = [(t.tb_frame.f_code.co_filename, t.tb_lineno) for t in _steps(traceback)]
     own = (line for line in reversed(lines) if is_kernel[line[0]])
     return location_at(*next(own, lines[-1]))
@@ -98,11 +100,11 @@ def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:
 
 
 class _Files(dict[str, bool]):
-    """Whether a source file may be a kernel's: neither the simulator's nor Python's own library."""
+    """Whether a source file may be a kernel's: neither the simulator's nor NumPy's nor Python's own library."""
 
     def __missing__(self, file: str) -> bool:
         is_python = file.startswith("<frozen ") or (file.startswith(_LIBRARY) and "site-packages" not in file)
-        found = self[file] = not file.startswith(_SIMULATOR_ROOT) and not is_python
+        found = self[file] = not file.startswith(_NO_KERNELS) and not is_python
         return found
 
 

@@ -40,9 +40,10 @@ def prove(old: str, new: str, **options: Any) -> None:
 
     OLD may have a grid: 'old.py:kernel[4,2]'.
     They are also tried with other values and sizes that the old kernel accepts. Says whether the results are equal to
-    rounding, or the first tile that differs with the line of each kernel that wrote it, and the predicted time of both.
+    rounding, or the first tile that differs with the line of each kernel that wrote it, or the line at which NEW stops,
+    and the predicted time of both.
 
-    Exit status 1 when they differ.
+    Exit status 1 when they differ or NEW stops.
     """
     if options["lnc"] or options["no_numerics"]:
         raise click.UsageError("results are compared on one core: drop --lnc and --no-numerics")

@@ -24,9 +24,12 @@ def examine(file: Path, seconds: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "legacy.worker", str(file), str(seconds)]
     done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, check=False)
     lines = done.stdout.splitlines()
-    if done.returncode or not lines:
-        return {"file": str(file), "imports": False, "why": f"out of {seconds} s, or ended", "kernels": {}}
+    stopped = f"out of {seconds} s, or ended"
+    if not lines:
+        return {"file": str(file), "imports": False, "why": stopped, "kernels": {}}
     found: dict[str, Any] = json.loads(lines[-1])
+    if done.returncode:
+        found["kernels"][f"{file}:the next one"] = ("refused", stopped)
     return found
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import types
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.modules import module_of
 
 _KERNELS = re.compile(r"NKIBench|/workspaces/")
 
@@ -25,12 +25,7 @@ def reference_of(file: Path) -> types.ModuleType | None:
         operation = file.parts[file.parts.index("workspaces") + 1]
     for candidate in sorted(checkouts.glob("*/NKIBench/reference/*.py")):
         if re.split(r"_[A-Z]\d", candidate.stem)[0] == operation:
-            spec = importlib.util.spec_from_file_location(f"reference_{operation}", candidate)
-            assert spec is not None
-            assert spec.loader is not None
-            module = importlib.util.module_from_spec(spec)
-            spec.loader.exec_module(module)
-            return module
+            return module_of(candidate, f"reference_{operation}")
     return None
 
 

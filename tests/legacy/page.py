@@ -27,6 +27,15 @@ process.
 * `capacity` of SBUF and PSUM is not checked: the old compiler placed and spilled tiles itself. Direct allocation is
   placed where it says.
 
+## Old and new
+
+`nkisim migrate` says what to write instead, `nkisim prove` runs an old and a new kernel on the same arguments
+([tutorial](../tutorials/08-from-the-older-nki.md)). `make legacy-pairs CHECKOUTS=folder` holds them against kernels
+that are public in both dialects, as far as their files lie below the folder: tutorials of nki-samples and of the
+documentation, harnesses of autocomp. It prints for each pair whether it is equal, for mistakes planted in the new
+kernel what was found and which lines of both kernels were named, and how many constructs that the new kernel no longer
+has got advice; last, how many files of the current NKI got any.
+
 ## Other people's kernels
 
 `make legacy CHECKOUTS=folder` runs the kernels of every file below a folder that imports `neuronxcc` and has device

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from legacy.__main__ import examine
 from legacy.files import kernel_files
 from legacy.page import page
 
@@ -64,6 +65,20 @@ def test_a_file_that_does_not_import_says_why(tmp_path: Path) -> None:
     found = examined(file)
     assert not found["imports"]
     assert "no_such_package" in found["why"]
+
+
+def test_what_was_found_before_a_process_ended_is_kept(tmp_path: Path) -> None:
+    file = tmp_path / "ends.py"
+    ends = "import os\n\ndef test_it():\n    os._exit(1)\n"
+    file.write_text(
+        HEAD + ADD.format(name="naive", sign="+") + TEST.replace("self.assertTrue", "print") + ends, "utf-8"
+    )
+    found = examine(file, 100)
+    assert found["imports"]
+    assert found["kernels"] == {
+        f"{file}:twice": ["match", "its own TestTwice.test_twice"],
+        f"{file}:the next one": ("refused", "out of 100 s, or ended"),
+    }
 
 
 @pytest.mark.parametrize(

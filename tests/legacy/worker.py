@@ -1,15 +1,15 @@
 """One file of kernels, in a process of its own: does it import, which of its kernels run and match.
 
-`python -m legacy.worker FILE` prints one line of JSON.
+`python -m legacy.worker FILE` prints lines of JSON, each of which says more than the one before.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import inspect
 import io
 import json
+import re
 import signal
 import sys
 import types
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from support.modules import module_of
 
 import nkisim
 from legacy import stand_ins
@@ -36,15 +37,8 @@ def load(file: Path) -> types.ModuleType:
     root = file.parent
     while (root / "__init__.py").exists():
         root = root.parent
-    for folder in (root, file.parent, file.parent.parent, root.parent / "src", root.parent.parent / "src"):
-        sys.path.insert(0, str(folder))
-    spec = importlib.util.spec_from_file_location(f"kernels_{file.stem}".replace("-", "_").replace(".", "_"), file)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+    folders = root, file.parent, file.parent.parent, root.parent / "src", root.parent.parent / "src"
+    return module_of(file, re.sub(r"[-.]", "_", f"kernels_{file.stem}"), *folders)
 
 
 def own_kernels(module: types.ModuleType, file: Path) -> dict[str, Any]:
@@ -151,13 +145,16 @@ def reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {error}".splitlines()[0][:140]
 
 
-def examine(file: Path) -> dict[str, Any]:
-    """What became of a file, for the table."""
+def examine(file: Path) -> Iterator[dict[str, Any]]:
+    """What is known of a file, for the table: first whether it imports, then more with every kernel and test."""
     try:
         module = load(file)
     except BaseException as error:
-        return {"file": str(file), "imports": False, "why": reason(error), "kernels": {}}
+        yield {"file": str(file), "imports": False, "why": reason(error), "kernels": {}}
+        return
     outcomes: dict[str, tuple[str, str]] = {}
+    row = {"file": str(file), "imports": True, "why": "", "kernels": outcomes}
+    yield row
     for name, test in own_tests(module):
         with recorded() as seen:
             try:
@@ -165,18 +162,20 @@ def examine(file: Path) -> dict[str, Any]:
                 outcomes |= {f"{path}:{kernel}": ("match", f"its own {name}") for path, kernel in seen}
             except BaseException as error:
                 outcomes.setdefault(f"{file}:{name}", ("refused", reason(error)))
+        yield row
     reference = reference_of(file)
     if reference is not None and hasattr(module, "kernel"):
         try:
             outcomes[f"{file}:kernel"] = against_case(reference, module.kernel)
         except BaseException as error:
             outcomes[f"{file}:kernel"] = ("refused", reason(error))
+        yield row
     for name, kernel in own_kernels(module, file).items():
         if outcomes.get(f"{file}:{name}", ("", ""))[0] != "match":
             found = against_numpy(name, kernel)
             if found is not None:
                 outcomes[f"{file}:{name}"] = found
-    return {"file": str(file), "imports": True, "why": "", "kernels": outcomes}
+                yield row
 
 
 def main() -> None:
@@ -187,8 +186,8 @@ def main() -> None:
     signal.alarm(int(sys.argv[2]) if len(sys.argv) > 2 else 120)
     sys.argv = [str(file)]
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        found = examine(file)
-    print(json.dumps(found))
+        for row in examine(file):
+            print(json.dumps(row), file=sys.__stdout__, flush=True)
 
 
 if __name__ == "__main__":

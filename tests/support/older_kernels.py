@@ -175,6 +175,15 @@ def placed_copy(x: Any) -> Any:
     return result
 
 
+@nki.jit
+def in_halves(x: Any) -> Any:
+    """A copy by two stores."""
+    result = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    nl.store(result[0:64], nl.load(x[0:64]))
+    nl.store(result[64:128], nl.load(x[64:128]))
+    return result
+
+
 def write_into(a: Any, out: Any) -> None:
     """A kernel as they were first written: nothing decorates it, and the result is its last argument."""
     nl.store(out, nl.load(a) * 2.0)

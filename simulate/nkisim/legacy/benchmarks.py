@@ -11,7 +11,7 @@ from typing import Any
 
 from nkisim.errors import Location, NotSimulated
 from nkisim.legacy.kernel import LegacyKernel, jit, run
-from nkisim.machine import load_machine, target_from_environment
+from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Observer
 from nkisim.report.summary import Profile
 from nkisim.timing import Timer
@@ -60,7 +60,7 @@ class BenchmarkKernel(LegacyKernel):
         return BenchmarkKernel(self.body, super().__getitem__(grid).programs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        result, latency = predicted(self, args, kwargs)
+        result, latency = predicted(self, load_machine(target_from_environment()), args, kwargs)
         self.benchmark_result = BenchmarkResult(latency)
         warnings.warn(
             f"nki.benchmark: {latency.predicted_us:.2f} us is predicted by a model, not measured", UserWarning, 2
@@ -69,12 +69,15 @@ class BenchmarkKernel(LegacyKernel):
 
 
 def predicted(
-    kernel: LegacyKernel, args: tuple[Any, ...], kwargs: dict[str, Any], observers: Sequence[Observer] = ()
+    kernel: LegacyKernel,
+    machine: Machine,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    observers: Sequence[Observer] = (),
 ) -> tuple[Any, PredictedLatency]:
-    """What the kernel returns, and its predicted latency, with more observers."""
-    machine = load_machine(target_from_environment())
+    """What the kernel returns, and its predicted latency on a machine, with more observers."""
     timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)
-    result = run(kernel, [timer, counters, *observers], args, kwargs)
+    result = run(kernel, machine, [timer, counters, *observers], args, kwargs)
     return result, PredictedLatency(Profile(counters, capacity, timer).latency_us, kernel.untimed)
 
 

@@ -17,7 +17,7 @@ from nkisim.execution.launch import launch
 from nkisim.execution.neuron_core import Watch, is_running
 from nkisim.legacy.programs import LAUNCH, Launch
 from nkisim.legacy.tile import Tile
-from nkisim.machine import load_machine, target_from_environment
+from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.memory import NkiTensor, first_unwritten, read, resolve, write
 from nkisim.observe import Capacity, Observer, standard_detectors
 
@@ -50,18 +50,19 @@ class LegacyKernel(Kernel):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if is_running():
             return self.body(*args, **kwargs)
-        return run(self, [], args, kwargs)
+        return run(self, load_machine(target_from_environment()), [], args, kwargs)
 
 
-def run(kernel: LegacyKernel, observers: list[Observer], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Simulate `kernel(*args, **kwargs)` with more observers.
+def run(
+    kernel: LegacyKernel, machine: Machine, observers: list[Observer], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Simulate `kernel(*args, **kwargs)` on a machine with more observers.
 
     The old compiler chose where tiles live and spilled them, so that capacity is checked for direct allocation alone.
 
     Raises:
         NkiValidationError: a rule is broken, or a detector found something.
     """
-    machine = load_machine(target_from_environment())
     detectors = [each for each in standard_detectors(Capacity(machine)) if not isinstance(each, Capacity)]
     watch = Watch([*detectors, *observers], report_only=False)
     return launch(kernel.function, (), args, kwargs, machine, watch)

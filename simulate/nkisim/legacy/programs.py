@@ -20,6 +20,7 @@ class Launch:
         shared: what earlier programs allocated in shared HBM, given to this one in the same order; used: how many.
         untimed: lines whose work no instruction of the current NKI does in one, so that their time is missing.
         reductions: what `nl.loop_reduce` has reduced so far, by its line.
+        names: of its tensors.
     """
 
     grid: tuple[int, ...] = ()
@@ -28,6 +29,13 @@ class Launch:
     used: int = 0
     untimed: set[Location] = field(default_factory=set)
     reductions: dict[Location, Tile] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
+
+    def unused(self, name: str) -> str:
+        """The name if no tensor of the launch has it yet, else "": loops and programs make what is named once again."""
+        known = name in self.names
+        self.names.add(name)
+        return "" if known else name
 
 
 LAUNCH: ContextVar[Launch | None] = ContextVar("LAUNCH", default=None)

@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from nkisim.errors import ArgumentError, UnknownName
 
-_SIGNS = {
+SIGNS = {
     "add": ("+", "nl.add"),
     "sub": ("-", "nl.subtract"),
     "mul": ("*", "nl.multiply"),
@@ -107,7 +107,7 @@ def _refused(sign: str, function: str, in_place: bool) -> Callable[..., Any]:
 # Set here and not in the class, so that type checkers know that tensors have none of them.
 for _special, _refuses in (("__float__", _as_number), ("__int__", _as_number), ("__getattr__", _no_such_name)):
     setattr(NoArray, _special, _refuses)
-for _name, (_sign, _function) in _SIGNS.items():
+for _name, (_sign, _function) in SIGNS.items():
     setattr(NoArray, f"__{_name}__", _refused(_sign, _function, in_place=False))
     if _name not in (*_COMPARED, *_UNARY):
         setattr(NoArray, f"__r{_name}__", _refused(_sign, _function, in_place=False))

@@ -6,18 +6,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from nkisim.migrate.advice import (
-    CHANGED_ARGUMENTS,
-    NO_LONGER_IN_NL,
-    RANGES,
-    RETURNED,
-    RUNNERS,
-    TILE_OPERATORS,
-    Replacement,
-)
-from nkisim.migrate.scope import Scope
+from nkisim.migrate.advice import CHANGED_ARGUMENTS, RANGES, TILE_OPERATORS, Replacement, removed, returned_a_tile
+from nkisim.migrate.scope import INDEX_MAKERS, Scope
+from nkisim.renamed import in_newer_names
 
 Found = tuple[str, str, str, str]
+_NO_OPERATORS = "tiles have no operators"
 _GRID = (
     "grid of several axes", "kernel[cores], and loops over the other axes inside the kernel",
     "a launch grid has one axis: cores", "which axis the cores divide",
@@ -49,7 +43,8 @@ def advise(source: str, file: str, kernel: str = "") -> list[Replacement]:
         for construct, write, why, decision in _of(node, scope):
             line = getattr(node, "lineno", 1)
             text = (ast.get_source_segment(source, node) or "").splitlines()
-            found.append(Replacement(file, line, construct, text[0].strip() if text else "", write, why, decision))
+            written = text[0].strip() if text else ""
+            found.append(Replacement(file, line, construct, written, *map(in_newer_names, (write, why, decision))))
     return sorted(set(found), key=lambda advice: (advice.line, advice.construct, advice.source))
 
 
@@ -66,8 +61,8 @@ def _of(node: ast.AST, scope: Scope) -> Iterator[Found]:
         yield from _assignment(node, scope)
     elif isinstance(node, (ast.BinOp, ast.UnaryOp, ast.Compare)):
         yield from _operator(node, scope)
-    elif isinstance(node, ast.Attribute):
-        yield from _attribute(node, scope)
+    elif isinstance(node, (ast.Attribute, ast.Name)):
+        yield from _name(node, scope)
 
 
 def _import(node: ast.Import | ast.ImportFrom) -> Iterator[Found]:
@@ -88,33 +83,28 @@ def _call(node: ast.Call, scope: Scope) -> Iterator[Found]:
             "instructions have no mask=; a mask almost always keeps an index inside the tensor",
             "a mask that is no box needs nisa.affine_select, nl.where or nisa.tensor_copy_predicated",
         )  # fmt: skip
-    if place == "nisa" and last in RETURNED and "dst" not in keywords:
+    returned = returned_a_tile(last)
+    has_dst = "dst" in keywords or (returned and scope.is_statement(node))
+    if place == "nisa" and returned and not has_dst:
         yield (
-            "returned tile", f"nisa.{last}(dst=...) into a tile allocated with nl.ndarray",
+            "returned tile", f"{name}(dst=...) into a tile allocated with nl.ndarray",
             "every instruction of nki.isa takes dst as its first argument and returns no tile",
             "the memory of the destination: nl.psum for products and transposes, else nl.sbuf",
         )  # fmt: skip
     if place == "nisa" and "dtype" in keywords:
         yield "dtype=", "the type of dst", "instructions have no dtype=; they convert to the type of dst", ""
-    if place == "nisa" and last in CHANGED_ARGUMENTS:
-        yield "changed arguments", f"nisa.{last}: {CHANGED_ARGUMENTS[last]}", "its arguments changed with NKI 0.2", ""
+    if place == "nisa" and last in CHANGED_ARGUMENTS and not has_dst:
+        yield "changed arguments", f"{name}: {CHANGED_ARGUMENTS[last]}", "its arguments changed with NKI 0.2", ""
     if name == "nl.par_dim":
         yield (
             "par_dim", ast.unparse(node.args[0]) if node.args else "the size itself",
             "dimension 0 of a tile on chip is the partition; nothing stands before it",
             "dimensions before it become a list of tiles, or free dimensions behind it",
         )  # fmt: skip
-    if name == "nl.arange":
-        yield "index tensor", "slices, or .ap([[stride, count], ...])", "nl.arange and nl.mgrid were removed", ""
     if place == "nl" and last in RANGES:
         yield "range", f"range({', '.join(map(ast.unparse, node.args))})", "loops run as Python's do", ""
     if name == "nl.program_id" and node.args and ast.unparse(node.args[0]) != "0":
         yield _GRID
-    if name.startswith(("ncc.sbuf", "ncc.psum")):
-        yield (
-            "direct allocation", "nl.ndarray(..., address=(partition, byte)), one tile a block",
-            "allocators were replaced by address=", "the address of each tile of a ring",
-        )  # fmt: skip
     if name == "nki.jit" and keywords:
         yield "jit options", "@nki.jit", "nki.jit has no mode=; kernels inside kernels are plain functions", ""
     grid = node.func.slice if isinstance(node.func, ast.Subscript) else None
@@ -129,9 +119,7 @@ def _call(node: ast.Call, scope: Scope) -> Iterator[Found]:
 
 
 def _subscript(node: ast.Subscript, scope: Scope) -> Iterator[Found]:
-    if scope.name(node.value) == "nl.mgrid":
-        yield "index tensor", "slices, or .ap([[stride, count], ...])", "nl.arange and nl.mgrid were removed", ""
-    elif scope.uses_index(node.slice) and not (isinstance(node.value, ast.Name) and node.value.id in scope.indices):
+    if scope.uses_index(node.slice) and not (isinstance(node.value, ast.Name) and node.value.id in scope.indices):
         yield (
             "indexed access", f"{ast.unparse(node.value)}[start:stop, ...] where the elements are contiguous, else .ap",
             "tensors are indexed by integers and slices", "whether the access is a slice",
@@ -144,8 +132,10 @@ def _in_place(node: ast.AugAssign, scope: Scope) -> Iterator[Found]:
     if scope.called(node.value) in ("nl.matmul", "nisa.nc_matmul"):
         write, why = "nisa.nc_matmul(dst=total, ...)", "a product adds to what earlier ones wrote to its tile of PSUM"
     else:
-        name = TILE_OPERATORS.get(type(node.op).__name__, "...")
-        write, why = f"nisa.tensor_tensor(dst=total, data1=total, data2=x, op=nl.{name})", "tiles have no operators"
+        op, second = TILE_OPERATORS[type(node.op).__name__], "x"
+        if isinstance(node.op, ast.Div):  # for which instructions have no operator
+            op, second = "nl.multiply", "nl.reciprocal(x)"
+        write, why = f"nisa.tensor_tensor(dst=total, data1=total, data2={second}, op={op})", _NO_OPERATORS
     yield "in-place operator", write, why, ""
 
 
@@ -165,15 +155,18 @@ def _operator(node: ast.BinOp | ast.UnaryOp | ast.Compare, scope: Scope) -> Iter
     op = node.ops[0] if isinstance(node, ast.Compare) else node.op
     name = TILE_OPERATORS.get(type(op).__name__)
     if name and any(scope.is_tile(operand) for operand in operands):
-        yield "operator on tiles", f"nl.{name}(...), or the instruction with dst=", "tiles have no operators", ""
+        yield "operator on tiles", f"{name}(...), or the instruction with dst=", _NO_OPERATORS, ""
 
 
-def _attribute(node: ast.Attribute, scope: Scope) -> Iterator[Found]:
+def _name(node: ast.Attribute | ast.Name, scope: Scope) -> Iterator[Found]:
     name = scope.name(node)
     place, _, last = name.partition(".")
-    if place == "nki" and last in RUNNERS:
-        yield last, *RUNNERS[last], ""
-    elif place == "nl" and last in NO_LONGER_IN_NL:
-        yield f"nl.{last}", *NO_LONGER_IN_NL[last], ""
-    elif place == "nisa" and last.endswith("_engine"):
-        yield "engine", f"nisa.engine.{last.removesuffix('_engine')}", "engines are members of nisa.engine", ""
+    gone = removed(name)
+    if name in INDEX_MAKERS:
+        yield "index tensor", gone, f"{name} was removed", ""
+    elif name in ("ncc.sbuf", "ncc.psum"):
+        yield "direct allocation", gone, "allocators were replaced by address=", "the address of each tile of a ring"
+    elif gone:
+        yield last if place == "nki" else name, gone, f"{name} was removed with neuronxcc.nki", ""
+    elif name == "nki.simulate_kernel":
+        yield last, "nki.simulate(kernel)(*args)", f"nki.simulate takes the place of {name}", ""

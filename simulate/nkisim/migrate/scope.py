@@ -6,7 +6,7 @@ from __future__ import annotations
 import ast
 
 _PACKAGE = "neuronxcc"
-_INDEX_MAKERS = ("nl.arange", "nl.mgrid")
+INDEX_MAKERS = ("nl.arange", "nl.mgrid")
 _NO_TILES = {
     "affine_range", "sequential_range", "static_range", "par_dim", "arange", "mgrid", "program_id", "num_programs",
     "program_ndim", "ds", "tile_size", "store", "get_nc_version", "nc", "spmd_dim", "fp32", "finfo",
@@ -31,9 +31,11 @@ class Scope:
                 for alias in node.names:
                     self._bind(f"{node.module}.{alias.name}", alias.asname or alias.name)
         self.indices, self.tiles, self.in_hbm = set[str](), set[str](), set[str]()
-        for _ in range(2):  # what is made of a tile further down is a tile, too
+        self._index_functions = set[str]()
+        self._statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+        for _ in range(3):  # what is made of a tile further down is a tile, too; functions stand before their calls
             for node in ast.walk(tree):
-                self._assigned(node)
+                self._learn(node)
 
     def _bind(self, module: str, name: str) -> None:
         if module.split(".")[0] == _PACKAGE:
@@ -59,12 +61,26 @@ class Scope:
         """The name of NKI 0.1 that a call calls, or ""."""
         return self.name(node.func) if isinstance(node, ast.Call) else ""
 
-    def _assigned(self, node: ast.AST) -> None:
-        if not isinstance(node, ast.Assign):
-            return
+    def is_statement(self, node: ast.Call) -> bool:
+        """Whether nothing takes what a call returns."""
+        return id(node) in self._statements
+
+    def _learn(self, node: ast.AST) -> None:
+        if isinstance(node, ast.Assign):
+            self._assigned(node)
+        elif isinstance(node, ast.FunctionDef):
+            returned = [part.value for part in ast.walk(node) if isinstance(part, ast.Return) and part.value]
+            if any(self.is_index(value) for value in returned):
+                self._index_functions.add(node.name)
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "append":
+            held = node.func.value
+            if isinstance(held, ast.Name) and any(self.is_index(value) for value in node.args):
+                self.indices.add(held.id)
+
+    def _assigned(self, node: ast.Assign) -> None:
         names = {part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)
                  and isinstance(part.ctx, ast.Store)}  # fmt: skip
-        if any(self.name(part) in _INDEX_MAKERS for part in ast.walk(node.value)):
+        if self.is_index(node.value):
             self.indices |= names
         elif self.is_in_hbm(node.value):
             self.in_hbm |= names
@@ -93,9 +109,22 @@ class Scope:
             return place in ("nl", "nisa") and last.partition(".")[0] not in _NO_TILES and not self.is_in_hbm(node)
         return False
 
+    def is_index(self, node: ast.AST) -> bool:
+        """Whether an expression is an index tensor or holds some, as far as the source tells."""
+        if self.name(node) in INDEX_MAKERS or (isinstance(node, ast.Name) and node.id in self.indices):
+            return True
+        if isinstance(node, ast.Call):
+            return self.is_index(node.func) or (
+                isinstance(node.func, ast.Name) and node.func.id in self._index_functions
+            )
+        if isinstance(node, (ast.Attribute, ast.Subscript)):
+            return self.is_index(node.value)
+        parts = (
+            (node.left, node.right) if isinstance(node, ast.BinOp)
+            else node.elts if isinstance(node, (ast.Tuple, ast.List)) else ()
+        )  # fmt: skip
+        return any(self.is_index(part) for part in parts)
+
     def uses_index(self, node: ast.AST) -> bool:
         """Whether index tensors stand in an expression."""
-        return any(
-            (isinstance(part, ast.Name) and part.id in self.indices) or self.name(part) in _INDEX_MAKERS
-            for part in ast.walk(node)
-        )
+        return any(self.is_index(part) for part in ast.walk(node))

@@ -282,11 +282,11 @@ REMOVED = {
     "nki.language": {
         "arange": _SLICE,
         "atomic_rmw": "Use nisa.dma_compute with a vector_offset.",
-        "fp32": "Use nl.float32.",
+        "fp32": "Write the number: nl.fp32.min is -3.4028234663852886e38.",
         "loop_reduce": "Let nisa.nc_matmul accumulate, or add into a tile with nisa.tensor_tensor.",
         "mgrid": _SLICE,
         "spmd_dim": "Launch on cores with kernel[2].",
-        "static_cast": "Use nl.copy(x, dtype=...).",
+        "static_cast": "Use nl.copy(x, dtype=...), or nisa.tensor_copy: the dtype of dst decides.",
     },
     "nki": dict.fromkeys(("baremetal", "benchmark", "profile", "trace"), _RUN),
     "nki.compiler": dict.fromkeys(

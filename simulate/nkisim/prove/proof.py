@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import Array
-from nkisim.errors import ArgumentError, Location
+from nkisim.errors import ArgumentError, Location, SimulationError, is_kernel, location_in, retold
 from nkisim.execution.arguments import is_torch, torch_to_numpy
 from nkisim.execution.kernel import Kernel
 from nkisim.execution.launch import default_grid, launch
 from nkisim.execution.neuron_core import Watch
-from nkisim.machine import load_machine, target_from_environment
+from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.memory import NkiTensor
 from nkisim.observe import Capacity, Counters, standard_detectors
 from nkisim.prove.compare import FirstDifference, first_difference, rounding
@@ -33,9 +34,11 @@ class Trial:
 
     Attributes:
         arguments: what they are.
-        outcome: "equal", "differs", "refused" where the old kernel refuses them, or "narrower" where only the new one
-            refuses a size.
-        detail: what differs, or was said; old_line, new_line: what wrote the first element that differs.
+        outcome: "equal", "differs", "stops" where the new kernel ends in an error, "refused" where the old one does, or
+            "narrower" where only the new one refuses a size.
+        detail: what differs, or was said.
+        old_line, new_line: what wrote the first element that differs. Where the new kernel stops, new_line is where,
+            and old_line what wrote the first element of the result that it had not written yet.
     """
 
     arguments: str
@@ -46,8 +49,9 @@ class Trial:
 
     def __str__(self) -> str:
         lines = [f"{self.outcome:8s} {self.arguments}" + (f": {self.detail}" if self.detail else "")]
+        stops = self.outcome in ("stops", "narrower")
         lines += [f"         old: written at {self.old_line}"] if self.old_line else []
-        lines += [f"         new: written at {self.new_line}"] if self.new_line else []
+        lines += [f"         new: {'stops' if stops else 'written'} at {self.new_line}"] if self.new_line else []
         return "\n".join(lines)
 
 
@@ -56,19 +60,19 @@ class Proof:
     """What became of all trials.
 
     Attributes:
-        old_us, new_us: predicted latencies for the arguments as given, never measured.
+        old_us, new_us: predicted latencies for the arguments as given, never measured; None where the new kernel stops.
         is_lower_bound: the old kernel does something that has no time.
     """
 
     trials: tuple[Trial, ...]
     old_us: float
-    new_us: float
+    new_us: float | None
     is_lower_bound: bool
 
     @property
     def is_equal(self) -> bool:
         """Whether the kernels agreed wherever the old one accepts the arguments."""
-        return all(trial.outcome != "differs" for trial in self.trials)
+        return all(trial.outcome not in ("differs", "stops") for trial in self.trials)
 
     def __str__(self) -> str:
         equal = sum(trial.outcome == "equal" for trial in self.trials)
@@ -76,11 +80,12 @@ class Proof:
         narrower = sum(trial.outcome == "narrower" for trial in self.trials)
         verdict = "equal to rounding" if self.is_equal else "not equal"
         least = "at least " if self.is_lower_bound else ""
+        new = "the new one stops" if self.new_us is None else f"new {self.new_us:.2f} us"
         return "\n".join((
             *map(str, self.trials),
             f"{verdict}: {equal} of {len(self.trials)} sets of arguments agree, the old kernel refuses {refused}, "
             f"the new one {narrower} more",
-            f"predicted, not measured: old {least}{self.old_us:.2f} us, new {self.new_us:.2f} us",
+            f"predicted, not measured: old {least}{self.old_us:.2f} us, {new}",
         ))  # fmt: skip
 
 
@@ -99,52 +104,78 @@ def prove(old: Any, new: Any, named: Named, target: str | None = None) -> Proof:
     Args:
         old: a kernel of NKI 0.1; new: the one for the current NKI, with its parameters in the same order.
         named: the arguments of the old kernel by name.
-        target: for the new kernel; the old one takes NEURON_PLATFORM_TARGET_OVERRIDE.
+        target: what both run on; NEURON_PLATFORM_TARGET_OVERRIDE if there is none.
 
     Raises:
         ArgumentError: the old kernel does not run with the arguments as given.
     """
+    machine = load_machine(target or target_from_environment())
     trials: list[Trial] = []
-    first: tuple[_Done, _Done] | None = None
+    first: tuple[_Done, _Done | None] | None = None
     for variant in variants(named):
-        trial, done = _tried(old, new, variant, target)
+        trial, done = _tried(old, new, variant, machine)
         trials.append(trial)
         if first is None:
             if done is None:
-                raise ArgumentError("both kernels run with the arguments as given", trial.detail, "Pass others.")
+                raise ArgumentError("the old kernel runs with the arguments as given", trial.detail, "Pass others.")
             first = done
     assert first is not None
-    return Proof(tuple(trials), first[0].latency_us, first[1].latency_us, first[0].is_lower_bound)
+    before, after = first
+    new_us = None if after is None else after.latency_us
+    return Proof(tuple(trials), before.latency_us, new_us, before.is_lower_bound)
 
 
-def _tried(old: Any, new: Any, variant: ArgumentSet, target: str | None) -> tuple[Trial, tuple[_Done, _Done] | None]:
+def _tried(
+    old: Any, new: Any, variant: ArgumentSet, machine: Machine
+) -> tuple[Trial, tuple[_Done, _Done | None] | None]:
     what, arguments, has_other_sizes = variant
     try:
-        before = _run_old(old, copy.deepcopy(arguments))
+        before = _run_old(old, copy.deepcopy(arguments), machine)
     except Exception as error:  # an assert, a rule, an index: whatever guards the old kernel
         return Trial(what, "refused", f"the old kernel: {_said(error)}"), None
     if not all(before.writers.is_whole(tensor) for tensor in before.tensors):
         return Trial(what, "refused", "the old kernel leaves elements of its result unwritten"), None
+    writers = Writers()
     try:
-        after = _run_new(new, copy.deepcopy(arguments), target)
+        after = _run_new(new, copy.deepcopy(arguments), machine, writers)
     except Exception as error:
-        outcome = "narrower" if has_other_sizes else "differs"
-        return Trial(what, outcome, f"the new kernel stops: {_said(error)}"), None
+        outcome, said = "narrower" if has_other_sizes else "stops", f"the new kernel stops: {_said(error)}"
+        return Trial(what, outcome, said, _missing(before, writers), _stopped(error, new)), (before, None)
     step = rounding([*(v for v in arguments.values() if isinstance(v, np.ndarray)), *before.outputs])
     found = first_difference(before.outputs, after.outputs, step)
     if found is None:
         return Trial(what, "equal"), (before, after)
-    if isinstance(found, str):
-        return Trial(what, "differs", found), (before, after)
     return Trial(what, "differs", str(found), _line(before, found), _line(after, found)), (before, after)
 
 
-def _line(done: _Done, difference: FirstDifference) -> Location | None:
+def _line(done: _Done, difference: FirstDifference | str) -> Location | None:
+    """What wrote the first element that differs; of results of other forms, the first of all."""
+    if isinstance(difference, str):
+        return done.writers.of(done.tensors[0], (0,) * done.tensors[0].ndim)
     return done.writers.of(done.tensors[difference.output], difference.index)
 
 
+def _missing(done: _Done, stopped: Writers) -> Location | None:
+    """What wrote the first element of the result that a kernel with these writers had not written when it stopped."""
+    for tensor in done.tensors:
+        index = stopped.first_unwritten(tensor.shape)
+        if index is not None:
+            return done.writers.of(tensor, index)
+    return None
+
+
+def _stopped(error: Exception, kernel: Any) -> Location:
+    """The line of the kernel at which it stopped: its first where it could not be called."""
+    place = error.where if isinstance(error, SimulationError) else location_in(error.__traceback__)
+    if is_kernel[place.file]:
+        return place
+    code = inspect.unwrap(getattr(kernel, "function", kernel)).__code__
+    return Location(code.co_filename, code.co_firstlineno)
+
+
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".splitlines()[0] if str(error) else type(error).__name__
+    """An error in one line, with the line of the kernel."""
+    return f"{type(error).__name__}: {error}" if isinstance(error, SimulationError) else retold(error)
 
 
 def _capturing(function: Callable[..., Any], tensors: list[NkiTensor]) -> Callable[..., Any]:
@@ -159,7 +190,7 @@ def _capturing(function: Callable[..., Any], tensors: list[NkiTensor]) -> Callab
     return call
 
 
-def _run_old(kernel: Any, arguments: Named) -> _Done:
+def _run_old(kernel: Any, arguments: Named, machine: Machine) -> _Done:
     from nkisim.legacy.benchmarks import predicted
     from nkisim.legacy.kernel import LegacyKernel, jit
 
@@ -167,7 +198,7 @@ def _run_old(kernel: Any, arguments: Named) -> _Done:
     tensors, writers = list[NkiTensor](), Writers()
     launched = LegacyKernel(launched.body, launched.programs)
     launched.function = _capturing(launched.function, tensors)
-    outputs, latency = predicted(launched, (), arguments, [writers])
+    outputs, latency = predicted(launched, machine, (), arguments, [writers])
     if outputs is None:
         raise ArgumentError(
             "the kernel returns its result", f"None from {launched.body.__name__}", "Return the output tensor."
@@ -175,11 +206,10 @@ def _run_old(kernel: Any, arguments: Named) -> _Done:
     return _Done(_arrays(outputs), tensors, writers, latency.predicted_us, bool(latency.untimed))
 
 
-def _run_new(kernel: Any, arguments: Named, target: str | None) -> _Done:
+def _run_new(kernel: Any, arguments: Named, machine: Machine, writers: Writers) -> _Done:
     launched = kernel if isinstance(kernel, Kernel) else Kernel(kernel)
-    tensors, writers = list[NkiTensor](), Writers()
+    tensors = list[NkiTensor]()
     captured = _capturing(launched.function, tensors)
-    machine = load_machine(target or target_from_environment())
     timer, counters, capacity = Timer(machine), Counters(), Capacity(machine)
     watch = Watch([*standard_detectors(capacity), counters, timer, writers], report_only=False)
     outputs = launch(captured, default_grid(launched.grid), tuple(arguments.values()), {}, machine, watch)

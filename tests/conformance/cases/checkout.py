@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import ml_dtypes
 import numpy as np
 import pytest
+from support.modules import module_of
 
 from conformance.kernel_run import TestManager
 
@@ -28,7 +26,7 @@ def kernel(samples: Path, test_manager: TestManager) -> Callable[..., Any]:
         if path is None:
             pytest.skip(f"the checkout has no {file}")
         test_manager.older_language |= "neuronxcc.nki" in path.read_text("utf-8")
-        module = _module(path)
+        module = module_of(path, path.stem, path.parent)
         found = [getattr(module, name) for name in names if hasattr(module, name)]
         return found[0] if found else pytest.skip(f"{file} has no {names[0]}")
 
@@ -37,17 +35,6 @@ def kernel(samples: Path, test_manager: TestManager) -> Callable[..., Any]:
 
 def _roots(samples: Path) -> tuple[Path, ...]:
     return samples / "src" / "nki_samples" / "tutorials", samples / "examples", samples
-
-
-def _module(path: Path) -> ModuleType:
-    sys.path.insert(0, str(path.parent))
-    spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[path.stem] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 def random(shape: tuple[int, ...], dtype: Any = np.float32) -> Array:

@@ -167,6 +167,19 @@ def test_tiles_that_do_not_fit_each_other_are_found() -> None:
         run(lambda x, out: nl.add(nl.load(x), nl.load(x)[:, 0:3]))
 
 
+def test_a_name_serves_every_pass_of_a_loop_and_every_program() -> None:
+    @nki.jit
+    def kernel(x: nki.tensor) -> nki.tensor:
+        out = nl.ndarray(x.shape, dtype=nl.float32, buffer=nl.shared_hbm, name="out")
+        for _ in nl.affine_range(2):
+            tile = nl.ndarray((nl.par_dim(128), 64), dtype=nl.float32, buffer=nl.sbuf, name="tile")
+            tile[...] = nl.load(x)
+            nl.store(out, tile)
+        return out
+
+    assert np.array_equal(kernel[2](X), X)
+
+
 def test_a_benchmark_of_what_has_no_time_refuses_percentiles() -> None:
     @nki.benchmark
     def kernel(x: Any) -> Any:

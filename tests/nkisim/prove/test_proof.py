@@ -97,12 +97,69 @@ def test_a_size_that_only_the_new_kernel_refuses_is_named_and_no_difference() ->
     assert "the new one 3 more" in str(proof)
 
 
-def test_a_new_kernel_that_stops_with_the_arguments_as_given_is_an_error() -> None:
-    def stops(x: Any) -> Any:
-        return nl.ndarray((129, 4), dtype=nl.float32)
+def over_full(x: Any, out: Any, rows: Any) -> None:
+    nl.ndarray((129, 4), dtype=nl.float32)
 
-    with pytest.raises(ArgumentError, match="both kernels run"):
-        prove(older.softmax, stops, {"x": X})
+
+def beyond_a_list(x: Any, out: Any, rows: Any) -> None:
+    [x][1]
+
+
+def beyond_numpy(x: Any, out: Any, rows: Any) -> None:
+    np.broadcast_shapes((2,), (3,))
+
+
+def after_a_half(x: Any, out: Any, rows: Any) -> None:
+    nisa.dma_copy(dst=out[0:64], src=rows[0:64])
+    assert x is None
+
+
+@pytest.mark.parametrize("ends", [over_full, beyond_a_list, beyond_numpy, after_a_half])
+def test_a_new_kernel_that_stops_is_not_equal_and_says_where(ends: Callable[..., None]) -> None:
+    @nki.jit
+    def stops(x: Any) -> Any:
+        out, rows = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm), nl.load(x)
+        ends(x, out, rows)
+        return out
+
+    proof = prove(older.softmax, stops, {"x": X})
+    first, code = proof.trials[0], ends.__code__
+    assert not proof.is_equal
+    assert proof.new_us is None
+    assert first.outcome == "stops"
+    assert first.old_line is not None
+    assert first.old_line.file.endswith("older_kernels.py")
+    assert first.new_line is not None
+    assert first.new_line.file == code.co_filename
+    assert code.co_firstlineno < first.new_line.line <= code.co_firstlineno + 2
+    assert f"new: stops at {first.new_line}" in str(proof)
+    assert "the new one stops" in str(proof)
+
+
+def test_the_old_line_is_that_of_the_first_element_a_stopped_kernel_left_out() -> None:
+    @nki.jit
+    def stops(x: Any) -> Any:
+        out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+        after_a_half(x, out, nl.load(x))
+
+    line = prove(older.in_halves, stops, {"x": X}).trials[0].old_line
+    assert line is not None
+    assert line.line == older.in_halves.body.__code__.co_firstlineno + 5
+
+
+def test_a_new_kernel_that_takes_other_arguments_stops_at_its_first_line() -> None:
+    @nki.jit
+    def two(x: Any, y: Any) -> Any:
+        return x
+
+    first = prove(older.softmax, two, {"x": X}).trials[0]
+    assert first.new_line is not None
+    assert (first.new_line.file, first.new_line.line) == (__file__, two.function.__code__.co_firstlineno)
+
+
+def test_an_old_kernel_that_stops_is_an_error_with_its_line() -> None:
+    with pytest.raises(ArgumentError, match=r"the old kernel runs .* got the old kernel: .*older_kernels.py:\d+"):
+        prove(older.tiled_matmul, newer(), {"lhs_t": X, "rhs": None})
 
 
 @pytest.mark.parametrize(("distance", "found"), [(1e-6, False), (1e-3, True)])
@@ -142,3 +199,9 @@ def test_the_command_prints_the_proof(tmp_path: Path) -> None:
     done = CliRunner().invoke(main, ["prove", old, new, "--input", "x=64x8:float32"])
     assert done.exit_code == 0, done.output
     assert "equal to rounding" in done.output
+    broken = new.replace("new_copy", "broken_copy")
+    text = (tmp_path / "new_copy.py").read_text("utf-8")
+    (tmp_path / "broken_copy.py").write_text(text.replace("nl.load(x)", "[x][1]"), "utf-8")
+    done = CliRunner().invoke(main, ["prove", old, broken, "--input", "x=64x8:float32"])
+    assert done.exit_code == 1, done.output
+    assert "broken_copy.py:7\n" in done.output

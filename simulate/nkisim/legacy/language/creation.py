@@ -32,7 +32,7 @@ def ndarray(shape: Any, dtype: Any, *, buffer: Any = None, name: str = "", **_: 
 def _new(shape: Any, dtype: Any, buffer: Any, name: str, fill: float | None) -> Tile:
     placement = buffer if isinstance(buffer, Placement) else None
     region = placement.region if placement else MemoryRegion.sbuf if buffer is None else MemoryRegion(buffer)
-    kind = _type(dtype)
+    kind, name = _type(dtype), current().unused(name)
     if region is MemoryRegion.shared_hbm:
         return _shared(shape, kind, name)
     home = home_of(shape, kind, region, placement=placement, name=name, fill=fill)
