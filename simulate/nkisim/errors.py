@@ -38,8 +38,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def shown(file: str) -> str:
-    """A source file as people are told it: from the folder they are in."""
-    return os.path.relpath(file) if os.path.isabs(file) else file
+    """A source file as people are told it: from the folder they are in; a notebook's cell as IPython calls it."""
+    return cell_name(file) or (os.path.relpath(file) if os.path.isabs(file) else file)
+
+
+def cell_name(file: str) -> str:
+    """What IPython calls a notebook's cell, such as Cell In[3]; empty for what is no cell of this process.
+
+    IPython keeps a cell's source under a made-up path."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return "" if shell is None else " ".join(shell.compile.format_code_name(file) or ())
 
 
 def warning_level() -> int:

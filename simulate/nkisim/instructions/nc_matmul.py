@@ -57,6 +57,14 @@ def nc_matmul(
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32.
 
+    stationary and moving are SBUF tiles of bf16, fp16 or fp8 each, or both fp32; dst is PSUM, float32, on Trn3 also
+    bfloat16. K and M are at most 128; N is at most 512 on Trn2, 4096 on Trn3. accumulate=False overwrites dst, True
+    adds to it, None overwrites what no product was written to and adds to all else.
+
+    is_transpose moves bits and multiplies nothing: moving is the identity, dst of stationary's type. perf_mode
+    double_row takes fp8 operands [K, 2, M] and [K, 2, N], for 2 K contracted rows. is_stationary_onezero and
+    is_moving_onezero promise a tile of zeros and ones, which is checked.
+
     ```python
     weights, x = nl.ones((128, 128), nl.bfloat16), nl.ones((128, 512), nl.bfloat16)  # [K, M], [K, N]
     product = nl.ndarray((128, 512), nl.float32, buffer=nl.psum)  # [M, N]

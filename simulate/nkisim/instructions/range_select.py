@@ -48,6 +48,9 @@ def range_select(
 
     A 16-bit or 8-bit dst receives -inf for FP32_MIN. The maximum of the fp32 results goes to the accumulator registers.
 
+    comp_op0 and comp_op1 compare positions with bound0 and bound1, float32 [P, 1]. on_false_value is FP32_MIN and no
+    other.
+
     ```python
     x, masked = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
     first, end = nl.zeros((128, 1), nl.float32), nl.full((128, 1), 100.0, nl.float32)

@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from nkimoe.cli import json_report
 from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.main import main
+from nkimoe.cli.matrix import as_text
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
@@ -413,9 +414,10 @@ def test_the_capacity_layout_is_refused_because_routing_drops_no_token() -> None
 
 
 def test_no_line_of_the_variants_or_their_matrix_is_cut_or_wider_than_needed() -> None:
-    table, matrix = nkimoe("variants").output.splitlines(), nkimoe("variants", "--matrix").output.splitlines()
-    assert max(map(len, table)) <= 80
+    table = nkimoe("variants").output.splitlines()
+    matrix, narrow = nkimoe("variants", "--matrix").output.splitlines(), as_text(80).splitlines()
     assert max(map(len, matrix)) <= 120
+    assert max(map(len, table + narrow)) <= 80
     assert all(line == line.rstrip() for line in table + matrix)
 
 
