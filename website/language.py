@@ -8,6 +8,7 @@ from typing import Any
 
 import nkisim.nki.language as nl
 from nkisim.dtypes import DTYPES
+from nkisim.machine import target_from_environment
 from nkisim.memory import MemoryRegion
 from nkisim.operations.activation_range import RANGES
 from nkisim.operations.operator_help import FORMULAS
@@ -21,6 +22,16 @@ MEMORIES = {
     MemoryRegion.private_hbm: "of one core; `nl.hbm` is the same",
     MemoryRegion.shared_hbm: "of both cores; what a kernel returns lies here",
 }
+
+_INTRODUCTION = """\
+Every name of `nki.language` that nkisim provides, imported as `nl`; [instructions](../isa/index.md) are those of
+`nki.isa`. What refuses and why is in [coverage](../../simulator/coverage.md). A tile is a tensor in SBUF or PSUM,
+its dimension 0 the partitions, P of at most 128. A broken rule raises an error with its code and the line of the
+kernel; [limits](../../simulator/limits.md) has those for all accesses."""
+_OPERATORS = """\
+What instructions take as `op=`. Called on tiles, `nl.add(x, y)` and `nl.exp(x)` give a new SBUF tile: tiles of one
+rank whose sizes are equal or 1, or a tile and a number. ALU is the Vector Engine and GpSimd; of functions of the
+Scalar Engine's tables, some are valid for some magnitudes only."""
 
 
 def language_pages() -> dict[str, str]:
@@ -36,22 +47,13 @@ def language_names() -> dict[str, Any]:
 def _page() -> Iterator[str]:
     names = language_names()
     yield "# Language"
-    yield (
-        "Every name of `nki.language` that nkisim provides, imported as `nl`; [instructions](../isa/index.md) are those of "
-        "`nki.isa`. What refuses and why is in [coverage](../../simulator/coverage.md). A tile is a tensor in SBUF or PSUM, "
-        "its dimension 0 the partitions, P of at most 128. A broken rule raises an error with its code and the line of the "
-        "kernel; [limits](../../simulator/limits.md) has those for all accesses."
-    )
+    yield _INTRODUCTION
     yield "## Data types"
     yield table(("Name", "Bytes", "Kind", "On the host"), map(_data_type, DTYPES))
     yield "## Memories"
     yield table(("Name", "What"), ((f"`nl.{region.name}`", text) for region, text in MEMORIES.items()))
     yield "## Operators"
-    yield (
-        "What instructions take as `op=`. Called on tiles, `nl.add(x, y)` and `nl.exp(x)` give a new SBUF tile: tiles of one "
-        "rank whose sizes are equal or 1, or a tile and a number. ALU is the Vector Engine and GpSimd; of functions of the "
-        "Scalar Engine's tables, some are valid for some magnitudes only."
-    )
+    yield _OPERATORS
     yield table(
         ("Operator", "Result", "ALU", "Scalar Engine", "Reduces"),
         (_operator(name, op) for name, op in names.items() if isinstance(op, Operator)),
@@ -66,7 +68,10 @@ def _page() -> Iterator[str]:
             yield from (f"### {name}", docstring(inspect.getdoc(value) or ""), _methods(value))
     yield "## Limits"
     yield docstring(inspect.getdoc(nl.tile_size) or "")
-    yield table(("Name", "Value"), ((f"`nl.tile_size.{name}`", f"{size:,}") for name, size in _sizes()))
+    yield table(
+        ("Name", f"On {target_from_environment()}"),
+        ((f"`nl.tile_size.{name}`", f"{size:,}") for name, size in _sizes()),
+    )
 
 
 def _data_type(name: str) -> tuple[str, ...]:

@@ -31,8 +31,11 @@ def code(text: str, language: str = "python") -> str:
 
 def call(name: str, function: Callable[..., Any]) -> str:
     """A call with the parameters and their defaults, without types."""
-    parameters = inspect.signature(function).parameters.values()
+    parameters = [*inspect.signature(function).parameters.values()]
     bare = [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
+    by_name = [parameter.kind is inspect.Parameter.KEYWORD_ONLY for parameter in parameters]
+    if any(by_name):
+        bare.insert(by_name.index(True), "*")
     plain = [re.sub(r"<(\w+)\.(\w+): [^>]*>", r"\1.\2", text) for text in bare]
     line = f"{name}({', '.join(plain)})"
     return line if len(line) <= 100 else f"{name}(\n" + "".join(f"    {text},\n" for text in plain) + ")"

@@ -52,8 +52,8 @@ _CALLED = {
 
 Raises:
     ArgumentError: x is no tile on chip.""",
-    2: f"""Called: a new SBUF tile; x and y are tiles of one rank in SBUF or PSUM, whose sizes are equal or 1, or one is a
-number. The result has {_RESULT}.
+    2: f"""Called: a new SBUF tile; x and y are tiles of one rank in SBUF or PSUM, whose sizes are equal or 1, or one is
+a number. The result has {_RESULT}.
 
 Raises:
     ArgumentError: neither is a tile, or one is not on chip.
