@@ -335,7 +335,8 @@ def test_demo_leaves_its_files_in_a_folder(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "new" / "demo"
     result = nkimoe("demo", "--out", str(folder))
     assert result.exit_code == 0, result.output
-    assert {path.name for path in folder.iterdir()} == {"result.json", "trace.json", "timeline.png", "roofline.png"}
+    drawn = {"report.html", "timeline.png", "roofline.png"}
+    assert {path.name for path in folder.iterdir()} == {"result.json", "trace.json", *drawn}
 
 
 def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -343,7 +344,7 @@ def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = nkimoe("demo", "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "no pictures: " in result.output
+    assert "no pictures and no page: " in result.output
     assert "pip install 'nkimoe[viz]'" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "trace.json"}
 
