@@ -39,12 +39,4 @@ whenReady((doc) => {
   };
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", paint);
   paint();
-
-  // On a narrow screen less room for names; as much in each plot over time, so that they stay below each other.
-  const narrow = matchMedia("(max-width: 40rem)");
-  const plots = [...doc.all_models].filter((model) => model.type === "Figure" && model.min_border_left);
-  const wide = plots.map((plot) => plot.min_border_left);
-  const fit = () => plots.forEach((plot, n) => plot.setv({ min_border_left: narrow.matches ? 0.75 * wide[n] : wide[n] }));
-  narrow.addEventListener("change", fit);
-  fit();
 });
