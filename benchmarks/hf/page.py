@@ -13,11 +13,11 @@ from benchmarks.marked_page import grid
 def page_lines(rows: list[Comparison]) -> list[str]:
     """What was tried, a row a class of experts, and below it why some are refused."""
     count = {status: sum(row.status == status for row in rows) for status in dict.fromkeys(row.status for row in rows)}
-    told = ", ".join(f"{number} {status}" for status, number in count.items())
+    told = ", ".join(f"{status}: {number}" for status, number in count.items())
     head = ["model", "experts", "eager", "difference", "without experts", COMPILE, EXPORT]
-    reasons = [f"* `{row.family.experts}`: {row.reason}" for row in rows if row.status == REFUSED]
+    reasons = [f"* {row.reason}" for row in rows if row.status == REFUSED]
     return [
-        f"transformers {transformers.__version__}, torch {torch.__version__}: {len(rows)} classes of experts, {told}.",
+        f"transformers {transformers.__version__}, torch {torch.__version__}: {len(rows)} classes of experts; {told}.",
         "",
         *grid(head, [_cells(row) for row in rows]),
         *([""] * bool(reasons)),
