@@ -2,7 +2,7 @@
 
 Each is a tiny model with random float32 weights; the kernel computes in bf16 on the simulator. With `--graphs` the
 model is also compiled as one graph, and exported, before it was ever called. Exits 1 unless each family that runs at
-all, and each graph of a model that has one, agrees or is refused with a reason.
+all, and each graph of a model that has one, agrees or is refused with a reason. `--page` writes them into a page.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ warnings.simplefilter("ignore")
 from benchmarks.hf.compare import AGREES, NOT_RUN, REFUSED, Comparison, compare  # noqa: E402
 from benchmarks.hf.families import Family, families  # noqa: E402
 from benchmarks.hf.graphs import COMPILE, EXPORT, NO_GRAPH  # noqa: E402
+from benchmarks.hf.page import page_lines  # noqa: E402
+from benchmarks.marked_page import renewed  # noqa: E402
 from nkisim.command_help import meant  # noqa: E402
 
 
@@ -26,13 +28,14 @@ from nkisim.command_help import meant  # noqa: E402
 @click.argument("names", nargs=-1)
 @click.option("--variant", default="shard_on_block", show_default=True)
 @click.option("--graphs", is_flag=True, help="Also compile and export each model.")
-def main(names: tuple[str, ...], variant: str, graphs: bool) -> None:
+@click.option("--page", type=Path, help="Write the table between the marks of this page. Implies --graphs.")
+def main(names: tuple[str, ...], variant: str, graphs: bool, page: Path | None) -> None:
     """Compare all families, or those whose folder (qwen3_moe) or class of experts (Qwen3MoeExperts) is in NAMES."""
     import torch
 
     import nkimoe.hf
 
-    chosen = chosen_families(names)
+    chosen, graphs, rows = chosen_families(names), graphs or page is not None, []
     torch.set_num_threads(1)  # the models are tiny: threads would wait for one another
     nkimoe.hf.register()
     click.echo(
@@ -44,10 +47,13 @@ def main(names: tuple[str, ...], variant: str, graphs: bool) -> None:
         with nkimoe.hf.options(variant=variant):
             row = compare(family, graphs)
         click.echo(as_line(row))
+        rows.append(row)
         wrong += row.status not in (AGREES, REFUSED, NOT_RUN)
         wrong += any(status not in (AGREES, REFUSED, NO_GRAPH) for status, _ in row.graphs.values())
         count[row.status] = count.get(row.status, 0) + 1
     click.echo(", ".join(f"{status}: {number}" for status, number in count.items()))
+    if page is not None:
+        page.write_text(renewed(page.read_text("utf-8"), page_lines(rows)), "utf-8")
     sys.exit(wrong > 0)
 
 

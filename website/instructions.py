@@ -8,7 +8,7 @@ import re
 import nkisim.nki.isa as nisa
 from nkisim.operations.instruction import INSTRUCTIONS, Declaration
 from website.guards import Guard, guards_of
-from website.markdown import code, escaped, table
+from website.markdown import call, code, escaped, table
 
 FOLDER = "reference/isa"
 _FENCED = re.compile(r"(```.*?^```$)", re.M | re.S)
@@ -36,7 +36,7 @@ def _index() -> str:
 
 
 def _page(name: str, declared: Declaration) -> str:
-    parts = [f"# {name}", code(_call(name)), _help(name)]
+    parts = [f"# {name}", code(call(f"nisa.{name}", getattr(nisa, name))), _help(name)]
     if declared.refused:
         parts += [f'!!! warning "Not simulated"\n    {escaped(declared.refused)}']
     parts += [
@@ -47,15 +47,6 @@ def _page(name: str, declared: Declaration) -> str:
         table(["Operands", "Rule", "Codes"], map(_row, guards_of(declared.issue))),
     ]
     return "\n\n".join(parts)
-
-
-def _call(name: str) -> str:
-    """The call with the parameters and their defaults; types are in the rules."""
-    parameters = inspect.signature(getattr(nisa, name)).parameters.values()
-    bare = [str(parameter.replace(annotation=inspect.Parameter.empty)) for parameter in parameters]
-    plain = [re.sub(r"<(\w+)\.(\w+): [^>]*>", r"\1.\2", text) for text in bare]
-    line = f"nisa.{name}({', '.join(plain)})"
-    return line if len(line) <= 100 else f"nisa.{name}(\n" + "".join(f"    {text},\n" for text in plain) + ")"
 
 
 def _help(name: str) -> str:

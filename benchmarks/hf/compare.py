@@ -55,15 +55,17 @@ def compare(family: Family, with_graphs: bool = False) -> Comparison:
     except Exception as error:
         return Comparison(family, NOT_RUN, reason=f"eager fails: {type(error).__name__}: {str(error)[:200]}")
     kernel = Recorder(experts_forward)
+    hows = (COMPILE, EXPORT) if with_graphs else ()
     try:
         actual = _logits(model, prompt, kernel)
     except RequestError as error:
-        return Comparison(family, REFUSED, effect=_error(without, expected), reason=str(error))
+        graphs = {how: graph_status(family, how, prompt, expected) for how in hows}
+        return Comparison(family, REFUSED, effect=_error(without, expected), reason=str(error), graphs=graphs)
     error, effect = _error(actual, expected), _error(without, expected)
     argmax = (actual.argmax(-1) == expected.argmax(-1)).float().mean().item()
     elsewhere = sum(int((a != b).sum()) for a, b in zip(quiet.ids, kernel.ids, strict=True))
     reason = f"{elsewhere} choices of the routers differ" if elsewhere else ""
-    graphs = {how: graph_status(family, how, prompt, actual) for how in (COMPILE, EXPORT)} if with_graphs else {}
+    graphs = {how: graph_status(family, how, prompt, actual) for how in hows}
     return Comparison(
         family, _status(error, effect, argmax, len(kernel.ids)), error, effect, argmax, len(kernel.ids), reason, graphs
     )

@@ -48,6 +48,17 @@ def inputs_of(model: Any, prompt: Tensor) -> dict[str, Any]:
     return {**inputs, "use_cache": False}
 
 
+class _Logits(torch.nn.Module):
+    """A model that gives its logits alone: some return a cache, which is nothing to export."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, **inputs: Any) -> Tensor:
+        return logits_of(self.model(**inputs))
+
+
 def _graph_logits(family: Family, how: str, prompt: Tensor, experts: Any) -> Tensor:
     model = tiny_model(family.model_class(), family.name, family.experts)
     ALL_EXPERTS_FUNCTIONS.register(TRACED, experts)
@@ -56,10 +67,11 @@ def _graph_logits(family: Family, how: str, prompt: Tensor, experts: Any) -> Ten
     torch.compiler.reset()
     with torch.no_grad():
         if how == COMPILE:
-            run: Any = torch.compile(model, backend="aot_eager", fullgraph=True)
+            run: Any = torch.compile(_Logits(model), backend="aot_eager", fullgraph=True)
         else:
-            run = torch.export.export(model, (), inputs).module()
-        return logits_of(run(**inputs))
+            run = torch.export.export(_Logits(model), (), inputs).module()
+        logits: Tensor = run(**inputs)
+        return logits
 
 
 def _nothing(module: Any, hidden_states: Tensor, ids: Tensor, weights: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-LAYERS, HIDDEN, VOCABULARY, HEADS, HEAD_DIM = 2, 96, 64, 4, 32
+LAYERS, HIDDEN, VOCABULARY, HEADS, HEAD_DIM, EXPERTS = 2, 96, 64, 4, 32, 8
 SIZES: dict[str, Any] = {
     **dict.fromkeys(("vocab_size", "unpadded_vocab_size", "vocab_size_per_layer_input"), VOCABULARY),
     **dict.fromkeys(("hidden_size", "moe_hidden_size", "ple_embed_dim"), HIDDEN),
@@ -22,7 +22,7 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(("intermediate_size", "moe_intermediate_size", "dense_intermediate_size"), 80),
     **dict.fromkeys(("shared_expert_intermediate_size", "shared_intermediate_size"), 48),
     **dict.fromkeys(("shared_experts_intermediate_size", "moe_shared_expert_intermediate_size"), 48),
-    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 8),
+    **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), EXPERTS),
     **dict.fromkeys(("num_experts_per_tok", "num_experts_per_token", "moe_topk", "moe_k", "top_k_experts"), 3),
     **dict.fromkeys(("n_group", "num_expert_group"), 2),
     "topk_group": 2,
@@ -30,6 +30,7 @@ SIZES: dict[str, Any] = {
     "max_position_embeddings": 512,
     **dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "eod_token_id", "sep_token_id"), 0),
 }
+TABLE = "tid2eid"  # of a token's experts, which a checkpoint brings: different ones
 SPREAD = {"embed": 0.3, "experts": 0.16}  # standard deviations, by part of a name
 PER_LAYER = {"mlp_layer_types": "sparse", "num_attention_heads_per_layer": HEADS}
 GEMMA = {"enable_moe_block": True, "num_experts": 8, "top_k_experts": 3, "moe_intermediate_size": 80}
@@ -46,6 +47,7 @@ FAMILY: dict[str, dict[str, Any]] = {
     "glm4v_moe": {"rope_parameters": {**ROPE, "mrope_section": [2, 2, 2]}},
     "glm5_next": {"qk_rope_head_dim": 0, "qk_head_dim": HEAD_DIM},
     "granitemoehybrid": {"mamba_n_heads": 6, "mamba_d_head": 32},
+    "hy_v4_vl": {"rope_parameters": {**ROPE, "mrope_section": [6, 5, 5]}},
     "hunyuan_v1_moe": {"head_dim": HEAD_DIM},
     "lfm2_moe": {"layer_types": ["full_attention", "conv"]},
     "mimo_v2_flash": {"num_key_value_heads": 2},
@@ -77,4 +79,7 @@ def tiny_model(model_class: Any, *names: str, seed: int = 0) -> Any:
         if tensor.is_floating_point() and (tensor.dim() > 1 or "bias" in name):
             std = next((std for part, std in SPREAD.items() if part in name), 0.12)
             tensor.data.copy_((torch.randn(tensor.shape) * std).bfloat16())
+    for name, table in model.named_buffers():
+        if name.endswith(TABLE):
+            table.copy_(torch.rand(table.shape[0], EXPERTS).topk(table.shape[1]).indices)
     return model

@@ -62,10 +62,13 @@ assert narrow.profile.latency_us < run.profile.latency_us
 print(run.diff(narrow))
 
 # %% [markdown]
-# A broken rule is an error with the line of the kernel, in a notebook, too:
+# A broken rule is an error with the line of the kernel: here the cell, by the number that IPython gives it, and the
+# line in it. Tables and pages name lines likewise.
 
 # %%
 try:
     softmax(np.ones((200, 1024), np.float32))
 except nkisim.SimulationError as error:
-    print(error)
+    message = str(error)
+assert "(Cell In[" in message
+message

@@ -89,7 +89,8 @@ def run(what_if: str | None, sensitivity: bool, **options: Any) -> None:
 def demo(out: Path) -> None:
     """One real layer shape end to end: Qwen3-30B-A3B at TP 4, 640 tokens, two Trn2 cores.
 
-    Checks the result, predicts the time, and writes JSON, a trace for ui.perfetto.dev and two pictures.
+    Checks the result, predicts the time, and writes a page of everything, a trace for ui.perfetto.dev, JSON and two
+    pictures.
     """
     setup = Setup("qwen3-30b-a3b", 4, 640, "shard_on_block", "trn2", 2, 128, "bf16", read_text(None))
     _judge(_run(setup, Outputs.in_folder(out), {}))

@@ -12,14 +12,17 @@ AVAILABLE = [v for v in VARIANTS.values() if v.is_available]
 
 
 def as_text(width: int) -> str:
-    """A row a feature, variants as letters, which the lines above say; reasons wrapped at `width` columns."""
+    """A row a feature, variants as letters, which the lines above say; reasons wrapped at `width` columns.
+
+    Rows fit 80 columns: where a variant refuses a feature, only the number of the reason stands there.
+    """
     letters = [chr(ord("A") + n) for n in range(len(AVAILABLE))]
     cells, reasons = _cells()
-    short = {YES: YES, **{f"no ({n})": f"no {n}" for n in range(1, len(reasons) + 1)}}
+    short = {YES: YES, **{f"no ({n})": f"{n}" for n in range(1, len(reasons) + 1)}}
     rows = [["feature", *letters], *([f.name, *(short[cell] for cell in cells[f.name])] for f in FEATURES)]
     lines = [f"{letter}  {v.name}" for letter, v in zip(letters, AVAILABLE, strict=True)]
-    lines += ["", *aligned(rows), "", "Refused, because:"]
-    lines += labelled([(f"no {n}", f"{refusal.why}. {refusal.fix}") for n, refusal in enumerate(reasons, 1)], width)
+    lines += ["", *aligned(rows), "", "A number is a refusal:"]
+    lines += labelled([(f"{n}", f"{refusal.why}. {refusal.fix}") for n, refusal in enumerate(reasons, 1)], width)
     return "\n".join(lines)
 
 

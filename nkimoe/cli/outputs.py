@@ -27,7 +27,7 @@ class Outputs:
         trace: the predicted timeline for Perfetto.
         timeline, roofline: pictures.
         html: a page of everything.
-        missing: why there are no pictures, if somebody should know.
+        missing: why there are no pictures and no page, if somebody should know.
     """
 
     NAMES: ClassVar = ("json", "trace", "timeline", "roofline", "html")
@@ -60,7 +60,7 @@ class Outputs:
 
     @classmethod
     def in_folder(cls, folder: Path) -> Outputs:
-        """All files in `folder`, which is made; no pictures where matplotlib is not installed.
+        """All files in `folder`, which is made; no pictures and no page where matplotlib or bokeh is not installed.
 
         Raises:
             click.UsageError: the folder cannot be made or written.
@@ -70,12 +70,13 @@ class Outputs:
         except OSError as error:
             raise click.UsageError(f"{folder}: {error.strerror}") from None
         files = {"json": folder / "result.json", "trace": folder / "trace.json"}
-        pictures = {name: folder / f"{name}.png" for name in ("timeline", "roofline")}
+        drawn = {name: folder / f"{name}.png" for name in ("timeline", "roofline")} | {"html": folder / "report.html"}
         try:
-            check_picture(pictures["roofline"])
+            check_picture(drawn["roofline"])
+            check_page()
         except PictureError as error:
-            return replace(cls.checked(**files), missing=f"no pictures: {error}")
-        return cls.checked(**files, **pictures)
+            return replace(cls.checked(**files), missing=f"no pictures and no page: {error}")
+        return cls.checked(**files, **drawn)
 
     def write(self, result: Result, changes: Mapping[str, float]) -> Iterator[str]:
         """Write all of them, each as a whole; yields a line about each for people."""

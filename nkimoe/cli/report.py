@@ -104,7 +104,7 @@ def _beside_even(result: Result) -> list[tuple[str, str]]:
         (
             "skew",
             f"busiest of all experts {load.busiest_over_mean:.1f} times the mean; uniform routing is predicted "
-            f"{even.latency_us:,.0f} us, this one {profile.latency_us / even.latency_us:.2f} times that; "
+            f"{duration(even.latency_us)}, this one {profile.latency_us / even.latency_us:.2f} times that; "
             f"HBM {_mb(profile.hbm_read + profile.hbm_written)} for {_mb(even.hbm_read + even.hbm_written)}",
         )
     ]

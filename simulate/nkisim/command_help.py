@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -15,6 +16,8 @@ import click
 from nkisim.report.origin import installed_version
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+_HYPHEN = "\0"  # one within a name, where no line may end: what is broken cannot be pasted
+_CHOICES = re.compile(r"\[([^\[\]]*\|[^\[\]]*)\]")
 
 
 class SectionOption(click.Option):
@@ -37,10 +40,21 @@ class SectionedCommand(click.Command):
         for param in sorted(self.get_params(ctx), key=lambda each: not isinstance(each, SectionOption)):
             record = param.get_help_record(ctx) if isinstance(param, click.Option) else None
             if record is not None:
-                sections.setdefault(param.section if isinstance(param, SectionOption) else "Options", []).append(record)
+                title = param.section if isinstance(param, SectionOption) else "Options"
+                sections.setdefault(title, []).append(_within(formatter.width, *record))
         for title, records in sections.items():
             with formatter.section(title):
                 formatter.write_dl(records)
+        formatter.buffer[:] = [text.replace(_HYPHEN, "-") for text in formatter.buffer]
+
+
+def _within(width: int, names: str, text: str) -> tuple[str, str]:
+    """An option and its help; choices that would fill the line stand in the help, which is wrapped."""
+    choices = _CHOICES.search(names)
+    if choices is None or len(names) <= width // 2:
+        return names, text
+    told = choices[1].replace("|", ", ").replace("-", _HYPHEN)
+    return names.replace(choices[0], "NAME"), f"{text} One of {told}."
 
 
 class OneLineGroup(click.Group):

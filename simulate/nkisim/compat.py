@@ -83,19 +83,19 @@ def simulate_kernel(function: Callable[..., Any], *args: Any, **kwargs: Any) -> 
 
 
 def affine_range(start: int, stop: int | None = None, step: int = 1) -> range:
-    """`range`, which NKI 0.7 says to use."""
+    """`range(start, stop, step)`, which NKI 0.7 says to use."""
     deprecated("nl.affine_range", "range")
     return range(0, start, step) if stop is None else range(start, stop, step)
 
 
 def sequential_range(start: int, stop: int | None = None, step: int = 1) -> range:
-    """`range`, which NKI 0.7 says to use."""
+    """`range(start, stop, step)`, which NKI 0.7 says to use."""
     deprecated("nl.sequential_range", "range")
     return range(0, start, step) if stop is None else range(start, stop, step)
 
 
 def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
-    """`range`, which NKI 0.7 says to use."""
+    """`range(start, stop, step)`, which NKI 0.7 says to use."""
     deprecated("nl.static_range", "range")
     return range(0, start, step) if stop is None else range(start, stop, step)
 
@@ -103,8 +103,12 @@ def static_range(start: int, stop: int | None = None, step: int = 1) -> range:
 def dynamic_range(start: Any, stop: Any = None, step: int = 1) -> Iterator[VirtualRegister]:
     """A device loop of NKI 0.6 and older, removed in NKI 0.7; yields the iteration register.
 
-    As with `nl.fori_loop`, every iteration issues the same instructions. A loop that Python leaves early, with `break`
-    or `return`, is not checked in its last iteration.
+    It goes from start, or from 0 with one argument, by step below stop; bounds are ints or registers. As with
+    `nl.fori_loop`, every iteration issues the same instructions. A loop that Python leaves early, with `break` or
+    `return`, is not checked in its last iteration.
+
+    Raises:
+        ArgumentError: step is no positive int.
     """
     deprecated("nl.dynamic_range", "nl.fori_loop")
     if not isinstance(step, int) or step < 1:

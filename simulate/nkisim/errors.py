@@ -8,6 +8,7 @@ All classes derive from `NkiValidationError`, the name AWS publishes as `nki.isa
 from __future__ import annotations
 
 import functools
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -40,8 +41,16 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def shown(file: str) -> str:
-    """A source file as people are told it: from the folder they are in."""
-    return os.path.relpath(file) if os.path.isabs(file) else file
+    """A source file as people are told it: from the folder they are in; a notebook's cell as IPython calls it."""
+    return cell_name(file) or (os.path.relpath(file) if os.path.isabs(file) else file)
+
+
+def cell_name(file: str) -> str:
+    """What IPython calls a notebook's cell, such as Cell In[3]; empty for what is no cell of this process.
+
+    IPython keeps a cell's source under a made-up path."""
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    return "" if shell is None else " ".join(shell.compile.format_code_name(file) or ())
 
 
 def warning_level() -> int:
@@ -84,13 +93,20 @@ def location_in(traceback: TracebackType | None) -> Location:
     return location_at(*next(own, lines[-1]))
 
 
+def definition_of(function: Callable[..., Any]) -> Location:
+    """Where a kernel begins; the line that is executing, of a callable that no source defines."""
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return kernel_location() if code is None else location_at(code.co_filename, code.co_firstlineno)
+
+
 def retold(error: BaseException) -> str:
-    """An error of somebody's code in one line: its kind, what it says, and where it was raised."""
+    """An error of somebody's code in one line: its kind, what it says, and where in that code it was raised."""
     said = " ".join(str(error).split())
     if isinstance(error, SyntaxError) or error.__traceback__ is None:  # which says itself where
         return f"{type(error).__name__}: {said}"
     place = location_in(error.__traceback__)
-    return f"{type(error).__name__}: {said}" + f" ({place})" * (not place.file.startswith("<"))
+    is_theirs = is_kernel[place.file] and not place.file.startswith("<")
+    return f"{type(error).__name__}: {said}" + f" ({place})" * is_theirs
 
 
 def _steps(traceback: TracebackType | None) -> Iterator[TracebackType]:

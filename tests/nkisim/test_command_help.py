@@ -34,6 +34,23 @@ def test_options_stand_under_the_title_of_their_section_and_others_last():
     assert [text.index(word) for word in order] == sorted(text.index(word) for word in order)
 
 
+def test_choices_that_leave_no_room_stand_in_the_help_which_is_wrapped():
+    names = [f"implementation-{n}" for n in range(9)]
+
+    @click.command(cls=SectionedCommand)
+    @click.option("--variant", type=OneOf(names), help="Which kernel.")
+    @click.option("--kind", type=OneOf(["plain", "packed"]))
+    def wide(**_):
+        """A tool."""
+
+    text = CliRunner().invoke(wide, ["--help"], terminal_width=60).output
+    assert max(map(len, text.splitlines())) <= 60
+    assert "--variant NAME" in text
+    assert "--kind [plain|packed]" in text
+    assert all(name in text for name in names)
+    assert "Which kernel. One of implementation-0," in " ".join(text.split())
+
+
 def test_examples_keep_their_lines_and_brackets():
     assert invoke("--help").output.rstrip().endswith("Examples:\n    tool --size 1\n    tool --kind [a]")
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import ast
 import pickle
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import nkisim
 from nkisim import errors
-from nkisim.errors import Location, SimulationError, kernel_location
+from nkisim.errors import Location, SimulationError, cell_name, kernel_location
+from nkisim.report.source_text import stage_of
 
 PACKAGE = Path(nkisim.__file__).parent
 CLASSES = [c for c in vars(errors).values() if isinstance(c, type) and issubclass(c, SimulationError)]
@@ -80,3 +83,14 @@ def test_a_place_is_shown_relative_to_the_working_directory(monkeypatch, tmp_pat
     monkeypatch.chdir(tmp_path)
     assert str(Location(str(tmp_path / "kernels" / "k.py"), 3)) == "kernels/k.py:3"
     assert str(Location("<string>", 3)) == "<string>:3"
+
+
+def test_a_place_in_a_notebook_is_a_line_of_its_cell(monkeypatch):
+    cells = {"/tmp/ipykernel_1/2.py": ("Cell", "In[3]")}
+    shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=cells.get))
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
+    assert str(Location("/tmp/ipykernel_1/2.py", 4)) == "Cell In[3]:4"
+    assert stage_of(Location("/tmp/ipykernel_1/2.py", 4)) == "Cell In[3]:-"
+    assert stage_of(Location("/tmp/ipykernel_1/5.py", 4)) == "5.py:-"
+    monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
+    assert cell_name("/tmp/ipykernel_1/2.py") == ""

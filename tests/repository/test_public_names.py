@@ -1,9 +1,16 @@
 """Every public name says what it is: a docstring of its own, with the shapes it takes and the errors it raises."""
 
 import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+import nkisim.nki.isa as nisa
+import nkisim.nki.language as nl
+from nkisim.memory import NkiTensor
+from nkisim.operations.instruction_help import names
 from website.python_reference import MODULES, homes, public_names, source_of
 
 FUNCTION = ast.FunctionDef | ast.AsyncFunctionDef
@@ -55,6 +62,54 @@ def test_every_public_name_has_a_docstring_with_shapes_and_errors(module: str) -
     assert names
     found = {name: problems(*definition(module, name)) for name in names}
     assert {name: lacks for name, lacks in found.items() if lacks} == {}
+
+
+def unsaid(function: Callable[..., Any]) -> list[str]:
+    """Parameters that a docstring does not name."""
+    text = inspect.getdoc(function) or ""
+    return [name for name in inspect.signature(function).parameters if not names(text, name)]
+
+
+def lacks_errors(function: Callable[..., Any]) -> bool:
+    """Whether a function takes tensors, each of which may break a rule, and its docstring has no word of errors."""
+    annotations = str(inspect.signature(function))
+    return ("NkiTensor" in annotations or "x: " in annotations) and "Raises:" not in (inspect.getdoc(function) or "")
+
+
+@pytest.mark.parametrize("name", nisa.__all__)
+def test_every_name_of_the_instruction_set_says_what_each_argument_means(name: str) -> None:
+    value = getattr(nisa, name)
+    assert inspect.getdoc(value)
+    assert not inspect.isfunction(value) or unsaid(value) == []
+
+
+@pytest.mark.parametrize("name", nl.__all__)
+def test_every_name_of_the_language_says_what_it_is_takes_and_raises(name: str) -> None:
+    value = getattr(nl, name)
+    assert inspect.getdoc(value)
+    if inspect.isfunction(value):
+        assert unsaid(value) == []
+        assert not lacks_errors(value)
+
+
+def test_what_help_does_not_say_is_found() -> None:
+    def good(x: NkiTensor, axis: int) -> None:
+        """Adds up x [P, ...] along axis.
+
+        Raises:
+            ShapeError: there is no such axis.
+        """
+
+    def bad(x: NkiTensor, axis: int) -> None:
+        """Adds up x.
+
+        ```python
+        bad(x, axis=1)
+        ```
+        """
+
+    assert (unsaid(good), lacks_errors(good)) == ([], False)
+    assert (unsaid(bad), lacks_errors(bad)) == (["axis"], True)
 
 
 @pytest.mark.parametrize("name", public_names("nkimoe.ops"))

@@ -12,7 +12,7 @@ from nkisim import observe
 from nkisim.machine import TARGETS, load_machine, loader
 from nkisim.nki._names import PUBLISHED
 from nkisim.observe import Capacity, Observer, detectors, dma_deadlines, late_reads, standard_detectors, traits
-from nkisim.operations import activation_range, operators
+from nkisim.operations import activation_range, operator_help, operators
 from nkisim.operations.instruction import INSTRUCTIONS
 from nkisim.timing import clock
 from nkisim.timing.costs import scalar, table
@@ -52,7 +52,8 @@ def test_every_file_of_a_row_exists(row: str) -> None:
 def test_the_instructions_are_in_the_file_and_the_lists_that_their_row_names() -> None:
     files = named_files(ROWS["an instruction"])
     assert files == [
-        "instructions/NAME.py", "nki/isa/__init__.py", "nki/published.py", "observe/ignored.py", "lint/versions.py",
+        "instructions/NAME.py", "operations/instruction_help.py", "nki/isa/__init__.py", "nki/published.py",
+        "observe/ignored.py", "lint/versions.py",
     ]  # fmt: skip
     registered = {name: inspect.unwrap(declared.issue) for name, declared in INSTRUCTIONS.items()}
     assert {name: f.__module__ for name, f in registered.items()} == {n: f"nkisim.instructions.{n}" for n in registered}
@@ -80,10 +81,12 @@ def test_the_kinds_of_work_and_their_formulas_are_in_the_files_of_their_row() ->
 
 def test_operators_are_where_their_row_says() -> None:
     row = ROWS["an operator or activation"]
-    modules = [Path(module.__file__ or "") for module in (operators, activation_range, scalar)]
+    modules = [Path(module.__file__ or "") for module in (operators, operator_help, activation_range, scalar)]
     assert [SIMULATOR / name for name in named_files(row)] == modules
     assert "`OPERATORS`" in row
     assert "`RANGES`" in row
+    assert "`FORMULAS`" in row
+    assert operator_help.FORMULAS.keys() == operators.OPERATORS.keys()
     assert operators.OPERATORS.keys() - set(nl.__all__) == set()
     assert activation_range.RANGES.keys() - operators.OPERATORS.keys() == set()
     assert scalar.IN_EVERY_TABLE - {name for name, op in operators.OPERATORS.items() if op.activation} == set()

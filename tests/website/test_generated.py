@@ -7,6 +7,7 @@ from nkimoe.cli.main import main
 from nkimoe.planning.variants import VARIANTS
 from nkisim.operations.instruction import INSTRUCTIONS
 from website.instructions import instruction_pages
+from website.language import language_names, language_pages
 from website.markdown import escaped, table
 from website.operations import command_shown, operation_pages
 from website.python_reference import python_pages
@@ -22,6 +23,17 @@ def test_every_instruction_has_a_page_with_its_help_and_the_index_lists_each() -
     assert "nisa.tensor_tensor(dst, data1, data2, op, engine=engine.unknown, name=None)" in page
     assert "dst = data1 &lt;op&gt; data2" in page
     assert "* Cost: two\\_input\\_elementwise (two tensors of one size)." in page
+
+
+def test_the_page_of_the_language_has_every_name_and_how_it_is_called() -> None:
+    (page,) = language_pages().values()
+    headings = {line[4:] for line in page.splitlines() if line.startswith("### ")}
+    listed = {name for name in language_names() if f"`nl.{name}`" in page}
+    assert {*language_names()} - headings - listed - {"DType", "MemoryRegion", "tile_size"} == set()
+    assert "nl.load(src, dtype=None)" in page
+    assert "nl.blocks(source, *, tile_shape=None, block_shape)" in page
+    assert "| `nl.rsqrt` | `1 / sqrt(x)` | yes | 6.46e-27 to 1.58e+29 |  |" in page
+    assert "* ShapeError: it has not two dimensions." in page
 
 
 @pytest.mark.slow

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import DTYPES, Array, DType, dtype_of
-from nkisim.errors import LaunchError, UninitializedRead
+from nkisim.errors import LaunchError, UninitializedRead, definition_of
 from nkisim.execution.neuron_core import Watch
 from nkisim.execution.numerics import COMPUTED, Numerics
 from nkisim.memory import NkiTensor, Storage, described, first_unwritten, outline_host_array, resolve, wrap_host_array
@@ -59,8 +59,8 @@ def _same_sequence(like: Any, items: list[Any]) -> Any:
 class Arguments:
     """The arguments of one launch, wrapped. Arrays inside tuples, lists, dicts and dataclasses are wrapped too."""
 
-    def __init__(self, private_to: int | None, numerics: Numerics) -> None:
-        self._private_to, self._numerics = private_to, numerics
+    def __init__(self, kernel: Callable[..., Any], private_to: int | None, numerics: Numerics) -> None:
+        self._kernel, self._private_to, self._numerics = kernel, private_to, numerics
         self._copies: list[tuple[Array, Array, bytes]] = []
         self._from_torch = False
         self.tensors: list[NkiTensor] = []
@@ -85,7 +85,7 @@ class Arguments:
     ) -> Arguments:
         """Wrap every array; `private_to` is the only core that sees them, or None for shared HBM."""
         bound = inspect.signature(function).bind(*args, **kwargs)
-        self = cls(private_to, numerics)
+        self = cls(function, private_to, numerics)
         for name, value in bound.arguments.items():
             bound.arguments[name] = self._wrap(value, name)
         self.args, self.kwargs = bound.args, bound.kwargs
@@ -157,6 +157,7 @@ class Arguments:
                 "kernels return HBM tensors",
                 described(tensor),
                 "dma_copy the result to a shared_hbm tensor and return it.",
+                definition_of(self._kernel),
             )
         if 0 in tensor.shape:  # nothing to read, and nothing that had to be written
             empty = np.empty(tensor.shape, tensor.dtype.numpy)

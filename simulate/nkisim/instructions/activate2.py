@@ -46,6 +46,9 @@ def activate2(
 ) -> Operation:
     """dst = op((data <op0> imm0) <op1> imm1), on NeuronCore-v4; nl.bypass skips an operation and its operand.
 
+    op0 and op1 are multiply with add or subtract, or one of the three before nl.bypass, which may also stand twice.
+    imm0 and imm1 are numbers or [P, 1] tiles of one data type; so is relu_param, the slope of nl.prelu.
+
     ```python
     x = nl.ones((128, 512), nl.float32)
     y = nl.ndarray((128, 512), nl.bfloat16, buffer=nl.sbuf)

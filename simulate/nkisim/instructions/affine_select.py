@@ -34,6 +34,9 @@ def affine_select(
 ) -> Operation:
     """dst = on_true_tile where `cmp_op(affine value, 0)`, elsewhere on_false_value; affine values are those of iota.
 
+    With pattern [[w_step, W], ...], the steps and sizes of the free dimensions, the affine value is offset + p *
+    channel_multiplier + w * w_step + ...; on_false_value is a number.
+
     ```python
     scores, masked = nl.ones((128, 128), nl.float32), nl.ndarray((128, 128), nl.float32, buffer=nl.sbuf)
     nisa.affine_select(  # row >= column stays: a causal mask

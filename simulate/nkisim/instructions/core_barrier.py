@@ -19,6 +19,8 @@ from nkisim.operations.operation import Operation
 def core_barrier(data: NkiTensor, cores: Any, engine: Engine = Engine.gpsimd, name: str | None = None) -> Operation:
     """No core continues on `engine` before all have come here; `data` is the shared tensor they synchronise on.
 
+    cores is (0, 1). data is in shared HBM, or an SBUF tile that each core has.
+
     ```python
     shared = nl.ndarray((2, 128, 4), nl.float32, buffer=nl.shared_hbm)
     core, ones = nl.program_id(0), nl.ones((128, 4), nl.float32)

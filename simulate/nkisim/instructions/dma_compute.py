@@ -31,6 +31,9 @@ def dma_compute(
 ) -> Operation:
     """dst = sum(srcs) in fp32. With a vector_offset: dst[rows] += src, or dst += src[rows], rows unique.
 
+    Tensors have equally many elements. reduce_op is nl.add, and each of scales, if given, is 1.0. unique_indices=True
+    promises that no row is named twice, which is checked; False is refused.
+
     ```python
     a, b = nl.ones((128, 512), nl.float32), nl.ones((128, 512), nl.float32)
     total = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)

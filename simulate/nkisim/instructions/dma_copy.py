@@ -29,6 +29,8 @@ def dma_copy(
 ) -> Operation:
     """dst = src, element by element in row-major order, cast through fp32 where the types differ.
 
+    dst and src have equally many elements, in HBM or SBUF. engine is who issues a transfer of hwdge: sync or scalar.
+
     ```python
     tile, out = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.bfloat16, buffer=nl.hbm)
     nisa.dma_copy(dst=out, src=tile)  # SBUF -> HBM, rounded to bf16

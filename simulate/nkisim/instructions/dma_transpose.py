@@ -32,6 +32,8 @@ def dma_transpose(
 
     With `oob_mode.skip` the columns of dst whose row is out of bounds keep what they hold.
 
+    axes may say which permutation is meant, and is no other.
+
     ```python
     x, turned = nl.ones((128, 64), nl.bfloat16), nl.ndarray((64, 128), nl.bfloat16, buffer=nl.sbuf)
     nisa.dma_transpose(dst=turned, src=x)

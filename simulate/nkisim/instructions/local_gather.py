@@ -33,6 +33,8 @@ def local_gather(
 
     The indices of a group run down its partitions first. They are element offsets, also where several are gathered.
 
+    index is uint16. num_valid_indices are used of a group's, counted in that order; None: all.
+
     ```python
     x, index = nl.ones((128, 512), nl.float32), nl.zeros((128, 4), nl.uint16)
     picked = nl.ndarray((128, 64), nl.float32, buffer=nl.sbuf)  # 16 partitions with 4 indices each

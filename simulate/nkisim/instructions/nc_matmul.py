@@ -57,6 +57,11 @@ def nc_matmul(
 ) -> Operation:
     """dst[M, N] (+)= stationary[K, M].T @ moving[K, N], products and sums in fp32.
 
+    stationary and moving are in SBUF, bf16, fp16 and fp8 or both fp32; dst is in PSUM, float32 or, on Trn3, bfloat16. K
+    and M are at most 128, N 512 on Trn2, 4096 on Trn3. accumulate=False overwrites dst, True adds to it, None adds
+    where a product was written. is_transpose moves bits, with an identity as moving. perf_mode double_row takes fp8 [K,
+    2, M] and [K, 2, N]. is_stationary_onezero and is_moving_onezero promise zeros and ones, which is checked.
+
     ```python
     weights, x = nl.ones((128, 128), nl.bfloat16), nl.ones((128, 512), nl.bfloat16)  # [K, M], [K, N]
     product = nl.ndarray((128, 512), nl.float32, buffer=nl.psum)  # [M, N]
@@ -66,11 +71,8 @@ def nc_matmul(
     perf_mode = _mode(perf_mode)
     rows = 2 if perf_mode is PerfMode.double_row else 1
     if is_transpose and (accumulate or rows == 2):
-        raise ArgumentError(
-            "a transpose neither accumulates nor uses double_row",
-            f"accumulate={accumulate}, perf_mode={perf_mode.name}",
-            "Drop them.",
-        )
+        asked = f"accumulate={accumulate}, perf_mode={perf_mode.name}"
+        raise ArgumentError("a transpose neither accumulates nor uses double_row", asked, "Drop them.")
     k, m, n = _check_operands(dst, stationary, moving, is_transpose, rows)
     if rows == 1:
         device_rules.one_free_dimension("stationary", stationary)

@@ -55,6 +55,8 @@ def nc_matmul_mx(
 
     Each partition holds four contraction values an element; 8 partitions x 4 values share a scale.
 
+    accumulate is that of nc_matmul.
+
     ```python
     source, q = nl.ones((128, 512), nl.bfloat16), nl.ndarray((128, 128), nl.float8_e4m3fn_x4, buffer=nl.sbuf)
     scale = nl.ndarray((128, 128), nl.uint8, buffer=nl.sbuf)

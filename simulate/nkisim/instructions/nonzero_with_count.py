@@ -26,6 +26,8 @@ def nonzero_with_count(
 
     Other partitions are neither read nor written: each GpSimd core works on the first of its 16.
 
+    index_offset and padding_val are int32 numbers.
+
     ```python
     mask, found = nl.ones((16, 512), nl.int32), nl.ndarray((16, 513), nl.int32, buffer=nl.sbuf)
     nisa.nonzero_with_count(dst=found, src=mask)  # found[0]: 512 positions, then how many

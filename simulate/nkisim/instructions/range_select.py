@@ -46,7 +46,8 @@ def range_select(
 ) -> Operation:
     """dst[i] = on_true_tile[i] where both comparisons of i + range_start with the bounds hold, elsewhere FP32_MIN.
 
-    A 16-bit or 8-bit dst receives -inf for FP32_MIN. The maximum of the fp32 results goes to the accumulator registers.
+    comp_op0 and comp_op1 compare with bound0 and bound1, float32 [P, 1]; on_false_value is FP32_MIN. A 16-bit or 8-bit
+    dst receives -inf for it. The maximum of the fp32 results goes to the accumulator registers.
 
     ```python
     x, masked = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)

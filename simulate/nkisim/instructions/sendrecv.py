@@ -28,6 +28,9 @@ def sendrecv(
 ) -> Operation:
     """Send src to the other core and receive its src into dst.
 
+    Both cores call it with tiles of one shape and type. send_to_rank and recv_from_rank are the other core,
+    pipe_id is a number of the exchange. dma_engine.dma takes any tile, gpsimd_dma at most 256 elements a partition.
+
     ```python
     mine, other = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
     peer = 1 - nl.program_id(0)

@@ -22,6 +22,8 @@ _DTYPES = ("float32", "int32")
 def sequence_bounds(dst: NkiTensor, segment_ids: NkiTensor, name: str | None = None) -> Operation:
     """dst[0, 0, i], dst[0, 1, i] = first position and end (exclusive) of i's run of equal ids; n and -1 for id 0.
 
+    segment_ids [1, n] holds integers from 0 on, as float32 or int32; dst is [1, 2, n].
+
     ```python
     ids, bounds = nl.ones((1, 512), nl.float32), nl.ndarray((1, 2, 512), nl.float32, buffer=nl.sbuf)
     nisa.sequence_bounds(dst=bounds, segment_ids=ids)

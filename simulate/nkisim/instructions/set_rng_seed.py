@@ -21,6 +21,8 @@ from nkisim.operations.random_numbers import generators
 def set_rng_seed(src_seeds: NkiTensor, name: str | None = None) -> Operation:
     """Seed every lane of the Vector Engine from one 32-bit value. The bit streams that follow are nkisim's own.
 
+    src_seeds is [1, 1].
+
     ```python
     seed = nl.full((1, 1), 7, nl.uint32)
     nisa.set_rng_seed(src_seeds=seed)

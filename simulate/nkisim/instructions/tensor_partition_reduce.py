@@ -24,6 +24,8 @@ _OPS = ("add", "average", "maximum", "bitwise_or", "bitwise_and")
 def tensor_partition_reduce(dst: NkiTensor, op: Any, data: NkiTensor, name: str | None = None) -> Operation:
     """dst[0, ...] = reduce(data, over partitions), in fp32 or, for bit operations, on raw integers.
 
+    dst is [1, ...], with the elements of a partition of data.
+
     ```python
     x, total = nl.ones((128, 512), nl.float32), nl.ndarray((1, 512), nl.float32, buffer=nl.sbuf)
     nisa.tensor_partition_reduce(dst=total, op=nl.add, data=x)

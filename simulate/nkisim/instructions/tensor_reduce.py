@@ -28,7 +28,10 @@ def tensor_reduce(
     keepdims: bool = False,
     name: str | None = None,
 ) -> Operation:
-    """dst = reduce(data, axis), negated on request; axis names the last free dimensions.
+    """dst = reduce(data, axis), with its sign changed by `negate`; axis names the last free dimensions.
+
+    op is an operator of two operands that reduces: add, multiply, maximum, ... keepdims has no effect: dst has as many
+    elements as are left, in any shape.
 
     ```python
     x, total = nl.ones((128, 512), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)

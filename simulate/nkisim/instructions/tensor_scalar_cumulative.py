@@ -39,6 +39,8 @@ def tensor_scalar_cumulative(
 ) -> Operation:
     """dst[i] = (src[i] <op0> imm0) <op1> dst[i-1], in fp32; the accumulator registers hold what comes before dst[0].
 
+    imm0 is a number or a float32 [P, 1] tile; so is imm1, which load_reduce starts from.
+
     ```python
     x, sums = nl.ones((128, 512), nl.float32), nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)
     nisa.tensor_scalar_cumulative(dst=sums, src=x, op0=nl.multiply, op1=nl.add, imm0=1.0)

@@ -36,6 +36,8 @@ def tensor_scalar_reduce(
 ) -> Operation:
     """dst = data <op0> operand0; the fp32 results are also reduced along all free dimensions.
 
+    operand0 is a number or a float32 [P, 1] tile. reduce_res_negate negates what reduce_res receives.
+
     ```python
     x, total = nl.ones((128, 512), nl.float32), nl.ndarray((128, 1), nl.float32, buffer=nl.sbuf)
     y = nl.ndarray((128, 512), nl.float32, buffer=nl.sbuf)

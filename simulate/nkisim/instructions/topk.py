@@ -19,7 +19,10 @@ _REASON = (
 
 @instruction(cost=CostClass.search, on=Engine.gpsimd, refused=_REASON)
 def topk(val_dst: NkiTensor, idx_dst: NkiTensor, src: NkiTensor, n: int, name: str | None = None) -> Operation:
-    """Checks its arguments, then refuses: the reference leaves open which partitions receive what."""
+    """Checks its arguments, then refuses: the reference leaves open which partitions receive what.
+
+    val_dst bf16 and idx_dst uint32 would receive the n largest of src, bf16, and their positions.
+    """
     checks.in_sbuf(("val_dst", val_dst), ("idx_dst", idx_dst), ("src", src))
     checks.dtype_in("src", src, ("bfloat16",))
     checks.dtype_in("val_dst", val_dst, ("bfloat16",))

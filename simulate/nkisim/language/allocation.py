@@ -43,6 +43,9 @@ def ndarray(
 ) -> NkiTensor:
     """An uninitialised tensor. `address` is (partition, byte) for on-chip tensors.
 
+    shape has the partitions first on chip, at most 128. buffer is a memory, SBUF by default; name stands in errors and
+    traces. dtype is a data type of nl, its name, or NumPy's.
+
     Raises:
         ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
     """
@@ -140,7 +143,14 @@ def _check_on_chip(
 
 
 def full(shape: Any, fill_value: float, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = "") -> NkiTensor:
-    """A tensor filled with a constant."""
+    """A tensor filled with a constant, fill_value rounded to dtype.
+
+    shape has the partitions first on chip, at most 128. buffer is a memory, SBUF by default; name stands in errors and
+    traces.
+
+    Raises:
+        ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
+    """
     tensor = ndarray(shape, dtype, buffer, name)
     if tensor.buffer.is_on_chip:
         memset(tensor, fill_value)
@@ -156,22 +166,47 @@ def full(shape: Any, fill_value: float, dtype: Any, buffer: Any = MemoryRegion.s
 
 
 def zeros(shape: Any, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = "") -> NkiTensor:
-    """A tensor of zeros."""
+    """A tensor of zeros in dtype.
+
+    shape has the partitions first on chip, at most 128. buffer is a memory, SBUF by default; name stands in errors and
+    traces.
+
+    Raises:
+        ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
+    """
     return full(shape, 0, dtype, buffer, name)
 
 
 def ones(shape: Any, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = "") -> NkiTensor:
-    """A tensor of ones."""
+    """A tensor of ones in dtype.
+
+    shape has the partitions first on chip, at most 128. buffer is a memory, SBUF by default; name stands in errors and
+    traces.
+
+    Raises:
+        ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
+    """
     return full(shape, 1, dtype, buffer, name)
 
 
 def zeros_like(x: NkiTensor, dtype: Any = None, buffer: Any = None, name: str = "") -> NkiTensor:
-    """Zeros with the shape, and unless given the dtype and buffer, of `x`."""
+    """Zeros with the shape, and unless given the dtype and buffer, of `x`.
+
+    name stands in errors and traces.
+
+    Raises:
+        ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
+    """
     return zeros(x.shape, dtype or x.dtype, buffer or x.buffer, name)
 
 
 def shared_constant(constant: Any) -> NkiTensor:
-    """A NumPy array (or .npy file) as a tensor in shared HBM, loaded before the kernel starts."""
+    """A NumPy array (or .npy file) `constant`, of any shape, as a tensor in shared HBM, loaded before the kernel
+    starts.
+
+    Raises:
+        DtypeError: NKI has no such data type.
+    """
     array = np.load(constant) if isinstance(constant, str) else np.array(constant, order="C")
     try:
         kind = dtype_of(array.dtype)
@@ -188,7 +223,13 @@ def shared_constant(constant: Any) -> NkiTensor:
 
 
 def shared_identity_matrix(n: int, dtype: Any = "uint8", dst: NkiTensor | None = None) -> NkiTensor:
-    """An n x n identity matrix in SBUF, loaded from a constant."""
+    """An n x n identity matrix in SBUF, loaded from a constant.
+
+    n is at most 128. It is a new tile of dtype, or dst [n, n], if that is given.
+
+    Raises:
+        DtypeError, PartitionError, ShapeError: there is no such tile.
+    """
     kind = _dtype(dtype)
     constant = shared_constant(convert(np.eye(n, dtype=np.float32), kind))
     tile = dst if dst is not None else ndarray((n, n), kind)

@@ -16,7 +16,16 @@ _INTEGERS_ONLY = 2.0**23  # float32 numbers from here on have no fraction
 
 
 def divide(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """x / y. AWS's simulator has it; its compiler for Trn2 is reported to find no instruction for it."""
+    """x / y. AWS's simulator has it; its compiler for Trn2 is reported to find no instruction for it.
+
+    x and y are tiles [P, ...] of one rank whose sizes are equal or 1, or one of them is a number. The result is a new
+    SBUF tile in dtype, by default that of the first tile.
+
+    Raises:
+        ArgumentError: neither is a tile, or one is not on chip.
+        ShapeError: the shapes do not broadcast.
+        EngineError: in every run that raises findings, for that reason.
+    """
     error = EngineError(
         "nl.divide compiles: a compiler for Trn2 found no such instruction",
         f"{x!r} / {y!r}",
@@ -34,27 +43,62 @@ def _quotient(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
 
 
 def negative(x: Any, dtype: Any = None) -> NkiTensor:
-    """-x."""
+    """-x.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return binary(operator("multiply"), tile_of(x), -1, dtype)
 
 
 def logical_not(x: Any, dtype: Any = None) -> NkiTensor:
-    """1 where x is 0, else 0. AWS defines it for 0 and 1 only."""
+    """1 where x is 0, else 0. AWS defines it for 0 and 1 only.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return binary(operator("logical_xor"), tile_of(x), 1, dtype)
 
 
 def floor(x: Any, dtype: Any = None) -> NkiTensor:
-    """The largest integer not above x."""
+    """The largest integer not above x.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return _rounded(x, "greater", "subtract", dtype)
 
 
 def ceil(x: Any, dtype: Any = None) -> NkiTensor:
-    """The smallest integer not below x."""
+    """The smallest integer not below x.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return _rounded(x, "less", "add", dtype)
 
 
 def trunc(x: Any, dtype: Any = None) -> NkiTensor:
-    """x without its fraction."""
+    """x without its fraction.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     source = tile_of(x)
     size = floor(unary(operator("abs"), source, PRECISE))
     return binary(operator("multiply"), size, unary(operator("sign"), source, PRECISE), dtype or source.dtype)
@@ -72,12 +116,28 @@ def _rounded(x: Any, beyond: str, back: str, dtype: Any) -> NkiTensor:
 
 
 def fmod(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """The remainder of x / y, with the sign of x."""
+    """The remainder of x / y, with the sign of x.
+
+    x and y are tiles [P, ...] of one rank whose sizes are equal or 1, or one of them is a number. The result is a new
+    SBUF tile in dtype, by default that of the first tile.
+
+    Raises:
+        ArgumentError: neither is a tile, or one is not on chip.
+        ShapeError: the shapes do not broadcast.
+    """
     return binary(operator("multiply"), _size_of_remainder(x, y), _sign(x), dtype or _first_tile(x, y).dtype)
 
 
 def mod(x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """The remainder of x / y, with the sign of y."""
+    """The remainder of x / y, with the sign of y.
+
+    x and y are tiles [P, ...] of one rank whose sizes are equal or 1, or one of them is a number. The result is a new
+    SBUF tile in dtype, by default that of the first tile.
+
+    Raises:
+        ArgumentError: neither is a tile, or one is not on chip.
+        ShapeError: the shapes do not broadcast.
+    """
     rest = binary(operator("multiply"), _size_of_remainder(x, y), _sign(x), PRECISE)
     opposite = binary(operator("less"), binary(operator("multiply"), rest, _sign(y), PRECISE), 0, PRECISE)
     return binary(

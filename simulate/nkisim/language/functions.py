@@ -23,6 +23,7 @@ from nkisim.language import (
     trigonometry,
 )
 from nkisim.operations.calls import explained
+from nkisim.operations.operator_help import operator_help
 from nkisim.operations.operators import OPERATORS
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
@@ -66,12 +67,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
 
 
 def _install() -> None:
-    """Give every operator its behaviour on tiles and its published signature."""
+    """Give every operator its behaviour on tiles, its published signature, and its help."""
     for name, op in OPERATORS.items():
         generic = functools.partial(elementwise.unary if op.arity == 1 else elementwise.binary, op)
-        function = FUNCTIONS.pop(name, generic)
-        op.on_tiles = explained(f"nl.{name}", function)
-        vars(op)["__signature__"] = inspect.signature(function)
+        own = FUNCTIONS.pop(name, None)
+        op.on_tiles = explained(f"nl.{name}", own or generic)
+        vars(op)["__signature__"] = inspect.signature(own or generic)
+        op.__doc__ = operator_help(op, inspect.getdoc(own) or "" if own else "")
 
 
 _install()

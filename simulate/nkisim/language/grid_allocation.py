@@ -34,7 +34,9 @@ def alloc_tiles(
     address: tuple[int, int] | None = None,
     name: str = "",
 ) -> NkiTileGrid:
-    """A new, uninitialised tensor of `element_shape` as a grid of tiles.
+    """A new, uninitialised tensor of `element_shape` as a grid of tiles of `tile_shape`.
+
+    buffer, dtype, address and name are those of `nl.ndarray`.
 
     In HBM it has exactly `element_shape`. On chip every tile takes the room of a whole one, and they lie one behind the
     other, last coordinate first, in the columns of one tensor with the partitions of a tile.
@@ -59,7 +61,13 @@ def alloc_blocks(
     address: tuple[int, int] | None = None,
     name: str = "",
 ) -> NkiBlockGrid:
-    """As `alloc_tiles`, navigated by blocks of `block_shape` tiles; where tiles lie does not depend on the blocks."""
+    """As `alloc_tiles`, navigated by blocks of `block_shape` tiles; where tiles lie does not depend on the blocks.
+
+    tile_shape, element_shape, buffer, dtype, address and name are those of `alloc_tiles`.
+
+    Raises:
+        ArgumentError, GridError, ShapeError, PartitionError: as `alloc_tiles`, or the blocks do not fit.
+    """
     whole = checked_shape("element_shape", element_shape)
     tile = checked_tile(tile_shape, whole)
     group = checked_blocks(block_shape, tile)
@@ -94,6 +102,7 @@ def empty_like(
     one behind the other.
 
     Args:
+        name, address: as of `nl.ndarray`.
         transpose_axes: order of the dimensions of an SBUF tensor that a later `nisa.dma_transpose` fills.
 
     Raises:

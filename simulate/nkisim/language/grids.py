@@ -227,7 +227,7 @@ def tiles(source: Any, *, tile_shape: tuple[int, ...] | None = None) -> NkiTileG
 
 
 def blocks(source: Any, *, tile_shape: tuple[int, ...] | None = None, block_shape: tuple[int, ...]) -> NkiBlockGrid:
-    """`source`, a tensor or a grid, as a grid of blocks of `block_shape` tiles.
+    """`source`, a tensor or a grid, as a grid of blocks of `block_shape` tiles of `tile_shape`, as of `tiles`.
 
     Raises:
         ArgumentError, GridError: as `tiles`, or the two shapes have different ranks.

@@ -39,7 +39,11 @@ def fori_loop(lower: Any, upper: Any, body_fun: Callable[[Any], None], step: int
 
 
 def while_loop(init: Any, body_fun: Callable[[Any], Any]) -> None:
-    """Run `r = body_fun(r)` while the register r is not zero."""
+    """Run `r = body_fun(r)` while the register r, at first `init`, is not zero.
+
+    Raises:
+        LoopError: two iterations issue different instructions, or the loop stands in an `nl.no_reorder` block.
+    """
     _check_place()
     loops.while_loop(init, body_fun)
 

@@ -14,7 +14,15 @@ from nkisim.operations.operators import operator
 
 
 def softmax(x: Any, axis: Any = -1, dtype: Any = None) -> NkiTensor:
-    """exp(x - max) over its sum, along the last free dimensions, computed in float32."""
+    """exp(x - max) over its sum, along the last free dimensions, computed in float32.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis the dimensions, dtype that of the result, by default x's. The result is a
+    new SBUF tile of x's shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     top = reductions.max(tile_of(x), axis, PRECISE, keepdims=True)
     powers = unary(operator("exp"), binary(operator("subtract"), x, top, PRECISE))
     inverse = unary(operator("reciprocal"), reductions.sum(powers, axis, keepdims=True))
@@ -24,7 +32,16 @@ def softmax(x: Any, axis: Any = -1, dtype: Any = None) -> NkiTensor:
 def rms_norm(
     x: Any, w: Any, axis: Any, n: int, epsilon: float = 1e-6, dtype: Any = None, compute_dtype: Any = None
 ) -> NkiTensor:
-    """x / sqrt(sum(x * x) / n + epsilon) * w."""
+    """x / sqrt(sum(x * x) / n + epsilon) * w.
+
+    x is a tile [P, ...], axis its last dimensions, over which squares are added, and n, as a rule, how many elements
+    those have. w is a tile that broadcasts to x. compute_dtype is that of what is in between, float32 by default; dtype
+    that of the result, a new SBUF tile of x's shape, by default x's.
+
+    Raises:
+        ArgumentError: x or w is no tile on chip.
+        ShapeError: axis names other dimensions than the last, or w does not broadcast.
+    """
     working = compute_dtype or PRECISE
     squares = unary(operator("square"), tile_of(x), working)
     total = reductions.sum(squares, axis, PRECISE, keepdims=True)

@@ -15,13 +15,21 @@ from nkisim.memory import MemoryRegion, NkiTensor, described, first_unwritten, r
 
 
 def program_id(axis: int = 0) -> int:
-    """Index of this core in the launch grid."""
+    """Index of this core in the launch grid, 0 or 1; axis is 0.
+
+    Raises:
+        ArgumentError: another axis.
+    """
     _check_axis(axis)
     return current_core().identity
 
 
 def num_programs(axes: int | tuple[int, ...] | None = 0) -> int:
-    """Cores in the launch."""
+    """Cores in the launch, 1 or 2; axes is 0, (0,) or None.
+
+    Raises:
+        ArgumentError: another axis.
+    """
     for axis in (axes,) if isinstance(axes, int) else axes or ():
         _check_axis(axis)
     return current_core().count
@@ -54,10 +62,14 @@ def is_in_order() -> bool:
 
 
 def device_print(print_prefix: str, tensor: NkiTensor) -> None:
-    """Print the values of an SBUF or HBM tensor, now.
+    """Print the values of an SBUF or HBM tensor of any shape, now, behind `print_prefix` and the core.
 
     With NEURON_RT_DEBUG_OUTPUT_DIR they also go to a file, in the folders the runtime uses on a device:
     `print_prefix/core_0/0/tensor.npy` for the first time, 1 for the next.
+
+    Raises:
+        ArgumentError: print_prefix is no string.
+        BufferRuleError: tensor is in PSUM, or none.
     """
     core = current_core()
     if not isinstance(print_prefix, str):

@@ -16,38 +16,94 @@ from nkisim.operations.operators import operator
 
 
 def sum(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Sum along the last free dimensions."""
+    """Sum along the last free dimensions.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's; keepdims leaves the others as sizes of 1.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     return reduced("add", x, axis, dtype, keepdims)
 
 
 def prod(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Product along the last free dimensions."""
+    """Product along the last free dimensions.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's; keepdims leaves the others as sizes of 1.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     return reduced("multiply", x, axis, dtype, keepdims)
 
 
 def max(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Maximum along the last free dimensions."""
+    """Maximum along the last free dimensions.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's; keepdims leaves the others as sizes of 1.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     return reduced("maximum", x, axis, dtype, keepdims)
 
 
 def min(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Minimum along the last free dimensions."""
+    """Minimum along the last free dimensions.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's; keepdims leaves the others as sizes of 1.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     return reduced("minimum", x, axis, dtype, keepdims)
 
 
 def all(x: Any, axis: Any, dtype: Any = None) -> NkiTensor:
-    """1 where no element is 0 along the last free dimensions."""
+    """1 where no element is 0 along the last free dimensions.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     return reduced("logical_and", x, axis, dtype, False)
 
 
 def mean(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Arithmetic mean along the last free dimensions, computed in float32."""
+    """Arithmetic mean along the last free dimensions, computed in float32.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of what is left, at least [P, 1], in dtype, by default x's; keepdims leaves the others as sizes of 1.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     total = reduced("add", x, axis, PRECISE, keepdims)
     return binary(operator("multiply"), total, 1.0 / _count(x, axis), dtype or x.dtype)
 
 
 def var(x: Any, axis: Any, dtype: Any = None, keepdims: bool = False) -> NkiTensor:
-    """Variance along the last free dimensions. As in AWS's, the reduced dimensions stay, whatever `keepdims` says."""
+    """Variance along the last free dimensions. As in AWS's, the reduced dimensions stay, whatever `keepdims` says.
+
+    x is a tile [P, ...] in SBUF or PSUM, axis a dimension or several, which must be the last. The result is a new SBUF
+    tile of x's shape with sizes of 1 in dtype, by default x's.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+        ShapeError: axis names the partitions, or other dimensions than the last.
+    """
     apart = binary(operator("subtract"), x, mean(x, axis, PRECISE, keepdims=True), PRECISE)
     return mean(unary(operator("square"), apart), axis, dtype or x.dtype, keepdims=True)
 

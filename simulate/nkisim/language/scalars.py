@@ -41,7 +41,13 @@ def scalar_load(src: NkiTensor) -> NkiScalar:
 
 
 def scalar_store(dst: NkiTensor, value: NkiScalar) -> None:
-    """The single element of `dst` = value; both have the same width."""
+    """The single element of `dst`, an int32 or int64 tensor in SBUF or HBM of shape [1] or [1, 1], = value of the same
+    width.
+
+    Raises:
+        ArgumentError: value is no NkiScalar.
+        ShapeError, BufferRuleError, DtypeError: dst is not such a tensor.
+    """
     _one_integer("dst", dst)
     if not isinstance(value, NkiScalar):
         raise ArgumentError("scalar_store stores an NkiScalar", f"{value!r}", "Use nisa.memset for a constant.")

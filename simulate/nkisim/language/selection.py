@@ -22,7 +22,14 @@ _BITS = 24  # of a random float32: its mantissa
 
 
 def where(condition: Any, x: Any, y: Any, dtype: Any = None) -> NkiTensor:
-    """x where condition is not 0, else y; x and y are tiles or numbers."""
+    """x where condition is not 0, else y; x and y are tiles or numbers.
+
+    condition is a tile [P, ...]; tiles have its rank, and sizes that are equal or 1. The result is a new SBUF tile of
+    its shape in dtype, by default that of the first tile among x and y, or of condition.
+
+    Raises:
+        ArgumentError: condition is no tile on chip.
+    """
     chosen = binary(operator("not_equal"), tile_of(condition, "condition"), 0, "uint8")
     first = next((t for t in (x, y) if isinstance(t, NkiTensor)), condition)
     kind, shape = dtype or first.dtype, condition.shape
@@ -33,7 +40,16 @@ def where(condition: Any, x: Any, y: Any, dtype: Any = None) -> NkiTensor:
 
 
 def gather_flattened(data: NkiTensor, indices: NkiTensor, axis: int = 0, dtype: Any = None) -> NkiTensor:
-    """In each partition, the elements of data's flattened free dimensions at `indices`."""
+    """In each partition, the elements of data's flattened free dimensions at `indices`.
+
+    data is a tile [P, ...], indices one [P, ...] of integers; the result has the shape of indices, in dtype, by default
+    data's. axis is 0, and no other is simulated.
+
+    Raises:
+        ArgumentError: one is no tile on chip.
+        ShapeError: they have not the same partitions.
+        NotSimulated: axis is not 0.
+    """
     if axis != 0:
         raise NotSimulated("gather_flattened gathers inside each partition", f"axis={axis}", "Leave axis at 0.")
     if tile_of(data, "data").shape[0] != tile_of(indices, "indices").shape[0]:
@@ -44,12 +60,23 @@ def gather_flattened(data: NkiTensor, indices: NkiTensor, axis: int = 0, dtype: 
 
 
 def random_seed(seed: NkiTensor) -> None:
-    """Seed the generator behind `rand` with a [1, 1] tile of 32 bits."""
+    """Seed the generator behind `rand` with a tile `seed` [1, 1] of 32 bits.
+
+    Raises:
+        ArgumentError, ShapeError, DtypeError: seed is no such tile.
+    """
     set_rng_seed(tile_of(seed, "seed"))
 
 
 def rand(shape: Any, dtype: Any, buffer: Any = MemoryRegion.sbuf, name: str = "") -> NkiTensor:
-    """Uniform random numbers, 0 <= r < 1 before they are rounded to `dtype`."""
+    """Uniform random numbers, 0 <= r < 1 before they are rounded to `dtype`.
+
+    shape has the partitions first on chip, at most 128. buffer is a memory, SBUF by default; name stands in errors and
+    traces.
+
+    Raises:
+        ShapeError, DtypeError, PartitionError, PsumBankError: the tensor cannot exist.
+    """
     dst = ndarray(shape, dtype, buffer, name)
     if dst.buffer.is_on_chip:
         _fill_with_random(dst)
@@ -71,7 +98,14 @@ def _fill_with_random(dst: NkiTensor) -> None:
 
 
 def dropout(x: Any, rate: Any, dtype: Any = None) -> NkiTensor:
-    """x with elements set to 0 with probability `rate`, a number or one a partition."""
+    """x with elements set to 0 with probability `rate`, a number or one a partition, [P, 1].
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     dst = ndarray(tile_of(x).shape, x.dtype)
     drop(dst, x, rate)
     return cast(dst, dtype)

@@ -20,17 +20,38 @@ _PI = 3.1415925  # the float32 below pi
 
 
 def sin(x: Any, dtype: Any = None) -> NkiTensor:
-    """Sine of any angle."""
+    """Sine of any angle x, in radians.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return _sine(tile_of(x), 0.0, dtype or x.dtype)
 
 
 def cos(x: Any, dtype: Any = None) -> NkiTensor:
-    """Cosine of any angle, as a sine a quarter turn ahead."""
+    """Cosine of any angle x, in radians, as a sine a quarter turn ahead.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     return _sine(tile_of(x), math.pi / 2, dtype or x.dtype)
 
 
 def tan(x: Any, dtype: Any = None) -> NkiTensor:
-    """Tangent, as sine over cosine."""
+    """Tangent of any angle x, in radians, as sine over cosine.
+
+    x is a tile [P, ...] in SBUF or PSUM, dtype that of the result, by default x's. The result is a new SBUF tile of x's
+    shape.
+
+    Raises:
+        ArgumentError: x is no tile on chip.
+    """
     inverse = unary(operator("reciprocal"), cos(x, PRECISE))
     return binary(operator("multiply"), sin(x, PRECISE), inverse, dtype or x.dtype)
 

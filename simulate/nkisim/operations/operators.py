@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Operators named by `nl.add`, `nl.silu`, ...: what instructions take as `op`.
 
-An operator is also callable on tiles (`nl.add(x, y)`); the language layer installs that behaviour.
+An operator is also callable on tiles (`nl.add(x, y)`); the language layer installs that behaviour and its help.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ class Operator:
         self.bitwise, self.reducible, self.alu, self.activation = bitwise, reducible, alu, activation
         self.since = since
         self.__name__ = name
-        self.__doc__ = f"`{name}`: an operator for `op=`, or an element-wise operation on tiles."
         self.on_tiles: Callable[..., Any] | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -180,9 +179,6 @@ _define_all(
     2,
     since=4,
 )
-for _name in ("abs_max", "abs_min"):
-    _text = "The input of the larger (smaller) magnitude with its sign; the second if they are equal."
-    OPERATORS[_name].__doc__ = _text
 _define_all(
     {"bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor},
     2,

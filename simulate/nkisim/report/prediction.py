@@ -152,7 +152,7 @@ class Prediction:
         return [
             {
                 "place": str(line.location), "stage": stage_of(line.location), "source": line_text(line.location),
-                "opcode": line.opcode, "instructions": line.instructions,
+                "opcode": line.opcodes[0], "instructions": line.instructions,
                 "critical_us": line.critical_ns / 1e3, "busy_us": line.busy_ns / 1e3,
             }
             for line in self.all_lines

@@ -8,7 +8,7 @@ import functools
 import linecache
 from pathlib import Path
 
-from nkisim.errors import Location
+from nkisim.errors import Location, cell_name
 
 
 def line_text(location: Location) -> str:
@@ -29,8 +29,8 @@ def lines_of_function(location: Location) -> tuple[int, int]:
 
 
 def stage_of(location: Location) -> str:
-    """File and function of a line, as "down_projection.py:project"."""
-    return f"{Path(location.file).name}:{function_at(location) or '-'}"
+    """File and function of a line, as "down_projection.py:project" or "Cell In[3]:softmax"."""
+    return f"{cell_name(location.file) or Path(location.file).name}:{function_at(location) or '-'}"
 
 
 @functools.lru_cache(maxsize=256)

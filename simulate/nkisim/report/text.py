@@ -126,7 +126,7 @@ def _lines(profile: Profile) -> Iterator[str]:
         share = 1e-3 * line.critical_ns / profile.latency_us if profile.latency_us else 0.0
         yield (
             f"{duration(line.critical_ns / 1e3):>10} {100 * share:5.1f}% {duration(line.busy_ns / 1e3):>10} "
-            f"{line.instructions:8,}  {line.location} {line.opcode}"
+            f"{line.instructions:8,}  {line.location} {', '.join(line.opcodes)}"
         )
 
 

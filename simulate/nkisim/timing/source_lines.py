@@ -42,12 +42,12 @@ class SourceLine:
     """A line of kernel source with its own instructions, from wherever it was called.
 
     Attributes:
-        opcode: its most frequent instruction.
+        opcodes: its instructions, the most frequent first.
         instructions, critical_ns, busy_ns: as in `Spent`.
     """
 
     location: Location
-    opcode: str
+    opcodes: tuple[str, ...]
     instructions: int
     critical_ns: float
     busy_ns: float
@@ -71,10 +71,14 @@ def source_lines(timeline: Timeline, spent: dict[Chain, Spent]) -> list[SourceLi
         opcodes.setdefault(task.location, Counter())[task.opcode] += 1
     total = spent_by(spent, lambda chain: chain[-1:])
     lines = [
-        SourceLine(where, opcodes[where].most_common(1)[0][0], own.instructions, own.critical_ns, own.busy_ns)
+        SourceLine(where, _by_count(opcodes[where]), own.instructions, own.critical_ns, own.busy_ns)
         for where, own in total.items()
     ]
     return sorted(lines, key=lambda line: (-line.critical_ns, -line.busy_ns, line.location))
+
+
+def _by_count(opcodes: Counter[str]) -> tuple[str, ...]:
+    return tuple(opcode for opcode, _ in opcodes.most_common())
 
 
 def spent_by(spent: dict[Chain, Spent], keys: Callable[[Chain], Iterable[_Key]]) -> dict[_Key, Spent]:

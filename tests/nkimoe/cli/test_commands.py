@@ -11,6 +11,7 @@ from click.testing import CliRunner, Result
 from nkimoe.cli import json_report
 from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.main import main
+from nkimoe.cli.matrix import as_text
 from nkimoe.cli.op.table import OPERATIONS
 from nkimoe.errors import RequestError
 from nkimoe.models import MODELS, Model
@@ -334,7 +335,8 @@ def test_demo_leaves_its_files_in_a_folder(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "new" / "demo"
     result = nkimoe("demo", "--out", str(folder))
     assert result.exit_code == 0, result.output
-    assert {path.name for path in folder.iterdir()} == {"result.json", "trace.json", "timeline.png", "roofline.png"}
+    drawn = {"report.html", "timeline.png", "roofline.png"}
+    assert {path.name for path in folder.iterdir()} == {"result.json", "trace.json", *drawn}
 
 
 def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -342,7 +344,7 @@ def test_demo_without_matplotlib_says_so_and_does_the_rest(tmp_path: Path, monke
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     result = nkimoe("demo", "--out", str(tmp_path))
     assert result.exit_code == 0, result.output
-    assert "no pictures: " in result.output
+    assert "no pictures and no page: " in result.output
     assert "pip install 'nkimoe[viz]'" in result.output
     assert {path.name for path in tmp_path.iterdir()} == {"result.json", "trace.json"}
 
@@ -413,9 +415,10 @@ def test_the_capacity_layout_is_refused_because_routing_drops_no_token() -> None
 
 
 def test_no_line_of_the_variants_or_their_matrix_is_cut_or_wider_than_needed() -> None:
-    table, matrix = nkimoe("variants").output.splitlines(), nkimoe("variants", "--matrix").output.splitlines()
-    assert max(map(len, table)) <= 80
+    table = nkimoe("variants").output.splitlines()
+    matrix, narrow = nkimoe("variants", "--matrix").output.splitlines(), as_text(80).splitlines()
     assert max(map(len, matrix)) <= 120
+    assert max(map(len, table + narrow)) <= 80
     assert all(line == line.rstrip() for line in table + matrix)
 
 

@@ -120,6 +120,15 @@ def test_refuses_to_return_an_on_chip_tensor(refuses):
         nki.simulate(lambda: tile((4, 4)))()
 
 
+def test_what_a_kernel_returns_is_refused_at_the_line_where_the_kernel_begins():
+    def kernel():
+        return tile((4, 4))
+
+    with pytest.raises(LaunchError) as caught:
+        nki.simulate(kernel)()
+    assert caught.value.where == (__file__, kernel.__code__.co_firstlineno)
+
+
 def test_refuses_to_return_elements_that_were_never_written(trn2, refuses):
     def kernel(rows):
         out = nl.ndarray((4, 4), nl.float32, buffer=nl.shared_hbm)

@@ -14,6 +14,7 @@ from nkisim.observe import CostClass, Meeting, Work
 from nkisim.operations import instruction as declaring
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.instruction import INSTRUCTIONS, instruction
+from nkisim.operations.instruction_help import ARGUMENTS
 from nkisim.operations.operation import Operation
 from nkisim.timing.costs.table import FORMULAS, formula
 
@@ -150,7 +151,16 @@ def test_the_help_of_an_instruction_says_what_is_declared_of_it():
 
 def test_the_help_says_nothing_of_what_an_instruction_has_not():
     _, _, declared = inspect.getdoc(nisa.reciprocal).rpartition("\n\n")
-    assert declared == "Engines: vector.\nCost: reciprocal (one over each element)."
+    facts = ["Engines: vector.", "Cost: reciprocal (one over each element)."]
+    assert declared.splitlines() == [*facts, f"name: {ARGUMENTS['name']}."]
+
+
+def test_the_help_tells_an_argument_of_many_where_an_instruction_does_not_tell_it_itself():
+    _, _, declared = inspect.getdoc(nisa.tensor_scalar).rpartition("\n\n")
+    assert f"reverse0: {ARGUMENTS['reverse0']}." in declared
+    assert "reduce_cmd" not in declared
+    _, _, of_core_barrier = inspect.getdoc(nisa.core_barrier).rpartition("\n\n")
+    assert "engine:" not in of_core_barrier  # its first line says what it is there
 
 
 def test_every_kind_of_work_is_described_in_words_of_its_own():

@@ -20,9 +20,9 @@ def test_lines_come_in_the_order_of_their_part_of_the_critical_path():
     assert sum(line.critical_ns for line in lines) == pytest.approx(made.timeline.latency_ns)
 
 
-def test_a_line_is_called_after_its_most_frequent_instruction():
+def test_a_line_names_its_instructions_the_most_frequent_first():
     made = HandMade()
     for engine in ("vector", "scalar", "scalar"):
         made.engine(engine, (0, 0, 10, 10), line=7)
     (line,) = source_lines(made.timeline, spent_by_chain(made.timeline, critical_path(made.timeline)))
-    assert (line.opcode, line.instructions) == ("scalar_instruction", 3)
+    assert (line.opcodes, line.instructions) == (("scalar_instruction", "vector_instruction"), 3)

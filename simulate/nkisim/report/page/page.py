@@ -60,7 +60,9 @@ def _page(profile: Profile, findings: Sequence[Finding], subject: Subject) -> It
     from bokeh.embed import components
     from bokeh.resources import Resources
 
-    script, plots = components(_plots(profile, subject))
+    models = _plots(profile, subject)
+    script, roots = components(models)
+    plots = {name: _figure(models[name].title.text, roots[name]) for name in models}
     yield "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
     yield f"<meta http-equiv='Content-Security-Policy' content=\"{POLICY}\">"
     yield "<meta name='viewport' content='width=device-width, initial-scale=1'>"
@@ -75,6 +77,11 @@ def _page(profile: Profile, findings: Sequence[Finding], subject: Subject) -> It
     yield f"<h2 id='source'>Source</h2>{element('p', _ABOUT_SOURCE)}"
     yield from source_tables(profile.prediction)
     yield f"</main>{script}<script>{_text('page.js')}</script></body></html>\n"
+
+
+def _figure(title: str, plot: str) -> str:
+    """A plot below its title, which unlike the plot's own is broken into lines where the page is narrow."""
+    return f"<figure>{element('figcaption', title)}{plot}</figure>"
 
 
 _ABOUT_ADVICE = (

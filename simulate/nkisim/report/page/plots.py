@@ -31,6 +31,7 @@ def new_plot(title: str, height: int, **options: Any) -> Any:
         title=title, height=height, sizing_mode="stretch_width", background_fill_alpha=0, border_fill_alpha=0,
         outline_line_alpha=0, toolbar_location="above", **options,
     )  # fmt: skip
+    plot.title.visible = False  # the page shows it
     plot.toolbar.logo = None
     plot.grid.grid_line_alpha = 0.25
     return plot

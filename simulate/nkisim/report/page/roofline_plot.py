@@ -23,7 +23,13 @@ def roofline_plot(works: Sequence[UsefulWork], latency_us: float, peaks: Peaks) 
     at = [peaks.ridge, *(work.intensity for work in drawn)]
     low, high = min(at) / SPAN, max(at) * SPAN
     x = np.geomspace(low, high, 200)
-    plot = new_plot("Roofline", HEIGHT, x_axis_type="log", y_axis_type="log", tools="pan,box_zoom,reset")
+    plot = new_plot(
+        "Operations a second, by operations a byte",
+        HEIGHT,
+        x_axis_type="log",
+        y_axis_type="log",
+        tools="pan,box_zoom,reset",
+    )
     roof = np.minimum(x * peaks.gbps / 1e3, peaks.tflops)
     plot.line(x, roof, line_width=2, line_color="#888888",
               legend_label=f"{peaks.tflops:.0f} TFLOP/s {peaks.label}, {peaks.gbps:.0f} GB/s HBM")  # fmt: skip

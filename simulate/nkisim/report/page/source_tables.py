@@ -86,10 +86,11 @@ def _cells(place: Location, costs: _Costs) -> str:
     )
     most = sorted(costs.waited.get(place, {}).items(), key=lambda entry: -entry[1])[:MOST_CAUSES]
     why = "; ".join(f"{duration(ns / 1e3)} for {_place(cause.line, place)} ({cause.reason})" for cause, ns in most)
-    what = f"{spent.instructions:,} {own.opcode if own else 'in what it calls'}"
+    what = f"{spent.instructions:,} {', '.join(own.opcodes) if own else 'in what it calls'}"
     return (
-        f"<td class='share'>{bar if spent.critical_ns else ''}</td>{element('td', duration(spent.busy_ns / 1e3))}"
-        f"{element('td', what)}{element('td', why)}"
+        f"<td class='share' data-label='critical'>{bar if spent.critical_ns else ''}</td>"
+        f"{element('td', duration(spent.busy_ns / 1e3), data_label='busy')}{element('td', what)}"
+        f"{element('td', why, data_label='waits')}"
     )
 
 

@@ -105,6 +105,24 @@ def test_light_and_dark_have_colours_of_their_own(page):
     assert "prefers-color-scheme: dark" in text
 
 
+def test_a_narrow_page_breaks_what_is_long_and_names_the_cells_of_the_source(page, elements):
+    text = page.read_text("utf-8")
+    assert "<figcaption>SBUF of core 1, " in text
+    assert "@media (max-width: 40rem)" in text
+    assert {"critical", "busy", "waits"} == set(elements.of("td", "data-label"))
+
+
+def test_a_line_with_several_instructions_names_each(tmp_path, bokeh):
+    def kernel(x):
+        nisa.tensor_copy(dst=nl.ndarray(x.shape, x.dtype), src=nl.load(x))  # two instructions of one line
+
+    import nkisim.nki.isa as nisa
+    import nkisim.nki.language as nl
+
+    Simulator("trn2").run(kernel, np.ones((128, 8), np.float32)).save_page(tmp_path / "a.html", Subject("a"))
+    assert "2 dma_copy, tensor_copy" in Elements((tmp_path / "a.html").read_text("utf-8")).text
+
+
 def test_findings_are_listed(bokeh, tmp_path):
     def kernel(x):
         return nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
