@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import NamedTuple, Protocol
@@ -30,14 +31,19 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 
 class Operand(NamedTuple):
     """Attributes:
-    data: [128, K / 128, tokens]; of MX [128, K / 512, tokens].
-    scales: of each tile of tokens, fp32 [128, 1] that multiplies their products, or None.
-    groups: likewise, fp32 [128, K / 128] that multiplies the products of each 128 rows; empty if none does.
+    data: [128, K / 128, slots]; of MX [128, K / 512, slots].
+    scales: of each tile of tokens, fp32 [slots, 1] that multiplies their products, or None.
+    groups: likewise, fp32 [slots, K / 128] that multiplies the products of each 128 rows; empty if none does.
     """
 
     data: Tensor | MxOperand
+    slots: int
     scales: Sequence[Tensor | None]
     groups: Sequence[Tensor] = ()
+
+    def slots_of(self, tile: int) -> int:
+        """Of one tile of tokens."""
+        return min(PARTITIONS, self.slots - tile * PARTITIONS)
 
 
 class ColumnSet(Protocol):
@@ -53,29 +59,36 @@ class Tokens:
 
     def __init__(self, rows: TokenRows, columns: Sequence[ColumnSet]) -> None:
         self._rows, self._columns = rows, cycle(columns)
+        self._ahead: deque[Part] = deque()
+        self._now: tuple[Part, Operand] | None = None
+        self._coming: tuple[Part, Operand] | None = None
 
-    def operands(self, parts: Sequence[Part]) -> Iterator[Operand]:
-        """That of each part; whoever asks for one has the next part's turned, and the rows of the one after loaded."""
-        ahead = [*parts, None, None]
-        operand = self._turned(ahead[0], None, None)
-        self._rows.gather(ahead[1])
-        for now, following, after in zip(parts, ahead[1:], ahead[2:], strict=False):
-            coming = self._turned(following, now, operand)
-            self._rows.gather(after)
-            assert operand is not None, "of `now`"
-            yield operand
-            operand = coming
+    def follow(self, parts: Sequence[Part]) -> None:
+        """The parts that come, in order."""
+        self._ahead = deque(parts)
 
-    def _turned(self, part: Part | None, before: Part | None, operand: Operand | None) -> Operand | None:
-        """The operand of a part: that of the part before if it is the same."""
-        if part is None or part is before:
-            return operand
-        self._rows.gather(part)
-        return self._turn(part, self._rows.of(part), next(self._columns))
+    def take(self) -> Operand:
+        """The operand of the next part."""
+        self.prepare()
+        assert self._coming is not None, "there is a next part"
+        self._now, self._coming = self._coming, None
+        return self._now[1]
+
+    def prepare(self) -> None:
+        """Turn the next part, if nobody has, and start loading the rows of the one behind it."""
+        if self._coming is not None or not self._ahead:
+            return
+        part = self._ahead.popleft()
+        if self._now is not None and part is self._now[0]:
+            self._coming = self._now
+        else:
+            self._rows.gather(part)
+            self._coming = part, self._turn(part, self._rows.of(part), next(self._columns))
+        self._rows.gather(self._ahead[0] if self._ahead else None)
 
     def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
         columns.turn(rows)
-        return Operand(columns.of(part), [None] * len(rows))
+        return Operand(columns.of(part), part.slots, [None] * len(rows))
 
 
 class CodedTokens(Tokens):
@@ -94,11 +107,11 @@ class CodedTokens(Tokens):
         columns.turn(converted(each, self._dtype) for each in codes)
         scales = [self._scales(row) for row in rows]
         if self._codes == "int8":
-            return Operand(columns.of(part), scales)
-        return Operand(columns.of(part), [None] * len(rows), scales)
+            return Operand(columns.of(part), part.slots, scales)
+        return Operand(columns.of(part), part.slots, [None] * len(rows), scales)
 
     def _scales(self, row: Tensor) -> Tensor:
-        """fp32 [128, n], where the next rows leave them alone."""
+        """fp32 [slots, n], where the next rows leave them alone."""
         source = row[:, self._K :].view(nl.float32)
         scales: Tensor = nl.ndarray(tuple(source.shape), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_copy(dst=scales, src=source)
