@@ -57,7 +57,7 @@ def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
     routing = Routing(slots, plan.problem, share.blocks)
     tiles = Span(0, plan.tiling.token_tiles)
     parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
-    tokens = make_tokens(request, plan, slots, routing.out_of_bounds)
+    tokens = make_tokens(request, plan, slots, routing.out_of_bounds, len(passes))
     weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
     coding = make_coding(request)
     tokens.follow(parts * len(passes))

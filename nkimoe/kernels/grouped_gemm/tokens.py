@@ -22,7 +22,7 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
 from nkimoe.kernels.stages.token_columns import ColumnInputs, CopiedColumns, TokenColumns
-from nkimoe.kernels.tensor import OutOfBounds, Tensor
+from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Tensor
 from nkimoe.planning.grouped_gemm.plan import TOKEN_SETS, GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.request import Request
@@ -82,13 +82,49 @@ class Tokens:
         if self._now is not None and part is self._now[0]:
             self._coming = self._now
         else:
-            self._rows.gather(part)
-            self._coming = part, self._turn(part, self._rows.of(part), next(self._columns))
-        self._rows.gather(self._ahead[0] if self._ahead else None)
+            self._coming = part, self._operand(part, next(self._columns))
+        self._fetch(self._ahead[0] if self._ahead else None)
+
+    def _fetch(self, part: Part | None) -> None:
+        """Start loading the rows of a part."""
+        self._rows.gather(part)
+
+    def _operand(self, part: Part, columns: ColumnSet) -> Operand:
+        self._fetch(part)
+        return self._turn(part, self._rows.of(part), columns)
 
     def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
         columns.turn(rows)
         return Operand(columns.of(part), part.slots, [None] * len(rows))
+
+
+class KeptTokens(Tokens):
+    """Rows as they are. Where they are needed in several passes the first keeps their columns in HBM for the others,
+    which gather, describe and transpose nothing.
+    """
+
+    def __init__(self, rows: TokenRows, columns: Sequence[ColumnSet]) -> None:
+        super().__init__(rows, columns)
+        self._kept: dict[int | IndexTile, Tensor] = {}
+
+    def _fetch(self, part: Part | None) -> None:
+        if part is not None and part.block.number not in self._kept:
+            super()._fetch(part)
+
+    def _operand(self, part: Part, columns: ColumnSet) -> Operand:
+        kept = self._kept.get(part.block.number)
+        if kept is None:
+            operand = super()._operand(part, columns)
+            self._keep(part, columns)
+            return operand
+        nisa.dma_copy(dst=columns.of(part), src=kept)
+        return Operand(columns.of(part), part.slots, [None] * part.tiles.size)
+
+    def _keep(self, part: Part, columns: ColumnSet) -> None:
+        data = columns.of(part)
+        kept: Tensor = nl.ndarray(tuple(data.shape), dtype=data.dtype, buffer=nl.private_hbm)
+        nisa.dma_copy(dst=kept, src=data)
+        self._kept[part.block.number] = kept
 
 
 class CodedTokens(Tokens):
@@ -118,21 +154,25 @@ class CodedTokens(Tokens):
         return scales
 
 
-def make_tokens(request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds) -> Tokens:
+def make_tokens(
+    request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds, passes: int
+) -> Tokens:  # fmt: skip
     """The form that the options ask for."""
     codes, K, tiles = request.options.row_codes, plan.problem.H, plan.tiling.token_tiles
     if codes is None or not request.gathers_codes:
-        return Tokens(TokenRows(slots, Span(0, K), tiles, out_of_bounds), _row_columns(request, plan, slots))
+        rows = TokenRows(slots, Span(0, K), tiles, out_of_bounds)
+        if request.is_mx:
+            return Tokens(rows, [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)])
+        kind = KeptTokens if passes > 1 else Tokens
+        return kind(rows, _row_columns(request, plan, slots))
     source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
     slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
     rows = TokenRows(slots, Span(0, int(source.shape[1])), tiles, out_of_bounds)
     return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
 
 
-def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> Sequence[ColumnSet]:
+def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> list[TokenColumns]:
     """What rows of 16-bit numbers become."""
-    if request.is_mx:
-        return [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)]
     codes = request.options.row_codes
     return _columns(plan, CopiedColumns(slots.compute_dtype) if codes is None else _quantised(request.a_scale, codes))
 
