@@ -7,6 +7,8 @@ replaced behind its last use.
 
 from __future__ import annotations
 
+from itertools import zip_longest
+
 import nki.isa as nisa
 import nki.language as nl
 
@@ -67,7 +69,8 @@ def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _block(now, following, tokens, of_pass, finish, result)
-    result.write()
+    for _ in result.write():
+        pass
 
 
 def _block(
@@ -76,14 +79,14 @@ def _block(
 ) -> None:  # fmt: skip
     """The rows of one block, in the columns of a pass.
 
-    Behind the first products the next tokens are turned and the rows after them gathered; behind that the results of
-    the block before leave, since GpSimd describes both.
+    Behind the first products the next tokens are turned. The rows after them are gathered, and the results of the block
+    before leave, in turns: GpSimd describes both, and a scatter waits for the one before.
     """
     operand = tokens.take()
     rows, of_tokens = result.rows(finish.columns, now.slots), finish.of_tokens(operand, now)
     for n, (piece, tile, products) in enumerate(weights.products(operand, now, following)):
         finish.into(rows[tile], piece, products, of_tokens[tile])
         if n == 0:
-            tokens.prepare()
-            result.write()
+            for _ in zip_longest(tokens.prepare(), result.write()):
+                pass
     result.hold(rows, finish.columns, now)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import nki.isa as nisa
@@ -46,11 +47,12 @@ class ResultRows:
         slab = Slab(self._tensor, self._rows, columns, self._pitch)
         self._held = [(tile, slab.at(pairs, self._rows)) for tile, pairs in zip(rows, part.pairs, strict=True)]
 
-    def write(self) -> None:
-        """Scatter what is held; pad slots are out of bounds and write nothing."""
-        for tile, place in self._held:
+    def write(self) -> Iterator[None]:
+        """Scatter what is held, a tile a step; pad slots are out of bounds and write nothing."""
+        held, self._held = self._held, []
+        for tile, place in held:
             nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip)
-        self._held = []
+            yield
 
     def finish(self) -> Tensor:
         """What the kernel returns."""

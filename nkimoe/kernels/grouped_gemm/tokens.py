@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import cycle
 from typing import NamedTuple, Protocol
@@ -69,13 +69,14 @@ class Tokens:
 
     def take(self) -> Operand:
         """The operand of the next part."""
-        self.prepare()
+        for _ in self.prepare():
+            pass
         assert self._coming is not None, "there is a next part"
         self._now, self._coming = self._coming, None
         return self._now[1]
 
-    def prepare(self) -> None:
-        """Turn the next part, if nobody has, and start loading the rows of the one behind it."""
+    def prepare(self) -> Iterator[None]:
+        """Turn the next part, if nobody has, and start loading the rows of the one behind it, a tile a step."""
         if self._coming is not None or not self._ahead:
             return
         part = self._ahead.popleft()
@@ -83,14 +84,15 @@ class Tokens:
             self._coming = self._now
         else:
             self._coming = part, self._operand(part, next(self._columns))
-        self._fetch(self._ahead[0] if self._ahead else None)
+        if self._ahead:
+            yield from self._fetch(self._ahead[0])
 
-    def _fetch(self, part: Part | None) -> None:
-        """Start loading the rows of a part."""
-        self._rows.gather(part)
+    def _fetch(self, part: Part) -> Iterator[None]:
+        """Start loading the rows of a part, a tile a step."""
+        return self._rows.transfers(part)
 
     def _operand(self, part: Part, columns: ColumnSet) -> Operand:
-        self._fetch(part)
+        self._rows.gather(part)
         return self._turn(part, self._rows.of(part), columns)
 
     def _turn(self, part: Part, rows: list[Tensor], columns: ColumnSet) -> Operand:
@@ -107,9 +109,8 @@ class KeptTokens(Tokens):
         super().__init__(rows, columns)
         self._kept: dict[int | IndexTile, Tensor] = {}
 
-    def _fetch(self, part: Part | None) -> None:
-        if part is not None and part.block.number not in self._kept:
-            super()._fetch(part)
+    def _fetch(self, part: Part) -> Iterator[None]:
+        return iter(()) if part.block.number in self._kept else super()._fetch(part)
 
     def _operand(self, part: Part, columns: ColumnSet) -> Operand:
         kept = self._kept.get(part.block.number)

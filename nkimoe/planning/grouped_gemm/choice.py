@@ -16,6 +16,7 @@ SLOT_STEP = 32  # a quarter of the PE's columns: tiles of fewer tokens than 128 
 # Slots that are multiplied while the weights of an expert arrive: 2 bytes a weight at 362 B/ns, and 128 x 128 products
 # a cycle of 2.4 GHz. The last block of an expert should not be much smaller, as weights arrive behind their last use.
 SLOTS_A_LOAD = 224
+PADS_A_SLOT = 32  # so many empty slots cost as much as one that is multiplied: what is moved hides behind the PE
 LARGEST_BLOCK = 512
 TOKEN_COPIES = 6  # bytes of each number of a token: its row, and two sets of columns, 16 bits each
 TOKEN_BYTES = 98304  # of a partition, for tokens of a block as rows and as columns: the rest is room for weights
@@ -90,7 +91,7 @@ def expected_blocks(pairs: int, experts: int, size: int) -> float:
 
 
 def _work(size: int, experts: int, blocks: float) -> float:
-    """In slots of the PE: of a last tile of up to 64 slots as many as it has, of one with more 128."""
+    """In slots of the PE: of a last tile of up to 64 slots as many as it has, of one with more 128. Pads move, too."""
     whole, rest = divmod(size, PARTITIONS)
     slots = whole * PARTITIONS + (rest if rest <= PARTITIONS // 2 else PARTITIONS)
-    return blocks * slots + experts * max(0, SLOTS_A_LOAD - slots)
+    return blocks * (slots + size / PADS_A_SLOT) + experts * max(0, SLOTS_A_LOAD - slots)
