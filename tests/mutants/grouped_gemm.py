@@ -196,7 +196,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/finish.py": (
         (
-            "None if self._coding is None else self._coding.factor",
+            "None if self._coding is None else self._coding.factor[0 : weight.shape[0]]",
             "None",
             "codes of results that no scale divides",
         ),
