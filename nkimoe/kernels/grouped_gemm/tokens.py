@@ -123,6 +123,7 @@ class KeptTokens(Tokens):
 
     def _keep(self, part: Part, columns: ColumnSet) -> None:
         data = columns.of(part)
+        assert not isinstance(data, MxOperand), "MX rows are turned in every pass"
         kept: Tensor = nl.ndarray(tuple(data.shape), dtype=data.dtype, buffer=nl.private_hbm)
         nisa.dma_copy(dst=kept, src=data)
         self._kept[part.block.number] = kept
