@@ -7,6 +7,7 @@ replaced behind its last use.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import zip_longest
 
 import nki.isa as nisa
@@ -43,16 +44,17 @@ def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
 
 def _run(request: GemmRequest, plan: GemmPlan) -> Tensor:
     result = make_result(request, plan)
-    with nl.no_reorder():
+    with nl.no_reorder() if request.is_plain else nullcontext():
         _multiply(request, plan, result)
     return result.finish()
 
 
 def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
-    """All rows by all columns, in program order.
+    """All rows by all columns. Plain numbers stay in program order.
 
     A scheduler that puts the longest chain first would begin every tile of a block before it ends one, so that no piece
-    of weights were free before the block is over.
+    of weights were free before the block is over. Where other engines convert weights or add products it finds room for
+    them between the matmuls.
     """
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
