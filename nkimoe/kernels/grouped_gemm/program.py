@@ -25,7 +25,7 @@ from nkimoe.kernels.stages.load_routing import Part, Routing
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.tiling import Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
@@ -44,17 +44,18 @@ def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
 
 def _run(request: GemmRequest, plan: GemmPlan) -> Tensor:
     result = make_result(request, plan)
-    with nl.no_reorder() if request.is_plain else nullcontext():
+    keeps_order = request.is_plain and plan.problem.B >= PARTITIONS
+    with nl.no_reorder() if keeps_order else nullcontext():
         _multiply(request, plan, result)
     return result.finish()
 
 
 def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
-    """All rows by all columns. Plain numbers stay in program order.
+    """All rows by all columns. Plain numbers in blocks of a whole tile or more stay in program order.
 
     A scheduler that puts the longest chain first would begin every tile of a block before it ends one, so that no piece
     of weights were free before the block is over. Where other engines convert weights or add products it finds room for
-    them between the matmuls.
+    them between the matmuls, and where blocks are small transfers of weights bound.
     """
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
