@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nkimoe.ops.routing_tensors import like
+from nkimoe.planning.grouped_gemm.choice import BlockCount
+from nkimoe.routing import static_block_count
 from nkimoe.routing.pair_blocks import pair_blocks
 from nkimoe.weights.host_array import is_torch
 
@@ -39,6 +41,14 @@ def pair_count(ids: Any) -> int:
 def used_experts(ids: Any, experts: int) -> int:
     """How many experts the ids name; of ids on a device, as many as there are."""
     return experts if is_torch(ids) else np.unique(ids[(ids >= 0) & (ids < experts)]).size
+
+
+def block_count(ids: Any, experts: int) -> BlockCount:
+    """Slots of a block to how many `pair_slots` makes of ids [T, k]."""
+    if is_torch(ids):
+        return lambda size: static_block_count(pair_count(ids), 1, experts, size)
+    each = np.bincount(ids[(ids >= 0) & (ids < experts)], minlength=experts)
+    return lambda size: int((-(-each // size)).sum())
 
 
 def pair_slots(ids: Any, weights: Any, experts: int, block_size: int, rows: Any) -> PairTables | None:

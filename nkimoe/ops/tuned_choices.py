@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from nkimoe.errors import require
-from nkimoe.ops.pair_slots import pair_count
+from nkimoe.ops.pair_slots import block_count, pair_count
 from nkimoe.ops.projection import Projection
 from nkimoe.ops.routing_tensors import dtype_of
-from nkimoe.planning.grouped_gemm.choice import GemmChoice, default_choices
+from nkimoe.planning.grouped_gemm.choice import BlockCount, GemmChoice, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
 from nkimoe.planning.grouped_gemm.request import Weighting
 from nkimoe.tuning.layer_key import EPILOGUES, LayerKey
@@ -50,11 +50,13 @@ def choices_for(
 ) -> tuple[GemmChoice, ...]:
     """Those of the row of the layer that begins with a projection of rows of a type."""
     row = None if tuned is None else tuned.row(layer_of(dtype, projections[0].K, first, ids))
-    return choices_of(row, pair_count(ids), first.weights.sizes[0], projections)
+    experts = first.weights.sizes[0]
+    return choices_of(row, pair_count(ids), experts, projections, block_count(ids, experts))
 
 
 def choices_of(
-    row: TunedRow | None, pairs: int, experts: int, projections: Sequence[ProjectionSizes]
-) -> tuple[GemmChoice, ...]:
-    """Those of a row, or the default ones where there is none."""
-    return default_choices(pairs, experts, projections) if row is None else row.choices[: len(projections)]
+    row: TunedRow | None, pairs: int, experts: int, projections: Sequence[ProjectionSizes],
+    blocks: BlockCount | None = None,
+) -> tuple[GemmChoice, ...]:  # fmt: skip
+    """Those of a row, or the default ones where there is none; `blocks` as of `default_choices`."""
+    return default_choices(pairs, experts, projections, blocks) if row is None else row.choices[: len(projections)]

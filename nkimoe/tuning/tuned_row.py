@@ -8,9 +8,9 @@ from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from nkimoe.errors import require
-from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
+from nkimoe.planning.grouped_gemm.choice import SLOT_STEP, GemmChoice, Split
 from nkimoe.planning.targets import TARGETS
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS
+from nkimoe.planning.tiling import PSUM_COLUMNS
 from nkimoe.tuning.layer_key import EPILOGUES, TIERS, LayerKey, buckets
 from nkimoe.tuning.operand_types import OperandTypes, quantization_of
 
@@ -85,8 +85,8 @@ def row_of(text: Mapping[str, str], place: str) -> TunedRow:
     target = read.one_of("target", TARGETS)
     layer = _layer(read)
     size = read.count("block_size")
-    rule = f"is a multiple of {PARTITIONS}"
-    require(size % PARTITIONS == 0, f"{place}, block_size", rule, size, "Tune the layer again.")
+    rule = f"is a multiple of {SLOT_STEP}"
+    require(size % SLOT_STEP == 0, f"{place}, block_size", rule, size, "Tune the layer again.")
     stages = STAGES[: layer.stages]
     clock, fix = text["clock"], "Tune the layer again."
     require(all(n.isdecimal() for n in clock.split(".")), f"{place}, clock", "is a version", repr(clock), fix)

@@ -46,8 +46,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/weights.py": (
         (
-            "columns[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]",
-            "columns[:, :, 0:PARTITIONS]",
+            "columns[:, :, own.slice]",
+            "columns[:, :, 0 : own.size]",
             "the first tile of tokens for all",
         ),
         (
@@ -63,14 +63,31 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/tokens.py": (
         (
-            "if part is None or part is before:",
-            "if part is None or before is not None:",
+            "if self._now is not None and part is self._now[0]:",
+            "if self._now is not None:",
             "the tokens of the first block for all",
         ),
         (
             "[self._scales(row) for row in rows]",
             "[self._scales(rows[0]) for row in rows]",
             "scales of the first tile for all",
+        ),
+        (
+            "dst=columns.of(part), src=kept",
+            "dst=columns.of(part), src=next(iter(self._kept.values()))",
+            "later passes with the tokens of the first block",
+        ),
+    ),
+    "kernels/grouped_gemm/column_tiles.py": (
+        (
+            "moving=moving[0 : step.rows, step.tiles, part.slice]",
+            "moving=moving[0 : step.rows, step.tiles, 0 : part.size]",
+            "all column tiles with the first part of the weights",
+        ),
+        (
+            "src=self._place(i)",
+            "src=self._place(0)[:, 0 : part.size]",
+            "the products of the first column tile for all",
         ),
     ),
     "planning/grouped_gemm/column_runs.py": (
@@ -139,8 +156,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "all pieces of MX weights with the scales of the first",
         ),
         (
-            "Span(tile * PARTITIONS, PARTITIONS).slice",
-            "slice(0, PARTITIONS)",
+            "tokens.data.part(every, every, slots.slice)",
+            "tokens.data.part(every, every, slice(0, slots.size))",
             "MX products of the first tile of tokens for all",
         ),
     ),
@@ -179,7 +196,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/finish.py": (
         (
-            "None if self._coding is None else self._coding.factor",
+            "None if self._coding is None else self._coding.factor[0 : weight.shape[0]]",
             "None",
             "codes of results that no scale divides",
         ),

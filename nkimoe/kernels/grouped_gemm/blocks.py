@@ -89,28 +89,29 @@ class ProductScales:
         own = Span(half * self._width, self._width)
         runs = [(run, number) for run, number in self._runs.of_piece(n) if own.start <= run.start < own.stop]
         first, count = runs[0][1], len(runs)
-        factors: Tensor = nl.ndarray((PARTITIONS, of_rows.shape[1], count), dtype=nl.float32, buffer=nl.sbuf)
+        slots = of_rows.shape[0]
+        factors: Tensor = nl.ndarray((slots, of_rows.shape[1], count), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_tensor(
-            dst=factors, data1=self._scales[:, :, first : first + count],
+            dst=factors, data1=self._scales[0:slots, :, first : first + count],
             data2=of_rows.expand_dim(2).broadcast(2, count), op=nl.multiply, engine=nisa.engine.gpsimd,
         )  # fmt: skip
         return ScaledSum(self._width, factors, tuple(Span(run.start - own.start, run.size) for run, _ in runs))
 
 
 class ScaledSum:
-    """A sum [128, columns] in fp32 of the products of each tile of 128 rows, times their factors.
+    """A sum [tokens, columns] in fp32 of the products of each tile of 128 rows, times their factors.
 
     The Vector Engine multiplies and adds; of every other tile the Scalar Engine multiplies and GpSimd adds, beside it.
 
     Args:
-        factors: fp32 [128, tiles, runs].
+        factors: fp32 [tokens, tiles, runs].
         runs: of the columns.
     """
 
     def __init__(self, columns: int, factors: Tensor, runs: Runs) -> None:
         self._factors, self._runs = factors, runs
         self._total, self._beside = (
-            nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2)
+            nl.ndarray((factors.shape[0], columns), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2)
         )
 
     def add(self, stationary: Tensor, moving: Tensor, rows: Span) -> None:

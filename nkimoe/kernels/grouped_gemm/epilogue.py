@@ -14,7 +14,7 @@ from nkimoe.kernels.tensor import ElementOperand, Operator, Tensor
 from nkimoe.planning.grouped_gemm.request import GELU, GELU_MUL, SILU, SWIGLU, GemmOptions
 
 Epilogue = Callable[[Tensor, Sequence[Tensor], ElementOperand], None]
-"""(dst, values of each half, weight): dst = epilogue(values) * weight, fp32 [128, columns] to 16 bits."""
+"""(dst, values of each half, weight): dst = epilogue(values) * weight, fp32 [tokens, columns] to 16 bits."""
 
 
 def as_they_are(dst: Tensor, values: Sequence[Tensor], weight: ElementOperand) -> None:

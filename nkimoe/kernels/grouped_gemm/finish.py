@@ -22,7 +22,7 @@ from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 class OfTokens(NamedTuple):
-    """What multiplies the rows of a tile: fp32 [128, 1], or 1.0.
+    """What multiplies the rows of a tile: fp32 [slots, 1], or 1.0.
 
     Attributes:
         before, after: bias and epilogue.
@@ -59,13 +59,13 @@ class PassFinish:
         return [self._of_tile(*each) for each in zip(tokens.scales, now.affinities, strict=True)]
 
     def _of_tile(self, scale: Tensor | None, weight: Tensor) -> OfTokens:
-        one, after = 1.0, None if self._coding is None else self._coding.factor
+        one, after = 1.0, None if self._coding is None else self._coding.factor[0 : weight.shape[0]]
         if self._weighting in (Weighting.NONE, Weighting.AFTER):
             return OfTokens(both(scale, one), both(after, one if self._weighting is Weighting.NONE else weight))
         return OfTokens(both(scale, weight), both(after, one))
 
     def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
-        """Results of one piece go to their columns of rows [128, columns of the pass]."""
+        """Results of one piece go to their columns of rows [slots, columns of the pass]."""
         size = min(self._width, self.columns.size - piece * self._width)
         values = []
         for half, product in enumerate(products):
@@ -80,7 +80,7 @@ class PassFinish:
     def _scaled(self, product: Tensor, columns: Span, before: ElementOperand) -> Tensor:
         """product * before * scale + bias; the product itself if that is all."""
         steps = [
-            (op, vector.tile[:, columns.slice])
+            (op, vector.tile[0 : product.shape[0], columns.slice])
             for op, vector in ((nl.multiply, self._scale), (nl.add, self._bias))
             if vector is not None
         ]

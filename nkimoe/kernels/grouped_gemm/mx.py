@@ -16,7 +16,7 @@ from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.mx.tiling import QUADRANT
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, ceil_div, spans
 
 FOUR = 4  # bytes that are cleared together
 
@@ -63,8 +63,8 @@ class MxPassWeights(PassPieces[MxOperand]):
         assert isinstance(tokens.data, MxOperand), "of NeighbourColumns"
         for n, (_, weights) in enumerate(self._pieces.visit(now, following)):
             parts = [weights.part(every, every, own.slice) for own in spans(halves * width, width)]
-            for tile in range(len(tokens.scales)):
-                data = tokens.data.part(every, every, Span(tile * PARTITIONS, PARTITIONS).slice)
+            for tile, slots in enumerate(spans(now.slots, PARTITIONS)):
+                data = tokens.data.part(every, every, slots.slice)
                 yield n, tile, tuple(_product(data, part) for part in parts)
 
 

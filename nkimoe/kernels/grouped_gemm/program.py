@@ -7,6 +7,9 @@ replaced behind its last use.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+from itertools import zip_longest
+
 import nki.isa as nisa
 import nki.language as nl
 
@@ -15,14 +18,14 @@ from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
 from nkimoe.kernels.grouped_gemm.mx import MxPassWeights
 from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
-from nkimoe.kernels.grouped_gemm.tokens import Operand, make_tokens
+from nkimoe.kernels.grouped_gemm.tokens import Tokens, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
 from nkimoe.kernels.shared_tensors import name_scope
 from nkimoe.kernels.stages.load_routing import Part, Routing
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.tiling import Span
+from nkimoe.planning.tiling import PARTITIONS, Span
 
 
 def run_gemm(request: GemmRequest, plan: GemmPlan) -> Tensor:
@@ -40,34 +43,53 @@ def run_gemm_for_next(request: GemmRequest, plan: GemmPlan) -> Tensor:
 
 
 def _run(request: GemmRequest, plan: GemmPlan) -> Tensor:
+    result = make_result(request, plan)
+    keeps_order = request.is_plain and plan.problem.B >= PARTITIONS
+    with nl.no_reorder() if keeps_order else nullcontext():
+        _multiply(request, plan, result)
+    return result.finish()
+
+
+def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
+    """All rows by all columns. Plain numbers in blocks of a whole tile or more stay in program order.
+
+    A scheduler that puts the longest chain first would begin every tile of a block before it ends one, so that no piece
+    of weights were free before the block is over. Where other engines convert weights or add products it finds room for
+    them between the matmuls, and where blocks are small transfers of weights bound.
+    """
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
-    result = make_result(request, plan)
     routing = Routing(slots, plan.problem, share.blocks)
     tiles = Span(0, plan.tiling.token_tiles)
     parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
-    operands = make_tokens(request, plan, slots, routing.out_of_bounds).operands(parts * len(passes))
+    tokens = make_tokens(request, plan, slots, routing.out_of_bounds, len(passes))
     weights, epilogue = WeightsInPasses(request, plan, dtype), make_epilogue(request.options)
     coding = make_coding(request)
+    tokens.follow(parts * len(passes))
     for pieces in passes if parts else []:
         of_pass = weights.of_pass(pieces)
         finish = PassFinish(request, plan, pieces, of_pass.vectors, epilogue, coding)
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
-            _multiply(now, following, next(operands), of_pass, finish, result)
-    return result.finish()
+            _block(now, following, tokens, of_pass, finish, result)
+    for _ in result.write():
+        pass
 
 
-def _multiply(
-    now: Part,
-    following: Part | None,
-    tokens: Operand,
-    weights: PassWeights | MxPassWeights,
-    finish: PassFinish,
+def _block(
+    now: Part, following: Part | None, tokens: Tokens, weights: PassWeights | MxPassWeights, finish: PassFinish,
     result: ResultRows,
-) -> None:
-    """The rows of one block, in the columns of a pass."""
-    rows, of_tokens = result.rows(finish.columns, now.tiles.size), finish.of_tokens(tokens, now)
-    for piece, tile, products in weights.products(tokens, now, following):
+) -> None:  # fmt: skip
+    """The rows of one block, in the columns of a pass.
+
+    Behind the first products the next tokens are turned. The rows after them are gathered, and the results of the block
+    before leave, in turns: GpSimd describes both, and a scatter waits for the one before.
+    """
+    operand = tokens.take()
+    rows, of_tokens = result.rows(finish.columns, now.slots), finish.of_tokens(operand, now)
+    for n, (piece, tile, products) in enumerate(weights.products(operand, now, following)):
         finish.into(rows[tile], piece, products, of_tokens[tile])
-    result.write(rows, finish.columns, now)
+        if n == 0:
+            for _ in zip_longest(tokens.prepare(), result.write()):
+                pass
+    result.hold(rows, finish.columns, now)

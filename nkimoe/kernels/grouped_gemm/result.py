@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import nki.isa as nisa
@@ -15,7 +16,7 @@ from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 from nkimoe.spec import Pairs
 
 
@@ -25,6 +26,7 @@ class ResultRows:
     def __init__(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> None:
         self._rows, self._pitch, self._dtype = plan.problem.T * request.options.choices, plan.problem.I, dtype
         self._tensor = self._begun(request, plan, dtype)
+        self._held: list[tuple[Tensor, Tensor]] = []
 
     def _begun(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> Tensor:
         """The rows, zero if some will not be written."""
@@ -35,17 +37,22 @@ class ResultRows:
                 nisa.core_barrier(data=tensor, cores=(0, 1))
         return tensor
 
-    def rows(self, columns: Span, tiles: int) -> list[Tensor]:
-        """Room for some columns of tiles of pairs."""
-        shape = (PARTITIONS, columns.size)
-        return [nl.ndarray(shape, dtype=self._dtype, buffer=nl.sbuf) for _ in range(tiles)]
+    def rows(self, columns: Span, slots: int) -> list[Tensor]:
+        """Room for some columns of pairs, in tiles of up to 128."""
+        shapes = ((own.size, columns.size) for own in spans(slots, PARTITIONS))
+        return [nl.ndarray(shape, dtype=self._dtype, buffer=nl.sbuf) for shape in shapes]
 
-    def write(self, rows: list[Tensor], columns: Span, part: Part) -> None:
-        """Scatter them; pad slots are out of bounds and write nothing."""
+    def hold(self, rows: list[Tensor], columns: Span, part: Part) -> None:
+        """They are complete, and leave with the next `write`."""
         slab = Slab(self._tensor, self._rows, columns, self._pitch)
-        for tile, pairs in zip(rows, part.pairs, strict=True):
-            place = slab.at(pairs, self._rows)
+        self._held = [(tile, slab.at(pairs, self._rows)) for tile, pairs in zip(rows, part.pairs, strict=True)]
+
+    def write(self) -> Iterator[None]:
+        """Scatter what is held, a tile a step; pad slots are out of bounds and write nothing."""
+        held, self._held = self._held, []
+        for tile, place in held:
             nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip)
+            yield
 
     def finish(self) -> Tensor:
         """What the kernel returns."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 
 from nkimoe.kernels.grouped_gemm.blocks import PassRuns, ProductScales, weight_scales
+from nkimoe.kernels.grouped_gemm.column_tiles import ColumnTiledSum
 from nkimoe.kernels.grouped_gemm.int4 import GroupRoom, Int4Pieces
 from nkimoe.kernels.grouped_gemm.mx import MxPassWeights, MxRoom
 from nkimoe.kernels.grouped_gemm.pieces import PassPieces, load_piece, room_like
@@ -20,10 +21,10 @@ from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 Products = tuple[Tensor, ...]
-"""[128 tokens, width], of each half."""
+"""[tokens, width], of each half."""
 GemmPieces = Pieces[MatrixPiece, Tensor]
 
 
@@ -68,10 +69,12 @@ class WeightsInPasses:
 
     def _plain_sum(self, piece: int, half: int, tokens: Operand, tile: int) -> Sum:
         """The same for all products [tokens, width]."""
-        options, width = self._request.options, self._plan.pieces.width
+        options, width, slots = self._request.options, self._plan.pieces.width, tokens.slots_of(tile)
         if options.exact_rows is not None:
-            return ExactSum(PARTITIONS, width, self._plan.problem.H, options.exact_rows)
-        return PsumSum(PARTITIONS, width, 1 if options.row_codes is None else 2)  # fp8 by fp8 at twice the rate
+            return ExactSum(slots, width, self._plan.problem.H, options.exact_rows)
+        if options.row_codes is not None:
+            return PsumSum(slots, width, 2)  # fp8 by fp8 at twice the rate
+        return PsumSum(slots, width, 1) if slots > PARTITIONS // 2 else ColumnTiledSum(slots, width)
 
 
 class PassWeights(PassPieces[Tensor]):
@@ -90,8 +93,8 @@ class PassWeights(PassPieces[Tensor]):
         columns = tokens.data
         assert not isinstance(columns, MxOperand), "MX weights are `MxPassWeights`"
         for n, (piece, weights) in enumerate(self._pieces.visit(now, following)):
-            for tile in range(len(tokens.scales)):
-                data = columns[:, :, tile * PARTITIONS : (tile + 1) * PARTITIONS]
+            for tile, own in enumerate(spans(now.slots, PARTITIONS)):
+                data = columns[:, :, own.slice]
                 sums = (self._sum_of(n, half, tokens, tile) for half in range(self._plan.pieces.halves))
                 halves = zip(sums, self._halves(weights), strict=True)
                 yield n, tile, tuple(_added(products, data, half, piece.rows) for products, half in halves)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import nki.isa as nisa
 import nki.language as nl
@@ -62,6 +62,11 @@ class TokenRows:
 
     def gather(self, part: Part | None) -> None:
         """Start loading a part's rows, unless they are on their way."""
+        for _ in self.transfers(part):
+            pass
+
+    def transfers(self, part: Part | None) -> Iterator[None]:
+        """`gather`, a tile a step."""
         if part is not None and part is not self._part:
             self._part = part
             H, size = self._source.shape[1], self._columns.size
@@ -74,6 +79,7 @@ class TokenRows:
                     indirect_dim=0,
                 )
                 nisa.dma_copy(dst=tile[0:slots, :], src=rows, oob_mode=self._out_of_bounds)
+                yield
 
     def hold(self, part: Part) -> None:
         """The rows gathered last are those of this part, which a device loop knew by another name."""

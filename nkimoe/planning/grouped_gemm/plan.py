@@ -142,7 +142,7 @@ def _pieces_of(request: GemmRequest) -> ColumnPieces:
 
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
     """Of a partition: tokens as rows and as columns, tables, what lies between PSUM and results, converted pieces."""
-    tiles = request.options.block_size // PARTITIONS
+    tiles = ceil_div(request.options.block_size, PARTITIONS)
     tokens = tiles * (1 + TOKEN_SETS) * ITEM * pieces.rows * PARTITIONS
     if request.gathers_codes:
         tokens += CONVERTED_ROWS * ITEM * pieces.rows * PARTITIONS
@@ -152,7 +152,7 @@ def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int
 
 def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
-    result = (ITEM if request.options.summed is None else 4) * (request.options.block_size // PARTITIONS)
+    result = (ITEM if request.options.summed is None else 4) * ceil_div(request.options.block_size, PARTITIONS)
     vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
     if request.is_mx:
         tiles = int(request.b.shape[3])

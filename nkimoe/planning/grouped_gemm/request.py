@@ -163,6 +163,11 @@ class GemmRequest:
         """Whether weights become 16-bit numbers on chip."""
         return str(self.b.dtype) in ("int8", "uint8") or self.scales_weights
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether the PE alone makes products, of 16-bit rows and of weights as they come."""
+        return self.options.row_codes is None and not self.is_converted and not self.is_mx
+
     def slots(self, compute_dtype: Any) -> OperationRequest:
         """What stages that know nothing of a GEMM see of it: rows of a, and which pair is in each slot."""
         pairs = Pairs(self.positions, self.weights, self.options.choices, True, self.options.has_gaps)

@@ -46,7 +46,11 @@ def tuned(key, choices, lnc=2):
 
 
 choices = st.builds(
-    GemmChoice, st.sampled_from([128, 256, 512]), st.integers(8, 512), st.integers(1, 5), st.sampled_from(Split)
+    GemmChoice,
+    st.sampled_from([32, 64, 96, 128, 160, 192, 256, 512]),
+    st.integers(8, 512),
+    st.integers(1, 5),
+    st.sampled_from(Split),
 )
 
 

@@ -104,7 +104,7 @@ def test_rows_of_another_target_or_number_of_cores_are_not_found(target, lnc):
         ("lnc", "3", "line 2, lnc: is 1 to 2; got 3"),
         ("token", "0", "line 2, token: is 1 or more; got 0"),
         ("token", "100", "line 2, token: is a power of two up to 32768, or 131072; got 100"),
-        ("block_size", "192", "line 2, block_size: is a multiple of 128; got 192"),
+        ("block_size", "200", "line 2, block_size: is a multiple of 32; got 200"),
         ("width1", "513", "line 2, width1: is 1 to 512; got 513"),
         ("at_once2", "", "line 2, at_once2: is a number; got ''"),
         ("split2", "rows", "line 2, split2: is blocks, columns; got 'rows'"),
