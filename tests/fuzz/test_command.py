@@ -13,7 +13,7 @@ from fuzz.kinds import KINDS, Kind, generator, kind_named
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"forward": 6, "forward_mx": 4, "backward": 4, "grouped_gemm": 10, "experts_int8": 8, "arguments": 60,
-         "packed_files": 60, "interrupts": 1}  # fmt: skip
+         "packed_files": 60, "checkpoints": 60, "interrupts": 1}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHORT)
