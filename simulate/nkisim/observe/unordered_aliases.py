@@ -97,7 +97,8 @@ class UnorderedAliases(Observer):
 
     def _keep(self, use: Use) -> None:
         of_tensor = self._of_tensor.setdefault(_tensor(use), {})
-        if use.event.engine == "dma" and use.key in of_tensor:  # transfers overtake each other
+        if use.event.engine == "dma" and use.key in of_tensor:  # who waits for both, though they overtake each other
+            use = use._replace(clock=dict(use.clock))
             _learn(use.clock, of_tensor[use.key].clock)
         of_tensor[use.key] = use
         place = _place(use)
