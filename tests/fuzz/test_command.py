@@ -1,6 +1,7 @@
 """`python -m fuzz`: its short run, and what it does where a case fails, hangs or ends its process."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from support.failing_cases import dies, hangs, raises
 
+from fuzz import interrupts
 from fuzz.__main__ import Campaign
 from fuzz.kinds import KINDS, Kind, generator, kind_named
 
@@ -26,6 +28,15 @@ def test_a_short_run_finds_nothing(name, tmp_path):
 
 def test_every_kind_has_a_short_run():
     assert {kind.name for kind in KINDS} == {"kernels", *SHORT}
+
+
+def test_a_fuzz_in_the_background_where_ctrl_c_is_ignored_interrupts_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(interrupts, "COMMANDS", {"sweep": interrupts.COMMANDS["sweep"]})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert interrupts.interrupted(generator(1, "interrupts", 0), tmp_path) == "interrupted"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
