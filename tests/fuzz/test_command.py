@@ -1,15 +1,19 @@
 """`python -m fuzz`: its short run, and what it does where a case fails, hangs or ends its process."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.case import Case
 from support.failing_cases import dies, hangs, raises
+from support.launch import Outcome, bounds_of
 
-from fuzz import interrupts
+from fuzz import interrupts, requests
 from fuzz.__main__ import Campaign
 from fuzz.kinds import KINDS, Kind, generator, kind_named
 
@@ -24,6 +28,17 @@ def test_a_short_run_finds_nothing(name, tmp_path):
         folder = tmp_path / str(number)
         folder.mkdir()
         assert kind_named(name).run(generator(1, name, number), folder) in ("right", "refused", "interrupted")
+
+
+@pytest.mark.parametrize("tokens", [7, 8])
+def test_a_result_is_held_to_the_average_where_there_are_tokens_enough_for_one(tokens):
+    case = Case(T=tokens, K=2)
+    bounds = bounds_of(case)
+    expected = np.ones((tokens, 128), np.float32)
+    for far, is_right in ((bounds.rel_l2, True), (bounds.worst_row, tokens < 8), (2 * bounds.worst_row, False)):
+        outcome = Outcome(case, {}, expected * np.float32(1 + 0.99 * far), [], None)
+        with contextlib.nullcontext() if is_right else pytest.raises(AssertionError):
+            requests.judge(outcome, expected)
 
 
 def test_every_kind_has_a_short_run():
