@@ -22,6 +22,7 @@ from nkisim.machine import Machine, load_machine, target_from_environment
 from nkisim.observe import Capacity, Counters, Finding, Observer, standard_detectors
 from nkisim.observe.dma_deadlines import DmaDeadlines
 from nkisim.observe.late_reads import LateReads
+from nkisim.observe.unordered_aliases import UnorderedAliases
 from nkisim.report.difference import Difference
 from nkisim.report.notebook import run_as_html
 from nkisim.report.page import Subject, save_page
@@ -148,8 +149,8 @@ class Simulator:
     def compare_dma_orders(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate twice, with eager and with late transfers, on copies of the arguments.
 
-        Returns the eager run; its findings say where the bits of results or arguments first differ, and what is written
-        where a transfer may still be reading.
+        Returns the eager run; its findings say where the bits of results or arguments first differ, what is written
+        where a transfer may still be reading, and, as notes, which engines only an address orders.
 
         Raises:
             ArgumentError: the simulator computes no values.
@@ -159,7 +160,7 @@ class Simulator:
             raise ArgumentError("comparing results needs their values", "numerics=False", "Drop it.")
         eager, late = copy.deepcopy((args, kwargs)), copy.deepcopy((args, kwargs))
         planner = DmaDeadlines()
-        run = self._observed(kernel, eager, (*self.observers, planner, LateReads()), None)
+        run = self._observed(kernel, eager, (*self.observers, planner, LateReads(), UnorderedAliases()), None)
         try:
             outputs = self._launch(kernel, late, Watch([], report_only=True), LateDma(planner.deadlines))
             difference = first_difference(run.outputs, outputs, "output") or first_difference(eager, late, "argument")

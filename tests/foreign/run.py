@@ -14,6 +14,8 @@ from foreign.recording import RECORD
 from foreign.suites import Row, Suite
 
 ROOT = Path(__file__).resolve().parents[2]
+REPORTED_FROM_DEVICES = "NKI103,NKI105,NKI108,NKI201,NKI302"
+"""Findings that no document of AWS's backs: they stop no test. Rules raise all the same."""
 
 
 def fetch(suite: Suite, scratch: Path) -> Path:
@@ -39,6 +41,7 @@ def run(suite: Suite, source: Path, target: str, seconds: int) -> Row:
     path = os.pathsep.join(str(place) for place in (source, ROOT / "tests", ROOT, ROOT / "simulate"))
     environment = {**os.environ, **suite.environment, "PYTHONPATH": path, RECORD: str(record)}
     environment |= {"NEURON_PLATFORM_TARGET_OVERRIDE": target, "OPENBLAS_NUM_THREADS": "1"}
+    environment.setdefault("NKISIM_ALLOW", REPORTED_FROM_DEVICES)
     options = ["-q", "-p", "foreign.recording", "-p", "no:cacheprovider", "-W", "ignore"]
     options += ["-k", " and ".join(f"not {name}" for name in suite.left_out)] if suite.left_out else []
     files = [str(Path("tests") / name) for name in suite.tests]

@@ -74,6 +74,15 @@ def test_right():
     assert os.environ["MINE_USE_SIMULATOR"] == "1"
     assert (doubled(np.ones((4, 4), np.float32), True) == 2).all()
 
+@nki.jit
+def divided(x):
+    out = nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
+    nl.store(out, nl.divide(nl.load(x), 2.0))
+    return out
+
+def test_that_only_devices_refuse():
+    assert (divided(np.ones((4, 4), np.float32)) == 0.5).all()
+
 def test_refused():
     doubled(np.ones((4, 4), np.float32), False)
 
@@ -91,7 +100,7 @@ def test_runs_the_tests_of_a_source_tree_and_writes_what_became_of_them(tmp_path
     (tmp_path / "tests").mkdir()
     (tmp_path / "tests" / "test_mine.py").write_text(KERNEL_TESTS)
     row = run(Suite("mine", "1", ("test_mine.py",), ("on_a_device",)), tmp_path, "trn2", 100)
-    assert row.counts == {"pass": 1, "refused": 1, "no kernel": 1}
+    assert row.counts == {"pass": 2, "refused": 1, "no kernel": 1}
     assert list(row.refusals) == ["NKI101: tensors are computed by instructions, not operators (test_mine.py:8)"]
     assert row.is_complete
 

@@ -1,4 +1,4 @@
-"""Calls with one wrong argument, and packed files with damaged bytes: refused by name, or harmless."""
+"""Calls with one wrong argument, packed files and checkpoints with damaged bytes: refused by name, or harmless."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import Any
 import ml_dtypes
 import numpy as np
 from support.case import Case
+from support.checkpoint_forms import FORMS, made, packed_bytes, refusal_or_bytes
+from support.damage import damage_text
 from support.inputs import build_inputs
 from support.launch import run
 from support.odd_arguments import ODD, names_what_it_refuses
@@ -26,7 +28,8 @@ CASES = (
     Case(T=40, H=128, I=32, E=2, K=1, weights="int8", int8_inputs=True),
     Case(T=40, H=128, I=32, E=2, K=1, weights="fp8-block"),
 )
-E, H, I = 2, 128, 64
+E, I = 2, 64
+WIDTH, MX_WIDTH = 128, 512
 
 
 def odd_arguments(rng: np.random.Generator, _: Path) -> str:
@@ -103,7 +106,7 @@ DAMAGES: dict[str, Damage] = {
 }  # fmt: skip
 
 
-def save_checkpoint(folder: Path, layers: int = 1, experts: int = E) -> Path:
+def save_checkpoint(folder: Path, layers: int = 1, experts: int = E, H: int = WIDTH) -> Path:
     """A made-up checkpoint in a new folder."""
     rng = np.random.default_rng(0)
     shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
@@ -117,26 +120,45 @@ def save_checkpoint(folder: Path, layers: int = 1, experts: int = E) -> Path:
 
 
 @functools.cache
-def _whole(packing: str) -> bytes:
+def _whole(packing: str, case: Case) -> bytes:
     """A packed layer."""
     with tempfile.TemporaryDirectory() as scratch:
-        source = save_checkpoint(Path(scratch) / "checkpoint")
-        (file,) = pack_checkpoint(source, Path(scratch) / "packed", packing_named(packing, "trn2"))
+        source = save_checkpoint(Path(scratch) / "checkpoint", H=case.H)
+        (file,) = pack_checkpoint(source, Path(scratch) / "packed", packing_named(packing, case.target))
         return file.read_bytes()
 
 
 def packed_file(rng: np.random.Generator, folder: Path) -> str:
     """A packed layer with some damage, read and used."""
-    names = [name for name in PACKING_NAMES if not name.startswith("mx")]
+    packing = str(rng.choice(PACKING_NAMES))
+    case = Case(T=20, H=WIDTH, I=I, E=E, K=1, biases="none")
+    if packing.startswith("mx"):
+        variant = str(rng.choice(["shard_on_block_mx", "shard_on_i_mx", "shard_on_i_mx_hybrid"]))
+        case = replace(case, H=MX_WIDTH, weights=packing, variant=variant, target="trn3")
     damage = DAMAGES[str(rng.choice(sorted(DAMAGES)))]
     path = folder / "layer-00000.safetensors"
-    path.write_bytes(damage(rng, _whole(str(rng.choice(names)))))
-    case = Case(T=20, H=H, I=I, E=E, K=1, biases="none")
+    path.write_bytes(damage(rng, _whole(packing, case)))
     try:
-        weights = read_layer(path)
-        plain = build_inputs(case)
-        del plain["gate_up_proj_weight"], plain["down_proj_weight"]
-        run(case, {**plain, **weights})
+        plain = {n: v for n, v in build_inputs(case).items() if not n.startswith(("gate_up_proj", "down_proj"))}
+        run(case, {**plain, **read_layer(path)})
     except RequestError:
         return "refused"
     return "right"
+
+
+@functools.cache
+def _packed(form: str) -> list[bytes]:
+    """What a whole checkpoint becomes."""
+    with tempfile.TemporaryDirectory() as scratch:
+        return packed_bytes(made(Path(scratch) / "whole", form), form, Path(scratch) / "packed")
+
+
+def checkpoint(rng: np.random.Generator, folder: Path) -> str:
+    """A checkpoint in several files, damaged in one of them, packed."""
+    form = str(rng.choice(sorted(FORMS)))
+    source = made(folder / "checkpoint", form, shards=int(rng.integers(1, 5)), has_index=bool(rng.random() < 0.5))
+    how = damage_text(source, rng)
+    error, found = refusal_or_bytes(source, form, folder / "packed")
+    assert found in (None, _packed(form)), f"{form}, {how}: other weights"
+    assert "\n" not in error, f"{form}, {how}: {error}"
+    return "refused" if error else "right"

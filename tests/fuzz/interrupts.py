@@ -23,8 +23,15 @@ COMMANDS: dict[str, list[str]] = {
     "sweep": ["sweep", *LAYER[:4], "--tokens", "64..512", "--jobs", "2", "--csv", "rows.csv", "--no-cache"],
 }
 LAYERS = 4
-# What Ctrl-C does while Python still imports modules is Python's own.
-START = "import sys; from nkimoe.cli.main import main; print('started', flush=True); main(sys.argv[1:])"
+# What Ctrl-C does while Python still imports modules is Python's own. A fuzz in the background of a shell hands on that
+# it is ignored.
+START = """
+import signal, sys
+from nkimoe.cli.main import main
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("started", flush=True)
+main(sys.argv[1:])
+"""
 SOON = 20.0  # seconds from Ctrl-C to the end
 ENDS = (0, 1, 2, 130, -signal.SIGINT)
 

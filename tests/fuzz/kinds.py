@@ -37,6 +37,7 @@ KINDS = (
     ),
     Kind("arguments", damages.odd_arguments),
     Kind("packed_files", damages.packed_file),
+    Kind("checkpoints", damages.checkpoint),
     Kind("interrupts", interrupts.interrupted, share=2),
 )
 

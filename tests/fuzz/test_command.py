@@ -1,19 +1,25 @@
 """`python -m fuzz`: its short run, and what it does where a case fails, hangs or ends its process."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from support.case import Case
 from support.failing_cases import dies, hangs, raises
+from support.launch import Outcome, bounds_of
 
+from fuzz import interrupts, requests
 from fuzz.__main__ import Campaign
 from fuzz.kinds import KINDS, Kind, generator, kind_named
 
 ROOT = Path(__file__).resolve().parents[2]
 SHORT = {"forward": 6, "forward_mx": 4, "backward": 4, "grouped_gemm": 10, "experts_int8": 8, "arguments": 60,
-         "packed_files": 60, "interrupts": 1}  # fmt: skip
+         "packed_files": 60, "checkpoints": 60, "interrupts": 1}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SHORT)
@@ -24,8 +30,28 @@ def test_a_short_run_finds_nothing(name, tmp_path):
         assert kind_named(name).run(generator(1, name, number), folder) in ("right", "refused", "interrupted")
 
 
+@pytest.mark.parametrize("tokens", [7, 8])
+def test_a_result_is_held_to_the_average_where_there_are_tokens_enough_for_one(tokens):
+    case = Case(T=tokens, K=2)
+    bounds = bounds_of(case)
+    expected = np.ones((tokens, 128), np.float32)
+    for far, is_right in ((bounds.rel_l2, True), (bounds.worst_row, tokens < 8), (2 * bounds.worst_row, False)):
+        outcome = Outcome(case, {}, expected * np.float32(1 + 0.99 * far), [], None)
+        with contextlib.nullcontext() if is_right else pytest.raises(AssertionError):
+            requests.judge(outcome, expected)
+
+
 def test_every_kind_has_a_short_run():
     assert {kind.name for kind in KINDS} == {"kernels", *SHORT}
+
+
+def test_a_fuzz_in_the_background_where_ctrl_c_is_ignored_interrupts_all_the_same(monkeypatch, tmp_path):
+    monkeypatch.setattr(interrupts, "COMMANDS", {"sweep": interrupts.COMMANDS["sweep"]})
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert interrupts.interrupted(generator(1, "interrupts", 0), tmp_path) == "interrupted"
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

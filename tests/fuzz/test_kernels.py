@@ -12,7 +12,7 @@ import pytest
 from fuzz.kernels import arithmetic, blocks, moves
 from fuzz.kernels.draft import Draft
 from fuzz.kernels.meaning import DTYPES, Unfit, activated, product, summed, to
-from fuzz.kernels.program import FILE, drawn, failure, run, run_case, shrunk
+from fuzz.kernels.program import FILE, Program, drawn, failure, run, run_case, shrunk
 from fuzz.kinds import generator
 from nkisim.operations.operators import operator
 
@@ -25,6 +25,20 @@ def test_a_random_kernel_gives_what_it_means(number):
     run(drawn(generator(1, "kernels", number)).text())
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_what_the_cores_exchange_is_what_the_other_computed(seed):
+    draft = Draft(np.random.default_rng(seed), "trn2", 2)
+    for step in (moves.load, moves.exchange, moves.exchange):
+        draft.add(step(draft))
+    for tile in list(draft.tiles):
+        draft.add(moves.store(draft, tile))
+    for dma in ("eager", "late"):
+        text = Program("trn2", 2, dma, tuple(draft.statements)).text()
+        run(text)
+        with pytest.raises(AssertionError, match="of core 0"):
+            run(text.replace("= yield t", "= yield 1 + t"))
+
+
 def test_the_same_seed_and_number_give_the_same_program():
     texts = [drawn(generator(5, "kernels", n)).text() for n in (3, 3, 4)]
     assert texts[0] == texts[1] != texts[2]
@@ -34,7 +48,7 @@ def test_the_same_seed_and_number_give_the_same_program():
 @pytest.mark.parametrize("target", ["trn2", "trn3"])
 def test_every_statement_is_said_within_a_few_tries(statement, target):
     for seed in range(200):
-        draft = Draft(np.random.default_rng(seed), target, 1)
+        draft = Draft(np.random.default_rng(seed), target, 1 + seed % 2)
         for _ in range(4):
             draft.add(moves.load(draft))
         try:

@@ -11,7 +11,16 @@ import nkisim.nki.language as nl
 from nkisim import observe
 from nkisim.machine import TARGETS, load_machine, loader
 from nkisim.nki._names import PUBLISHED
-from nkisim.observe import Capacity, Observer, detectors, dma_deadlines, late_reads, standard_detectors, traits
+from nkisim.observe import (
+    Capacity,
+    Observer,
+    detectors,
+    dma_deadlines,
+    late_reads,
+    standard_detectors,
+    traits,
+    unordered_aliases,
+)
 from nkisim.operations import activation_range, operator_help, operators
 from nkisim.operations.instruction import INSTRUCTIONS
 from nkisim.timing import clock
@@ -22,7 +31,7 @@ SIMULATOR = ROOT / "simulate" / "nkisim"
 PAGE = ROOT / "docs" / "architecture.md"
 ROOTS = (ROOT, SIMULATOR, ROOT / "nkimoe")
 MEASURES_ONLY = {observe.Counters, observe.Recorder, dma_deadlines.DmaDeadlines}
-FOR_COMPARISONS = {late_reads.LateReads}
+FOR_COMPARISONS = {late_reads.LateReads, unordered_aliases.UnorderedAliases}
 
 
 def rows(page: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Random damage to what a checkpoint's files say of themselves: bytes of headers and of JSON, and their fields.
+"""Random damage to a checkpoint: its files, bytes of their headers and of JSON, and the fields of these.
 
 Bytes of tensors are left alone: nothing in the formats says what they should be.
 """
@@ -21,7 +21,7 @@ def damage_text(folder: Path, rng: np.random.Generator) -> str:
     """Damage one file in one way, and say how."""
     files = sorted(path for path in folder.iterdir() if path.is_file())
     file = files[rng.integers(len(files))]
-    way = (_flip, _cut, _replace_field, _drop_field)[rng.integers(4)]
+    way = WAYS[rng.integers(len(WAYS))]
     return f"{file.name}: {way(file, rng)}"
 
 
@@ -62,6 +62,20 @@ def _drop_field(file: Path, rng: np.random.Generator) -> str:
     del holder[key]
     _write(file, document)
     return f"no {key}"
+
+
+def _grow(file: Path, rng: np.random.Generator) -> str:
+    more = int(rng.integers(1, 100))
+    file.write_bytes(file.read_bytes() + rng.bytes(more))
+    return f"{more} bytes more"
+
+
+def _lose(file: Path, _: np.random.Generator) -> str:
+    file.unlink()
+    return "gone"
+
+
+WAYS = (_flip, _cut, _replace_field, _drop_field, _grow, _lose)
 
 
 def _document(file: Path) -> Any:

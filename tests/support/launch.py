@@ -17,7 +17,7 @@ from nkimoe.planning.targets import TARGETS
 from nkimoe.reference import moe_cte_checkpoints_reference, moe_cte_reference
 from nkimoe.reference.int8 import moe_cte_int8_reference, roundings
 from nkimoe.reference.mx import moe_cte_mx_reference
-from nkimoe.reference.tolerance import int8_tolerance, mx_tolerance, tolerance
+from nkimoe.reference.tolerance import Tolerance, int8_tolerance, mx_tolerance, tolerance
 from nkisim.observe import Observer
 from support.case import Case
 from support.inputs import build_inputs
@@ -99,14 +99,17 @@ def assert_matches_reference(outcome: Outcome) -> None:
 
 def assert_matches(outcome: Outcome, expected: npt.NDArray[np.float32]) -> None:
     """Within the table's bounds of what the definition gives."""
-    case = outcome.case
+    assert_close(outcome.output.astype(np.float32), expected, bounds_of(outcome.case))
+
+
+def bounds_of(case: Case) -> Tolerance:
+    """The table's."""
     blocks = min(case.K, case.E)
-    bounds = tolerance(case.computes_in, case.dtype, blocks, case.weights) if not case.is_mx else None
-    if bounds is None:
-        bounds = mx_tolerance(case.dtype, blocks, case.I)
-    elif case.int8_inputs:
-        bounds = int8_tolerance(case.dtype, blocks, case.I, case.down_bias_on_chip)
-    assert_close(outcome.output.astype(np.float32), expected, bounds)
+    if case.is_mx:
+        return mx_tolerance(case.dtype, blocks, case.I)
+    if case.int8_inputs:
+        return int8_tolerance(case.dtype, blocks, case.I, case.down_bias_on_chip)
+    return tolerance(case.computes_in, case.dtype, blocks, case.weights)
 
 
 def check(case: Case, **changes: Any) -> Outcome:

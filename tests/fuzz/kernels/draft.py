@@ -38,6 +38,7 @@ class Statement:
         tile: what it makes, if anything.
         output: the name of an output it makes, and whether its bits are known.
         inputs: arguments of the program that it brings: name to the call that draws them.
+        exchange: between the two cores before its meaning: the name that each has for what the other's text is worth.
     """
 
     kernel: list[str]
@@ -45,6 +46,7 @@ class Statement:
     tile: Tile | None = None
     output: tuple[str, bool] | None = None
     inputs: dict[str, str] = field(default_factory=dict)
+    exchange: tuple[str, str] | None = None
 
 
 @dataclass
@@ -156,6 +158,10 @@ class Draft:
             Unfit: the result is open; nothing has changed.
         """
         tried = [{n: v.copy() if isinstance(v, np.ndarray) else v for n, v in each.items()} for each in self.values]
+        if statement.exchange:
+            name, text = statement.exchange
+            for namespace, value in zip(tried, [eval(text, other) for other in reversed(tried)], strict=True):
+                namespace[name] = value.copy()
         for namespace in tried:
             lines = [f"{name} = {call}" for name, call in statement.inputs.items()] + statement.meaning
             exec("\n".join(lines), namespace)

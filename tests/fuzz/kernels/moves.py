@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fuzz.kernels.draft import Draft, Statement, Tile, all_types
 from fuzz.kernels.meaning import DTYPES, Unfit
 
@@ -139,6 +141,20 @@ def _rows_of(table: str, rows: int, columns: int, index: str) -> str:
     return f"{table}.ap(pattern=[[{columns}, {rows}], [1, {columns}]], vector_offset={index}, indirect_dim=0)"
 
 
+def exchange(draft: Draft) -> Statement:
+    """sendrecv: each core gets part of the other's tile."""
+    if draft.cores != 2:
+        raise Unfit("one core")
+    source = draft.pick(lambda tile: tile.buffer == "sbuf")
+    shape = draft.number(1, source.shape[0]), draft.number(1, source.shape[1])
+    view, peer = draft.view(source, *shape), draft.name("p")
+    small = shape[1] <= 256  # what GpSimd's own DMA moves of any type
+    path = draft.choose("dma", "gpsimd_dma") if small else "dma"
+    where = draft.result(shape, (source.dtype,), (source,))
+    call = f"nisa.sendrecv({view}, {{dst}}, 1 - core, 1 - core, 0, nisa.dma_engine.{path})"
+    return replace(draft.says(call, peer, where), exchange=(peer, view))
+
+
 def store(draft: Draft, tile: Tile | None = None) -> Statement:
     """Part of a tile, or all of a given one, as an output."""
     source = tile or draft.pick()
@@ -166,5 +182,6 @@ MOVES = (
     gather_columns,
     gather_rows,
     scatter_rows,
+    exchange,
     store,
 )

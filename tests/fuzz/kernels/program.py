@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import copy
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
@@ -64,10 +65,18 @@ class Program:
             f"{header}def inputs():\n    return {{\n{drawn}    }}\n\n\n"
             f"def kernel({parameters}):\n    core = nl.program_id()\n"
             + "\n".join(f"    {line}" for s in self.statements for line in s.kernel)
-            + f"\n{named}\n\n\ndef meaning(core, {parameters}):\n"
-            + "\n".join(f"    {line}" for s in self.statements for line in s.meaning)
+            + f"\n{named}\n\n\ndef meaning(core, {parameters}):\n    yield  # then at each exchange\n"
+            + "\n".join(f"    {line}" for s in self.statements for line in _meaning(s))
             + f'\n{returned}\n\n\nif __name__ == "__main__":\n    judge(sys.modules[__name__])\n'
         )
+
+
+def _meaning(statement: Statement) -> list[str]:
+    """Its lines, in a generator that hands out what the other core gets."""
+    if statement.exchange is None:
+        return statement.meaning
+    name, text = statement.exchange
+    return [f"{name} = yield {text}", *statement.meaning]
 
 
 def drawn(rng: np.random.Generator) -> Program:
@@ -116,11 +125,27 @@ def run_case(rng: np.random.Generator, folder: Path) -> str:
 def judge(module: ModuleType) -> None:
     """Run the kernel of a program's module and hold its outputs to the meaning."""
     given = module.inputs()
-    expected = [module.meaning(core, **{n: v.copy() for n, v in given.items()}) for core in range(module.CORES)]
+    cores = [module.meaning(core, **{n: v.copy() for n, v in given.items()}) for core in range(module.CORES)]
+    expected = in_step(cores)
     done = Simulator(module.TARGET, lnc=module.CORES, dma=module.DMA).run(module.kernel, **given)
     for name, found in zip(expected[0], done.outputs, strict=True):
         for core, outputs in enumerate(expected):
             _compare(f"{name} of core {core}", found[core], outputs[name], name in module.BITS)
+
+
+def in_step(cores: list[Generator[Any, Any, dict[str, Any]]]) -> list[dict[str, Any]]:
+    """What the meanings of all cores return. At each `yield` one gets what the other hands out."""
+    arriving: list[Any] = [None] * len(cores)
+    while True:
+        offers, returned = [], []
+        for core, value in zip(cores, arriving, strict=True):
+            try:
+                offers.append(copy.copy(core.send(value)))
+            except StopIteration as end:
+                returned.append(end.value)
+        if returned:
+            return returned
+        arriving = offers[::-1]
 
 
 def _compare(name: str, found: Any, wanted: Any, is_exact: bool) -> None:
