@@ -59,14 +59,13 @@ def main(
 def _traced(folder: Path | None, groups: tuple[str, ...], nkilib: Path | None, match: str, largest: float) -> Path:
     """Trace what is missing; the folder it is in."""
     from calibrate import tracing
-    from calibrate.traces import default_folder
+    from calibrate.traces import default_folder, remove_others
 
-    folder = folder or default_folder()
-    chosen = [
-        work
-        for work in tracing.works(groups or GROUPS, nkilib)
-        if match in f"{work.case.family} {work.case.name}" and work.gflop <= largest
-    ]
+    folder, works = folder or default_folder(), tracing.works(groups or GROUPS, nkilib)
+    if not groups and nkilib is not None:
+        for path in remove_others(folder, [work.case for work in works]):
+            click.echo(f"removed {path.name}: no case of today", err=True)
+    chosen = [work for work in works if match in f"{work.case.family} {work.case.name}" and work.gflop <= largest]
     for line in tracing.trace(folder, chosen):
         click.echo(line, err=True)
     return folder

@@ -7,7 +7,7 @@ import os
 import pickle
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -99,6 +99,17 @@ def record(folder: Path, work: Work) -> dict[str, Any]:
 def files(folder: Path) -> Iterator[Path]:
     """All traces of a folder, by name."""
     yield from sorted(folder.glob(f"*{SUFFIX}"))
+
+
+def remove_others(folder: Path, cases: Iterable[Case]) -> list[Path]:
+    """Remove traces of what is none of `cases`, such as a case that has another family or figure by now; which those
+    were.
+    """
+    wanted = {path_of(folder, case) for case in cases}
+    others = [path for path in files(folder) if path not in wanted]
+    for path in others:
+        path.unlink()
+    return others
 
 
 def _digest(text: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nkimoe.errors import require
-from nkimoe.ops.pair_slots import block_count, pair_count
+from nkimoe.ops.pair_slots import block_count, pair_count, used_experts
 from nkimoe.ops.projection import Projection
 from nkimoe.ops.routing_tensors import dtype_of
 from nkimoe.planning.grouped_gemm.choice import BlockCount, GemmChoice, default_choices
@@ -51,7 +51,7 @@ def choices_for(
     """Those of the row of the layer that begins with a projection of rows of a type."""
     row = None if tuned is None else tuned.row(layer_of(dtype, projections[0].K, first, ids))
     experts = first.weights.sizes[0]
-    return choices_of(row, pair_count(ids), experts, projections, block_count(ids, experts))
+    return choices_of(row, pair_count(ids), used_experts(ids, experts), projections, block_count(ids, experts))
 
 
 def choices_of(

@@ -1,5 +1,6 @@
 """A trace tells a clock what the launch itself would have told it, and says when it is out of date."""
 
+import dataclasses
 from pathlib import Path
 
 import nki
@@ -84,3 +85,12 @@ def test_a_file_that_is_no_trace_says_so_in_its_row(tmp_path: Path) -> None:
     (tmp_path / "old.trace").write_bytes(b"something")
     (row,) = rows_of(tmp_path / "old.trace")
     assert row.error.startswith("trace again")
+
+
+def test_a_case_that_has_another_family_by_now_leaves_no_second_row(work: Work, tmp_path: Path) -> None:
+    folder = tmp_path / "traces"
+    today = dataclasses.replace(work.case, family="family, long")
+    for case in (work.case, today):
+        traces.save(folder, traces.Trace(case, "version", reason="too slow"))
+    assert traces.remove_others(folder, [today]) == [traces.path_of(folder, work.case)]
+    assert list(traces.files(folder)) == [traces.path_of(folder, today)]

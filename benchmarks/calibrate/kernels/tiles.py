@@ -21,7 +21,7 @@ def empty(columns: int, dtype: str = "float32", memory: str = "sbuf", partitions
 def filled(columns: int, dtype: str = "float32", memory: str = "sbuf", partitions: int = 128) -> Any:
     """A new tile that something has written, by the Vector Engine."""
     tile = empty(columns, dtype, memory, partitions)
-    nisa.memset(dst=tile, value=1.0, engine=nisa.engine.vector)
+    nisa.memset(dst=tile, value=1 if "int" in dtype else 1.0, engine=nisa.engine.vector)
     return tile
 
 

@@ -55,6 +55,7 @@ def default_choices(
     """That of each projection of a layer; they share the blocks.
 
     Args:
+        experts: those that pairs go to.
         blocks: None: what is to be expected of pairs that are drawn evenly.
 
     >>> [choice.width for choice in default_choices(64, 8, [ProjectionSizes(4096, 14336, 2)])]
