@@ -9,12 +9,12 @@ import matplotlib
 
 from nkisim import Run
 
-matplotlib.rcParams["svg.fonttype"] = "none"  # text stays text: smaller, and found by search
+TEXT_STAYS_TEXT = {"svg.fonttype": "none"}  # smaller, and found by search
 
 
 def timeline(run: Run) -> str:
     """What each engine does when, as SVG."""
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, matplotlib.rc_context(TEXT_STAYS_TEXT):
         path = Path(folder) / "timeline.svg"
         run.profile.save_timeline(path)
         return path.read_text("utf-8")

@@ -72,9 +72,10 @@ def _of_stage(stages: Stages, stage: int) -> list[GemmChoice]:
 
 
 def _candidates(stages: Stages, stage: int) -> Iterator[GemmChoice]:
-    """With all pieces on chip, if they fit."""
+    """With all pieces on chip, if they fit; the default's blocks are among them."""
     layer, sizes = stages.layer, stages.gemms[stage].sizes
     blocks = [B for B in BLOCK_SIZES if B == PARTITIONS or B * layer.expert <= 2 * layer.token * layer.topk]
+    blocks = list(dict.fromkeys((*blocks, stages.default[stage].block_size)))
     fewest = ceil_div(sizes.columns, sizes.default_width)
     widths = dict.fromkeys(sizes.width_of(fewest * times) for times in FINENESS)
     for B, width, split in product(blocks, widths, Split):

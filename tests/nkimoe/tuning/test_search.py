@@ -33,16 +33,17 @@ def test_a_row_holds_the_best_choice_and_its_times():
 
 
 def test_every_choice_says_all_and_no_two_are_the_same():
-    for stage in space_of(Stages(replace(LAYER, token=1024, model_dim=1024, inter_dim=512), "trn2", 2)):
+    stages = Stages(replace(LAYER, token=1024, model_dim=1024, inter_dim=512), "trn2", 2)
+    for stage in space_of(stages):
         assert None not in {value for choice in stage for value in (choice.at_once, choice.split)}
         assert len(set(stage)) == len(stage)
-        assert {choice.block_size for choice in stage} == {128, 256, 512}
+        assert {choice.block_size for choice in stage} == {128, 256, 512, stages.default[0].block_size}
         assert {choice.split for choice in stage} == set(Split)
 
 
 def test_one_core_shares_nothing():
     for stage in space_of(Stages(SMALL, "trn2", 1)):
-        assert len({(choice.width, choice.at_once) for choice in stage}) == len(stage)
+        assert len({(choice.block_size, choice.width, choice.at_once) for choice in stage}) == len(stage)
 
 
 def test_the_default_is_tried():
