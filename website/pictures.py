@@ -9,12 +9,11 @@ import matplotlib
 
 from nkisim import Run
 
-TEXT_STAYS_TEXT = {"svg.fonttype": "none"}  # smaller, and found by search
-
 
 def timeline(run: Run) -> str:
     """What each engine does when, as SVG."""
-    with tempfile.TemporaryDirectory() as folder, matplotlib.rc_context(TEXT_STAYS_TEXT):
+    as_text = matplotlib.rc_context({"svg.fonttype": "none"})  # which is smaller, and found by search
+    with tempfile.TemporaryDirectory() as folder, as_text:
         path = Path(folder) / "timeline.svg"
         run.profile.save_timeline(path)
         return path.read_text("utf-8")
