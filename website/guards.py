@@ -17,10 +17,14 @@ STATED = ("nkisim.operations.checks", "nkisim.operations.device_rules")
 """Modules each of whose functions is one rule, which the first sentence of its docstring states."""
 READ = ("nkisim.operations.", "nkisim.instructions.")
 """Where rules are."""
+Conditions = tuple[str, ...]
+"""Tests that hold where something is checked."""
 
 
 class Guard(NamedTuple):
-    """One rule: the operands it is checked for, none where its text names them; its text; the codes of its errors."""
+    """One rule: the operands it is checked for, none where its text names them; its text, with the condition under
+    which it is checked; the codes of its errors.
+    """
 
     operands: tuple[str, ...]
     rule: str
@@ -58,18 +62,37 @@ def guards_of(instruction: Callable[..., Any]) -> list[Guard]:
     return [Guard(tuple(names), rule, codes) for (rule, codes), names in operands.items()]
 
 
-def _guards(reading: Reading, above: tuple[FunctionType, ...]) -> Iterator[Guard]:
-    for node in _walk(_tree(reading.function)):
+def _guards(reading: Reading, above: tuple[FunctionType, ...], where: Conditions = ()) -> Iterator[Guard]:
+    for node, inner in _under_conditions(_tree(reading.function)):
+        conditions = (*where, *inner)
         if isinstance(node, ast.Raise):
-            yield from _raised(node, reading)
+            for guard in _raised(node, reading):
+                yield guard._replace(rule=guard.rule + _told(conditions[:-1]))  # the last one is the rule, turned round
         called = _called(node, reading.function)
         if called is None or called in above or not isinstance(node, ast.Call):
             continue
         given = _given(called, node, reading)
         if called.__module__ not in STATED:
-            yield from _guards(Reading(called, given), (*above, reading.function))
+            yield from _guards(Reading(called, given), (*above, reading.function), conditions)
         elif _codes(called):
-            yield Guard(_operands(node, reading), _stated(called, given), _codes(called))
+            yield Guard(_operands(node, reading), _stated(called, given) + _told(conditions), _codes(called))
+
+
+def _told(conditions: Conditions) -> str:
+    return f", where `{' and '.join(conditions)}`" if conditions else ""
+
+
+def _under_conditions(node: ast.AST, conditions: Conditions = ()) -> Iterator[tuple[ast.AST, Conditions]]:
+    """All nodes, in the order of the source, with the tests of the `if`s that they stand in."""
+    yield node, conditions
+    if not isinstance(node, ast.If):
+        for child in ast.iter_child_nodes(node):
+            yield from _under_conditions(child, conditions)
+        return
+    yield from _under_conditions(node.test, conditions)
+    for branch, test in ((node.body, node.test), (node.orelse, ast.UnaryOp(ast.Not(), node.test))):
+        for child in branch:
+            yield from _under_conditions(child, (*conditions, ast.unparse(test)))
 
 
 def _raised(node: ast.Raise, reading: Reading) -> Iterator[Guard]:

@@ -42,8 +42,8 @@ def _page(name: str, declared: Declaration) -> str:
     parts += [
         "## Guards",
         "Checked before anything happens; a broken rule raises the error of its code, with the line of the kernel. "
-        "Words set as `code` within a rule are known when it is checked. Rules for all accesses, such as bounds, are "
-        "in [limits](../../simulator/limits.md).",
+        "Words set as `code` within a rule are known when it is checked; *where* says of a rule when it is. Rules for "
+        "all accesses, such as bounds, are in [limits](../../simulator/limits.md).",
         table(["Operands", "Rule", "Codes"], map(_row, guards_of(declared.issue))),
     ]
     return "\n\n".join(parts)

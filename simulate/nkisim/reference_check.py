@@ -12,6 +12,7 @@ import click
 import numpy as np
 
 from nkisim.dtypes import Array
+from nkisim.errors import retold
 
 Call = tuple[tuple[Any, ...], dict[str, Any]]
 """Positional and named arguments."""
@@ -57,8 +58,10 @@ def expected_of(reference: Callable[..., Any], kernel: Any, call: Call) -> Any:
     """What `reference` says of copies of a kernel's arguments: of all that it has parameters for, by name.
 
     Raises:
-        click.UsageError: a parameter of the reference is none of the kernel's arguments.
+        click.UsageError: it is no function, a parameter of it is none of the kernel's arguments, or it raises.
     """
+    if not callable(reference):
+        raise click.UsageError(f"--check: is a function of the kernel's arguments; got {_kind(reference)}")
     given = inspect.signature(kernel).bind(*call[0], **call[1]).arguments
     parameters = inspect.signature(reference).parameters.values()
     takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -68,7 +71,21 @@ def expected_of(reference: Callable[..., Any], kernel: Any, call: Call) -> Any:
         inspect.signature(reference).bind(**chosen)
     except TypeError as error:
         raise click.UsageError(f"--check: {error}; the kernel's arguments are {', '.join(given)}") from None
-    return reference(**chosen)
+    try:
+        return reference(**chosen)
+    except Exception as error:
+        raise click.UsageError(f"--check: {retold(error)}") from None
+
+
+def _kind(value: Any) -> str:
+    """What a value is, in a word or two."""
+    return f"{type(value).__name__} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+
+
+def is_rough(expected: Any) -> bool:
+    """Whether a reference computed in 16 bits, as NumPy does with the arguments of such a kernel."""
+    values = expected if isinstance(expected, tuple | list) else (expected,)
+    return any(isinstance(value, np.ndarray) and value.dtype.name in ("bfloat16", "float16") for value in values)
 
 
 def compare_outputs(outputs: Any, expected: Any, tolerance: float) -> Iterator[OutputCheck]:

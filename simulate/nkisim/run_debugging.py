@@ -12,7 +12,7 @@ import click
 
 from nkisim.command_help import section
 from nkisim.named_objects import load_named
-from nkisim.reference_check import Call, compare_outputs, expected_of
+from nkisim.reference_check import Call, compare_outputs, expected_of, is_rough
 from nkisim.simulator import Run
 from nkisim.snapshot_text import describe_snapshot
 from nkisim.watching import WATCH
@@ -70,4 +70,6 @@ def tell_check(run: Run, expected: Any, options: dict[str, Any]) -> None:
     for each in checks:
         click.echo(str(each))
     if not all(each.agrees for each in checks):
+        if is_rough(expected):
+            click.echo("the reference gives 16 bits: let it compute in float32, as x.astype(np.float32)")
         sys.exit(1)

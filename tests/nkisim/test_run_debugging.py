@@ -52,6 +52,17 @@ def of_another_shape(x):
 
 def of_something_else(y):
     return y
+
+
+def in_bfloat16(x):
+    return x.astype("bfloat16") ** 2
+
+
+def that_raises(x):
+    raise ValueError("no luck")
+
+
+an_array = np.ones((64, 16))
 """
 INPUT = ("--input", "x=64x16:float32", "--target", "trn2")
 needs_watchfiles = pytest.mark.usefixtures("watchfiles")
@@ -87,6 +98,12 @@ def test_check_ends_in_status_1_and_names_the_worst_row_and_the_first_element(ke
     assert "first differing index [40, 3]" in result.output
 
 
+def test_check_says_where_a_reference_computed_in_16_bits(kernel):
+    hint = "the reference gives 16 bits: let it compute in float32"
+    assert hint in run(kernel, "--check", f"{kernel}:in_bfloat16").output
+    assert hint not in run(kernel, "--check", f"{kernel}:one_element_off").output
+
+
 def test_check_has_a_tolerance(kernel):
     assert run(kernel, "--check", f"{kernel}:one_element_off", "--tolerance", 100).exit_code == 0
 
@@ -101,6 +118,8 @@ def test_check_says_that_shapes_differ(kernel):
     ("options", "said"),
     [
         (("--check", "{kernel}:of_something_else"), "missing a required argument: 'y'; the kernel's arguments are x"),
+        (("--check", "{kernel}:an_array"), "is a function of the kernel's arguments; got ndarray (64, 16)"),
+        (("--check", "{kernel}:that_raises"), "scaled_rows.py:47)"),
         (("--check", "{kernel}:twice", "--no-numerics"), "--tap and --check need values"),
         (("--tap", "rows", "--no-numerics"), "--tap and --check need values"),
         (("--tap-to", "folder"), "--tap-to goes with --tap"),

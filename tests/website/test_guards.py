@@ -34,3 +34,9 @@ def test_what_a_rule_inserts_is_its_value_where_the_module_knows_it() -> None:
 def test_rules_are_followed_into_what_instructions_share() -> None:
     rules = [guard.rule for guard in guards_of(nisa.iota)]
     assert "a pattern has one to four [step, count] pairs" in rules
+
+
+def test_a_rule_that_holds_in_some_cases_says_in_which() -> None:
+    rules = [guard.rule for guard in guards_of(nisa.nc_matmul)]
+    assert "Two operands have one dtype, where `is_transpose`" in rules
+    assert "fp32 pairs with fp32" in rules  # the test that it follows is the rule itself

@@ -158,19 +158,20 @@ def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, rows
         )
     if stationary.shape[0] != moving.shape[0]:
         raise ShapeError(
-            "stationary and moving contract over the same partitions",
+            "stationary [K, M] and moving [K, N] contract over the same partitions",
             f"{stationary.shape[0]} and {moving.shape[0]}",
-            "Slice both to the same K.",
+            "Slice both to the same K; rows become columns with nc_transpose.",
         )
     machine = current_core().machine
     m, n = checks.free_size(stationary) // rows, checks.free_size(moving) // rows
     most = machine["pe.moving_columns"] * (2 if dst.dtype == "bfloat16" and machine.generation >= 4 else 1)
     for operand, size, limit in (("stationary", m, machine["pe.stationary_columns"]), ("moving", n, most)):
+        more = " Its partitions are K: nc_transpose turns rows." if operand == "stationary" else ""
         if size > limit:
             raise ShapeError(
                 f"the free size of {operand} is at most {limit}",
                 f"{size}",
-                f"Split it into tiles of {limit}.",
+                f"Split it into tiles of {limit}.{more}",
             )
     if (dst.shape[0], checks.free_size(dst)) != (m, n):
         raise ShapeError(

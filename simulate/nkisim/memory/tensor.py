@@ -86,7 +86,8 @@ class NkiTensor(StorageView, NoArray):
             raise ViewError(
                 f"{what} cannot touch dimension 0: it is the partition (or the indirect) dimension",
                 f"dim {dim} of {self.described}",
-                "Move the data between partitions with an instruction (nc_transpose, nc_stream_shuffle, DMA).",
+                "Move the data between partitions with an instruction (nc_transpose, nc_stream_shuffle, DMA), or "
+                "repeat a row with nl.broadcast_to.",
             )
         return axis
 

@@ -148,7 +148,8 @@ def same_tile(*named: tuple[str, NkiTensor]) -> None:
             raise ShapeError(
                 f"{operand} has the partitions and the elements a partition of {first}",
                 f"{t.shape} against {a.shape}",
-                "Slice or broadcast the operands to the same tile.",
+                "Slice the operands to the same tile, or repeat one: partitions with nl.broadcast_to, free dimensions "
+                "with .broadcast(dim, size).",
             )
 
 

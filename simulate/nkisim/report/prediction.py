@@ -110,8 +110,11 @@ class Prediction:
 
     @cached_property
     def called(self) -> dict[Location, Spent]:
-        """What was spent in the functions that a line calls, and in those they call."""
-        return spent_by(self.spent, lambda chain: chain[:-1])
+        """What was spent in the functions that a line calls, and in those they call.
+
+        What a line issues itself is not among it, though a comprehension on that line is a function for Python.
+        """
+        return spent_by(self.spent, lambda chain: (line for line in chain[:-1] if line != chain[-1]))
 
     @cached_property
     def functions(self) -> list[FunctionCost]:

@@ -123,6 +123,26 @@ def test_a_line_with_several_instructions_names_each(tmp_path, bokeh):
     assert "2 dma_copy, tensor_copy" in Elements((tmp_path / "a.html").read_text("utf-8")).text
 
 
+def test_a_line_with_a_comprehension_counts_once():
+    def kernel(x):
+        tiles = [nl.load(x[i]) for i in range(4)]  # a function of its own before Python 3.12
+        return store_sum(tiles)
+
+    def store_sum(tiles):
+        out = nl.ndarray(tiles[0].shape, tiles[0].dtype, buffer=nl.shared_hbm)
+        nisa.dma_copy(dst=out, src=nl.add(tiles[0], tiles[1]))
+        return out
+
+    import nkisim.nki.isa as nisa
+    import nkisim.nki.language as nl
+
+    prediction = Simulator("trn2").run(kernel, np.ones((4, 128, 8), np.float32)).profile.prediction
+    (loads,) = (line for line in prediction.all_lines if line.instructions == 4)
+    assert loads.location not in prediction.called
+    (call,) = prediction.called  # of the other line, which does call a function
+    assert call.line == loads.location.line + 1
+
+
 def test_findings_are_listed(bokeh, tmp_path):
     def kernel(x):
         return nl.ndarray(x.shape, x.dtype, buffer=nl.shared_hbm)
