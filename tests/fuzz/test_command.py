@@ -87,6 +87,15 @@ def test_a_failure_is_named_kept_and_survived(tmp_path, capsys, case, said):
         made.close()
 
 
+def test_what_a_stopped_run_left_behind_is_no_obstacle(campaign, tmp_path):
+    left = tmp_path / "kernels-7-0"
+    left.mkdir()
+    (left / "half.txt").write_text("")
+    campaign.one(kind_named("kernels"), 0)
+    assert not campaign.failures
+    assert not left.exists()
+
+
 def command(*arguments):
     path = os.pathsep.join(str(ROOT / part) for part in ("tests", ".", "simulate"))
     made = [sys.executable, "-m", "fuzz", *arguments]

@@ -37,7 +37,9 @@ class Worker:
             raise RuntimeError("the worker does not start")
 
     def run(self, kind: Kind, seed: int, number: int, folder: Path) -> Outcome:
-        """One case in a new folder, which stays if it fails."""
+        """One case in a new folder, which stays if it fails, until the same case runs again."""
+        if folder.exists():  # of an earlier run of this seed, which was stopped or failed
+            shutil.rmtree(folder)
         folder.mkdir(parents=True)
         self._here.send((kind, seed, number, folder))
         try:
