@@ -92,7 +92,8 @@ def expand_dims(x: Any, axis: int) -> NkiTensor:
 def broadcast_to(x: Any, shape: Any, dtype: Any = None) -> NkiTensor:
     """A tile `x` repeated to `shape`, of the same rank; `x` itself if it has that shape and type.
 
-    Each size of x is that of shape or 1. dtype is that of the result, by default x's.
+    Each size of x is that of shape or 1. dtype is that of the result, by default x's. Partitions take a transfer each:
+    of a row in HBM, `nisa.dma_copy(dst=tile, src=row.broadcast(0, 128))` is one for all.
 
     Raises:
         ArgumentError: x is no tile on chip.

@@ -18,7 +18,11 @@ MOST_TENSORS = 6_000  # of a plot; the largest, by bytes and time
 
 
 def memory_plot(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion, time: Any) -> Any:
-    """Bytes of a partition upwards, a bar a tensor; those of one kernel line have one colour."""
+    """Bytes of a partition upwards, a bar a tensor; those of one kernel line have one colour.
+
+    A tensor has the place that suits the order in which the kernel was written. Times are those of a compiler's order, so
+    that bars may lie on each other: a compiler finds places after it has found its order.
+    """
     from bokeh.models import NumeralTickFormatter
 
     found = sorted(
@@ -26,7 +30,7 @@ def memory_plot(timeline: Timeline, capacity: Capacity, core: int, buffer: Memor
     )
     shown, names = found[:MOST_TENSORS], Numbering()
     room = capacity.occupancy[core, buffer].capacity if (core, buffer) in capacity.occupancy else 1
-    title = f"{buffer.value.upper()} of core {core}, {room:,} bytes a partition"
+    title = f"{buffer.value.upper()} of core {core}, {room:,} bytes a partition; places as the kernel was written"
     if len(shown) < len(found):
         title += f": the {len(shown):,} largest of {len(found):,} tensors"
     tips = [("tensor", "@name{custom}"), ("bytes a partition", "@size{0,0}"), ("from", "@left{0.000} us"),
