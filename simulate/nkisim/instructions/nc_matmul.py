@@ -166,12 +166,12 @@ def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor, rows
     m, n = checks.free_size(stationary) // rows, checks.free_size(moving) // rows
     most = machine["pe.moving_columns"] * (2 if dst.dtype == "bfloat16" and machine.generation >= 4 else 1)
     for operand, size, limit in (("stationary", m, machine["pe.stationary_columns"]), ("moving", n, most)):
-        more = " Its partitions are K: nc_transpose turns rows." if operand == "stationary" else ""
+        tiles = f"tiles of {limit}" + "; nc_transpose first, if its partitions are not K" * (operand == "stationary")
         if size > limit:
             raise ShapeError(
                 f"the free size of {operand} is at most {limit}",
                 f"{size}",
-                f"Split it into tiles of {limit}.{more}",
+                f"Split it into {tiles}.",
             )
     if (dst.shape[0], checks.free_size(dst)) != (m, n):
         raise ShapeError(
