@@ -63,5 +63,4 @@ def _check(dst: NkiTensor, data: NkiTensor, engine: Engine) -> tuple[Engine, int
 
 
 def _default(dst: NkiTensor, data: NkiTensor) -> Engine:
-    fits_pe = dst.buffer is MemoryRegion.psum and data.buffer is MemoryRegion.sbuf
-    return Engine.tensor if fits_pe else Engine.vector
+    return Engine.tensor if (dst.buffer, data.buffer) == (MemoryRegion.psum, MemoryRegion.sbuf) else Engine.vector

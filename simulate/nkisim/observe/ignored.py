@@ -16,9 +16,7 @@ _WHO = "Chooses who does the work, never what comes out: it is checked, recorded
 
 HINTS = {
     "name": "A label for people, of one thing in a kernel. Kept in the event.",
-    "engine": _WHO,
-    "dge_mode": _WHO,
-    "dma_engine": _WHO,
+    **dict.fromkeys(("engine", "dge_mode", "dma_engine"), _WHO),
     "priority": "Orders DMA transfers that compete. Range and target are checked; transfers here never compete.",
     "is_stationary_onezero": "Promises a 0/1 matrix, for speed. The product is computed from the real values.",
     "is_moving_onezero": "Promises a 0/1 matrix, for speed. The product is computed from the real values.",

@@ -18,11 +18,7 @@ MOST_TENSORS = 6_000  # of a plot; the largest, by bytes and time
 
 
 def memory_plot(timeline: Timeline, capacity: Capacity, core: int, buffer: MemoryRegion, time: Any) -> Any:
-    """Bytes of a partition upwards, a bar a tensor; those of one kernel line have one colour.
-
-    A tensor has the place that suits the order in which the kernel was written. Times are those of a compiler's order,
-    so that bars may lie on each other: a compiler finds places after it has found its order.
-    """
+    """Bytes of a partition upwards, a bar a tensor; those of one kernel line have one colour."""
     from bokeh.models import NumeralTickFormatter
 
     found = sorted(
