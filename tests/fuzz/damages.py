@@ -9,7 +9,6 @@ from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 from support.case import Case
 from support.checkpoint_forms import FORMS, made, packed_bytes, refusal_or_bytes
@@ -17,7 +16,7 @@ from support.damage import damage_text
 from support.inputs import build_inputs
 from support.launch import run
 from support.odd_arguments import ODD, names_what_it_refuses
-from support.stored_checkpoints import describe, store, with_routers
+from support.stored_checkpoints import bf16_experts, describe, store, with_routers
 
 from nkimoe import RequestError
 from nkimoe.weights import PACKING_NAMES, pack_checkpoint, packing_named, read_layer
@@ -108,14 +107,7 @@ DAMAGES: dict[str, Damage] = {
 
 def save_checkpoint(folder: Path, layers: int = 1, experts: int = E, H: int = WIDTH) -> Path:
     """A made-up checkpoint in a new folder."""
-    rng = np.random.default_rng(0)
-    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    tensors = {
-        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
-        for layer in range(layers)
-        for e in range(experts)
-        for name, shape in shapes.items()
-    }
+    tensors = bf16_experts(range(layers), experts, H, I)
     return describe(store(folder, with_routers(tensors, experts, H)), experts)
 
 

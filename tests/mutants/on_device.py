@@ -32,11 +32,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("offset=window.start, channel", "offset=0, channel", "every window is the first"),
         ("operand0=geometry.columns - 1", "operand0=geometry.columns // 2 - 1", "half of the columns unused"),
         ("offset=first + rows.size * columns", "offset=first", "the last slots overwrite the first"),
+        ("operand1=float(pad + 1)", "operand1=float(pad)", "pads are the last pair"),
     ),
     "routing/on_device/pair_blocks.py": (
         ("data2=order.repeats, op=nl.add", "data2=order.repeats, op=nl.maximum", "repeated choices at slot 0"),
         ("op0=nl.greater_equal, operand0=0.0", "op0=nl.greater_equal, operand0=-1.0", "ids of no expert have slots"),
-        ("operand1=float(pairs + 1)", "operand1=float(pairs)", "pads are the last pair"),
         ("operand1=-0.5 - 0.5 / top_k", "operand1=-0.5", "tokens rounded up"),
         ("offset=tokens.start * top_k + 1", "offset=tokens.start + 1", "numbers of other pairs"),
     ),

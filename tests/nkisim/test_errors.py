@@ -86,11 +86,11 @@ def test_a_place_is_shown_relative_to_the_working_directory(monkeypatch, tmp_pat
 
 
 def test_a_place_in_a_notebook_is_a_line_of_its_cell(monkeypatch):
-    cells = {"/tmp/ipykernel_1/2.py": ("Cell", "In[3]")}
+    cells = {"/made-up/2.py": ("Cell", "In[3]")}
     shell = SimpleNamespace(compile=SimpleNamespace(format_code_name=cells.get))
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: shell))
-    assert str(Location("/tmp/ipykernel_1/2.py", 4)) == "Cell In[3]:4"
-    assert stage_of(Location("/tmp/ipykernel_1/2.py", 4)) == "Cell In[3]:-"
-    assert stage_of(Location("/tmp/ipykernel_1/5.py", 4)) == "5.py:-"
+    assert str(Location("/made-up/2.py", 4)) == "Cell In[3]:4"
+    assert stage_of(Location("/made-up/2.py", 4)) == "Cell In[3]:-"
+    assert stage_of(Location("/made-up/5.py", 4)) == "5.py:-"
     monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: None))
-    assert cell_name("/tmp/ipykernel_1/2.py") == ""
+    assert cell_name("/made-up/2.py") == ""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 
 from nkimoe.weights.safetensors_file import create_file
@@ -29,6 +31,15 @@ def describe(folder: Path, experts: int, **more: Any) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "config.json").write_text(json.dumps({"num_experts": experts, **more}))
     return folder
+
+
+def bf16_experts(layers: Iterable[int], experts: int, H: int, I: int) -> Tensors:
+    """Drawn weights of experts under the names of Qwen3, the same every time."""
+    rng, shapes = np.random.default_rng(0), {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
+    return {
+        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
+        for layer in layers for e in range(experts) for name, shape in shapes.items()
+    }  # fmt: skip
 
 
 def with_routers(tensors: Tensors, experts: int, H: int) -> Tensors:

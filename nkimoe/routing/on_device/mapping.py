@@ -18,10 +18,9 @@ from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
 from nkimoe.routing.on_device.block_tables import describe_blocks
-from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.counts import LARGEST_SLOT
 from nkimoe.routing.on_device.expert_slots import ExpertSlots
-from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, places_of, store
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, less_one, places_of, store
 
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 
@@ -61,7 +60,7 @@ def build_block_mapping(
         for batch in expert_slots.batches():
             own = places_of(places(batch)[:, :, :top_k], geometry)
             sums.add(own, (_tokens(batch.tokens, len(batch.listed)),))
-        store(slots, _ids(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)
+        store(slots, less_one(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)
     return slots, block_to_expert, conditions
 
 
@@ -85,12 +84,4 @@ def _tokens(tokens: Span, tiles: int) -> Any:
     """fp32 [128, n, 1]: one more than the number of each token, so that 0 is none."""
     result = nl.ndarray((PARTITIONS, tiles, 1), dtype=nl.float32, buffer=nl.sbuf)
     nisa.iota(dst=result, pattern=[[PARTITIONS, tiles], [1, 1]], offset=tokens.start + 1, channel_multiplier=1)
-    return result
-
-
-def _ids(numbers: Any, pad: int) -> Any:
-    """int32: the token of each slot, `pad` in those that have none."""
-    is_pad, result = like(numbers), nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.tensor_scalar(dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pad + 1))
-    nisa.scalar_tensor_tensor(dst=result, data=numbers, op0=nl.add, operand0=-1.0, op1=nl.add, operand1=is_pad)
     return result

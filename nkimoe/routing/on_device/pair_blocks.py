@@ -17,7 +17,7 @@ from nkimoe.routing.on_device.block_tables import describe_blocks
 from nkimoe.routing.on_device.choices import at, by_expert, like, load_choices
 from nkimoe.routing.on_device.expert_slots import Batch, ExpertSlots
 from nkimoe.routing.on_device.pair_order import check_countable
-from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, places_of, store
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, less_one, places_of, store
 
 
 @nki.jit
@@ -56,7 +56,7 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
         total = sums.total()
         numbers = total[:, :, 0, :]
         store(tokens, _tokens(numbers, top_k), geometry, window)
-        store(positions, _positions(numbers, pairs), geometry, window)
+        store(positions, less_one(numbers, pairs), geometry, window)
         store(weights, total[:, :, 1, :], geometry, window)
     return tokens, positions, weights, block_to_expert, conditions
 
@@ -94,14 +94,6 @@ def _numbers(tokens: Span, choices: Any) -> Any:
         channel_multiplier=top_k,
     )  # fmt: skip
     nisa.tensor_tensor(dst=result, data1=result, data2=choices, op=nl.add)
-    return result
-
-
-def _positions(numbers: Any, pairs: int) -> Any:
-    """int32: the pair of each slot, T * K in pads."""
-    is_pad, result = like(numbers), nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
-    nisa.tensor_scalar(dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pairs + 1))
-    nisa.scalar_tensor_tensor(dst=result, data=numbers, op0=nl.add, operand0=-1.0, op1=nl.add, operand1=is_pad)
     return result
 
 

@@ -15,6 +15,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.planning.tiling import PARTITIONS, PSUM_BANKS, PSUM_COLUMNS, Span, ceil_div, spans
+from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.listed import numbers
 
 MOVING_COLUMNS = 256  # of all values together: then tables of a layer are a tile or three of 128 rows
@@ -132,6 +133,14 @@ class SlotSums:
             nisa.sendrecv(src=outgoing, dst=incoming, send_to_rank=other, recv_from_rank=other, pipe_id=0)
             nisa.tensor_tensor(dst=result, data1=result, data2=incoming, op=nl.add)
         return result
+
+
+def less_one(numbers: Any, pad: int) -> Any:
+    """int32: numbers that were stored one larger, and `pad` where there is none, 0."""
+    is_pad, result = like(numbers), nl.ndarray(tuple(numbers.shape), dtype=nl.int32, buffer=nl.sbuf)
+    nisa.tensor_scalar(dst=is_pad, data=numbers, op0=nl.equal, operand0=0.0, op1=nl.multiply, operand1=float(pad + 1))
+    nisa.scalar_tensor_tensor(dst=result, data=numbers, op0=nl.add, operand0=-1.0, op1=nl.add, operand1=is_pad)
+    return result
 
 
 def own_columns(geometry: Geometry) -> Span:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from nkisim.memory.no_array import SIGNS
 from nkisim.nki._names import PUBLISHED
 from nkisim.nki.published import REMOVED
+from nkisim.renamed import SHORT
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class Replacement:
 
 
 RANGES = ("affine_range", "sequential_range", "static_range")
-MODULES = {"nl": "nki.language", "nisa": "nki.isa", "nki": "nki", "ncc": "nki.compiler"}
+MODULES = {**{short: module for module, short in SHORT.items()}, "ncc": "nki.compiler"}
 _OPERATORS = {
     "Add": "add", "Sub": "sub", "Mult": "mul", "Div": "truediv", "FloorDiv": "floordiv", "Mod": "mod", "Pow": "pow",
     "MatMult": "matmul", "BitAnd": "and", "BitOr": "or", "BitXor": "xor", "LShift": "lshift", "RShift": "rshift",

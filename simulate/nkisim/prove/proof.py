@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nkisim.dtypes import Array
-from nkisim.errors import ArgumentError, Location, SimulationError, is_kernel, location_in, retold
+from nkisim.errors import ArgumentError, Location, SimulationError, definition_of, is_kernel, location_in, retold
 from nkisim.execution.arguments import is_torch, torch_to_numpy
 from nkisim.execution.kernel import Kernel
 from nkisim.execution.launch import default_grid, launch
@@ -169,8 +168,7 @@ def _stopped(error: Exception, kernel: Any) -> Location:
     place = error.where if isinstance(error, SimulationError) else location_in(error.__traceback__)
     if is_kernel[place.file]:
         return place
-    code = inspect.unwrap(getattr(kernel, "function", kernel)).__code__
-    return Location(code.co_filename, code.co_firstlineno)
+    return definition_of(getattr(kernel, "function", kernel))
 
 
 def _said(error: Exception) -> str:

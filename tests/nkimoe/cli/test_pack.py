@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import pytest
 from click.testing import CliRunner, Result
-from support.stored_checkpoints import describe, store, with_routers
+from support.stored_checkpoints import bf16_experts, describe, store, with_routers
 
 from nkimoe.cli.main import main
 from nkimoe.weights import Checkpoint, Shard, int8_arguments, pack, packing_named, read_layer
@@ -17,12 +16,7 @@ E, H, I = 2, 64, 96
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    tensors = {
-        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
-        for layer in (0, 2) for e in range(E) for name, shape in shapes.items()
-    }  # fmt: skip
+    tensors = bf16_experts((0, 2), E, H, I)
     return describe(store(tmp_path / "checkpoint", with_routers(tensors, E, H)), E)
 
 

@@ -8,10 +8,9 @@ import sys
 import textwrap
 from pathlib import Path
 
-import ml_dtypes
 import numpy as np
 import pytest
-from support.stored_checkpoints import describe, store, with_routers
+from support.stored_checkpoints import bf16_experts, describe, store, with_routers
 
 from nkimoe import RequestError
 from nkimoe.weights import Plain, pack_checkpoint
@@ -23,11 +22,7 @@ A_LAYER = 3 * E * H * I * 2  # bytes
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    rng, shapes = np.random.default_rng(0), {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    tensors = {
-        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
-        for layer in range(2) for e in range(E) for name, shape in shapes.items()
-    }  # fmt: skip
+    tensors = bf16_experts(range(2), E, H, I)
     return describe(store(tmp_path / "checkpoint", with_routers(tensors, E, H)), E)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import ml_dtypes
 import numpy as np
 import pytest
-from support.stored_checkpoints import describe, store, with_routers
+from support.stored_checkpoints import bf16_experts, describe, store, with_routers
 
 from nkimoe import InputError, RequestError
 from nkimoe.weights import (
@@ -36,17 +36,7 @@ def save(folder: Path, tensors: dict[str, np.ndarray], experts: int = E) -> Path
 
 @pytest.fixture
 def checkpoint(tmp_path) -> Path:
-    rng = np.random.default_rng(0)
-    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    return save(
-        tmp_path / "checkpoint",
-        {
-            f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
-            for layer in LAYERS
-            for e in range(E)
-            for name, shape in shapes.items()
-        },
-    )
+    return save(tmp_path / "checkpoint", bf16_experts(LAYERS, E, H, I))
 
 
 def same(left: dict[str, np.ndarray], right: dict[str, np.ndarray]) -> None:

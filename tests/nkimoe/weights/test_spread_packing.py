@@ -7,13 +7,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ml_dtypes
-import numpy as np
 import pytest
 
 pytest.importorskip("joblib")
 
-from support.stored_checkpoints import describe, store, with_routers
+from support.stored_checkpoints import bf16_experts, describe, store, with_routers
 
 from nkimoe import RequestError
 from nkimoe.sweep.engine import DaskCluster, Processes, results
@@ -26,12 +24,7 @@ E, H, I, LAYERS = 2, 64, 96, range(4)
 
 @pytest.fixture
 def checkpoint(tmp_path: Path) -> Path:
-    rng = np.random.default_rng(0)
-    shapes = {"gate_proj": (I, H), "up_proj": (I, H), "down_proj": (H, I)}
-    tensors = {
-        f"model.layers.{layer}.mlp.experts.{e}.{name}.weight": rng.standard_normal(shape).astype(ml_dtypes.bfloat16)
-        for layer in LAYERS for e in range(E) for name, shape in shapes.items()
-    }  # fmt: skip
+    tensors = bf16_experts(LAYERS, E, H, I)
     return describe(store(tmp_path / "checkpoint", with_routers(tensors, E, H)), E)
 
 
