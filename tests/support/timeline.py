@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import nkisim
-from nkisim.machine import load_machine
+from nkisim.machine import Machine, load_machine
 from nkisim.timing import Order, Timeline, Timer, timeline
 from nkisim.timing.program import Program
 
@@ -54,9 +54,11 @@ def traced(body: Callable[..., Any], *args: Any, cores: int = 1) -> Program:
     return timer.program
 
 
-def timed(body: Callable[..., Any], *args: Any, cores: int = 1, order: Order = Order.program) -> Timeline:
-    """When everything in `body(*args)` happens on a Trn2."""
-    return timeline(traced(body, *args, cores=cores), TRN2, order)
+def timed(
+    body: Callable[..., Any], *args: Any, cores: int = 1, order: Order = Order.program, machine: Machine = TRN2
+) -> Timeline:
+    """When everything in `body(*args)` happens on a Trn2, or on one with other constants."""
+    return timeline(traced(body, *args, cores=cores), machine, order)
 
 
 def numbers(timeline: Timeline, opcode: str, core: int = 0) -> list[int]:

@@ -21,7 +21,7 @@ SHORT_NAMES = {
 """Names that people use, and the quantities each stands for."""
 
 _NO_PART_OF_A_SCHEDULE = ("sbuf", "psum", "pe", "pool", "access", "order", "peak")
-_WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet")
+_WHOLE = ("pe_time.least_columns", "dma.engines", "dma.packet", "dma.queued")
 
 
 def scaled(quantities: Mapping[str, Quantity], factors: Mapping[str, float]) -> dict[str, Quantity]:

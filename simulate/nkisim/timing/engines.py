@@ -40,7 +40,7 @@ class Pe:
         start = max(at, ready + cost.load_ns, self.all_free if cells is None else max(self.free[c] for c in cells))
         self._enter(int(start / self._length))
         end = start + (cost.busy_ns if self._is_full else cost.busy_ns * self._slowdown)
-        self._work += cost.busy_ns
+        self._work += cost.busy_ns * cost.counted
         if cells is None:
             self.free, self.all_free = [end] * _QUARTERS**2, end
             return start, end

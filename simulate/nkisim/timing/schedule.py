@@ -38,14 +38,16 @@ def schedule(program: Program, machine: Machine, order: Mapping[Stream, list[int
 class _Queue:
     """Instructions of one stream, in order. At most `window` of them wait to start.
 
-    `last` and `reason` say what kept the queue until `free`.
+    None starts while `depth` descriptors or more are `under_way`: have not moved their bytes. Those in `held` wait for
+    that. `last` and `reason` say what kept the queue until `free`.
     """
 
-    __slots__ = ("admitted", "free", "last", "reason", "tasks", "waiting", "window")
+    __slots__ = ("admitted", "depth", "free", "held", "last", "reason", "tasks", "under_way", "waiting", "window")
 
-    def __init__(self, tasks: list[int], window: int) -> None:
-        self.tasks, self.window = tasks, window
-        self.admitted = self.waiting = 0
+    def __init__(self, tasks: list[int], window: int, depth: float) -> None:
+        self.tasks, self.window, self.depth = tasks, window, depth
+        self.admitted = self.waiting = self.under_way = 0
+        self.held: list[int] = []
         self.free, self.last, self.reason = 0.0, -1, "queue"
 
 
@@ -65,7 +67,7 @@ class _Scheduler:
         self.followers = program.followers
         number = machine.number
         self.queues = {
-            stream: _Queue(numbers, self._window(numbers) if order is None else 1)
+            stream: _Queue(numbers, self._window(numbers) if order is None else 1, self._depth(stream))
             for stream, numbers in self.timeline.order.items()
         }
         self.queue_of = [self.queues[task.core, task.queue] for task in self.tasks]
@@ -113,6 +115,10 @@ class _Scheduler:
             return 1
         return self.machine["dma.moved_ahead"]
 
+    def _depth(self, stream: Stream) -> float:
+        """Descriptors that may be under way on the queue when its next transfer starts."""
+        return self.machine.number("dma.queued") if stream[1].startswith("dge") else float("inf")
+
     def _open(self, core: int) -> None:
         """The core's next epoch that has instructions begins, when all that was done before is done and drained."""
         at, epoch, drains = 0.0, self.epoch[core], self.drains[core]
@@ -149,6 +155,9 @@ class _Scheduler:
         if queue.free > at:
             heapq.heappush(self.heap, (queue.free, number))
             return 0
+        if queue.under_way >= queue.depth:
+            queue.held.append(number)
+            return 0
         meeting = self.tasks[number].meeting
         if meeting >= 0:
             partner = self.waiting.pop(meeting, None)
@@ -174,6 +183,7 @@ class _Scheduler:
         queue.reason = "queue"
         if isinstance(cost, Transfer):
             queue.free, queue.last, t.issue[number] = at + cost.issue_ns, number, at
+            queue.under_way += cost.descriptors
             heapq.heappush(self.heap, (queue.free + cost.start_ns, _ARRIVES - number))
             self._admit(queue)
             return
@@ -220,6 +230,13 @@ class _Scheduler:
         t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete_ns
         if end - t.issue[number] > cost.issue_ns + cost.start_ns + 1.01 * cost.longest_ns:
             t.reason[number] = "hbm" if self.dma.starved else "dma"
+        queue = self.queue_of[number]
+        queue.under_way -= cost.descriptors
+        if queue.held and queue.under_way < queue.depth:
+            queue.free, queue.last, queue.reason = end, number, "dma"
+            for other in queue.held:
+                heapq.heappush(self.heap, (end, other))
+            queue.held.clear()
         self._release(number, task)
         self._finish(number, task)
 

@@ -47,7 +47,7 @@ def test_a_range_that_holds_the_value_is_taken(ends):
     [
         ("ns", 5, 20), ("cycles per element", 5, 20), ("ns per descriptor", 5, 20), ("ratio", 5, 20),
         ("B/ns per engine", 20, 5), ("elements per cycle and lane", 20, 5), ("share of the rate", 20, 5), ("B", 20, 5),
-        ("B of a row per descriptor", 20, 5), ("GHz", 20, 5),
+        ("B of a row per descriptor", 20, 5), ("GHz", 20, 5), ("descriptors of a queue", 20, 5),
     ],
 )  # fmt: skip
 def test_a_duration_is_fast_at_its_low_end_and_a_rate_at_its_high_end(unit, fast, slow):

@@ -17,9 +17,9 @@ SLOW = ns("pe_time.slowdown")
 A_LITTLE = 1e-3
 
 
-def work(busy, load=0.0, tile=None):
+def work(busy, load=0.0, tile=None, counted=1.0):
     """A matmul that takes so long at full clock."""
-    return Cost(Duration(documented=busy), Duration(documented=busy), Duration(derived=load), tile)
+    return Cost(Duration(documented=busy), Duration(documented=busy), Duration(derived=load), tile, counted)
 
 
 def took(pe, at, busy=10.0):
@@ -38,6 +38,37 @@ def test_a_window_is_at_full_clock_exactly_if_the_one_before_did_enough(done, fa
     pe = Pe(TRN2)
     assert took(pe, 0.0, done) == pytest.approx(SLOW * done)
     assert took(pe, WINDOW) == pytest.approx(10 * factor)
+
+
+@pytest.mark.parametrize(("counted", "factor"), [(1.0, 1.0), (0.25, SLOW)])
+def test_a_window_counts_of_a_matmul_what_it_says(counted, factor):
+    pe = Pe(TRN2)
+    pe.run(0.0, 0.0, work(ENOUGH, counted=counted))
+    assert took(pe, WINDOW) == pytest.approx(10 * factor)
+
+
+@pytest.mark.parametrize(
+    ("rows", "idle", "counted"), [(128, 1, 1.0), (32, 1, 0.25), (96, 0.5, 0.875), (32, 0, 1.0), (32, None, 1.0)]
+)
+def test_the_rows_that_hold_no_data_are_no_work_where_the_machine_says_so(rows, idle, counted):
+    def body():
+        nisa.nc_matmul(tile(512, nl.float32, nl.psum), filled(128, rows=rows), filled(512, rows=rows))
+
+    t = timed(body, machine=TRN2 if idle is None else TRN2.with_value("pe_time.idle_rows", idle))
+    assert t.costs[t.tasks[numbers(t, "nc_matmul")[0]].work].counted == counted
+
+
+@pytest.mark.parametrize("dtype", [nl.bfloat16, nl.float32])
+def test_a_result_of_fp32_has_a_delay_of_its_own(dtype):
+    def body():
+        nisa.nc_matmul(tile(512, nl.float32, nl.psum), filled(128, dtype), filled(512, dtype))
+
+    def delay(machine):
+        t = timed(body, machine=machine)
+        return t.done[-1] - t.end[-1]
+
+    later = delay(TRN2.with_value("pe_time.result_fp32", ns("pe_time.result_fp32") + 500)) - delay(TRN2)
+    assert later == pytest.approx(500 if dtype is nl.float32 else 0)
 
 
 @pytest.mark.parametrize(("at", "factor"), [(WINDOW - A_LITTLE, SLOW), (WINDOW, 1.0), (2 * WINDOW - A_LITTLE, 1.0)])

@@ -6,6 +6,7 @@ from support.timeline import TRN2, ns, numbers, timed
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.timing import Order
 
 LANES = 8  # partitions an engine serves
 STATIC = ns("dma.issue_static") + ns("dma.start")
@@ -112,6 +113,46 @@ def test_hardware_descriptors_are_made_one_transfer_at_a_time():
     t = timed(body, matrix(256, rows=512))
     assert moving(256) < ns("dma.issue_hwdge")
     assert t.latency_ns == pytest.approx(3 * ns("dma.issue_hwdge") + HARDWARE + moving(256) + ns("dma.complete"))
+
+
+@pytest.mark.parametrize(("queued", "waits"), [(128, [1, 2, 3]), (256, [2, 3]), (384, [3]), (512, []), (None, [])])
+@pytest.mark.parametrize("order", Order)
+def test_a_queue_starts_no_transfer_while_as_many_descriptors_as_it_holds_are_under_way(queued, waits, order):
+    def body(source):
+        for row in range(0, 512, 128):
+            load(source[row : row + 128], nisa.dge_mode.hwdge)
+
+    machine = TRN2 if queued is None else TRN2.with_value("dma.queued", queued)
+    t = timed(body, matrix(32768, rows=512), order=order, machine=machine)
+    behind = (queued or 0) // 128
+    assert [n for n in range(1, 4) if t.issue[n] > t.issue[n - 1] + ns("dma.issue_hwdge") + 1] == waits
+    assert [t.issue[n] for n in waits] == pytest.approx([t.end[n - behind] for n in waits])
+    assert {t.reason[n] for n in waits} <= {"dma"}
+
+
+def test_other_queues_do_not_wait_for_a_full_one():
+    def body(first, second):
+        load(first, nisa.dge_mode.hwdge)
+        nisa.dma_copy(nl.ndarray((128, 32768), nl.uint8), second[:, :32768], dge_mode=nisa.dge_mode.hwdge,
+                      engine=nisa.engine.scalar)  # fmt: skip
+
+    t = timed(body, matrix(32768), matrix(32768), machine=TRN2.with_value("dma.queued", 128))
+    assert t.issue == [0.0, 0.0]
+
+
+def test_an_exchange_moves_at_its_own_share_of_the_rate():
+    def body():
+        me = nl.program_id(0)
+        mine, other = nl.ndarray((1, 1024), nl.float32), nl.ndarray((1, 1024), nl.float32)
+        nisa.memset(mine, 1.0)
+        nisa.sendrecv(mine, other, 1 - me, 1 - me, pipe_id=0)
+
+    def took(machine):
+        t = timed(body, cores=2, machine=machine)
+        (number,) = numbers(t, "sendrecv", core=0)
+        return t.end[number] - t.begin[number]
+
+    assert took(TRN2.with_value("dma.exchange", 0.5)) == pytest.approx(2 * took(TRN2))
 
 
 @pytest.mark.parametrize(

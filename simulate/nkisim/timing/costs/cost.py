@@ -18,6 +18,7 @@ class Cost:
         load: before the start, the engine prepares for so long, while its previous instruction still runs (weights of
             the PE).
         tile: cells of the PE that are occupied, as (first row, rows, first column, columns) in quarters; None: all.
+        counted: the share of `busy` that the PE's clock counts as work.
         table: the function table of the Scalar Engine that must be loaded, or None.
     """
 
@@ -25,6 +26,7 @@ class Cost:
     latency: Duration
     load: Duration = NOTHING
     tile: tuple[int, int, int, int] | None = None
+    counted: float = 1.0
     table: str | None = None
     busy_ns: float = field(init=False)
     latency_ns: float = field(init=False)

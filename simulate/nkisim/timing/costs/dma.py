@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from nkisim.machine import Machine
 from nkisim.memory import Access
-from nkisim.observe import CostClass, Event
+from nkisim.observe import CostClass, Event, Meeting
 from nkisim.timing.costs.dma_issue import issue_cost, start_cost
 from nkisim.timing.costs.runs import common_run, hbm_run, row_run
 from nkisim.timing.duration import Duration, duration, fixed
@@ -111,6 +111,8 @@ def _share_of_rate(event: Event, source: Access, machine: Machine) -> float:
         return machine.number("dma.transpose_sbuf" if source.storage.buffer.is_on_chip else "dma.transpose_hbm")
     if event.traits.cost is CostClass.accumulating_transfer:
         return machine.number("dma.accumulate")
+    if event.traits.meeting is Meeting.exchange:
+        return machine.number("dma.exchange")
     return 1.0
 
 

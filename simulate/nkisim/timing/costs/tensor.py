@@ -25,14 +25,16 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
     details = event.details
     columns = max(event.work.elements, machine["pe_time.least_columns"])
     keys = ["pe_time.least_columns"]
-    passes = 1.0
+    passes, result = 1.0, "pe_time.result"
     if event.reads and str(event.reads[0].dtype) in _WIDE:
         key = "pe_time.transpose_fp32" if details.get("transpose") else "pe_time.fp32_passes"
         passes = machine.number(key)
         keys.append(key)
-        if not details.get("transpose") and event.reads[0].shape[0] <= machine["pe.rows"] // 2:
-            passes *= machine.number("pe_time.short_k_fp32")
-            keys.append("pe_time.short_k_fp32")
+        if not details.get("transpose"):
+            result = "pe_time.result_fp32"
+            if event.reads[0].shape[0] <= machine["pe.rows"] // 2:
+                passes *= machine.number("pe_time.short_k_fp32")
+                keys.append("pe_time.short_k_fp32")
         if details.get("onezero"):
             passes /= machine.number("pe_time.onezero_gain")
             keys.append("pe_time.onezero_gain")
@@ -40,7 +42,14 @@ def tensor_cost(event: Event, machine: Machine) -> Cost:
     overhead = cycles(machine, machine.number("pe_time.overhead") * max(1.0, passes / 2), "pe", "pe_time.overhead")
     busy = stream.plus(overhead)
     load = fixed(machine, "pe_time.load").times(max(1.0, passes / 2))
-    return Cost(busy, stream.plus(fixed(machine, "pe_time.result")), load, _tile(event, machine))
+    return Cost(busy, stream.plus(fixed(machine, result)), load, _tile(event, machine), _counted(event, machine))
+
+
+def _counted(event: Event, machine: Machine) -> float:
+    """Of its work, what a window of the PE's clock counts: that of rows without data, or not."""
+    rows = event.reads[0].shape[0] if event.reads else machine["pe.rows"]
+    idle = 1 - min(rows / machine["pe.rows"], 1.0)
+    return 1 - machine.number("pe_time.idle_rows") * idle
 
 
 def _tile(event: Event, machine: Machine) -> tuple[int, int, int, int] | None:
