@@ -32,11 +32,15 @@ from support.quantised_rows import check_quantised_rows
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
 from nkimoe.planning import plan
+from nkimoe.routing.on_device import expert_slots, slot_tables
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
 plan.LONG_LOOPS = (8, 4), (3, 2)  # and loops that are not long, several blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
+slot_tables.MOVING_COLUMNS = slot_tables.PSUM_COLUMNS = 16  # with these, of 4,096 slots each
+slot_tables.BANKS = 2
+expert_slots.BATCH_TILES = 1
 SHORT = 5
 PACKAGE = Path(plan.__file__).parents[1]
 CASES = (
