@@ -1,4 +1,4 @@
-"""The coefficients of auto name the clock whose predictions they hold for: new rules of the clock may leave them stale."""
+"""The coefficients of auto name the clock whose predictions they hold for: new rules may leave them stale."""
 
 import json
 from pathlib import Path
