@@ -64,8 +64,8 @@ def tensor(spec: str, rng: np.random.Generator) -> Array:
     """The array of "SHAPE[:DTYPE[:FILL]]" or "FILE.npy[:DTYPE]".
 
     SHAPE is 128x512. FILL is normal (the default of floats), edges (normal, but of dimension 0 the first row is zeros,
-    the second tiny, the third large), zeros (the default of integers), ones, arange, or A..B: evenly distributed, integers
-    with both ends.
+    the second tiny, the third large), zeros (the default of integers), ones, arange, or A..B: evenly distributed,
+    integers with both ends.
 
     Raises:
         click.UsageError: the text or the file cannot be read so.

@@ -42,8 +42,8 @@ def call_options(command: Command) -> Command:
     for option in reversed((
         _ARGUMENTS("--input", "inputs", multiple=True, metavar="NAME=SPEC",
                    help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
-                   " FILL: normal, edges (normal, but a first row of zeros, a second of tiny, a third of large values), zeros, ones,"
-                   f" arange, LOW..HIGH.  [default: {DEFAULT_DTYPE}; normal, of integers zeros]"),
+                   " FILL: normal, edges (normal, but a first row of zeros, a second of tiny, a third of large values),"
+                   f" zeros, ones, arange, LOW..HIGH.  [default: {DEFAULT_DTYPE}; normal, of integers zeros]"),
         _ARGUMENTS("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
         _ARGUMENTS("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
         _ARGUMENTS("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),

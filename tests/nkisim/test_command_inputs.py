@@ -67,7 +67,8 @@ def test_arange_and_ones():
     ("spec", "said"),
     [
         ("128by512", "give SHAPE"), ("", "give SHAPE"), ("2:float32:ones:x", "give SHAPE"),
-        ("2:float64", "no data type of NKI"), ("2:int32:normal", "int32 is filled with"), ("2:int32:edges", "int32 is filled with"),
+        ("2:float64", "no data type of NKI"), ("2:int32:normal", "int32 is filled with"),
+        ("2:int32:edges", "int32 is filled with"),
         ("2:float32:twos", "twos: a tensor of float32 is filled"), ("2:float8_e4m3fn_x4", "mean nothing"),
         ("missing.npy", "missing.npy"), ("2:int32:5..3", "the lower bound comes first"),
     ],

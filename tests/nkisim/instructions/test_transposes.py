@@ -73,7 +73,7 @@ def test_the_vector_engine_takes_at_most_32_partitions(trn2, refuses):
 
 def test_a_large_tile_into_sbuf_is_refused_with_the_memory_that_the_pe_writes(trn2):
     trn2.attempt(lambda: nisa.nc_transpose(psum((64, 128)), tile((128, 64))))
-    with pytest.raises(ShapeError, match="128x64.*the Tensor Engine .* from SBUF into a dst with buffer=nl.psum"):
+    with pytest.raises(ShapeError, match=r"128x64.*the Tensor Engine .* from SBUF into a dst with buffer=nl\.psum"):
         trn2.attempt(lambda: nisa.nc_transpose(tile((64, 128)), tile((128, 64))))
 
 
