@@ -25,7 +25,9 @@ from nkisim.machine.scaling import scaled
 TARGETS = {"trn2": "gen3", "trn3": "gen4"}
 """Every machine file by its name, with the name of its generation, under which it can be asked for, too."""
 TARGET_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
-DEFAULT_TARGET = "trn3"  # what AWS documents where there is no device
+"""The variable of the environment that names the machine where nobody asks for one."""
+DEFAULT_TARGET = "trn3"
+"""The machine where the environment names none either: what AWS documents where there is no device."""
 
 
 @dataclass(frozen=True)
