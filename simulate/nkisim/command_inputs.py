@@ -138,8 +138,8 @@ def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Gene
     elif fill in ("normal", "edges") and dtype.kind == "float":
         values = rng.standard_normal(shape, dtype=np.float32)
         if fill == "edges":
-            for row, factor in zip(values, (0.0, _TINY, _LARGE), strict=False):
-                row *= factor
+            factors = np.array([0.0, _TINY, _LARGE], np.float32)[: len(values)]
+            values[: len(factors)] *= factors.reshape(-1, *[1] * (len(shape) - 1))
     elif fill == "arange":
         values = np.arange(math.prod(shape)).reshape(shape)
     elif fill in ("zeros", "ones"):

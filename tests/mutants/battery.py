@@ -38,7 +38,7 @@ from nkisim import SimulationError
 Mode = ExpertAffinityScaleMode
 plan.LONG_LOOPS = (8, 4), (3, 2)  # and loops that are not long, several blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
-slot_tables.MOVING_COLUMNS = slot_tables.PSUM_COLUMNS = 16  # with these, of 4,096 slots each
+slot_tables.MOVING_COLUMNS = slot_tables.PSUM_COLUMNS = 16  # with these, of 4,096 slots or 2,048 pairs
 slot_tables.BANKS = 2
 expert_slots.BATCH_TILES = 1
 SHORT = 5

@@ -54,8 +54,13 @@ def test_edges_are_normal_but_for_a_row_of_zeros_a_tiny_and_a_large_one(dtype):
     np.testing.assert_array_equal(rows[3:], drawn(f"8x512:{dtype}").astype(np.float32)[3:])
 
 
-def test_edges_take_fewer_rows_than_there_are_edges():
+def test_edges_take_vectors_and_fewer_rows_than_there_are_edges():
     np.testing.assert_array_equal(drawn("1x4:float32:edges"), np.zeros((1, 4)))
+    zero, tiny, large, *others = drawn("9:float32:edges") / drawn("9:float32")
+    assert zero == 0
+    assert tiny < 0.01
+    assert large > 40
+    assert others == [1] * 6
 
 
 def test_arange_and_ones():

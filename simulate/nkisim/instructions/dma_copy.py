@@ -65,7 +65,7 @@ def dma_copy(
 def _fit(dst: NkiTensor, src: NkiTensor) -> str:
     """What to do about sizes that differ."""
     rows = dst.shape[0]
-    if dst.size != rows * src.size:
+    if dst.size != rows * src.size or src.buffer is MemoryRegion.sbuf:  # no view repeats a partition
         return "Slice one of them."
     as_row = "" if src.shape[0] == 1 else f".reshape((1, {src.size}))"
     return f"Slice dst, or write src to each of its rows: src{as_row}.broadcast(0, {rows})."

@@ -115,6 +115,8 @@ def test_a_row_for_every_partition_is_refused_with_the_view_that_repeats_it(trn2
     with pytest.raises(ShapeError, match=f"{re.escape(said)}$"):
         trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), hbm(shape)))
     trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), hbm(shape).reshape((1, 16)).broadcast(0, 4)))
+    with pytest.raises(ShapeError, match="Slice one of them"):  # no view repeats a partition
+        trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), tile((1, 16))))
 
 
 def test_refuses_psum_on_either_side(trn2, refuses):
