@@ -109,6 +109,7 @@ PAIRS = (
     Case(T=600, K=1, E=3, conditions=1, static_blocks=1),
     Case(T=150, H=384, variant="shard_on_i", routing="some_tokens_nowhere"),
     Case(T=150, B=72, K=3, scaling=Mode.PRE_SCALE),
+    Case(T=60, H=1280, I=48, E=3, B=64, weights="fp8-row", biases="none"),  # rows on three engines
 )
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
