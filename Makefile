@@ -28,6 +28,7 @@ help: ## print this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1	\2/p' Makefile
 
 setup: $(READY) ## create .venv with the package (editable) and the development tools
+	@echo "==> ready: 'source .venv/bin/activate', then 'nkisim run -h' for your own kernel, or 'nkimoe demo'"
 
 demo: $(READY) ## one real layer end to end: run, check against the reference, report
 	$(BIN)/nkimoe demo

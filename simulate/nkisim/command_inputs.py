@@ -22,7 +22,8 @@ from nkisim.errors import retold
 from nkisim.named_objects import load_named
 
 _RANGE = re.compile(r"(-?[\d.]+(?:e-?\d+)?)\.\.(-?[\d.]+(?:e-?\d+)?)")
-_DEFAULT_DTYPE = "bfloat16"
+DEFAULT_DTYPE = "bfloat16"
+_TINY, _LARGE = 1e-3, 48.0  # squares near the eps of norms; past 88, where exp overflows, and within 240 of fp8
 _WIDEST = 8  # bytes of an element while values are drawn
 
 
@@ -62,8 +63,9 @@ def arguments(
 def tensor(spec: str, rng: np.random.Generator) -> Array:
     """The array of "SHAPE[:DTYPE[:FILL]]" or "FILE.npy[:DTYPE]".
 
-    SHAPE is 128x512. FILL is normal (the default of floats), zeros (of integers), ones, arange, or A..B: evenly
-    distributed, integers with both ends.
+    SHAPE is 128x512. FILL is normal (the default of floats), edges (normal, but of dimension 0 the first row is zeros,
+    the second tiny, the third large), zeros (the default of integers), ones, arange, or A..B: evenly distributed,
+    integers with both ends.
 
     Raises:
         click.UsageError: the text or the file cannot be read so.
@@ -74,7 +76,7 @@ def tensor(spec: str, rng: np.random.Generator) -> Array:
     if not re.fullmatch(r"[0-9]{1,18}(x[0-9]{1,18})*", first) or len(rest) > 2:
         raise click.UsageError(f"--input {spec}: give SHAPE[:DTYPE[:FILL]], as 128x512:bfloat16, or a .npy file")
     shape = tuple(int(n) for n in first.split("x"))
-    dtype = _dtype(rest[0] if rest else _DEFAULT_DTYPE)
+    dtype = _dtype(rest[0] if rest else DEFAULT_DTYPE)
     _check_memory(spec, math.prod(shape) * _WIDEST)
     fill = rest[1] if len(rest) > 1 else "zeros" if dtype.kind != "float" else "normal"
     try:
@@ -133,15 +135,18 @@ def _filled(shape: tuple[int, ...], dtype: DType, fill: str, rng: np.random.Gene
         values = rng.uniform(float(bounds[1]), float(bounds[2]), shape)
     elif bounds:
         values = rng.integers(int(float(bounds[1])), int(float(bounds[2])), shape, endpoint=True)
-    elif fill == "normal" and dtype.kind == "float":
+    elif fill in ("normal", "edges") and dtype.kind == "float":
         values = rng.standard_normal(shape, dtype=np.float32)
+        if fill == "edges":
+            factors = np.array([0.0, _TINY, _LARGE], np.float32)[: len(values)]
+            values[: len(factors)] *= factors.reshape(-1, *[1] * (len(shape) - 1))
     elif fill == "arange":
         values = np.arange(math.prod(shape)).reshape(shape)
     elif fill in ("zeros", "ones"):
         values = np.full(shape, int(fill == "ones"))
     else:
         raise click.UsageError(
-            f"{fill}: a tensor of {dtype} is filled with normal (floats), zeros, ones, arange or A..B"
+            f"{fill}: a tensor of {dtype} is filled with normal, edges (floats), zeros, ones, arange or A..B"
         )
     return values.astype(dtype.numpy)
 

@@ -11,7 +11,16 @@ from typing import Any
 import click
 
 from nkisim.command_help import OneOf, section
-from nkisim.machine import TARGETS, Machine, load_machine, machine_in_use, read_machine, target_from_environment
+from nkisim.machine import (
+    DEFAULT_TARGET,
+    TARGET_VARIABLE,
+    TARGETS,
+    Machine,
+    load_machine,
+    machine_in_use,
+    read_machine,
+    target_from_environment,
+)
 
 Command = Callable[..., Any]
 _OPTION = section("Simulation")
@@ -46,7 +55,7 @@ def target_option(default: str | None) -> dict[str, Any]:
     """Of `click.option("--target")`.
 
     Args:
-        default: where no machine file is given; None: what the environment says.
+        default: where no machine file is given; None: of `target_from_environment`.
     """
 
     def checked(context: click.Context, _: click.Parameter, asked: str | None) -> str:
@@ -57,7 +66,7 @@ def target_option(default: str | None) -> dict[str, Any]:
             raise click.UsageError(f"--target {asked}: the machine file in use describes {machine.name}")
         return machine.name
 
-    otherwise = default or "as the environment says"
+    otherwise = default or f"{TARGET_VARIABLE}, or {DEFAULT_TARGET}"
     return {
         "type": OneOf(list(TARGETS)), "callback": checked,
         "help": f"By default the machine of --machine; without it {otherwise}.",

@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from nkisim.command_help import Amount, OneOf, SectionedCommand, examples, section
-from nkisim.command_inputs import arguments, require_all
+from nkisim.command_inputs import DEFAULT_DTYPE, arguments, require_all
 from nkisim.errors import NkiValidationError, retold
 from nkisim.execution.kernel import Kernel
 from nkisim.machine import UsefulWork, load_machine
@@ -42,7 +42,8 @@ def call_options(command: Command) -> Command:
     for option in reversed((
         _ARGUMENTS("--input", "inputs", multiple=True, metavar="NAME=SPEC",
                    help="A tensor: SHAPE[:DTYPE[:FILL]], as x=128x512:bfloat16, ids=64x1:int32:0..127; or FILE.npy."
-                   " FILL: normal, zeros, ones, arange, LOW..HIGH."),
+                   " FILL: normal, edges (normal, but a first row of zeros, a second of tiny, a third of large values),"
+                   f" zeros, ones, arange, LOW..HIGH.  [default: {DEFAULT_DTYPE}; normal, of integers zeros]"),
         _ARGUMENTS("--arg", "values", multiple=True, metavar="NAME=VALUE", help="Any other argument."),
         _ARGUMENTS("--inputs", "factory", metavar="MODULE:FUNCTION", help="Call this for the arguments."),
         _ARGUMENTS("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of random tensors."),

@@ -28,7 +28,8 @@ def debugging_options(command: Command) -> Command:
                    help="Print what a tensor of this name= holds whenever it is used; * and ? allowed."),
         _DEBUGGING("--tap-to", type=click.Path(file_okay=False, path_type=Path), help="Write these arrays, too."),
         _DEBUGGING("--check", metavar="MODULE:FUNCTION",
-                   help="Compare with this function of the kernel's arguments; exit status 1 if outputs differ."),
+                   help="Compare with this function of the kernel's arguments; exit status 1 if outputs differ. Inputs"
+                   " filled with edges show what normal ones hide, as a norm without its eps."),
         _DEBUGGING("--tolerance", type=click.FloatRange(0), default=1e-2, show_default=True,
                    help="Of --check: the relative L2 of each row."),
         _DEBUGGING(WATCH, is_flag=True, help="Run again whenever a Python file in the kernel's folder changes."),

@@ -32,11 +32,15 @@ from support.quantised_rows import check_quantised_rows
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
 from nkimoe.planning import plan
+from nkimoe.routing.on_device import expert_slots, slot_tables
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
 plan.LONG_LOOPS = (8, 4), (3, 2)  # and loops that are not long, several blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
+slot_tables.MOVING_COLUMNS = slot_tables.PSUM_COLUMNS = 16  # with these, of 4,096 slots or 2,048 pairs
+slot_tables.BANKS = 2
+expert_slots.BATCH_TILES = 1
 SHORT = 5
 PACKAGE = Path(plan.__file__).parents[1]
 CASES = (
@@ -105,6 +109,7 @@ PAIRS = (
     Case(T=600, K=1, E=3, conditions=1, static_blocks=1),
     Case(T=150, H=384, variant="shard_on_i", routing="some_tokens_nowhere"),
     Case(T=150, B=72, K=3, scaling=Mode.PRE_SCALE),
+    Case(T=60, H=1280, I=48, E=3, B=64, weights="fp8-row", biases="none"),  # rows on three engines
 )
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),

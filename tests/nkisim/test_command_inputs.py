@@ -44,6 +44,25 @@ def test_a_range_is_kept_and_used_up_to_both_ends(spec, low, high):
     assert high - 0.1 < values.max() <= high
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "float8_e4m3"])
+def test_edges_are_normal_but_for_a_row_of_zeros_a_tiny_and_a_large_one(dtype):
+    rows = drawn(f"8x512:{dtype}:edges").astype(np.float32)
+    assert not rows[0].any()
+    assert abs(rows[1]).max() < 0.01
+    assert abs(rows[2]).max() > 88  # where exp overflows
+    assert np.isfinite(rows).all()
+    np.testing.assert_array_equal(rows[3:], drawn(f"8x512:{dtype}").astype(np.float32)[3:])
+
+
+def test_edges_take_vectors_and_fewer_rows_than_there_are_edges():
+    np.testing.assert_array_equal(drawn("1x4:float32:edges"), np.zeros((1, 4)))
+    zero, tiny, large, *others = drawn("9:float32:edges") / drawn("9:float32")
+    assert zero == 0
+    assert tiny < 0.01
+    assert large > 40
+    assert others == [1] * 6
+
+
 def test_arange_and_ones():
     np.testing.assert_array_equal(drawn("2x3:int32:arange"), [[0, 1, 2], [3, 4, 5]])
     np.testing.assert_array_equal(drawn("2:float32:ones"), [1, 1])
@@ -54,6 +73,7 @@ def test_arange_and_ones():
     [
         ("128by512", "give SHAPE"), ("", "give SHAPE"), ("2:float32:ones:x", "give SHAPE"),
         ("2:float64", "no data type of NKI"), ("2:int32:normal", "int32 is filled with"),
+        ("2:int32:edges", "int32 is filled with"),
         ("2:float32:twos", "twos: a tensor of float32 is filled"), ("2:float8_e4m3fn_x4", "mean nothing"),
         ("missing.npy", "missing.npy"), ("2:int32:5..3", "the lower bound comes first"),
     ],

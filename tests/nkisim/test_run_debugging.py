@@ -63,6 +63,22 @@ def that_raises(x):
 
 
 an_array = np.ones((64, 16))
+
+
+@nki.jit
+def normed(x):
+    tokens, total = nl.load(x), nl.ndarray((64, 1), dtype=nl.float32, buffer=nl.sbuf)
+    squares = nl.ndarray(x.shape, dtype=nl.float32, buffer=nl.sbuf)
+    nisa.activation_reduce(dst=squares, op=nl.square, data=tokens, reduce_op=nl.add, reduce_res=total)
+    nisa.activation(dst=total, op=nl.rsqrt, data=total, scale=1 / 16)
+    nisa.tensor_scalar(dst=tokens, data=tokens, op0=nl.multiply, operand0=total)
+    out = nl.ndarray(x.shape, dtype=x.dtype, buffer=nl.shared_hbm)
+    nisa.dma_copy(dst=out, src=tokens)
+    return out
+
+
+def normed_with_eps(x):
+    return x / np.sqrt((x**2).mean(axis=1, keepdims=True) + 1e-5)
 """
 INPUT = ("--input", "x=64x16:float32", "--target", "trn2")
 needs_watchfiles = pytest.mark.usefixtures("watchfiles")
@@ -102,6 +118,14 @@ def test_check_says_where_a_reference_computed_in_16_bits(kernel):
     hint = "the reference gives 16 bits: let it compute in float32"
     assert hint in run(kernel, "--check", f"{kernel}:in_bfloat16").output
     assert hint not in run(kernel, "--check", f"{kernel}:one_element_off").output
+
+
+@pytest.mark.parametrize(("fill", "status"), [("normal", 0), ("edges", 1)])
+def test_edges_show_a_missing_eps_that_normal_inputs_hide(kernel, fill, status):
+    options = ("--input", f"x=64x16:float32:{fill}", "--target", "trn2", "--check", f"{kernel}:normed_with_eps")
+    result = CliRunner().invoke(main, ["run", f"{kernel}:normed", *options])
+    assert result.exit_code == status, result.output
+    assert ("worst row 0 with inf" in result.output) is (status == 1)
 
 
 def test_check_has_a_tolerance(kernel):

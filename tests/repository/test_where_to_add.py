@@ -8,6 +8,8 @@ import pytest
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkimoe.choosing import cost
+from nkimoe.planning.variants import VARIANTS
 from nkisim import observe
 from nkisim.machine import TARGETS, load_machine, loader
 from nkisim.nki._names import PUBLISHED
@@ -44,6 +46,12 @@ def rows(page: str) -> dict[str, str]:
 def named_files(row: str) -> list[str]:
     """Files in backticks."""
     return re.findall(r"`([\w/.]+\.(?:py|toml))`", row)
+
+
+def files_with(pattern: str, folder: Path = ROOT / "nkimoe") -> set[str]:
+    """Python files below a folder whose text has a match, by their paths in it."""
+    found = (path for path in folder.rglob("*.py") if re.search(pattern, path.read_text("utf-8")))
+    return {path.relative_to(folder).as_posix() for path in found}
 
 
 def is_there(name: str) -> bool:
@@ -124,6 +132,32 @@ def test_every_machine_file_is_a_target_where_the_row_says() -> None:
     assert Path(loader.__file__) == SIMULATOR / "machine/loader.py"
     assert {path.stem for path in (SIMULATOR / "machine").glob("*.toml")} == TARGETS.keys()
     assert {name: f"gen{load_machine(name).generation}" for name in TARGETS} == TARGETS
+
+
+@pytest.mark.parametrize(
+    ("row", "pattern"),
+    [
+        ("a moment at which weights load", r"\bexpert_to_load\b"),
+        ("a variant", r"variants import .*\b(BLOCKS|INTERMEDIATE)\b|\.variant\.split\]"),
+        ("a quantisation of the grouped GEMM", r"gemm_quantisation import .*\b[A-Z0-9_]{2,}\b"),
+    ],
+    ids=["what asks for the expert to load", "what asks for the split", "what asks for the quantisation"],
+)
+def test_a_row_names_every_file_that_asks(row: str, pattern: str) -> None:
+    asking = files_with(pattern)
+    assert asking
+    assert asking - set(named_files(ROWS[row])) == set()
+
+
+def test_every_split_has_its_coefficients() -> None:
+    assert cost.read_coefficients().keys() == {variant.split for variant in VARIANTS.values()}
+
+
+def test_files_that_ask_are_found_below_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "asks.py").write_text("of = part.expert_to_load\n")
+    (tmp_path / "does_not.py").write_text("of = part.experts_to_load\n")
+    assert files_with(r"\bexpert_to_load\b", tmp_path) == {"deep/asks.py"}
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def dma_copy(
         raise ShapeError(
             "dst and src have the same number of elements",
             f"{dst.shape} and {src.shape}",
-            "Slice one of them.",
+            _fit(dst, src),
         )
     if dst.dtype != src.dtype:
         checks.not_packed(("dst", dst), ("src", src))
@@ -60,6 +60,15 @@ def dma_copy(
         Engine.dma, (src,), (dst,), lambda x: x if exact else to_float32(x), details=details, name=name,
         skip_out_of_bounds=skip,
     )  # fmt: skip
+
+
+def _fit(dst: NkiTensor, src: NkiTensor) -> str:
+    """What to do about sizes that differ."""
+    rows = dst.shape[0]
+    if dst.size != rows * src.size or src.buffer is MemoryRegion.sbuf:  # no view repeats a partition
+        return "Slice one of them."
+    as_row = "" if src.shape[0] == 1 else f".reshape((1, {src.size}))"
+    return f"Slice dst, or write src to each of its rows: src{as_row}.broadcast(0, {rows})."
 
 
 _RINGS = 16

@@ -17,6 +17,10 @@ from nkisim.operations.operation import Operation
 from nkisim.operations.remembered import remembered
 
 _LIMIT = {Engine.tensor: 128, Engine.vector: 32}
+_MORE = {
+    Engine.tensor: "",
+    Engine.vector: ", or let the Tensor Engine take up to 128x128: from SBUF into a dst with buffer=nl.psum",
+}
 
 
 @instruction(cost=CostClass.transpose, on=(Engine.tensor, Engine.vector))
@@ -51,7 +55,7 @@ def _check(dst: NkiTensor, data: NkiTensor, engine: Engine) -> tuple[Engine, int
         raise ShapeError(
             f"a transpose on the {unit.name} engine takes a tile of at most {limit}x{limit}",
             f"{rows}x{columns}",
-            f"Split it into tiles of {limit}.",
+            f"Split it into tiles of {limit}{_MORE[unit]}.",
         )
     if (dst.shape[0], checks.free_size(dst)) != (columns, rows):
         raise ShapeError("dst is data transposed", f"{dst.shape} for {rows}x{columns}", "Fix dst's shape.")

@@ -2,6 +2,8 @@
 """Facts of each NeuronCore generation, read from the TOML files beside this module, or from one like them."""
 
 from nkisim.machine.loader import (
+    DEFAULT_TARGET,
+    TARGET_VARIABLE,
     TARGETS,
     Machine,
     load_machine,
@@ -13,7 +15,9 @@ from nkisim.machine.peaks import Peaks, UsefulWork, machine_peaks
 from nkisim.machine.writer import machine_text
 
 __all__ = [
+    "DEFAULT_TARGET",
     "TARGETS",
+    "TARGET_VARIABLE",
     "Machine",
     "Peaks",
     "UsefulWork",

@@ -24,6 +24,10 @@ from nkisim.machine.scaling import scaled
 
 TARGETS = {"trn2": "gen3", "trn3": "gen4"}
 """Every machine file by its name, with the name of its generation, under which it can be asked for, too."""
+TARGET_VARIABLE = "NEURON_PLATFORM_TARGET_OVERRIDE"
+"""The variable of the environment that names the machine where nobody asks for one."""
+DEFAULT_TARGET = "trn3"
+"""The machine where the environment names none either: what AWS documents where there is no device."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +172,7 @@ def _quantity(place: str, entry: dict[str, object]) -> Quantity:
 
 
 def target_from_environment() -> str:
-    """The machine in use, NEURON_PLATFORM_TARGET_OVERRIDE, or trn3: what AWS documents where there is no device."""
+    """The machine in use, that of the environment, or the default."""
     if _IN_USE:
         return _IN_USE[-1].name
-    return os.environ.get("NEURON_PLATFORM_TARGET_OVERRIDE", "trn3")
+    return os.environ.get(TARGET_VARIABLE, DEFAULT_TARGET)

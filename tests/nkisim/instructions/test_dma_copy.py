@@ -1,5 +1,7 @@
 """dma_copy: what it moves and casts, descriptor modes, and what the DMA engines cannot do."""
 
+import re
+
 import ml_dtypes
 import numpy as np
 import pytest
@@ -105,6 +107,16 @@ def test_refuses_unequal_numbers_of_elements(trn2, refuses, shape):
     trn2.attempt(lambda: nisa.dma_copy(tile((4, 8)), hbm((2, 16))))
     with refuses(ShapeError, "NKI102", f"(4, 8) and {shape}"):
         trn2.attempt(lambda: nisa.dma_copy(tile((4, 8)), hbm(shape)))
+
+
+@pytest.mark.parametrize("shape", [(16,), (1, 16), (2, 8)])
+def test_a_row_for_every_partition_is_refused_with_the_view_that_repeats_it(trn2, shape):
+    said = f"src{'' if shape[0] == 1 else '.reshape((1, 16))'}.broadcast(0, 4)."
+    with pytest.raises(ShapeError, match=f"{re.escape(said)}$"):
+        trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), hbm(shape)))
+    trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), hbm(shape).reshape((1, 16)).broadcast(0, 4)))
+    with pytest.raises(ShapeError, match="Slice one of them"):  # no view repeats a partition
+        trn2.attempt(lambda: nisa.dma_copy(tile((4, 16)), tile((1, 16))))
 
 
 def test_refuses_psum_on_either_side(trn2, refuses):

@@ -71,6 +71,12 @@ def test_the_vector_engine_takes_at_most_32_partitions(trn2, refuses):
         trn2.attempt(lambda: nisa.nc_transpose(tile((8, 33)), tile((33, 8)), DVE))
 
 
+def test_a_large_tile_into_sbuf_is_refused_with_the_memory_that_the_pe_writes(trn2):
+    trn2.attempt(lambda: nisa.nc_transpose(psum((64, 128)), tile((128, 64))))
+    with pytest.raises(ShapeError, match=r"128x64.*the Tensor Engine .* from SBUF into a dst with buffer=nl\.psum"):
+        trn2.attempt(lambda: nisa.nc_transpose(tile((64, 128)), tile((128, 64))))
+
+
 def test_refuses_memories_the_pe_cannot_use(trn2, refuses):
     with refuses(BufferRuleError, "NKI104", "psum"):
         trn2.attempt(lambda: nisa.nc_transpose(psum((5, 4)), psum((4, 5)), PE))
