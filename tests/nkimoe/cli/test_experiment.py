@@ -12,7 +12,7 @@ def setup(variant: str, tokens: int = 4096, ep: int = 16) -> Setup:
 def test_a_hybrid_unrolls_the_blocks_that_an_even_routing_fills() -> None:
     plan = plan_only(setup("shard_on_i_hybrid"))
     assert plan.static_blocks == 4096 * 8 // 16 // 128
-    assert plan.problem.N > 10 * plan.static_blocks
+    assert 10 * plan.static_blocks < plan.problem.N
 
 
 def test_a_hybrid_with_all_experts_decides_by_itself() -> None:
