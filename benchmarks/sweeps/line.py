@@ -37,7 +37,7 @@ class SweepLine:
 
     @property
     def arguments(self) -> list[str]:
-        """Behind the command. Routing is uniform; a layer counts also if a rank's HBM does not hold all of the model."""
+        """Behind the command. Routing is uniform; a layer counts even if a rank's HBM cannot hold the model."""
         layer = self.layer
         options = {
             "model": layer.model, "target": self.target, "tp": layer.tp, "ep": layer.ep,

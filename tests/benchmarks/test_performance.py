@@ -24,7 +24,9 @@ from nkimoe.cli.sweep.command import sweep
 SMALL = SweepLine(
     PublishedLayer("mixtral-8x7b", T=8, tp=64), "trn2", (8, 16), ("bf16", "fp8-row"), ("shard_on_block", "shard_on_i")
 )
-GENERATED = performance.PAGE.read_text(encoding="utf-8").partition(BEGIN)[2].partition(END)[0].splitlines()
+PAGE = performance.PAGE.read_text(encoding="utf-8")
+GENERATED = PAGE.partition(BEGIN)[2].partition(END)[0].splitlines()
+FIGURE = re.compile(r"(?<![\w.])\d[\d,.]*")
 ROW = {
     "layer": "mixtral-8x7b", "tp": 64, "ep": 1, "target": "trn2", "tokens": 4096, "weights": "bf16", "reason": "",
     "variant": "shard_on_block", "strategy": "HI_LO", "block_size": 128, "latency_us": 2345.6, "low_us": 1999.5,
@@ -70,6 +72,14 @@ def test_a_table_without_a_line_is_found() -> None:
     assert [line for line, _ in tables(page)] == [str(SMALL)]
     with pytest.raises(AssertionError, match="without a line"):
         tables([text for text in page if not text.startswith(COMMAND)])
+
+
+def test_the_text_around_the_tables_has_no_figures() -> None:
+    assert FIGURE.findall(PAGE.replace("\n".join(GENERATED), "")) == []
+
+
+def test_a_figure_in_a_text_is_found_and_a_name_with_a_digit_is_none() -> None:
+    assert FIGURE.findall("On Trn3 with fp8 weights 1,234 us, 12 % more") == ["1,234", "12"]
 
 
 @pytest.mark.parametrize(("line", "rows"), tables(GENERATED), ids=[line for line, _ in tables(GENERATED)])
