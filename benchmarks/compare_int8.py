@@ -20,7 +20,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported a
 
 from comparison.measure import Cell, fastest, predict, ratio
 from marked_page import grid, renewed
-from shapes import LayerShape, of_model
+from shapes import LayerShape, PublishedLayer
 
 from nkimoe.arrays import Array
 from nkimoe.ops.pair_experts import pair_experts
@@ -33,7 +33,8 @@ from nkisim.report.files import write_whole
 
 TARGET, CORES, SEED = "trn2", 2, 20240701
 LAYERS = {
-    shape.name: shape for shape in (of_model("qwen3-30b-a3b", tp=4, T=4096), of_model("mixtral-8x7b", tp=8, T=4096))
+    layer.name: layer.shape()
+    for layer in (PublishedLayer("qwen3-30b-a3b", T=4096, tp=4), PublishedLayer("mixtral-8x7b", T=4096, tp=8))
 }
 EXACT = 1 << 30  # rows whose products fp32 adds exactly: all
 

@@ -1,7 +1,6 @@
 """MoE layers of published models, as one rank of a plausible deployment sees them.
 
-Sizes are those of `nkimoe.models`, divided over ranks. The token counts are lengths of a prefill; the block sizes keep
-padding moderate.
+Sizes are those of `nkimoe.models`, divided over ranks. The token counts are lengths of a prefill.
 """
 
 from __future__ import annotations
@@ -11,6 +10,8 @@ from dataclasses import dataclass
 from nkimoe.models import MODELS
 from nkimoe.planning.tiling import ceil_div
 from nkimoe.spec import ActFnType, ExpertAffinityScaleMode
+
+BLOCK_SIZE = 256  # keeps padding moderate
 
 
 @dataclass(frozen=True)
@@ -39,28 +40,54 @@ class LayerShape:
     scaling: ExpertAffinityScaleMode = ExpertAffinityScaleMode.POST_SCALE
 
 
-def of_model(name: str, T: int, tp: int = 1, ep: int = 1, B: int = 256, multiple: int = 1) -> LayerShape:
-    """The layer of a model on one of ep x tp ranks; H and I are rounded up to a multiple before they are divided."""
-    model = MODELS[name]
-    H, I = (ceil_div(size, multiple) * multiple for size in (model.H, model.I))
-    ranks = "".join(f"-{what}{count}" for what, count in (("ep", ep), ("tp", tp)) if count > 1)
-    return LayerShape(
-        name + ranks, H, ceil_div(I, tp), model.E, model.E // ep, model.K, T, B, model.activation, model.limit,
-        model.biases, model.scaling,
-    )  # fmt: skip
+@dataclass(frozen=True)
+class PublishedLayer:
+    """The MoE layer of a model of `nkimoe.models` on one of ep x tp ranks, and the tokens of its prefill.
+
+    Attributes:
+        multiple: H and I are rounded up to it before they are divided.
+    """
+
+    model: str
+    T: int
+    tp: int = 1
+    ep: int = 1
+    multiple: int = 1
+
+    @property
+    def name(self) -> str:
+        """The model, and how ranks divide it."""
+        return self.model + "".join(f"-{what}{n}" for what, n in (("ep", self.ep), ("tp", self.tp)) if n > 1)
+
+    def shape(self) -> LayerShape:
+        """Its sizes on the rank."""
+        model = MODELS[self.model]
+        H, I = (ceil_div(size, self.multiple) * self.multiple for size in (model.H, model.I))
+        return LayerShape(
+            self.name, H, ceil_div(I, self.tp), model.E, model.E // self.ep, model.K, self.T, BLOCK_SIZE,
+            model.activation, model.limit, model.biases, model.scaling,
+        )  # fmt: skip
 
 
-SHAPES = {
-    s.name: s
-    for s in (
-        of_model("qwen3-30b-a3b", tp=4, T=4096),
-        of_model("qwen3-235b-a22b", ep=16, tp=2, T=4096),
-        of_model("mixtral-8x7b", tp=16, T=2048),
-        # nki-library's own gpt-oss tests round 2880 up to 3072, too
-        of_model("gpt-oss-20b", tp=8, T=2048, multiple=512),
-        of_model("gpt-oss-120b", ep=4, tp=2, T=4096, multiple=512),
-        of_model("deepseek-v3", ep=32, T=4096),
-        of_model("olmoe-1b-7b", tp=2, T=2048),
-        of_model("llama-4-scout", tp=8, T=4096),
-    )
-}
+# nki-library's own gpt-oss tests round 2880 up to 3072, too
+_GPT_OSS_120B = PublishedLayer("gpt-oss-120b", T=4096, tp=2, ep=4, multiple=512)
+_QWEN3_235B = PublishedLayer("qwen3-235b-a22b", T=4096, tp=2, ep=16)
+
+DENSE_LAYERS = (
+    PublishedLayer("qwen3-30b-a3b", T=4096, tp=4),
+    _QWEN3_235B,
+    PublishedLayer("mixtral-8x7b", T=2048, tp=16),
+    PublishedLayer("gpt-oss-20b", T=2048, tp=8, multiple=512),
+    _GPT_OSS_120B,
+    PublishedLayer("deepseek-v3", T=4096, ep=32),
+    PublishedLayer("olmoe-1b-7b", T=2048, tp=2),
+    PublishedLayer("llama-4-scout", T=4096, tp=8),
+)
+MX_LAYERS = (
+    PublishedLayer("gpt-oss-120b", T=1024, tp=8, multiple=512),
+    _GPT_OSS_120B,
+    _QWEN3_235B,
+    PublishedLayer("qwen3-235b-a22b", T=4096, ep=16),
+)
+SHAPES = {layer.name: layer.shape() for layer in DENSE_LAYERS}
+MX_SHAPES = {layer.name: layer.shape() for layer in MX_LAYERS}

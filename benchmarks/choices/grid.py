@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
-from shapes import LayerShape, of_model
+from shapes import LayerShape, PublishedLayer
 
 from choices.point import Point
 from nkimoe.choosing import Fixed
@@ -27,9 +27,10 @@ I = (128, 192, 256, 384, 512, 640, 768, 1024, 1536, 2048)
 LARGEST = 6144 * 1280  # H x I
 MOST_WORK = 220  # of a layer: parts of 128 slots times 2^20 weights
 PUBLISHED = (
-    of_model("qwen3-30b-a3b", tp=2, T=TOKENS), of_model("qwen3-235b-a22b", tp=8, T=TOKENS),
-    of_model("mixtral-8x7b", tp=8, T=TOKENS),
-)  # fmt: skip
+    PublishedLayer("qwen3-30b-a3b", T=TOKENS, tp=2).shape(),
+    PublishedLayer("qwen3-235b-a22b", T=TOKENS, tp=8).shape(),
+    PublishedLayer("mixtral-8x7b", T=TOKENS, tp=8).shape(),
+)
 
 
 def points() -> Iterator[Point]:

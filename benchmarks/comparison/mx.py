@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from shapes import SHAPES, LayerShape, of_model
+from shapes import MX_SHAPES, LayerShape
 
 from comparison.layer_inputs import BF16, Array, LayerInputs
 from comparison.nkilib import NkiLibrary
@@ -26,15 +26,6 @@ from nkimoe.reference.mx import moe_cte_mx_reference
 from nkimoe.routing import RoutingRule
 from nkimoe.weights import MX_FORMATS, Mx, experts_of, pack
 
-MX_SHAPES = {
-    s.name: s
-    for s in (
-        of_model("gpt-oss-120b", tp=8, T=1024, multiple=512),
-        SHAPES["gpt-oss-120b-ep4-tp2"],
-        SHAPES["qwen3-235b-a22b-ep16-tp2"],
-        of_model("qwen3-235b-a22b", ep=16, T=4096),
-    )
-}
 NO_LIMIT = 1e30
 PLAIN = ("gate_up_proj_weight", "down_proj_weight", "gate_and_up_proj_bias", "down_proj_bias")
 

@@ -26,7 +26,14 @@ from nkimoe.reference.mx import DEVICE_RULE, moe_cte_mx_reference
 from nkimoe.reference.roofline import Roofline, layer_work, roofline
 from nkimoe.reference.tolerance import Distance, Tolerance, distance, int8_tolerance, mx_tolerance, tolerance
 from nkimoe.routing.made_up import UNIFORM, GivenRouting
-from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, MoECTEImplementation, MoECTESpec, SkipMode
+from nkimoe.spec import (
+    INT8_PER_TOKEN,
+    BlockShardStrategy,
+    MoECTEImplementation,
+    MoECTESpec,
+    ShardOnIConfig,
+    SkipMode,
+)
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkimoe.weights.formats import MXFP8
 from nkisim import Run, Simulator
@@ -203,16 +210,20 @@ def options_of(setup: Setup) -> dict[str, object]:
 
 
 def spec_of(setup: Setup) -> MoECTESpec:
-    """The implementation with its options; how many blocks hold tokens at least is estimated where ranks share the
-    experts.
+    """The implementation with its options. Where ranks share the experts, the call has blocks for tokens that may all
+    come to one rank; how many of them hold some at least is told as if all ranks got as many.
     """
     spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
-    if spec.shard_on_block is None:
+    K = setup.layer_model.K
+    if spec.shard_on_block is not None:
+        config = replace(spec.shard_on_block, block_sharding_strategy=setup.strategy)
+        if setup.ep > 1:
+            config = replace(config, top_k=K, ep_degree=setup.ep)
+        return replace(spec, shard_on_block=config)
+    if setup.ep == 1 or not is_hybrid(setup):
         return spec
-    config = replace(spec.shard_on_block, block_sharding_strategy=setup.strategy)
-    if setup.ep > 1:
-        config = replace(config, top_k=setup.layer_model.K, ep_degree=setup.ep)
-    return replace(spec, shard_on_block=config)
+    filled = setup.tokens * K // setup.ep // setup.block_size
+    return replace(spec, shard_on_I=ShardOnIConfig(num_static_block=filled))
 
 
 def run_experiment(setup: Setup, progress: Progress) -> Result:

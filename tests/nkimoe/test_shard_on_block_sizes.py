@@ -63,6 +63,7 @@ STREAMED = Case(T=90, H=2048, I=2192, E=2, K=1, padding_blocks=0)
     replace(STREAMED, T=40, cores=1, scaling=PRE_SCALE_DELAYED, biases="gate_up"),
     replace(STREAMED, T=40, cores=1, biases="down", accumulating=False),
     replace(STREAMED, T=300, B=384, I=2064, K=1, E=1),
+    Case(T=150, H=2944, I=1440, E=2, B=256, K=1, cores=1),  # whole pieces take turns with one of fewer rows
     replace(STREAMED, T=150, B=256, K=2, cores=1),  # two tiles of tokens hold old rows while down weights stream
     slow=(
         Case(T=300, H=7168, I=2048, E=2, B=512, K=1),

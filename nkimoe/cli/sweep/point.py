@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from nkimoe.cli.experiment import Progress, Setup, run_experiment
+from nkimoe.cli.experiment import Progress, Setup, run_experiment, spec_of
 from nkimoe.cli.layer_data import SEED
 from nkimoe.cli.packed_data import kind
 from nkimoe.planning.variants import BLOCKS, VARIANTS
@@ -86,7 +86,7 @@ def request_of(setup: Setup) -> dict[str, Any]:
         "tokens": setup.tokens, "tp": setup.tp, "ep": setup.ep, "variant": setup.variant, "target": setup.target,
         "lnc": setup.lnc, "block_size": setup.block_size, "weights": setup.weights, "slots": setup.slots,
         "dequantise": setup.dequantise,
-        "strategy": setup.strategy.name if splits_blocks(setup) else "",
+        "spec": str(spec_of(setup)),
         "routing": _routing(setup),
         "seed": SEED,
         "machine": load_machine(setup.target).digest,

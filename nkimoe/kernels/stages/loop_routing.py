@@ -61,7 +61,7 @@ class LoopBlocks:
 
 
 # Iterations whose tables are loaded ahead: one, because the next iteration's gathers start in this one; one more, so
-# that they do not wait for the tables either (docs/performance.md, "What the time goes to").
+# that they do not wait for the tables either.
 AHEAD = 2
 
 

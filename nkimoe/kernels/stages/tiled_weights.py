@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Protocol
 
 from nkimoe.kernels.stages.block_scales import down_block_scales, gate_up_block_scales
@@ -17,7 +18,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import spans
+from nkimoe.planning.tiling import Span, spans
 
 TiledPieces = Pieces[MatrixPiece, Tensor]
 
@@ -59,11 +60,11 @@ def tiled_pieces(
     gate_up, down = gate_up_of(request), down_of(request)
     tensors = TiledTensors(request, plan, share, projections, gate_up, down)
     pieces = gate_up_pieces(H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
-    tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
+    tiles = [tensors.gate_up_tile(piece) for piece in rooms(pieces, t.gate_up_tiles)]
     conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else Alone()
     first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype, conversion)
     pieces = down_pieces(H, share, t.down_columns, t.sent_ahead)
-    tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
+    tiles = [tensors.down_tile(piece) for piece in rooms(pieces, t.down_tiles)]
     conversion = down_block_scales(down, share) if down.block else Alone()
     return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype, conversion)
 
@@ -75,6 +76,20 @@ def _pieces(
     if not matrix.is_converted:
         return Pieces(pieces, tiles, load)
     return ConvertedPieces(pieces, tiles, load, room_for_values(tuple(tiles[0].shape), dtype), conversion)
+
+
+def rooms(pieces: list[MatrixPiece], tiles: int) -> list[MatrixPiece]:
+    """For each of the tiles that pieces take turns in, one as large as the largest of its own.
+
+    >>> [(p.rows.size, p.columns.size) for p in rooms(gate_up_pieces(384, 768, 256, 256), 3)]
+    [(256, 256), (256, 256), (256, 256)]
+    """
+    turns = [pieces[tile::tiles] for tile in range(min(tiles, len(pieces)))]
+    return [MatrixPiece(_largest(p.rows for p in own), _largest(p.columns for p in own)) for own in turns]
+
+
+def _largest(ranges: Iterable[Span]) -> Span:
+    return max(ranges, key=lambda each: each.size)
 
 
 def gate_up_pieces(H: int, inner: int, rows: int, columns: int) -> list[MatrixPiece]:

@@ -1,0 +1,1 @@
+"""Sweeps of published layers, and the tables of their rows."""
