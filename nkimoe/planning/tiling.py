@@ -112,6 +112,7 @@ class Tiling:
         token_tiles: tiles of 128 slots that go through the MLP together.
         row_group: consecutive rows of H that share a partition, so that weight DMAs have long rows.
         gate_up_rows, gate_up_columns, down_columns: sizes of the pieces that gate/up and down weights are loaded in.
+        inner_rows: columns of I that are the partitions of a tile: 128, or as many as make all tiles alike.
         gate_up_tiles, down_tiles: pieces on chip at a time.
         sent_ahead: pieces of the other core's columns that are computed before the first piece of own columns.
         weights_fit: whether all pieces of an expert are on chip at once.
@@ -124,6 +125,7 @@ class Tiling:
     gate_up_rows: int
     gate_up_columns: int
     down_columns: int
+    inner_rows: int
     gate_up_tiles: int
     down_tiles: int
     sent_ahead: int
@@ -171,6 +173,7 @@ def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
         gate_up_rows=cut.rows,
         gate_up_columns=cut.gate_up,
         down_columns=cut.down,
+        inner_rows=alike_rows(demand.inner) if demand.coded and cut.gate_up >= demand.inner else PARTITIONS,
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
         sent_ahead=cut.sent_ahead,
@@ -251,6 +254,17 @@ def even_width(total: int, most: int) -> int:
     """
     pieces = ceil_div(total, most)
     return total if pieces == 1 else ceil_div(ceil_div(total, pieces), PARTITIONS) * PARTITIONS
+
+
+def alike_rows(inner: int) -> int:
+    """Rows of each of as few tiles as there are of 128, if they can be alike: a transfer and an instruction for all
+    tiles, where a shorter last one needs its own. 128 if not.
+
+    >>> alike_rows(192), alike_rows(1792), alike_rows(101), alike_rows(301)
+    (96, 128, 101, 128)
+    """
+    tiles = ceil_div(inner, PARTITIONS)
+    return inner // tiles if inner % tiles == 0 else PARTITIONS
 
 
 def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:

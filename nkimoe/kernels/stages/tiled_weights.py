@@ -31,6 +31,11 @@ class TiledWeights(Protocol):
         ...
 
     @property
+    def inner_rows(self) -> int:
+        """Columns of I of a tile."""
+        ...
+
+    @property
     def gate_up(self) -> TiledPieces: ...
 
     @property
