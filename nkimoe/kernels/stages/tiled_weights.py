@@ -6,7 +6,13 @@ from __future__ import annotations
 from typing import Protocol
 
 from nkimoe.kernels.stages.block_scales import down_block_scales, gate_up_block_scales
-from nkimoe.kernels.stages.converted_pieces import Alone, Conversion, ConvertedPieces, room_for_values
+from nkimoe.kernels.stages.converted_pieces import (
+    Alone,
+    Conversion,
+    ConvertedPieces,
+    OnThreeEngines,
+    room_for_values,
+)
 from nkimoe.kernels.stages.dequantise import DownFinish, GateUpSteps
 from nkimoe.kernels.stages.down_pieces import down_pieces
 from nkimoe.kernels.stages.sums import Sum
@@ -17,7 +23,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import spans
+from nkimoe.planning.tiling import FEW_SLOTS, spans
 
 TiledPieces = Pieces[MatrixPiece, Tensor]
 
@@ -65,11 +71,12 @@ def tiled_pieces(
     tensors = TiledTensors(request, plan, share, projections, gate_up, down)
     pieces = gate_up_pieces(H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
     tiles = [tensors.gate_up_tile(piece) for piece in pieces[: t.gate_up_tiles]]
-    conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else Alone()
+    alone = OnThreeEngines() if plan.problem.B <= FEW_SLOTS else Alone()
+    conversion: Conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else alone
     first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype, conversion)
     pieces = down_pieces(H, share, t.down_columns, t.sent_ahead)
     tiles = [tensors.down_tile(piece) for piece in pieces[: t.down_tiles]]
-    conversion = down_block_scales(down, share) if down.block else Alone()
+    conversion = down_block_scales(down, share) if down.block else alone
     return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype, conversion)
 
 

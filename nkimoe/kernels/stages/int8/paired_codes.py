@@ -15,30 +15,36 @@ from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 PAIR = 2  # codes in an element of the PE
 
 
-def pair_bytes(columns: int) -> int:
-    """Bytes of the codes of so many columns of H: whole pairs of tiles.
+class InPairs:
+    """Codes of two tiles of H in turns, those of the second one zero where the number of tiles is odd.
 
-    >>> pair_bytes(512), pair_bytes(384)
-    (512, 512)
+    Args:
+        group: consecutive rows of H that share a partition. Of two and more, neighbours are of two tiles as they are.
     """
-    return ceil_div(columns, PAIR * PARTITIONS) * PAIR * PARTITIONS
 
+    def __init__(self, group: int) -> None:
+        self._group = group
 
-def write_codes(dst: Tensor, values: Tensor, factor: Tensor, group: int) -> None:
-    """dst, int8 [n, `pair_bytes`], becomes codes of values [n, columns] * factor [n, 1].
+    def nbytes(self, columns: int) -> int:
+        """Whole pairs of tiles.
 
-    Where rows of H are in groups, neighbours are of two tiles as they are; else two tiles take turns.
-    """
-    if group > 1:
-        nisa.activation(dst=dst, op=nl.copy, data=values, scale=factor)
-        return
-    n, tiles = values.shape[0], values.shape[1] // PARTITIONS
-    pairs = dst.reshape((n, ceil_div(tiles, PAIR), PARTITIONS, PAIR))
-    for which in range(min(tiles, PAIR)):
-        own = values.reshape((n, tiles, PARTITIONS))[:, which::PAIR, :]
-        nisa.activation(dst=pairs[:, 0 : own.shape[1], :, which], op=nl.copy, data=own, scale=factor)
-    if tiles % PAIR:
-        nisa.memset(dst=pairs[:, tiles // PAIR, :, PAIR - 1], value=0)
+        >>> InPairs(1).nbytes(512), InPairs(1).nbytes(384)
+        (512, 512)
+        """
+        return ceil_div(columns, PAIR * PARTITIONS) * PAIR * PARTITIONS
+
+    def write(self, dst: Tensor, values: Tensor, factor: Tensor) -> None:
+        """dst = values * factor, rounded."""
+        if self._group > 1:
+            nisa.activation(dst=dst, op=nl.copy, data=values, scale=factor)
+            return
+        n, tiles = values.shape[0], values.shape[1] // PARTITIONS
+        pairs = dst.reshape((n, ceil_div(tiles, PAIR), PARTITIONS, PAIR))
+        for which in range(min(tiles, PAIR)):
+            own = values.reshape((n, tiles, PARTITIONS))[:, which::PAIR, :]
+            nisa.activation(dst=pairs[:, 0 : own.shape[1], :, which], op=nl.copy, data=own, scale=factor)
+        if tiles % PAIR:
+            nisa.memset(dst=pairs[:, tiles // PAIR, :, PAIR - 1], value=0)
 
 
 class PairedColumns(TokenColumns):
@@ -59,7 +65,8 @@ class PairedColumns(TokenColumns):
             for k in range(bank.size):
                 source = elements[:, hidden_rows(bank.start + k, group)]
                 nisa.nc_transpose(dst=turned[:, k, :], data=source, engine=nisa.engine.tensor)
-            self._store(columns, turned, Span(first + PAIR * bank.start, min(PAIR * bank.size, tiles - PAIR * bank.start)), n)
+            at = PAIR * bank.start
+            self._store(columns, turned, Span(first + at, min(PAIR * bank.size, tiles - at)), n)
 
     def _store(self, columns: Tensor, turned: Tensor, tiles: Span, n: int) -> None:
         """Each tile of a pair from its half of the elements."""

@@ -10,13 +10,12 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.exact_factor import exact_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
-from nkimoe.kernels.stages.int8.codes import TokenScale
-from nkimoe.kernels.stages.int8.paired_codes import pair_bytes, write_codes
+from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale
 from nkimoe.kernels.tensor import Tensor
 
 
-def smoothed_codes(rows: list[Tensor], smooth: Tensor, group: int) -> tuple[Iterator[Tensor], list[Tensor]]:
-    """Codes of rows [128, H] * smooth [128, H], in pairs, and their scales fp32 [128, 1].
+def smoothed_codes(rows: list[Tensor], smooth: Tensor, layout: CodeLayout) -> tuple[Iterator[Tensor], list[Tensor]]:
+    """Codes of rows [128, H] * smooth [128, H], laid out, and their scales fp32 [128, 1].
 
     Codes are computed when they are asked for.
     """
@@ -28,12 +27,12 @@ def smoothed_codes(rows: list[Tensor], smooth: Tensor, group: int) -> tuple[Iter
         largest_magnitude(amax, product)
         values.append(product)
         of_tokens.append(TokenScale(amax, exact_factor))
-    coded = (_coded(value, tokens, group) for value, tokens in zip(values, of_tokens, strict=True))
+    coded = (_coded(value, tokens, layout) for value, tokens in zip(values, of_tokens, strict=True))
     return coded, [tokens.scale() for tokens in of_tokens]
 
 
-def _coded(value: Tensor, tokens: TokenScale, group: int) -> Tensor:
-    tokens_here, H = value.shape
-    codes: Tensor = nl.ndarray((tokens_here, pair_bytes(H)), dtype=nl.int8, buffer=nl.sbuf)
-    write_codes(codes, value, tokens.factor, group)
+def _coded(value: Tensor, tokens: TokenScale, layout: CodeLayout) -> Tensor:
+    shape = (value.shape[0], layout.nbytes(value.shape[1]))
+    codes: Tensor = nl.ndarray(shape, dtype=nl.int8, buffer=nl.sbuf)
+    layout.write(codes, value, tokens.factor)
     return codes

@@ -10,7 +10,7 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
 from nkimoe.kernels.stages.int8.codes import CodedColumns
-from nkimoe.kernels.stages.int8.paired_codes import PairedColumns
+from nkimoe.kernels.stages.int8.paired_codes import InPairs, PairedColumns
 from nkimoe.kernels.stages.int8.smooth_rows import smoothed_codes
 from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
@@ -26,7 +26,7 @@ class CodeColumns:
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
         self._columns = PairedColumns(H, tiling, own, weights.dtype)
-        self._across, self._smooth, self._group = weights.across, weights.smooth, tiling.row_group
+        self._across, self._smooth, self._layout = weights.across, weights.smooth, InPairs(tiling.row_group)
         self._scales: Tensor = nl.ndarray((PARTITIONS, tiling.token_tiles), dtype=nl.float32, buffer=nl.sbuf)
 
     def turn(self, rows: Iterable[Tensor]) -> None:
@@ -36,7 +36,7 @@ class CodeColumns:
         if self._smooth is None:
             codes, scales = [codes_of(row) for row in rows], [scale_of(row) for row in rows]
         else:
-            codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._group)
+            codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._layout)
         self._columns.turn(codes)
         for t, scale in enumerate(scales):
             nisa.tensor_copy(dst=self._scale(t, scale.shape[0]), src=scale, engine=nisa.engine.gpsimd)
