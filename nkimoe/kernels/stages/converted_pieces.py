@@ -58,10 +58,10 @@ class OnThreeEngines(Alone):
     """The same in blocks of `FEW_SLOTS`; long tiles in runs, so that each engine has one of a piece of two tiles."""
 
     def convert(self, dst: Tensor, src: Tensor, piece: MatrixPiece) -> None:
-        between = [slice(0, n) for n in src.shape[2:-1]]
+        between: list[int | slice] = [slice(0, n) for n in src.shape[2:-1]]
         runs = [(n, own.slice) for n in range(src.shape[1]) for own in spans(src.shape[-1], PSUM_COLUMNS)]
         for n, (tile, columns) in enumerate(runs):
-            at = (slice(0, src.shape[0]), tile, *between, columns)
+            at: tuple[int | slice, ...] = (slice(0, src.shape[0]), tile, *between, columns)
             nisa.tensor_copy(dst=dst[at], src=src[at], engine=TURNS_OF_THREE[n % len(TURNS_OF_THREE)])
 
 
