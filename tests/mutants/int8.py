@@ -114,8 +114,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "over H: rounded",
         ),
         (
-            "self._inner, self._exact_rows // self.inner_rows * self.inner_rows)",
-            "self._inner, 1 << 30)",
+            "ExactSum(rows, columns, self._inner, self._exact_rows)",
+            "ExactSum(rows, columns, self._inner, 1 << 30)",
             "over I: rounded",
         ),
     ),

@@ -70,4 +70,4 @@ class Int8Weights:
 
     def down_sum(self, rows: int, columns: int) -> Sum:
         """Of products [tokens, columns of H]."""
-        return ExactSum(rows, columns, self._inner, self._exact_rows // self.inner_rows * self.inner_rows)
+        return ExactSum(rows, columns, self._inner, self._exact_rows)
