@@ -84,7 +84,7 @@ class ForwardLayer:
             plan=plan,
             share=share,
             routing=routing,
-            token_rows=stages.rows(request, share.gathered, plan.tiling.token_tiles, routing.out_of_bounds),
+            token_rows=stages.rows(request, share.gathered, plan.tiling, routing.out_of_bounds),
             stages=stages,
             tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
             weights=weights,

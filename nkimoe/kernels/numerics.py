@@ -62,7 +62,7 @@ class StageSet(Generic[MatmulOperand, AnyWeights]):
     """The stages of one numerics, which know each other's operands and weights; nobody else does.
 
     Attributes:
-        rows: hidden rows on their way in, for (request, own columns of H, tiles, what to do with pad ids).
+        rows: hidden rows on their way in, for (request, own columns of H, tiling, what to do with pad ids).
         tokens: for (H, tiling, own columns of H, weights).
         weights: what comes of an expert, and its room.
         gate_up_products: for (tokens, weights, this part, the next, what multiplies them before the bias).
@@ -71,7 +71,7 @@ class StageSet(Generic[MatmulOperand, AnyWeights]):
         make_slabs: the layout of an output that has a slab a core.
     """
 
-    rows: Callable[[Request, Span, int, OutOfBounds], TokenRows]
+    rows: Callable[[Request, Span, Tiling, OutOfBounds], TokenRows]
     tokens: Callable[[int, Tiling, Span, AnyWeights], TokensOnChip[MatmulOperand]]
     weights: Callable[[Request, Plan, Share], AnyWeights]
     gate_up_products: Callable[[MatmulOperand, AnyWeights, Part, Part | None, Tensor | None], GateUpProducts]

@@ -30,6 +30,10 @@ STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large
 EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
 OLD_ROW_SETS = 2  # old output rows of this part, and of the one before until they are written
 CONVERTED_PIECES = 2  # pieces of codes as 16-bit numbers: one is multiplied, the next one is converted
+# A pass takes as long whatever partitions it fills; a row that is gathered or scattered takes GpSimd 27 ns. Predicted
+# on Qwen3-30B TP 4: with int8 or fp8 weights in blocks of 64 and 32 GpSimd can take a share of other work, in blocks of
+# 320 the layer gets 10 % slower by that.
+FEW_SLOTS = 64
 SUMMED_BYTES = 32768  # of a partition: choices of 128 tokens whose rows are added at a time
 SMALL_TILES = 4096  # bytes of a partition for what the sum leaves out: identity, ones, limits, index and mask tiles
 
@@ -112,6 +116,7 @@ class Tiling:
         token_tiles: tiles of 128 slots that go through the MLP together.
         row_group: consecutive rows of H that share a partition, so that weight DMAs have long rows.
         gate_up_rows, gate_up_columns, down_columns: sizes of the pieces that gate/up and down weights are loaded in.
+        inner_rows: columns of I that are the partitions of a tile: 128, or as many as make all tiles alike.
         gate_up_tiles, down_tiles: pieces on chip at a time.
         sent_ahead: pieces of the other core's columns that are computed before the first piece of own columns.
         weights_fit: whether all pieces of an expert are on chip at once.
@@ -124,6 +129,7 @@ class Tiling:
     gate_up_rows: int
     gate_up_columns: int
     down_columns: int
+    inner_rows: int
     gate_up_tiles: int
     down_tiles: int
     sent_ahead: int
@@ -171,6 +177,7 @@ def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
         gate_up_rows=cut.rows,
         gate_up_columns=cut.gate_up,
         down_columns=cut.down,
+        inner_rows=alike_rows(demand.inner) if demand.coded and cut.gate_up >= demand.inner else PARTITIONS,
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
         sent_ahead=cut.sent_ahead,
@@ -251,6 +258,17 @@ def even_width(total: int, most: int) -> int:
     """
     pieces = ceil_div(total, most)
     return total if pieces == 1 else ceil_div(ceil_div(total, pieces), PARTITIONS) * PARTITIONS
+
+
+def alike_rows(inner: int) -> int:
+    """Rows of each of as few tiles as there are of 128, if they can be alike: a transfer and an instruction for all
+    tiles, where a shorter last one needs its own. 128 if not.
+
+    >>> alike_rows(192), alike_rows(1792), alike_rows(101), alike_rows(301)
+    (96, 128, 101, 128)
+    """
+    tiles = ceil_div(inner, PARTITIONS)
+    return inner // tiles if inner % tiles == 0 else PARTITIONS
 
 
 def _sbuf_bytes(problem: Problem, demand: Demand, cut: _Cut) -> int:

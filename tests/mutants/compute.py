@@ -3,8 +3,8 @@
 MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "kernels/stages/gate_up_products.py": (
         (
-            "(columns.start + piece.start) // PARTITIONS",
-            "piece.start // PARTITIONS",
+            "(columns.start + piece.start) // weights.inner_rows",
+            "piece.start // weights.inner_rows",
             "streamed pieces land on the first tiles",
         ),
         (
@@ -75,7 +75,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "always the first tile of the moving operand",
         ),
         ("range(paired, len(tiles))", "range(paired, len(tiles) - 1)", "last tile of a contraction left out"),
-        ("rows // PARTITIONS // 2 * 2 if", "rows // PARTITIONS // 2 if", "half of the pairs"),
+        ("rows // size // 2 * 2 if", "rows // size // 2 if", "half of the pairs"),
     ),
     "kernels/stages/quantise.py": (
         (

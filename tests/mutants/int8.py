@@ -11,7 +11,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("self._closed + 1 < self._chunks", "self._closed < self._chunks", "a chunk too many, which nobody writes"),
         ("self._exact_rows - self._added)", "self._exact_rows)", "pieces run past the end of a chunk"),
         (
-            "slice(first // PARTITIONS, ceil_div(first + size",
+            "slice(first // stationary.shape[0], ceil_div(first + size",
             "slice(0, ceil_div(size",
             "the rest of a piece from its top",
         ),
@@ -31,12 +31,25 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "codes taken for a scale",
         ),
         (
-            "data=values[:, part.slice], scale=of_tokens.factor",
-            "data=values[:, part.slice]",
+            "values[:, part.slice], of_tokens.factor",
+            "values[:, part.slice], 1.0",
             "values rounded as they are",
         ),
-        ("data=values[:, part.slice]", "data=values[:, 0 : part.size]", "both cores get the first columns of H"),
+        ("values[:, part.slice]", "values[:, 0 : part.size]", "both cores get the first columns of H"),
         ("src=rows[own.slice, :]", "src=rows[0 : own.size, :]", "the first rows again and again"),
+    ),
+    "kernels/stages/int8/paired_codes.py": (
+        (
+            "[:, which::PAIR, :]",
+            "[:, 0::PAIR, :][:, 0 : (tiles - which + 1) // PAIR, :]",
+            "the first tile of a pair twice",
+        ),
+        (
+            "max(1, self._tiling.row_group // PAIR)",
+            "self._tiling.row_group",
+            "pairs of rows that do not belong together",
+        ),
+        ("codes[:, whole, 0]", "codes[:, whole, 1]", "the last of an odd number of tiles is zero"),
     ),
     "kernels/stages/int8/token_codes.py": (
         (
@@ -56,7 +69,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/stages/int8/intermediate.py": (
-        ("        if inner % PARTITIONS:\n", "        if False:\n", "columns beyond the last of I are never cleared"),
+        ("        if columns % rows:\n", "        if False:\n", "columns beyond the last of I are never cleared"),
         ("(nl.maximum, nl.minimum)", "(nl.maximum, nl.maximum)", "the largest value, not magnitude"),
         ("values = self._values[:, :, own.slice]", "values = self._values[:, :, 0 : own.size]", "the fifth tile never"),
         (
@@ -73,7 +86,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("kept: DType = nl.float32", "kept: DType = self._dtype", "smoothed values rounded before they are quantised"),
         ("op0=nl.multiply, operand0=factor)", "op0=nl.multiply, operand0=1.0)", "act * up not smoothed"),
         ("product.tile : product.tile + 1]", "0:1]", "smoothed like the first columns of I"),
-        ("data=ends[:, n, :], engine", "data=ends[:, 0, :], engine", "negative values are not seen"),
+        ("data=values[:, n, :], engine", "data=values[:, 0, :], engine", "negative values are not seen"),
     ),
     "kernels/stages/int8/smooth_rows.py": (
         (
@@ -82,7 +95,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "smooth factors added",
         ),
         ("tuple(row.shape), dtype=nl.float32", "tuple(row.shape), dtype=row.dtype", "smoothed rows rounded first"),
-        ("op=nl.copy, data=value, scale=tokens.factor", "op=nl.copy, data=value", "values rounded as they are"),
+        ("layout.write(codes, value, tokens.factor)", "layout.write(codes, value, 1.0)", "values rounded as they are"),
         (
             "return coded, [tokens.scale()",
             "return coded, [of_tokens[0].scale()",
@@ -123,7 +136,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("self._values[i % len(self._values)]", "self._values[0]", "pieces converted over the one in use"),
         ("super().fill(part)\n", "super().fill(part)\n        return\n", "the very first piece never converted"),
         ("self.vectors.replace(following)", "pass", "scales of the first expert for all"),
-        ("range(src.shape[1])", "range(src.shape[1] - 1)", "last tile of a piece never converted"),
+        ("range(src.shape[1]):\n", "range(src.shape[1] - 1):\n", "last tile of a piece never converted"),
         (
             "slice(0, piece.columns.size))]",
             "slice(0, piece.columns.size - 1))]",
@@ -131,7 +144,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/stages/tiled_tensors.py": (
-        ("and piece.rows.size % PARTITIONS:", "and False:", "rows of codes beyond the last are never cleared"),
+        ("and piece.rows.size % rows:", "and False:", "rows of codes beyond the last are never cleared"),
     ),
     "kernels/stages/exact_factor.py": (
         (

@@ -15,29 +15,29 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("self.projections[0] * p.I +", "0 * p.I +", "gate weights in place of up without a gate"),
         ("[PARTITIONS * g * per_row, piece.tiles // g]", "[g * per_row, piece.tiles // g]", "groups of H overlap"),
         ("columns.start + rows.start * per_row", "columns.start", "every transfer the first rows of H"),
-        ("[PARTITIONS * H, count], [1, columns.size]]", "[H, count], [1, columns.size]]", "tiles of down overlap"),
+        ("[size * H, count], [1, columns.size]]", "[H, count], [1, columns.size]]", "tiles of down overlap"),
         (
-            "(self.share.inner.start + first * PARTITIONS) * H + columns.start",
-            "(self.share.inner.start + first * PARTITIONS) * H",
+            "(self.share.inner.start + first * size) * H + columns.start",
+            "(self.share.inner.start + first * size) * H",
             "every piece of down the first columns",
         ),
         (
-            "(self.share.inner.start + first * PARTITIONS) * H + columns.start",
+            "(self.share.inner.start + first * size) * H + columns.start",
             "self.share.inner.start * H + columns.start",
             "the remainder rows of down from the top",
         ),
         (
-            "(self.share.inner.start + first * PARTITIONS) * H",
-            "first * PARTITIONS * H",
+            "(self.share.inner.start + first * size) * H",
+            "first * size * H",
             "both cores load the first half of down",
         ),
     ),
     "kernels/stages/tiled_inner.py": (
-        ("[[1, rows], [I, halves], [PARTITIONS, count]]", "[[1, rows], [I, halves], [1, count]]", "bias tiles overlap"),
-        ("start + first * PARTITIONS, expert)", "start, expert)", "remainder of the bias from the top"),
+        ("[[1, rows], [I, halves], [self._rows, count]]", "[[1, rows], [I, halves], [1, count]]", "bias tiles overlap"),
+        ("start + first * self._rows, expert)", "start, expert)", "remainder of the bias from the top"),
         (
-            "start + first * PARTITIONS, expert)",
-            "first * PARTITIONS, expert)",
+            "start + first * self._rows, expert)",
+            "first * self._rows, expert)",
             "both cores take the first half of the bias",
         ),
     ),
@@ -75,7 +75,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
         ("            self.derive()\n", "", "what is computed from scales stays that of the first expert"),
         ("if int(tensor.shape[0]) == 1:", "if True:", "biases and scales always of expert 0"),
-        ("((0, PARTITIONS, whole), (whole, rest, 1))", "((0, PARTITIONS, whole),)", "remainder rows of I never loaded"),
+        ("((0, size, whole), (whole, rest, 1))", "((0, size, whole),)", "remainder rows of I never loaded"),
     ),
     "kernels/stages/weight_pieces.py": (
         (

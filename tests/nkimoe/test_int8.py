@@ -54,7 +54,7 @@ def test_every_option(case: Case) -> None:
 
 
 @cases(
-    *(replace(case, H=H, I=I) for case in EACH for H, I in ((128, 2), (384, 200), (640, 48), (1152, 600))),
+    *(replace(case, H=H, I=I) for case in EACH for H, I in ((128, 2), (384, 192), (384, 200), (640, 48), (1152, 600))),
     *(replace(case, I=1, cores=1) for case in EACH),
     *(replace(case, B=B, T=T) for case in EACH for B, T in ((100, 150), (256, 300), (512, 600), (600, 700))),
     *(replace(case, B=256, T=300, cores=1, padding_blocks=2) for case in EACH),
@@ -211,6 +211,32 @@ def test_weights_stay_one_byte_wide_on_the_way() -> None:
     wide, narrow = (run(replace(case, weights=weights)).run.profile.hbm_read for weights in ("plain", "int8"))
     weights, scales = 3 * case.H * case.I, 4 * (2 * case.I + PARTITIONS * case.H)  # down's go to every partition
     assert wide - narrow == weights - scales
+
+
+@pytest.mark.parametrize(("H", "transposes"), [(256, 1), (384, 2), (512, 2)])
+def test_two_tiles_of_hidden_codes_share_a_transpose(H: int, transposes: int) -> None:
+    recorder = Recorder()
+    case = replace(BOTH, T=64, H=H, I=64, E=1, K=1, B=64, cores=1, padding_blocks=0, biases="none")
+    run(case, observers=[recorder])
+    turned = [event for event in recorder.events if event.opcode == "nc_transpose"]
+    assert len(turned) == transposes + 1, "and one to find the largest value of each token"
+
+
+@pytest.mark.parametrize(("I", "transfers"), [(192, 1), (200, 1), (201, 2)])
+def test_tiles_of_the_inner_size_that_can_be_alike_come_in_one_transfer(I: int, transfers: int) -> None:
+    recorder = Recorder()
+    case = replace(BOTH, T=64, H=256, I=I, E=1, K=1, B=64, cores=1, padding_blocks=0, biases="none")
+    run(case, observers=[recorder])
+    loads = [e for e in recorder.events if any(a.storage.name == "down_proj_weight" for a in e.reads)]
+    assert len(loads) == transfers
+
+
+@pytest.mark.parametrize(("B", "engines"), [(64, {"vector", "scalar", "gpsimd"}), (65, {"vector", "scalar"})])
+def test_gpsimd_converts_weights_where_it_has_few_rows_to_describe(B: int, engines: set[str]) -> None:
+    recorder = Recorder()
+    run(replace(BOTH, T=60, H=1024, B=B, E=1, K=1, padding_blocks=0, biases="none"), observers=[recorder])
+    converted = [e for e in recorder.events if "converted_pieces" in str(e.location)]
+    assert {e.engine for e in converted} == engines
 
 
 @pytest.mark.parametrize("case", EACH, ids=str)

@@ -18,6 +18,7 @@ from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.int8.code_rows import token_codes
+from nkimoe.kernels.stages.int8.codes import InOrder
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
@@ -160,16 +161,16 @@ def make_tokens(
     request: GemmRequest, plan: GemmPlan, slots: Request, out_of_bounds: OutOfBounds, passes: int
 ) -> Tokens:  # fmt: skip
     """The form that the options ask for."""
-    codes, K, tiles = request.options.row_codes, plan.problem.H, plan.tiling.token_tiles
+    codes, K = request.options.row_codes, plan.problem.H
     if codes is None or not request.gathers_codes:
-        rows = TokenRows(slots, Span(0, K), tiles, out_of_bounds)
+        rows = TokenRows(slots, Span(0, K), plan.tiling, out_of_bounds)
         if request.is_mx:
             return Tokens(rows, [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)])
         kind = KeptTokens if passes > 1 else Tokens
         return kind(rows, _row_columns(request, plan, slots))
     source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
     slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
-    rows = TokenRows(slots, Span(0, int(source.shape[1])), tiles, out_of_bounds)
+    rows = TokenRows(slots, Span(0, int(source.shape[1])), plan.tiling, out_of_bounds)
     return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
 
 
@@ -187,7 +188,7 @@ def _columns(plan: GemmPlan, inputs: ColumnInputs) -> list[TokenColumns]:
 def _coded(rows: Tensor, codes: str) -> Tensor:
     """Bytes in HBM: codes once a row, however many blocks it is in."""
     if codes == "int8":
-        return token_codes(rows, [Span(0, int(rows.shape[1]))])
+        return token_codes(rows, [Span(0, int(rows.shape[1]))], InOrder())
     return group_codes(rows, codes)
 
 

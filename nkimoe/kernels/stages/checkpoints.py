@@ -44,8 +44,8 @@ class Checkpoints(NoCheckpoints):
         tensors: what the kernel returns after its output.
     """
 
-    def __init__(self, share: Share, gate_up: Tensor, down: Tensor | None) -> None:
-        self._share, self._gate_up, self._down = share, gate_up, down
+    def __init__(self, share: Share, inner_rows: int, gate_up: Tensor, down: Tensor | None) -> None:
+        self._share, self._inner_rows, self._gate_up, self._down = share, inner_rows, gate_up, down
         self.tensors = (gate_up,) if down is None else (gate_up, down)
 
     def clear(self, blocks: range) -> None:
@@ -80,7 +80,7 @@ class Checkpoints(NoCheckpoints):
         """Rows of this core's part of I, and slots of the block."""
         first = part.tiles.start * PARTITIONS + p.tokens.start
         size = min(p.tokens.size, part.slots - p.tokens.start)
-        return Span(p.tile * PARTITIONS, p.data.shape[0]), Span(first, size)
+        return Span(p.tile * self._inner_rows, p.data.shape[0]), Span(first, size)
 
     def down(self, products: DownProducts, part: Part) -> DownProducts:
         for product in products:
@@ -144,4 +144,4 @@ def make_checkpoints(request: Request, plan: Plan, share: Share) -> NoCheckpoint
         gate_up = shared_tensor(shape, dtype, "gate_up_activations_T")
     if down is None and plan.keeps_down:
         down = shared_tensor((p.N, p.B, p.H), dtype, "down_activations")
-    return Checkpoints(share, gate_up, down)
+    return Checkpoints(share, plan.tiling.inner_rows, gate_up, down)

@@ -17,11 +17,15 @@ import nki.language as nl
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.weight_pieces import LoadPiece, MatrixPiece, Pieces
 from nkimoe.kernels.tensor import DType, IndexTile, Shape, Tensor
-from nkimoe.planning.tiling import CONVERTED_PIECES, spans
+from nkimoe.planning.tiling import CONVERTED_PIECES, PSUM_COLUMNS, spans
 
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
 TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
+# Likewise where GpSimd has few rows to describe: of nine patterns, on Qwen3-30B-A3B at 640 tokens.
+TURNS_OF_THREE = (
+    nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar, nisa.engine.gpsimd, nisa.engine.vector,
+)  # fmt: skip
 
 
 class Conversion(Protocol):
@@ -48,6 +52,17 @@ class Alone:
 
     def convert(self, dst: Tensor, src: Tensor, piece: MatrixPiece) -> None:
         convert(dst, src)
+
+
+class OnThreeEngines(Alone):
+    """The same in blocks of `FEW_SLOTS`; long tiles in runs, so that each engine has one of a piece of two tiles."""
+
+    def convert(self, dst: Tensor, src: Tensor, piece: MatrixPiece) -> None:
+        between: list[int | slice] = [slice(0, n) for n in src.shape[2:-1]]
+        runs = [(n, own.slice) for n in range(src.shape[1]) for own in spans(src.shape[-1], PSUM_COLUMNS)]
+        for n, (tile, columns) in enumerate(runs):
+            at: tuple[int | slice, ...] = (slice(0, src.shape[0]), tile, *between, columns)
+            nisa.tensor_copy(dst=dst[at], src=src[at], engine=TURNS_OF_THREE[n % len(TURNS_OF_THREE)])
 
 
 class ConvertedPieces(Pieces[MatrixPiece, Tensor]):

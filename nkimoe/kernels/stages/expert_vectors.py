@@ -193,11 +193,11 @@ def without_expert(tensor: Tensor) -> OutOfBounds:
     return nisa.oob_mode.error if int(tensor.shape[0]) == 1 else nisa.oob_mode.skip
 
 
-def row_tiles(total: int) -> list[tuple[int, int, int]]:
-    """(first tile, rows a tile, tiles): whole tiles of 128 rows, then what is left.
+def row_tiles(total: int, size: int = PARTITIONS) -> list[tuple[int, int, int]]:
+    """(first tile, rows a tile, tiles): whole tiles of `size` rows, then what is left.
 
-    >>> row_tiles(320), row_tiles(96)
-    ([(0, 128, 2), (2, 64, 1)], [(0, 96, 1)])
+    >>> row_tiles(320), row_tiles(96), row_tiles(192, 96)
+    ([(0, 128, 2), (2, 64, 1)], [(0, 96, 1)], [(0, 96, 2)])
     """
-    whole, rest = divmod(total, PARTITIONS)
-    return [part for part in ((0, PARTITIONS, whole), (whole, rest, 1)) if part[1] and part[2]]
+    whole, rest = divmod(total, size)
+    return [part for part in ((0, size, whole), (whole, rest, 1)) if part[1] and part[2]]

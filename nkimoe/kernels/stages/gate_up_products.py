@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""x Wg and x Wu, a tile of 128 columns of I and a PSUM bank of tokens at a time."""
+"""x Wg and x Wu, a tile of at most 128 columns of I and a PSUM bank of tokens at a time."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ def gate_up_products(
     """
     sums: dict[tuple[int, int, int], Sum] = {}
     for (rows, columns), tile in weights.gate_up.visit(now, following):
-        for piece in spans(columns.size, PARTITIONS):
-            at = (columns.start + piece.start) // PARTITIONS
+        for piece in spans(columns.size, weights.inner_rows):
+            at = (columns.start + piece.start) // weights.inner_rows
             for batch in spans(tokens.shape[2], PSUM_COLUMNS):
                 group = [(which, at, batch.start) for which in weights.projections]
                 for n, place in enumerate(group):

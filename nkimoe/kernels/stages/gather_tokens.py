@@ -9,6 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part
+from nkimoe.kernels.stages.token_columns import ColumnTiling
 from nkimoe.kernels.tensor import DType, IndexTile, OutOfBounds, Pattern, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
@@ -49,9 +50,9 @@ class TokenRows:
     There is one set of tiles: the next part's rows arrive as soon as this part's have been transposed.
     """
 
-    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
+    def __init__(self, request: Request, columns: Span, tiling: ColumnTiling, out_of_bounds: OutOfBounds) -> None:
         self._source, self._columns, self._out_of_bounds = request.hidden_states, columns, out_of_bounds
-        self._tiles = self._room(request, tiles, columns.size, request.compute_dtype)
+        self._tiles = self._room(request, tiling.token_tiles, columns.size, request.compute_dtype)
         self._part: Part | None = None
 
     @staticmethod

@@ -13,12 +13,9 @@ from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS, SUMMED_BYTES, Span, spans
+from nkimoe.planning.tiling import FEW_SLOTS, PARTITIONS, SUMMED_BYTES, Span, spans
 
 GPSIMD_SHARE = 1 / 3  # of the columns: it adds half as fast as the Vector Engine
-# A pass takes as long whatever partitions it fills; a row that is gathered or scattered takes GpSimd 27 ns. Predicted
-# on Qwen3-30B TP 4: 2 to 7 % faster with int8 or fp8 weights in blocks of 64 and 32, 10 % slower in blocks of 320.
-FEW_SLOTS = 64
 
 
 class SumOfChoices(Output):

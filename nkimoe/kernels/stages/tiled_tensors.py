@@ -2,7 +2,8 @@
 """Transfers of one expert's weights to SBUF; an expert index of E transfers nothing.
 
 Gate/up weights lie as [128, H/128, projections, columns of I]; contraction tile k, partition p is the row of H that
-`token_columns.hidden_rows` names. Down weights lie as [128, I/128, columns of H], row i on partition i % 128.
+`token_columns.hidden_rows` names. Down weights lie as [rows, tiles, columns of H], row i on partition i % rows, of
+`Tiling.inner_rows`.
 """
 
 from __future__ import annotations
@@ -64,19 +65,19 @@ class TiledTensors:
 
     def down_tile(self, piece: MatrixPiece) -> Tensor:
         """Room for a piece of the down weights."""
-        dtype = self.down.on_chip(self.request.compute_dtype)
-        tile: Tensor = nl.ndarray((PARTITIONS, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
-        if self.down.is_converted and piece.rows.size % PARTITIONS:
+        rows, dtype = self.plan.tiling.inner_rows, self.down.on_chip(self.request.compute_dtype)
+        tile: Tensor = nl.ndarray((rows, piece.tiles, piece.columns.size), dtype=dtype, buffer=nl.sbuf)
+        if self.down.is_converted and piece.rows.size % rows:
             nisa.memset(dst=tile, value=0)  # rows beyond the last are converted with the others
         return tile
 
     def load_down(self, tile: Tensor, expert: IndexTile, piece: MatrixPiece) -> None:
-        """Whole tiles of 128 rows in one transfer, the rest in another."""
-        H, columns = self.plan.problem.H, piece.columns
-        for first, rows, count in row_tiles(self.share.inner.size):
+        """Whole tiles in one transfer, the rest in another."""
+        H, columns, size = self.plan.problem.H, piece.columns, self.plan.tiling.inner_rows
+        for first, rows, count in row_tiles(self.share.inner.size, size):
             source = self.request.down_proj_weight.ap(
-                pattern=[[H, rows], [PARTITIONS * H, count], [1, columns.size]],
-                offset=(self.share.inner.start + first * PARTITIONS) * H + columns.start,
+                pattern=[[H, rows], [size * H, count], [1, columns.size]],
+                offset=(self.share.inner.start + first * size) * H + columns.start,
                 scalar_offset=expert[0:1, :],
                 indirect_dim=0,
             )

@@ -7,7 +7,13 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from nkimoe.kernels.stages.block_scales import down_block_scales, gate_up_block_scales
-from nkimoe.kernels.stages.converted_pieces import Alone, Conversion, ConvertedPieces, room_for_values
+from nkimoe.kernels.stages.converted_pieces import (
+    Alone,
+    Conversion,
+    ConvertedPieces,
+    OnThreeEngines,
+    room_for_values,
+)
 from nkimoe.kernels.stages.dequantise import DownFinish, GateUpSteps
 from nkimoe.kernels.stages.down_pieces import down_pieces
 from nkimoe.kernels.stages.sums import Sum
@@ -18,7 +24,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.quantization import Matrix, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import Span, spans
+from nkimoe.planning.tiling import FEW_SLOTS, Span, spans
 
 TiledPieces = Pieces[MatrixPiece, Tensor]
 
@@ -29,6 +35,11 @@ class TiledWeights(Protocol):
     @property
     def projections(self) -> tuple[int, ...]:
         """GATE and UP, or UP alone."""
+        ...
+
+    @property
+    def inner_rows(self) -> int:
+        """Columns of I of a tile."""
         ...
 
     @property
@@ -60,12 +71,13 @@ def tiled_pieces(
     gate_up, down = gate_up_of(request), down_of(request)
     tensors = TiledTensors(request, plan, share, projections, gate_up, down)
     pieces = gate_up_pieces(H, share.inner.size, t.gate_up_rows, t.gate_up_columns)
+    alone = OnThreeEngines() if plan.problem.B <= FEW_SLOTS else Alone()
     tiles = [tensors.gate_up_tile(piece) for piece in rooms(pieces, t.gate_up_tiles)]
-    conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else Alone()
+    conversion: Conversion = gate_up_block_scales(gate_up, t, share, projections) if gate_up.block else alone
     first = _pieces(gate_up, pieces, tiles, tensors.load_gate_up, request.compute_dtype, conversion)
     pieces = down_pieces(H, share, t.down_columns, t.sent_ahead)
     tiles = [tensors.down_tile(piece) for piece in rooms(pieces, t.down_tiles)]
-    conversion = down_block_scales(down, share) if down.block else Alone()
+    conversion = down_block_scales(down, share) if down.block else alone
     return first, _pieces(down, pieces, tiles, tensors.load_down, request.compute_dtype, conversion)
 
 

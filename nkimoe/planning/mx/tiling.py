@@ -144,6 +144,7 @@ def choose_mx_tiling(problem: Problem, demand: MxDemand, sbuf_capacity: int) -> 
                 gate_up_rows=problem.H,
                 gate_up_columns=cut.inner * TILE,
                 down_columns=cut.down,
+                inner_rows=PARTITIONS,
                 gate_up_tiles=cut.gate_up_pieces,
                 down_tiles=cut.down_pieces,
                 weights_fit=(cut.gate_up_pieces, cut.down_pieces) == _pieces(problem, demand, cut.inner, cut.down),

@@ -24,6 +24,7 @@ class DenseWeights:
 
     Attributes:
         projections: GATE and UP, or UP alone.
+        inner_rows: columns of I of a tile.
         gate_up, down: the weights in pieces.
         gate_up_inputs, down_inputs: the form of the activations they are multiplied with.
         gate_up_steps, down_finish: what follows the matmuls.
@@ -31,10 +32,11 @@ class DenseWeights:
 
     def __init__(self, request: Request, plan: Plan, share: Share) -> None:
         self._inner, self.projections = share.inner.size, projections_of(request)
+        self.inner_rows = plan.tiling.inner_rows
         gate_up, down = gate_up_of(request), down_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
         load = behind_weights if gate_up.is_converted or down.is_converted else beside_weights
-        small = ExpertVectors(request, share, TiledAlongInner(plan.problem.I, share.inner, load), load)
+        small = ExpertVectors(request, share, TiledAlongInner(plan, share, load), load)
         with_gate_up, with_down = self.gate_up.vectors, self.down.vectors
         self.gate_up_inputs = dense_inputs(gate_up, request.compute_dtype, small, with_gate_up)
         self.down_inputs = dense_inputs(down, request.compute_dtype, small, with_down)

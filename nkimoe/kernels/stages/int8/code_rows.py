@@ -11,24 +11,26 @@ import nki.language as nl
 from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
-from nkimoe.kernels.stages.int8.codes import TokenScale
+from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale
+from nkimoe.kernels.stages.int8.paired_codes import InPairs
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import PARTITIONS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 SCALE_BYTES = 4
 
 
 class CodeRows(TokenRows):
-    """int8 rows [slots, columns + 4] of one part: the codes of a token, and behind them the bytes of its scale, so that
-    one gather fetches both. Cores that share a block each gather a part of H, which has a scale of its own behind it.
+    """int8 rows [slots, codes + 4] of one part: the codes of a token in pairs, behind them the bytes of its scale, so
+    that one gather fetches both. Cores that share a block each gather a part of H, with a scale of its own behind it.
     """
 
-    def __init__(self, request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> None:
-        parts, width = _parts_of(request.hidden_states.shape[1], columns), columns.size + SCALE_BYTES
-        self._source = token_codes(request.hidden_states, parts)
+    def __init__(self, request: Request, columns: Span, tiling: Tiling, out_of_bounds: OutOfBounds) -> None:
+        parts, layout = _parts_of(request.hidden_states.shape[1], columns), InPairs(tiling.row_group)
+        width = layout.nbytes(columns.size) + SCALE_BYTES
+        self._source = token_codes(request.hidden_states, parts, layout)
         self._columns = Span(parts.index(columns) * width, width)
-        self._tiles, self._out_of_bounds = self._room(request, tiles, width, nl.int8), out_of_bounds
+        self._tiles, self._out_of_bounds = self._room(request, tiling.token_tiles, width, nl.int8), out_of_bounds
         self._part = None
 
 
@@ -39,14 +41,14 @@ def _parts_of(H: int, own: Span) -> list[Span]:
     return sorted((own, Span(H - own.stop, own.size)))
 
 
-def token_rows(request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> TokenRows:
+def token_rows(request: Request, columns: Span, tiling: Tiling, out_of_bounds: OutOfBounds) -> TokenRows:
     """Rows that were quantised once, or as they are, for experts that smooth them first."""
     kind = CodeRows if request.smooth is None else TokenRows
-    return kind(request, columns, tiles, out_of_bounds)
+    return kind(request, columns, tiling, out_of_bounds)
 
 
 def codes_of(rows: Tensor) -> Tensor:
-    """[tokens, H]."""
+    """[tokens, H], in the order of their layout."""
     return rows[:, 0 : rows.shape[1] - SCALE_BYTES]
 
 
@@ -55,9 +57,9 @@ def scale_of(rows: Tensor) -> Tensor:
     return rows[:, rows.shape[1] - SCALE_BYTES : rows.shape[1]].view(nl.float32)
 
 
-def token_codes(hidden_states: Tensor, parts: list[Span]) -> Tensor:
+def token_codes(hidden_states: Tensor, parts: list[Span], layout: CodeLayout) -> Tensor:
     """All rows, part by part."""
-    each = parts[0].size + SCALE_BYTES
+    each = layout.nbytes(parts[0].size) + SCALE_BYTES
 
     def code(row: Tensor, values: Tensor) -> None:
         amax = nl.ndarray((values.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
@@ -66,7 +68,7 @@ def token_codes(hidden_states: Tensor, parts: list[Span]) -> Tensor:
         scale = of_tokens.scale()
         for n, part in enumerate(parts):
             there = row[:, n * each : (n + 1) * each]
-            nisa.activation(dst=codes_of(there), op=nl.copy, data=values[:, part.slice], scale=of_tokens.factor)
+            layout.write(codes_of(there), values[:, part.slice], of_tokens.factor)
             nisa.tensor_copy(dst=scale_of(there), src=scale)
 
     return coded_rows(hidden_states, len(parts) * each, code)

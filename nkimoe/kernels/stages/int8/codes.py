@@ -4,8 +4,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
+import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.exact_factor import short_factor
@@ -13,6 +14,30 @@ from nkimoe.kernels.stages.exact_scale import exact_scale, limited
 from nkimoe.kernels.tensor import Tensor
 
 LARGEST = 127.0
+
+
+class CodeLayout(Protocol):
+    """Where the codes of a token's columns of H lie in its row."""
+
+    def nbytes(self, columns: int) -> int:
+        """Of the codes of so many columns."""
+        ...
+
+    def write(self, dst: Tensor, values: Tensor, factor: Tensor) -> None:
+        """dst, int8 [n, nbytes], becomes codes of values [n, columns] * factor, fp32 [n, 1]."""
+        ...
+
+
+class InOrder:
+    """As the columns are."""
+
+    def nbytes(self, columns: int) -> int:
+        """A byte each."""
+        return columns
+
+    def write(self, dst: Tensor, values: Tensor, factor: Tensor) -> None:
+        """dst = values * factor, rounded."""
+        nisa.activation(dst=dst, op=nl.copy, data=values, scale=factor)
 
 
 class TokenScale:

@@ -13,11 +13,11 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.contract import contract
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div
+from nkimoe.planning.tiling import Span, ceil_div
 
 
 class ExactSum:
-    """A sum [rows, columns] over `contraction` rows of two operands, `exact_rows` at a time, whole tiles of 128."""
+    """A sum [rows, columns] over `contraction` rows of two operands, `exact_rows` at a time, whole tiles."""
 
     def __init__(self, rows: int, columns: int, contraction: int, exact_rows: int) -> None:
         self._shape, self._exact_rows = (rows, columns), exact_rows
@@ -29,7 +29,7 @@ class ExactSum:
         first = 0
         while first < rows.size:
             size = min(rows.size - first, self._exact_rows - self._added)
-            tiles = slice(first // PARTITIONS, ceil_div(first + size, PARTITIONS))
+            tiles = slice(first // stationary.shape[0], ceil_div(first + size, stationary.shape[0]))
             contract(self._open, stationary[:, tiles, :], moving[:, tiles, :], Span(self._added, size), 1)
             first, self._added = first + size, self._added + size
             if self._added == self._exact_rows and self._closed + 1 < self._chunks:

@@ -17,13 +17,15 @@ from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
 
+ENDS = (nl.maximum, nl.minimum)
+
 
 class CodedIntermediate:
-    """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128.
+    """Columns of I on partitions, in tiles: [rows, tiles, tokens], column i on partition i % rows.
 
     Args:
         dtype: of the operand, and of what is quantised.
-        inner: columns of I of this core.
+        inner: rows of a tile, and columns of I of this core.
         across: moves what tokens are quantised with beside them.
         over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, 1].
     """
@@ -31,13 +33,19 @@ class CodedIntermediate:
     _divide = staticmethod(short_factor)
 
     def __init__(
-        self, dtype: DType, inner: int, tokens: int, across: AcrossColumns, over_cores: Callable[[Tensor], Tensor]
+        self,
+        dtype: DType,
+        inner: tuple[int, int],
+        tokens: int,
+        across: AcrossColumns,
+        over_cores: Callable[[Tensor], Tensor],
     ) -> None:
         self._across, self._dtype, self._over_cores = across, dtype, over_cores
-        shape = (PARTITIONS, ceil_div(inner, PARTITIONS), tokens)
+        rows, columns = inner
+        shape = (rows, ceil_div(columns, rows), tokens)
         self._values: Tensor = nl.ndarray(shape, dtype=self._kept(), buffer=nl.sbuf)
-        if inner % PARTITIONS:
-            nisa.memset(dst=self._values[:, inner // PARTITIONS :, :], value=0)  # partitions start at multiples of 32
+        if columns % rows:
+            nisa.memset(dst=self._values[:, columns // rows :, :], value=0)  # partitions start at multiples of 32
 
     def _kept(self) -> DType:
         """The type that values are rounded to before they are quantised."""
@@ -63,19 +71,24 @@ class CodedIntermediate:
             values = self._values[:, :, own.slice]
             factors = self._across.bank_of([tokens.factor for tokens in of_tokens])
             codes = int8_like(values)
-            everywhere = factors.expand_dim(1).broadcast(1, values.shape[1])
+            everywhere = factors[0 : values.shape[0], :].expand_dim(1).broadcast(1, values.shape[1])
             nisa.tensor_tensor(dst=codes, data1=values, data2=everywhere, op=nl.multiply)
             convert(data[:, :, own.slice], codes)
         return CodedRows(data, [tokens.scale() for tokens in self._of_tokens])
 
     def _largest(self) -> list[Tensor]:
-        """The largest magnitude of each token, over tiles first, then over partitions: fp32 [tokens, 1] a tile."""
-        tokens, dtype = self._values.shape[2], self._values.dtype
-        ends: Tensor = nl.ndarray((PARTITIONS, 2, tokens), dtype=dtype, buffer=nl.sbuf)
+        """The largest magnitude of each token, over many tiles first, then over partitions: fp32 [tokens, 1] a tile."""
+        values = self._values if self._values.shape[1] <= len(ENDS) else self._ends()
+        return [_of_partitions(values[:, :, own.slice]) for own in spans(values.shape[2], PARTITIONS)]
+
+    def _ends(self) -> Tensor:
+        """[rows, 2, tokens]: the largest and the smallest over tiles."""
+        rows, _, tokens = self._values.shape
+        ends: Tensor = nl.ndarray((rows, len(ENDS), tokens), dtype=self._values.dtype, buffer=nl.sbuf)
         by_token = self._values.permute((0, 2, 1))
-        for n, op in enumerate((nl.maximum, nl.minimum)):
+        for n, op in enumerate(ENDS):
             nisa.tensor_reduce(dst=ends[:, n, :], op=op, data=by_token, axis=2)
-        return [_of_partitions(ends[:, :, own.slice]) for own in spans(tokens, PARTITIONS)]
+        return ends
 
 
 def of_one_core(amax: Tensor) -> Tensor:
@@ -92,7 +105,9 @@ class SmoothedIntermediate(CodedIntermediate):
 
     _divide = staticmethod(exact_factor)
 
-    def __init__(self, dtype: DType, inner: int, tokens: int, across: AcrossColumns, smooth: Tensor) -> None:
+    def __init__(
+        self, dtype: DType, inner: tuple[int, int], tokens: int, across: AcrossColumns, smooth: Tensor
+    ) -> None:
         super().__init__(dtype, inner, tokens, across, of_one_core)
         self._smooth = smooth
 
@@ -105,13 +120,13 @@ class SmoothedIntermediate(CodedIntermediate):
         nisa.tensor_scalar(dst=values, data=values, op0=nl.multiply, operand0=factor)
 
 
-def _of_partitions(ends: Tensor) -> Tensor:
-    """fp32 [tokens, 1], the largest magnitude over partitions of ends [128, 2, tokens], of up to 128 tokens."""
-    tokens = ends.shape[2]
-    turned = nl.ndarray((tokens, 2 * PARTITIONS), dtype=ends.dtype, buffer=nl.psum)
-    for n in range(2):
-        dst = turned[:, n * PARTITIONS : (n + 1) * PARTITIONS]
-        nisa.nc_transpose(dst=dst, data=ends[:, n, :], engine=nisa.engine.tensor)
+def _of_partitions(values: Tensor) -> Tensor:
+    """fp32 [tokens, 1], the largest magnitude over partitions of [rows, 1 or 2, tokens], of up to 128 tokens."""
+    rows, count, tokens = values.shape
+    turned = nl.ndarray((tokens, count * rows), dtype=values.dtype, buffer=nl.psum)
+    for n in range(count):
+        dst = turned[:, n * rows : (n + 1) * rows]
+        nisa.nc_transpose(dst=dst, data=values[:, n, :], engine=nisa.engine.tensor)
     amax: Tensor = nl.ndarray((tokens, 1), dtype=nl.float32, buffer=nl.sbuf)
     largest_magnitude(amax, turned)
     return amax

@@ -8,15 +8,14 @@ from collections.abc import Iterator
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.exact_factor import exact_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
-from nkimoe.kernels.stages.int8.codes import TokenScale, int8_like
-from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale
+from nkimoe.kernels.tensor import Tensor
 
 
-def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[Iterator[Tensor], list[Tensor]]:
-    """Codes of rows [128, H] * smooth [128, H], in a 16-bit type, and their scales fp32 [128, 1].
+def smoothed_codes(rows: list[Tensor], smooth: Tensor, layout: CodeLayout) -> tuple[Iterator[Tensor], list[Tensor]]:
+    """Codes of rows [128, H] * smooth [128, H], laid out, and their scales fp32 [128, 1].
 
     Codes are computed when they are asked for.
     """
@@ -28,11 +27,12 @@ def smoothed_codes(rows: list[Tensor], smooth: Tensor, dtype: DType) -> tuple[It
         largest_magnitude(amax, product)
         values.append(product)
         of_tokens.append(TokenScale(amax, exact_factor))
-    coded = (_coded(value, tokens, dtype) for value, tokens in zip(values, of_tokens, strict=True))
+    coded = (_coded(value, tokens, layout) for value, tokens in zip(values, of_tokens, strict=True))
     return coded, [tokens.scale() for tokens in of_tokens]
 
 
-def _coded(value: Tensor, tokens: TokenScale, dtype: DType) -> Tensor:
-    codes = int8_like(value)
-    nisa.activation(dst=codes, op=nl.copy, data=value, scale=tokens.factor)
-    return converted(codes, dtype)
+def _coded(value: Tensor, tokens: TokenScale, layout: CodeLayout) -> Tensor:
+    shape = (value.shape[0], layout.nbytes(value.shape[1]))
+    codes: Tensor = nl.ndarray(shape, dtype=nl.int8, buffer=nl.sbuf)
+    layout.write(codes, value, tokens.factor)
+    return codes

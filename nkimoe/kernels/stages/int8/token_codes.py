@@ -8,13 +8,12 @@ from collections.abc import Iterable
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.int8.code_rows import codes_of, scale_of
 from nkimoe.kernels.stages.int8.codes import CodedColumns
+from nkimoe.kernels.stages.int8.paired_codes import InPairs, PairedColumns
 from nkimoe.kernels.stages.int8.smooth_rows import smoothed_codes
 from nkimoe.kernels.stages.int8.weights import Int8Weights
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.token_columns import CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
@@ -26,8 +25,8 @@ class CodeColumns:
     """
 
     def __init__(self, H: int, tiling: Tiling, own: Span, weights: Int8Weights) -> None:
-        self._columns = TokenColumns(H, tiling, own, CopiedColumns(weights.dtype))
-        self._across, self._smooth, self._dtype = weights.across, weights.smooth, weights.dtype
+        self._columns = PairedColumns(H, tiling, own, weights.dtype)
+        self._across, self._smooth, self._layout = weights.across, weights.smooth, InPairs(tiling.row_group)
         self._scales: Tensor = nl.ndarray((PARTITIONS, tiling.token_tiles), dtype=nl.float32, buffer=nl.sbuf)
 
     def turn(self, rows: Iterable[Tensor]) -> None:
@@ -35,9 +34,9 @@ class CodeColumns:
         rows = list(rows)
         codes: Iterable[Tensor]
         if self._smooth is None:
-            codes, scales = (converted(codes_of(row), self._dtype) for row in rows), [scale_of(row) for row in rows]
+            codes, scales = [codes_of(row) for row in rows], [scale_of(row) for row in rows]
         else:
-            codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._dtype)
+            codes, scales = smoothed_codes(rows, self._smooth.hidden.tile, self._layout)
         self._columns.turn(codes)
         for t, scale in enumerate(scales):
             nisa.tensor_copy(dst=self._scale(t, scale.shape[0]), src=scale, engine=nisa.engine.gpsimd)

@@ -31,6 +31,7 @@ class Int8Weights:
         smooth: what activations are multiplied with before they are quantised, or None.
         across: moves scales of tokens beside them.
         projections: GATE and UP, or UP alone.
+        inner_rows: columns of I of a tile.
         gate_up, down: the weights in pieces, converted as they are used.
         gate_up_steps, down_finish: what follows the matmuls.
     """
@@ -39,10 +40,10 @@ class Int8Weights:
         self.dtype: DType = request.compute_dtype
         self._H, self._inner, self._exact_rows = plan.problem.H, share.inner.size, exact_rows(request)
         self._over_cores = largest_across_cores if plan.halves_intermediate else of_one_core
-        self.across = AcrossColumns()
+        self.across, self.inner_rows = AcrossColumns(), plan.tiling.inner_rows
         self.projections = projections_of(request)
         self.gate_up, self.down = tiled_pieces(request, plan, share, self.projections)
-        along = TiledAlongInner(plan.problem.I, share.inner)
+        along = TiledAlongInner(plan, share)
         small = ExpertVectors(request, share, along)
         self.smooth = (
             None if request.smooth is None else SmoothVectors(request.smooth, small, along, self.gate_up.vectors)
@@ -54,7 +55,7 @@ class Int8Weights:
 
     def room(self, part: Part) -> CodedIntermediate:
         """Room for act(gate) * up of a part."""
-        size = self._inner, part.slots
+        size = (self.inner_rows, self._inner), part.slots
         if self.smooth is not None:
             return SmoothedIntermediate(self.dtype, *size, self.across, self.smooth.intermediate.tile)
         return CodedIntermediate(self.dtype, *size, self.across, self._over_cores)

@@ -28,10 +28,10 @@ from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, Tiling, spans
 class MxTokenRows(TokenRows):
     """Whole rows [128, H and scales]."""
 
-    def __init__(self, request: Request, tiles: int, out_of_bounds: OutOfBounds) -> None:
+    def __init__(self, request: Request, tiling: Tiling, out_of_bounds: OutOfBounds) -> None:
         self._source, self._out_of_bounds = request.hidden_states, out_of_bounds
         self._columns = Span(0, coded_width(TILE * int(request.gate_up_proj_weight.shape[3])))
-        self._tiles = self._room(request, tiles, self._columns.size, self._source.dtype)
+        self._tiles = self._room(request, tiling.token_tiles, self._columns.size, self._source.dtype)
         self._part = None
 
 
@@ -86,11 +86,11 @@ class CodedTokenColumns:
         nisa.tensor_copy(dst=self._scale[:, :, tokens], src=turned, engine=nisa.engine.vector)
 
 
-def token_rows(request: Request, columns: Span, tiles: int, out_of_bounds: OutOfBounds) -> TokenRows:
+def token_rows(request: Request, columns: Span, tiling: Tiling, out_of_bounds: OutOfBounds) -> TokenRows:
     """Rows on their way in, quantised or not."""
     if is_coded(request.hidden_states):
-        return MxTokenRows(request, tiles, out_of_bounds)
-    return QuarterRows(request, columns, tiles, out_of_bounds)
+        return MxTokenRows(request, tiling, out_of_bounds)
+    return QuarterRows(request, columns, tiling, out_of_bounds)
 
 
 def token_columns(H: int, tiling: Tiling, own: Span, weights: MxWeights) -> CodedTokenColumns | PackedTokenColumns:
