@@ -9,7 +9,7 @@ from enum import Enum
 from functools import partial
 from statistics import NormalDist
 
-from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
+from nkimoe.planning.grouped_gemm.pieces import Operands, ProjectionSizes
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
 
 SLOT_STEP = 32  # a quarter of the PE's columns: tiles of fewer tokens than 128 have a multiple of so many
@@ -96,7 +96,8 @@ def gemm_block_size(experts: int, projections: Sequence[ProjectionSizes], blocks
 
     sizes = range(SLOT_STEP, LARGEST_BLOCK + 1, SLOT_STEP)
     fitting = (size for size in sizes if all(has_room(size, each) for each in projections))
-    return min(fitting, key=lambda size: _work(size, experts, blocks(size)))
+    least = PARTITIONS if any(each.operands is Operands.CODED for each in projections) else SLOT_STEP
+    return min(fitting, key=lambda size: _work(size, least, experts, blocks(size)))
 
 
 def token_bytes(size: int, K: int) -> int:
@@ -126,14 +127,19 @@ def _is_whole(size: int, experts: int, projection: ProjectionSizes, blocks: floa
     Then the blocks of an expert behind its first one load its weights again. Passes write the columns of tokens once,
     and read them once a pass.
     """
+    if projection.operands is not Operands.PLAIN:
+        return False  # other engines work on weights: they come in passes, once for all blocks
     columns = projection.columns * projection.halves
     room = ROOM_BYTES - token_bytes(size, projection.K)
     passes = ceil_div(ITEM * projection.rows * columns, room)
     return blocks >= BLOCKS_TO_SHARE and passes > 1 and (blocks - experts) * columns < passes * blocks * size
 
 
-def _work(size: int, experts: int, blocks: float) -> float:
-    """In slots of the PE: of a last tile of up to 64 slots as many as it has, of one with more 128. Pads move, too."""
+def _work(size: int, least: int, experts: int, blocks: float) -> float:
+    """In slots of the PE: of a last tile of up to 64 slots `least` or as many as it has, of one with more 128.
+
+    Pads move, too.
+    """
     whole, rest = divmod(size, PARTITIONS)
-    slots = whole * PARTITIONS + (rest if rest <= PARTITIONS // 2 else PARTITIONS)
+    slots = whole * PARTITIONS + (PARTITIONS if rest > PARTITIONS // 2 else ceil_div(rest, least) * least)
     return blocks * (slots + size / PADS_A_SLOT) + experts * max(0, SLOTS_A_LOAD - slots)

@@ -149,7 +149,7 @@ def _pieces_of(request: GemmRequest) -> ColumnPieces:
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
     """Of a partition: tokens as rows and as columns, tables, what lies between PSUM and results, converted pieces."""
     tiles = ceil_div(request.options.block_size, PARTITIONS)
-    # Columns of MX are of whole tiles. What lies before results is fp32 of a piece; of conversions nobody has counted it
+    # Columns of MX are of whole tiles; where other engines work on weights or products, tiles of a whole bank, too.
     slots = tiles * PARTITIONS if request.is_mx else request.options.block_size
     width = pieces.width if request.is_plain else PSUM_COLUMNS
     tokens = token_bytes(slots, pieces.rows * PARTITIONS)

@@ -9,7 +9,7 @@ from support.tuned_rows import tuned_row
 
 from nkimoe.ops import fused_moe_gemm
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split, default_choices
-from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
+from nkimoe.planning.grouped_gemm.pieces import Operands, ProjectionSizes
 from nkimoe.tuning import LayerKey, TunedTable
 from nkimoe.tuning.stages import Stages
 from nkisim import Simulator
@@ -69,6 +69,7 @@ def test_experts_with_a_block_each_meet_all_columns_at_once():
         (65536, 16, ProjectionSizes(8192, 5120, 1)),  # many blocks an expert
         (32768, 128, ProjectionSizes(768, 2048, 1)),  # all columns are on chip
         (100, 4, ProjectionSizes(8192, 5120, 1)),  # few blocks
+        (4096, 16, ProjectionSizes(8192, 5120, 1, operands=Operands.CONVERTED)),
     ],
 )
 def test_others_make_passes(pairs, experts, projection):
@@ -85,3 +86,8 @@ def test_weights_that_are_converted_come_in_passes_whatever_a_row_says():
     choice = GemmChoice(128, 96, 1, Split.WHOLE_BLOCKS)
     assert Stages(KEY, "trn2", 2).plan(0, choice).split is Split.WHOLE_BLOCKS
     assert Stages(layer, "trn2", 2).plan(0, choice).split is Split.COLUMNS
+
+
+def test_blocks_are_of_whole_tiles_where_few_tokens_take_as_long_as_many():
+    sizes = {each: choice_of(4096, 8, ProjectionSizes(2048, 2048, 2, operands=each)).block_size for each in Operands}
+    assert sizes == {Operands.PLAIN: 288, Operands.CONVERTED: 288, Operands.CODED: 256}
