@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a grouped GEMM is processed: passes over all blocks, a few pieces of columns each.
+"""How a grouped GEMM is processed: passes over all blocks, of a few pieces of columns each, or of all of them.
 
 The tokens of a block are turned into columns while the block before is multiplied; an expert's piece of weights is
 replaced behind its last use.
@@ -82,8 +82,9 @@ def _block(
 ) -> None:  # fmt: skip
     """The rows of one block, in the columns of a pass; results leave a group of pieces at a time.
 
-    Behind the first products the next tokens are turned. The rows after them are gathered, and the results before leave,
-    in turns: GpSimd describes both, and a scatter waits for the one before. It goes first: rows wait for tokens to turn.
+    Behind the first products the next tokens are turned. The rows after them are gathered, and the results before
+    leave, in turns: GpSimd describes both, and a scatter waits for the one before. It goes first: a gather waits until
+    tokens are turned.
     """
     operand = tokens.take()
     of_tokens = finish.of_tokens(operand, now)
