@@ -8,7 +8,7 @@ from typing import Any
 
 from nkimoe.errors import require
 from nkimoe.ops.expert_arguments import INT8_W8A8, UNQUANT, check_quantization
-from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE
+from nkimoe.planning.grouped_gemm.pieces import CODES_A_BYTE, Operands
 
 INT8_W8A16, INT4_W4A16, FP8_W8A16, FP8_W8A8 = "int8_w8a16", "int4_w4a16", "fp8_w8a16", "fp8_w8a8"
 MXFP4, MXFP8 = "mxfp4", "mxfp8"
@@ -23,6 +23,19 @@ TYPES = {
 }  # fmt: skip
 QUANTISATIONS = (UNQUANT, *TYPES)
 ROW_CODES = {INT8_W8A8: ("int8",), FP8_BLOCK_W8A8: E4M3}  # types of rows that come as codes, with their scales
+OPERANDS = {
+    **dict.fromkeys((INT8_W8A16, INT4_W4A16, FP8_BLOCK_W8A16), Operands.CONVERTED),
+    **dict.fromkeys((INT8_W8A8, FP8_W8A8, FP8_BLOCK_W8A8, *MX), Operands.CODED),
+}
+
+
+def operands_of(quantization: str) -> Operands:
+    """What the PE multiplies.
+
+    >>> operands_of("unquant"), operands_of("fp8_w8a8")
+    (<Operands.PLAIN: 'plain'>, <Operands.CODED: 'coded'>)
+    """
+    return OPERANDS.get(quantization, Operands.PLAIN)
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,6 +70,11 @@ class Quantisation:
             require((value is not None) == (kind in kinds), name, rule, f"{given} with {kind}", fix)
         is_right = self.zero_point is None or kind == INT4_W4A16
         require(is_right, "zero_point", f"is for {INT4_W4A16}", kind, "Other weights are symmetric.")
+
+    @property
+    def operands(self) -> Operands:
+        """What the PE multiplies."""
+        return operands_of(self.quantization)
 
     @property
     def codes_a_byte(self) -> int:

@@ -51,9 +51,10 @@ class GemmWeights:
     def projection_sizes(self, K: int, columns: int, halves: int) -> ProjectionSizes:
         """For rows of K columns; `columns` are those of the result, with zeros behind its own."""
         if self.given.quantization in MX:
-            return ProjectionSizes(K, columns, halves, QUARTERS)
+            return ProjectionSizes(K, columns, halves, QUARTERS, self.given.operands)
         is_scaled = self.given.quantization == FP8_BLOCK_W8A16
-        return ProjectionSizes(K, columns, halves, row_group(K) if is_scaled else self.given.codes_a_byte)
+        group = row_group(K) if is_scaled else self.given.codes_a_byte
+        return ProjectionSizes(K, columns, halves, group, self.given.operands)
 
     def runs(self, pieces: ColumnPieces, interleaved: bool) -> list[list[tuple[Span, int]]] | None:
         """Of columns that share a scale of blocks, as `column_runs` has them."""

@@ -137,6 +137,11 @@ class Tiling:
     transposes_per_bank: int
     sbuf_bytes: int
 
+    @property
+    def token_slots(self) -> int:
+        """Slots of those tiles."""
+        return self.token_tiles * PARTITIONS
+
 
 @dataclass(frozen=True)
 class _Cut:

@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from nkimoe.arrays import Array
-from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16
+from nkimoe.ops.expert_arguments import UNQUANT
+from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16, operands_of
 from nkimoe.ops.gemm_weights import ROWS_A_TILE
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
@@ -78,7 +79,8 @@ class ShapedGemm:
     @cached_property
     def sizes(self) -> ProjectionSizes:
         halves, is_int4 = 2 if self.epilogue in HALVED else 1, self.types.q_dtype_w == INT4
-        return ProjectionSizes(self.K, self.columns, halves, 1 + is_int4)
+        operands = operands_of(quantization_of(self.types, self.dtype) or UNQUANT)
+        return ProjectionSizes(self.K, self.columns, halves, 1 + is_int4, operands)
 
     def options(self, choice: GemmChoice) -> GemmOptions:
         """Constants of the launch."""

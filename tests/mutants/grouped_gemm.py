@@ -196,6 +196,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/grouped_gemm/finish.py": (
         (
+            "spans(self._pieces.size, self.together, self._pieces.start)[group]",
+            "spans(self._pieces.size, self.together, self._pieces.start)[0]",
+            "all groups of pieces write the columns of the first",
+        ),
+        (
             "None if self._coding is None else self._coding.factor[0 : weight.shape[0]]",
             "None",
             "codes of results that no scale divides",

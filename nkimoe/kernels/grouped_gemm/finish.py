@@ -18,7 +18,7 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import DType, ElementOperand, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest, Weighting
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 
 class OfTokens(NamedTuple):
@@ -36,7 +36,7 @@ class PassFinish:
     """What follows the products of a pass.
 
     Attributes:
-        columns: of the result.
+        together: pieces whose results leave together.
     """
 
     def __init__(
@@ -44,8 +44,8 @@ class PassFinish:
         coding: Coding | None,
     ) -> None:  # fmt: skip
         per_piece, self._width = plan.pieces.columns, plan.pieces.width
-        self.columns, self._weighting, self._epilogue = plan.columns_of(pieces), request.options.weighting, epilogue
-        self._coding = coding
+        self._weighting, self._epilogue, self._coding = request.options.weighting, epilogue, coding
+        self._plan, self._pieces, self.together = plan, pieces, min(plan.at_once, pieces.size)
         own = Span(pieces.start * per_piece, pieces.size * per_piece)
         self._scale, self._bias = (
             None if tensor is None else vectors.add(everywhere(tensor, own, (PARTITIONS, own.size)))
@@ -64,14 +64,20 @@ class PassFinish:
             return OfTokens(both(scale, one), both(after, one if self._weighting is Weighting.NONE else weight))
         return OfTokens(both(scale, weight), both(after, one))
 
+    def columns_of(self, group: int) -> Span:
+        """Columns of the result in one group of pieces."""
+        own = spans(self._pieces.size, self.together, self._pieces.start)[group]
+        return self._plan.columns_of(own)
+
     def into(self, rows: Tensor, piece: int, products: Products, of_tokens: OfTokens) -> None:
-        """Results of one piece go to their columns of rows [slots, columns of the pass]."""
-        size = min(self._width, self.columns.size - piece * self._width)
+        """Results of one piece of the pass go to their columns of rows [slots, columns of its group]."""
+        place = piece % self.together * self._width
+        size = min(self._width, rows.shape[1] - place)
         values = []
         for half, product in enumerate(products):
             first = (piece * len(products) + half) * self._width
             values.append(self._scaled(product[:, 0:size], Span(first, size), of_tokens.before))
-        dst = rows[:, piece * self._width : piece * self._width + size]
+        dst = rows[:, place : place + size]
         if self._coding is None:
             self._epilogue(dst, values, of_tokens.after)
         else:

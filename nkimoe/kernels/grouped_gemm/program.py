@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a grouped GEMM is processed: passes over all blocks, a few pieces of columns each.
+"""How a grouped GEMM is processed: passes over all blocks, of a few pieces of columns each, or of all of them.
 
 The tokens of a block are turned into columns while the block before is multiplied; an expert's piece of weights is
 replaced behind its last use.
@@ -8,7 +8,7 @@ replaced behind its last use.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from itertools import zip_longest
+from itertools import groupby, zip_longest
 
 import nki.isa as nisa
 import nki.language as nl
@@ -80,16 +80,21 @@ def _block(
     now: Part, following: Part | None, tokens: Tokens, weights: PassWeights | MxPassWeights, finish: PassFinish,
     result: ResultRows,
 ) -> None:  # fmt: skip
-    """The rows of one block, in the columns of a pass.
+    """The rows of one block, in the columns of a pass; results leave a group of pieces at a time.
 
-    Behind the first products the next tokens are turned. The rows after them are gathered, and the results of the block
-    before leave, in turns: GpSimd describes both, and a scatter waits for the one before.
+    Behind the first products the next tokens are turned. The rows after them are gathered, and the results before
+    leave, in turns: GpSimd describes both, and a scatter waits for the one before. It goes first: a gather waits until
+    tokens are turned.
     """
     operand = tokens.take()
-    rows, of_tokens = result.rows(finish.columns, now.slots), finish.of_tokens(operand, now)
-    for n, (piece, tile, products) in enumerate(weights.products(operand, now, following)):
-        finish.into(rows[tile], piece, products, of_tokens[tile])
-        if n == 0:
-            for _ in zip_longest(tokens.prepare(), result.write()):
-                pass
-    result.hold(rows, finish.columns, now)
+    of_tokens = finish.of_tokens(operand, now)
+    made = weights.products(operand, now, following)
+    for group, of_group in groupby(made, key=lambda each: each[0] // finish.together):
+        columns = finish.columns_of(group)
+        rows = result.rows(columns, now.slots)
+        for n, (piece, tile, products) in enumerate(of_group):
+            finish.into(rows[tile], piece, products, of_tokens[tile])
+            if n == 0:
+                for _ in zip_longest(result.write(), tokens.prepare()):
+                    pass
+        result.hold(rows, columns, now)

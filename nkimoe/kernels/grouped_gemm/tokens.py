@@ -24,7 +24,8 @@ from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.quantise import Fp8Quantiser
 from nkimoe.kernels.stages.token_columns import ColumnInputs, CopiedColumns, TokenColumns
 from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Tensor
-from nkimoe.planning.grouped_gemm.plan import TOKEN_SETS, GemmPlan
+from nkimoe.planning.grouped_gemm.choice import TOKEN_SETS
+from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span

@@ -32,6 +32,9 @@ class ColumnTiling(Protocol):
     def token_tiles(self) -> int: ...
 
     @property
+    def token_slots(self) -> int: ...
+
+    @property
     def row_group(self) -> int: ...
 
     @property
@@ -75,7 +78,7 @@ class TokenColumns:
 
     def __init__(self, H: int, tiling: ColumnTiling, own: Span, inputs: ColumnInputs) -> None:
         self._tiling, self._own, self._inputs, self.dtype = tiling, own, inputs, inputs.dtype
-        shape = (PARTITIONS, H // PARTITIONS, tiling.token_tiles * PARTITIONS)
+        shape = (PARTITIONS, H // PARTITIONS, tiling.token_slots)
         self._tile: Tensor = nl.ndarray(shape, dtype=self._inputs.dtype, buffer=nl.sbuf)
 
     def turn(self, rows: Iterable[Tensor]) -> None:

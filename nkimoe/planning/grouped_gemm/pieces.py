@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
 
@@ -17,6 +18,18 @@ SHARED_COLUMNS = 256  # of a result: from here on there are two pieces for two c
 # Neighbouring rows of the contraction that share a partition: with more of them fewer instructions scale the blocks of
 # a piece. Beyond eight a transpose would read rows of tokens at half rate.
 ROW_GROUPS = (8, 4, 2, 1)
+
+
+class Operands(Enum):
+    """What the PE multiplies.
+
+    PLAIN: 16-bit rows, weights as they come. CONVERTED: 16-bit rows, weights that other engines convert on chip. CODED:
+    rows of codes or of MX elements; products of few tokens take as long as those of 128.
+    """
+
+    PLAIN = "plain"
+    CONVERTED = "converted"
+    CODED = "coded"
 
 
 @dataclass(frozen=True)
@@ -50,12 +63,14 @@ class ProjectionSizes:
         columns: of the result.
         halves: columns of the product behind each.
         group: as of `ColumnPieces`.
+        operands: what the PE multiplies.
     """
 
     K: int
     columns: int
     halves: int
     group: int = 1
+    operands: Operands = Operands.PLAIN
 
     @property
     def rows(self) -> int:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from nkimoe.errors import require
-from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
+from nkimoe.planning.grouped_gemm.choice import BLOCKS_TO_SHARE, ITEM, GemmChoice, Split, token_bytes
 from nkimoe.planning.grouped_gemm.pieces import ColumnPieces, row_group
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.mx.quantization import MX_DTYPES, PACKED_BYTES
@@ -25,14 +25,11 @@ from nkimoe.planning.tiling import (
 )
 from nkimoe.spec import BlockShardStrategy
 
-TOKEN_SETS = 2  # tokens as columns: one tile is multiplied, the next one is transposed
 SCALE_SETS = 2  # of blocks: as they come, and for each partition or token
 OUTPUT_SETS = 2  # rows of results: one set is filled, the one before is written
 FP32_TILES = 12  # of a piece's width, between PSUM and the row of the result
 CONVERTED_ROWS = 2  # tiles of tokens whose codes become numbers: one is transposed, the next one is converted
 TABLE_BYTES = 5 * 4  # of a block: token, pair, weight, expert, and the expert to load
-ITEM = 2  # bytes of a matmul operand
-BLOCKS_TO_SHARE = 8  # from here on cores share blocks; of fewer, one core has too few too often: columns are shared
 
 
 @dataclass(frozen=True)
@@ -40,6 +37,7 @@ class GemmTiling:
     """How tiles of 128 slots become columns (`stages/token_columns.py`)."""
 
     token_tiles: int
+    token_slots: int
     row_group: int
     transposes_per_bank: int = PSUM_BANK_BYTES // (PARTITIONS * ITEM)
 
@@ -54,14 +52,12 @@ class GemmShare:
 
 @dataclass(frozen=True)
 class GemmPlan:
-    """How a grouped GEMM runs: for some pieces of columns at a time, all blocks.
-
-    So each expert's weights are loaded once, behind the last use of those before; tokens are gathered once a pass.
+    """How a grouped GEMM runs: in passes of some pieces of columns, all blocks in each; or all columns block by block.
 
     Attributes:
         problem: its sizes; I are the columns of the result.
-        at_once: pieces of an expert's weights on chip.
-        split: what cores share.
+        at_once: pieces of an expert's weights on chip; the results of so many leave together.
+        split: what cores share, and in which order.
     """
 
     problem: Problem
@@ -73,14 +69,16 @@ class GemmPlan:
     def share_of(self, core: int) -> GemmShare:
         """What `core` does."""
         N, cores, everything = self.problem.N, self.problem.cores, Span(0, self.pieces.count)
-        if self.split is Split.BLOCKS:
-            return GemmShare(block_range(BlockShardStrategy.HI_LO, N, cores, core), everything)
-        first, stop = (everything.size * n // cores for n in (core, core + 1))
-        return GemmShare(BlockRange(0, 1, N), Span(first, stop - first))
+        if self.split is Split.COLUMNS:
+            first, stop = (everything.size * n // cores for n in (core, core + 1))
+            return GemmShare(BlockRange(0, 1, N), Span(first, stop - first))
+        return GemmShare(block_range(BlockShardStrategy.HI_LO, N, cores, core), everything)
 
     def passes(self, share: GemmShare) -> list[Span]:
         """The pieces of each pass over the core's blocks: as few passes as can be, of equally many."""
         pieces = share.pieces
+        if self.split is Split.WHOLE_BLOCKS:
+            return [pieces]
         each = ceil_div(pieces.size, ceil_div(pieces.size, self.at_once))
         return spans(pieces.size, each, pieces.start)
 
@@ -101,11 +99,15 @@ def make_gemm_plan(request: GemmRequest, cores: int, target: Target) -> GemmPlan
     pieces, blocks = _pieces_of(request), int(request.block_to_expert.shape[0])
     K, E = pieces.rows * PARTITIONS, int(request.b.shape[0])
     problem = Problem(M, K, options.block_size, E, blocks, options.columns, M, cores)
-    fit = (target.sbuf_bytes - _fixed_bytes(request, pieces, blocks)) // _piece_bytes(request, pieces)
+    split = _split(request, problem, pieces.count)
+    fixed = _fixed_bytes(request, pieces, blocks)
+    if split is Split.WHOLE_BLOCKS:
+        fixed += pieces.count * pieces.columns * _vector_bytes(request)
+    fit = (target.sbuf_bytes - fixed) // _piece_bytes(request, pieces)
     most = PSUM_COLUMNS // max((len(runs) for runs in request.runs or ()), default=1)  # their scales share a bank
     at_once = max(1, min(pieces.count, most, _at_once(options.choice, fit, target)))
-    split = _split(options.choice, problem, pieces.count)
-    return GemmPlan(problem, pieces, GemmTiling(problem.tiles_per_block, pieces.group), at_once, split)
+    tiling = GemmTiling(problem.tiles_per_block, options.block_size, pieces.group)
+    return GemmPlan(problem, pieces, tiling, at_once, split)
 
 
 def _at_once(choice: GemmChoice, fit: int, target: Target) -> int:
@@ -117,10 +119,14 @@ def _at_once(choice: GemmChoice, fit: int, target: Target) -> int:
     return min(fit, choice.at_once)
 
 
-def _split(choice: GemmChoice, problem: Problem, count: int) -> Split:
+def _split(request: GemmRequest, problem: Problem, count: int) -> Split:
+    """That of the choice where it can be. Weights that other engines work on come in passes, once for all blocks."""
     if count < problem.cores:
         return Split.BLOCKS
-    return choice.split or (Split.BLOCKS if problem.N >= BLOCKS_TO_SHARE else Split.COLUMNS)
+    chosen = request.options.choice.split
+    if chosen is None or (chosen is Split.WHOLE_BLOCKS and not request.is_plain):
+        return Split.BLOCKS if problem.N >= BLOCKS_TO_SHARE else Split.COLUMNS
+    return chosen
 
 
 def _check_types(request: GemmRequest, target: Target) -> None:
@@ -143,17 +149,25 @@ def _pieces_of(request: GemmRequest) -> ColumnPieces:
 def _fixed_bytes(request: GemmRequest, pieces: ColumnPieces, blocks: int) -> int:
     """Of a partition: tokens as rows and as columns, tables, what lies between PSUM and results, converted pieces."""
     tiles = ceil_div(request.options.block_size, PARTITIONS)
-    tokens = tiles * (1 + TOKEN_SETS) * ITEM * pieces.rows * PARTITIONS
+    # Columns of MX are of whole tiles; where other engines work on weights or products, tiles of a whole bank, too.
+    slots = tiles * PARTITIONS if request.is_mx else request.options.block_size
+    width = pieces.width if request.is_plain else PSUM_COLUMNS
+    tokens = token_bytes(slots, pieces.rows * PARTITIONS)
     if request.gathers_codes:
         tokens += CONVERTED_ROWS * ITEM * pieces.rows * PARTITIONS
     converted = CONVERTED_PIECES * ITEM * pieces.rows * pieces.columns if request.is_converted else 0
-    return tokens + TABLE_BYTES * tiles * blocks + FP32_TILES * 4 * PSUM_COLUMNS + converted + SMALL_TILES
+    return tokens + TABLE_BYTES * tiles * blocks + FP32_TILES * 4 * width + converted + SMALL_TILES
+
+
+def _vector_bytes(request: GemmRequest) -> int:
+    """Of a partition and a column of weights: scale and bias."""
+    return sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
 
 
 def _piece_bytes(request: GemmRequest, pieces: ColumnPieces) -> int:
     """Of a partition: weights, their scales and biases, and results."""
     result = (ITEM if request.options.summed is None else 4) * ceil_div(request.options.block_size, PARTITIONS)
-    vectors = sum(4 for tensor in (request.scale, request.bias) if tensor is not None)
+    vectors = _vector_bytes(request)
     if request.is_mx:
         tiles = int(request.b.shape[3])
         elements = tiles * (PACKED_BYTES[str(request.b.dtype)] + 1)  # with a scale

@@ -66,7 +66,7 @@ def test_no_row_changes_a_bit_of_fused_moe(quantization, first, width, at_once, 
 @pytest.mark.parametrize("quantization", TYPES)
 def test_no_choice_that_the_tuner_tries_changes_a_bit(quantization):
     first, second = space_of(Stages(layer(quantization), "trn2", 2))
-    assert {choice.split for choice in first} == set(Split)
+    assert {choice.split for choice in first} == {Split.BLOCKS, Split.COLUMNS}  # one pass is of whole blocks
     assert len({choice.width for choice in first}) == 3
     for n in range(max(len(first), len(second))):
         one = first[n % len(first)]

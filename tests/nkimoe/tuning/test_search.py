@@ -38,7 +38,12 @@ def test_every_choice_says_all_and_no_two_are_the_same():
         assert None not in {value for choice in stage for value in (choice.at_once, choice.split)}
         assert len(set(stage)) == len(stage)
         assert {choice.block_size for choice in stage} == {128, 256, 512, stages.default[0].block_size}
-        assert {choice.split for choice in stage} == set(Split)
+        assert {choice.split for choice in stage} == {Split.BLOCKS, Split.COLUMNS}
+
+
+def test_whole_blocks_are_tried_where_the_weights_of_an_expert_do_not_fit():
+    stages = Stages(replace(LAYER, token=512, model_dim=4096, inter_dim=1024), "trn2", 2)
+    assert {choice.split for choice in space_of(stages)[0]} == set(Split)
 
 
 def test_one_core_shares_nothing():
