@@ -17,10 +17,7 @@ from nkisim.operations.operation import Operation
 from nkisim.operations.remembered import remembered
 
 _LIMIT = {Engine.tensor: 128, Engine.vector: 32}
-_MORE = {
-    Engine.tensor: "",
-    Engine.vector: ", or let the Tensor Engine take up to 128x128: from SBUF into a dst with buffer=nl.psum",
-}
+_ON_THE_PE = ", or let the Tensor Engine take up to 128x128: from SBUF into a dst with buffer=nl.psum"
 
 
 @instruction(cost=CostClass.transpose, on=(Engine.tensor, Engine.vector))
@@ -49,13 +46,12 @@ def _check(dst: NkiTensor, data: NkiTensor, engine: Engine) -> tuple[Engine, int
     checks.same_dtype("dst", dst, "data", data)
     checks.writable("dst", dst)
     unit = checks.choose_engine(engine, (Engine.tensor, Engine.vector), _default(dst, data))
-    limit = _LIMIT[unit]
-    rows, columns = data.shape[0], checks.free_size(data)
+    limit, rows, columns = _LIMIT[unit], data.shape[0], checks.free_size(data)
     if rows > limit or columns > limit:
         raise ShapeError(
             f"a transpose on the {unit.name} engine takes a tile of at most {limit}x{limit}",
             f"{rows}x{columns}",
-            f"Split it into tiles of {limit}{_MORE[unit]}.",
+            f"Split it into tiles of {limit}{_ON_THE_PE if unit is Engine.vector else ''}.",
         )
     if (dst.shape[0], checks.free_size(dst)) != (columns, rows):
         raise ShapeError("dst is data transposed", f"{dst.shape} for {rows}x{columns}", "Fix dst's shape.")
