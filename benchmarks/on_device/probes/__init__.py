@@ -33,6 +33,8 @@ NOT_MEASURED = {
     "dve_cycles.quantize_mx": "Trn2 has no such instruction; documented for Trn3",
     "dve_cycles.rand2": "Trn2 has no such instruction; documented for Trn3",
     "act_time.least": "no rule of the clock uses it",
+    "pe_time.idle_rows": "the profile of matmuls over few rows would say it; no kernel here has such",
+    "dma.queued": "counts descriptors; nothing waits for so many as the nominal value has",
     "dma.moved_ahead": "counts transfers, and only in program order; the order probes say what a compiler does",
     "order.look_ahead": "counts instructions; the order probes say what a compiler does",
     "order.unexplained": "says how well predictions hold, not what a device does",

@@ -118,7 +118,8 @@ def _turns(count: int) -> Point:
 
 def _exchanges(count: int) -> Point:
     parts = tuple(ns(count, f"dma.{part}") for part in ("issue_static", "start", "complete", "to_engine"))
-    moved = (Term(count * 8 * 2048 * 4, {"dma.rate": -1}), ns(count * 8, "dma.descriptor"))
+    share = {"dma.exchange": -1}
+    moved = Term(count * 8 * 2048 * 4, {"dma.rate": -1, **share}), Term(count * 8, {"dma.descriptor": 1, **share})
     return Point({"count": count}, (*parts, *moved))
 
 
@@ -153,8 +154,8 @@ PROBES = (
     _counted("barriers", barriers, "sync.barrier", "the time of one more barrier of two cores, less a semaphore",
              more=("sync.semaphore",), cores=2),
     Probe(
-        "exchanges", exchanges, source, (),
-        "settles nothing: whether an exchange of two cores costs what a transfer within one does",
+        "exchanges", exchanges, source, ("dma.exchange",),
+        "the time of one more exchange of two cores, over that of a transfer of as many bytes within one",
         (_exchanges(8), _exchanges(64)), cores=2,
     ),
     Probe(

@@ -55,13 +55,13 @@ def transposes(x: Any, kind: str, count: int) -> Any:
 
 
 @nki.jit
-def matmuls_and_copies(x: Any, kind: str, count: int) -> Any:
-    """`count` matmuls, of which each takes what the Vector Engine copied of the one before."""
+def matmuls_and_copies(x: Any, kind: str, count: int, rows: int) -> Any:
+    """`count` matmuls over `rows` rows, of which each takes what the Vector Engine copied of the one before."""
     weights, moving, result = load(x), sbuf(COLUMNS, x.dtype), sbuf(COLUMNS)
     nisa.tensor_copy(dst=moving, src=weights[:, 0:COLUMNS], engine=nisa.engine.vector)
     for _ in range(count):
         product = psum(COLUMNS)
-        nisa.nc_matmul(dst=product, stationary=weights, moving=moving, accumulate=False)
+        nisa.nc_matmul(dst=product, stationary=weights[0:rows, :], moving=moving[0:rows, :], accumulate=False)
         nisa.tensor_copy(dst=moving, src=product, engine=nisa.engine.vector)
     nisa.tensor_copy(dst=result, src=moving, engine=nisa.engine.vector)
     return hand_back(result)
@@ -85,11 +85,15 @@ def _link(count: int, passes: dict[str, int]) -> tuple[Term, ...]:
         Term(loads.factor, {"pe_time.load": 1, **passes}),
         *_busy(count, passes, COLUMNS, {"pe_time.slowdown": 1}),
         Term(-fixed_part.factor, fixed_part.powers),
-        ns(count, "pe_time.result"),
+        ns(count, "pe_time.result_fp32" if passes else "pe_time.result"),
         ns(2 * count, "sync.semaphore"),
         stream(count * COLUMNS, "dve_rate.one", "dve"),
         ns(count, "dve_time.result"),
     )
+
+
+def _links(kind: str, rows: int, passes: dict[str, int]) -> tuple[Point, ...]:
+    return tuple(Point({"kind": kind, "count": count, "rows": rows}, _link(count, passes)) for count in (16, 128))
 
 
 _FP32 = {"pe_time.fp32_passes": 1}
@@ -126,11 +130,15 @@ PROBES = (
     Probe(
         "tensor and vector", matmuls_and_copies, operands, ("pe_time.result",),
         "the time of one more bf16 matmul and copy, less the copy, two semaphores and the load of weights",
-        tuple(Point({"kind": "bfloat16", "count": count}, _link(count, {})) for count in (16, 128)),
+        _links("bfloat16", PARTITIONS, {}),
     ),
     Probe(
-        "tensor and vector float32", matmuls_and_copies, operands, ("pe_time.load",),
-        "the same with fp32, whose second pass loads weights again: the difference is one load and known streams",
-        tuple(Point({"kind": "float32", "count": count}, _link(count, _FP32)) for count in (16, 128)),
+        "tensor and vector float32", matmuls_and_copies, operands, ("pe_time.result_fp32",),
+        "the same with fp32, whose second pass loads weights again", _links("float32", PARTITIONS, _FP32),
+    ),
+    Probe(
+        "tensor and vector float32 short", matmuls_and_copies, operands, ("pe_time.load",),
+        "the same over 64 rows, in twice as many passes: the difference is two loads and known streams",
+        _links("float32", PARTITIONS // 2, _SHORT),
     ),
 )  # fmt: skip
