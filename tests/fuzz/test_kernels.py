@@ -17,7 +17,7 @@ from fuzz.kinds import generator
 from nkisim.operations.operators import operator
 
 ROOT = Path(__file__).resolve().parents[2]
-STATEMENTS = {*moves.MOVES, *arithmetic.ARITHMETIC, *blocks.BLOCKS}
+STATEMENTS = tuple(dict.fromkeys((*moves.MOVES, *arithmetic.ARITHMETIC, *blocks.BLOCKS)))
 
 
 @pytest.mark.parametrize("number", range(40))
