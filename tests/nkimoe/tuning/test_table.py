@@ -107,7 +107,7 @@ def test_rows_of_another_target_or_number_of_cores_are_not_found(target, lnc):
         ("block_size", "200", "line 2, block_size: is a multiple of 32; got 200"),
         ("width1", "513", "line 2, width1: is 1 to 512; got 513"),
         ("at_once2", "", "line 2, at_once2: is a number; got ''"),
-        ("split2", "rows", "line 2, split2: is blocks, columns; got 'rows'"),
+        ("split2", "rows", "line 2, split2: is blocks, columns, whole blocks; got 'rows'"),
         ("act_type", "none", "line 2, act_type: is silu, gelu, swiglu; got 'none'"),
         ("q_type", "per_token", "line 2, q_type: is of a quantisation of nkimoe.ops; got bfloat16, bfloat16"),
         ("use_g1u1", "yes", "line 2, use_g1u1: is 0, 1; got 'yes'"),
