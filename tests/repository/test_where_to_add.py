@@ -140,8 +140,14 @@ def test_every_machine_file_is_a_target_where_the_row_says() -> None:
         ("a moment at which weights load", r"\bexpert_to_load\b"),
         ("a variant", r"variants import .*\b(BLOCKS|INTERMEDIATE)\b|\.variant\.split\]"),
         ("a quantisation of the grouped GEMM", r"gemm_quantisation import .*\b[A-Z0-9_]{2,}\b"),
+        ("a weight format", r"(weights|packing) (==|!=|(not )?in \(PLAIN,) INT8\b|isinstance\(packing, Int8\)"),
     ],
-    ids=["what asks for the expert to load", "what asks for the split", "what asks for the quantisation"],
+    ids=[
+        "what asks for the expert to load",
+        "what asks for the split",
+        "what asks for the quantisation",
+        "what asks for int8 weights",
+    ],
 )
 def test_a_row_names_every_file_that_asks(row: str, pattern: str) -> None:
     asking = files_with(pattern)
