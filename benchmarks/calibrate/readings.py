@@ -61,8 +61,10 @@ def _last_steps(timeline: Timeline, opcode: str, count: str) -> float:
 
 
 def _issue(timeline: Timeline, opcode: str) -> float:
-    """From one trigger to the next."""
-    return _apart(timeline.issue, _runs(timeline, opcode))
+    """From one trigger to the next of its queue."""
+    runs = _runs(timeline, opcode)
+    queue = timeline.tasks[runs[-1]].queue
+    return _apart(timeline.issue, [number for number in runs if timeline.tasks[number].queue == queue])
 
 
 def _queue_time(timeline: Timeline, opcode: str) -> float:

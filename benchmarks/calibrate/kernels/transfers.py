@@ -43,6 +43,16 @@ def loads(_: Any, columns: int, dge: str = "unknown", partitions: int = 128, til
 
 
 @kernel
+def loads_of_two_queues(_: Any, columns: int) -> None:
+    """Tiles of 128 rows of bytes by hardware descriptors, SP and ACT in turn, each to memory of its own."""
+    source = in_hbm(128 * _TILES, columns, "uint8")
+    for i in range(_TILES):
+        asked = (nisa.engine.sync, nisa.engine.scalar)[i % 2]
+        nisa.dma_copy(dst=empty(columns, "uint8"), src=source[128 * i : 128 * (i + 1), :],
+                      dge_mode=nisa.dge_mode.hwdge, engine=asked)  # fmt: skip
+
+
+@kernel
 def stores(_: Any, columns: int, dge: str = "unknown", tiles: int = 1) -> None:
     """Tiles of 128 rows of fp32."""
     target = in_hbm(128 * tiles, columns)
