@@ -7,8 +7,11 @@ from calibrate import measurements
 from calibrate.cases import UNITS
 from calibrate.clock import predict
 from calibrate.kernels import KERNELS
+from calibrate.pricing import price
 from calibrate.readings import read
+from calibrate.summary import measured
 from calibrate.tape import Tape
+from calibrate.tracing import trace
 
 from nkisim.machine import load_machine
 
@@ -58,6 +61,17 @@ def test_a_check_reads_a_quantity_off_its_own_kernel(work):
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.case.name)
 def test_every_check_reads_a_quantity_off_its_own_kernel(work):
     assert all(value >= 0 for value in readable(work))
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_every_single_measurement_on_trn2_lies_inside_its_interval(tmp_path):
+    for line in trace(tmp_path, [work for work in WORKS if work.case.family.endswith("trn2")]):
+        print(line)
+    rows = measured(price(tmp_path, 1))
+    assert len(rows) > 130
+    ours = [row for row in rows if row.case.family.endswith("trn2") and row.interval is not None]
+    assert [row.case.name for row in ours if not row.holds] == []
 
 
 def test_every_kernel_is_used():
