@@ -24,8 +24,8 @@ def route(
     Raises ValueError when the rule does not fit the shape, or a row holds NaN, +inf or only -inf.
 
     >>> weights, ids = route(np.array([[0.0, 2.0, 1.0, 2.0]]), RoutingRule(2, Score.SIGMOID, renormalize=False))
-    >>> ids.tolist(), weights.round(3).tolist()
-    ([[1, 3]], [[0.881, 0.881]])
+    >>> ids.tolist(), [[f"{weight:.3f}" for weight in row] for row in weights]
+    ([[1, 3]], [['0.881', '0.881']])
     """
     rule.check(logits.shape)
     logits = logits.astype(np.float32)
