@@ -18,7 +18,7 @@ def modules_with_examples():
                 yield ".".join(path.relative_to(folder).with_suffix("").parts).removesuffix(".__init__")
 
 
-@pytest.mark.parametrize("name", modules_with_examples())
+@pytest.mark.parametrize("name", list(modules_with_examples()))
 def test_examples_of_a_module_give_what_they_print(name):
     if name.startswith(NEEDS_TORCH):
         pytest.importorskip("torch")
