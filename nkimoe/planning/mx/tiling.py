@@ -35,6 +35,9 @@ ACTIVATION_BYTES = 5  # a packed fp8 element and its scale
 # Chosen by prediction on the MX layers of benchmarks/comparison/mx.py; no device has confirmed them.
 EXCHANGED = 1024  # columns of partial sums that wait for their counterparts: two PSUM banks
 DOWN_PIECES = (2048, 1024, 512)  # columns of H loaded together when not all fit: the longest runs first
+# Columns of I for each slot up to which scales are repeated. Those of an expert are then 0.75 * H * I bytes, about half
+# of the 4 * H * B that a block's token rows and results are. With more, what is bound by bytes was predicted slower.
+REPEATED_COLUMNS = 3
 
 
 class InnerTile(NamedTuple):
@@ -89,6 +92,20 @@ def inner_groups(inner: Sequence[InnerTile]) -> list[Span]:
         else:
             groups.append(Span(at, 1))
     return groups
+
+
+def repeats_scales(rows: int, columns: int, slots: int) -> bool:
+    """Whether a plain transfer fills quadrants with copies of their scales, or GpSimd describes a gather.
+
+    Args:
+        rows: packed rows whose scales are wanted; quadrants that are not full would read beyond them.
+        columns: of I on this core.
+        slots: of a block: with many GpSimd has more to do than moves the weights.
+
+    >>> repeats_scales(128, 384, 128), repeats_scales(128, 384, 64), repeats_scales(40, 160, 128)
+    (True, False, False)
+    """
+    return rows % QUADRANT == 0 and columns <= REPEATED_COLUMNS * slots
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,11 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.mx.operands import DOWN_COLUMNS, SCALE_ROWS, MxOperand
 from nkimoe.kernels.stages.mx.scales import (
+    AnyRows,
     BlockScales,
     CoarseScales,
     PackedScales,
+    RepeatedRows,
     ScaleRows,
     Scales,
     UnitScales,
@@ -27,7 +29,7 @@ from nkimoe.kernels.stages.mx.scales import (
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
 from nkimoe.planning.mx.quantization import MxMatrix
-from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups
+from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups, repeats_scales
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
@@ -73,6 +75,7 @@ class MxTensors:
         projections: GATE and UP, or UP alone.
         gate_up, down: the weights, and how they are scaled.
         inner: the packed rows.
+        slots: of a block.
         scale_rows: of a tensor of scales, by the packed rows wanted.
     """
 
@@ -80,6 +83,7 @@ class MxTensors:
     gate_up: MxMatrix
     down: MxMatrix
     inner: tuple[InnerTile, ...]
+    slots: int
     scale_rows: dict[tuple[str, int, int], ScaleRows] = field(default_factory=dict)
 
     def gate_up_tiles(self, inner: int) -> list[GateUpTile]:
@@ -142,14 +146,17 @@ class MxTensors:
     def _groups(self) -> list[Span]:
         return inner_groups(self.inner)
 
-    def _rows(self, matrix: MxMatrix, first: int, rows: int) -> ScaleRows | None:
+    def _rows(self, matrix: MxMatrix, first: int, rows: int) -> AnyRows | None:
         if matrix.blocks is None or matrix.is_packed:
             return None
+        columns = self.columns(Span(0, len(self.inner))).size
+        if not matrix.is_coarse and repeats_scales(rows, columns, self.slots):
+            return RepeatedRows(matrix.blocks, first, rows)
         alike = SCALE_ROWS if matrix.is_coarse else 1
         return self.scale_rows.setdefault((matrix.argument, first, rows), ScaleRows(matrix.blocks, first, rows, alike))
 
 
-def _scales(matrix: MxMatrix, shape: Shape, packed: Shape, widest: int, rows: list[ScaleRows | None]) -> BlockScales:
+def _scales(matrix: MxMatrix, shape: Shape, packed: Shape, widest: int, rows: list[AnyRows | None]) -> BlockScales:
     if matrix.blocks is None:
         return UnitScales(widest)
     if matrix.is_packed:

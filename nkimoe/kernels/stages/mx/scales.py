@@ -3,10 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from math import prod
+
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, cleared, scale_runs, unit_scales
+from nkimoe.kernels.stages.mx.operands import BLOCK_ROWS, SCALE_ROWS, cleared, scale_runs, unit_scales
 from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
 from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
@@ -36,14 +39,12 @@ class ScaleRows:
         Args:
             expert: int32 [128, 1]; E loads nothing.
         """
-        E, count, *inner = self._tensor.shape
+        E, count = self._tensor.shape[:2]
         rows = nl.ndarray((PARTITIONS, 1), dtype=nl.int32, buffer=nl.sbuf)
         nisa.tensor_scalar(
             dst=rows, data=expert, op0=nl.multiply, operand0=float(count), op1=nl.add, operand1=self._of_expert_0()
         )
-        pitch = 1
-        for n in inner:
-            pitch *= n
+        pitch = prod(self._tensor.shape[2:])
         source = self._tensor.reshape((E * count, pitch)).ap(
             pattern=[[pitch, PARTITIONS], *pattern], offset=offset, vector_offset=rows, indirect_dim=0
         )
@@ -62,6 +63,39 @@ class ScaleRows:
         return self._base
 
 
+class RepeatedRows:
+    """The same rows by a plain transfer, which GpSimd does not describe: each quadrant gets its four rows again and
+    again, eight times the bytes of a gather. Only the first four count.
+
+    The Scalar Engine's queue starts it: that of Sync is busy with weights.
+
+    Args:
+        tensor: [E, rows, ...] of scales.
+        first, rows: packed rows whose scales are wanted, in whole quadrants.
+    """
+
+    def __init__(self, tensor: Tensor, first: int, rows: int) -> None:
+        self._tensor, self._first, self._quadrants = tensor, first // BLOCK_ROWS, rows // QUADRANT
+
+    def load(self, dst: Tensor, pattern: Pattern, offset: int, expert: IndexTile) -> None:
+        """As `ScaleRows.load`."""
+        pitch = prod(self._tensor.shape[2:])
+        quadrants = [[SCALE_ROWS * pitch, self._quadrants], [0, QUADRANT // SCALE_ROWS], [pitch, SCALE_ROWS]]
+        source = self._tensor.ap(
+            pattern=[*quadrants, *pattern],
+            offset=self._first * pitch + offset,
+            scalar_offset=expert[0:1, :],
+            indirect_dim=0,
+        )
+        nisa.dma_copy(
+            dst=dst[0 : self._quadrants * QUADRANT], src=source, oob_mode=nisa.oob_mode.skip,
+            dge_mode=nisa.dge_mode.hwdge, engine=nisa.engine.scalar,
+        )  # fmt: skip
+
+
+AnyRows = ScaleRows | RepeatedRows
+
+
 class Scales:
     """The scales of one piece of weights.
 
@@ -71,7 +105,7 @@ class Scales:
         rows: where the scales of each group of tiles are.
     """
 
-    def __init__(self, tensor: Tensor, shape: Shape, rows: list[ScaleRows]) -> None:
+    def __init__(self, tensor: Tensor, shape: Shape, rows: Sequence[AnyRows]) -> None:
         self._tensor, self._rows = tensor, rows
         self._tile = cleared(shape, tensor.dtype)  # rows and partitions that no transfer writes
 
@@ -101,7 +135,7 @@ class Scales:
 class CoarseScales(Scales):
     """Scales of 32 packed rows and 128 columns each (`use_block128_scales`), spread on chip when they have come."""
 
-    def __init__(self, tensor: Tensor, shape: Shape, rows: list[ScaleRows]) -> None:
+    def __init__(self, tensor: Tensor, shape: Shape, rows: Sequence[AnyRows]) -> None:
         super().__init__(tensor, shape, rows)
         self._arrived = cleared((*shape[:-1], ceil_div(shape[-1], COARSE_COLUMNS * 4) * 4), tensor.dtype)
 

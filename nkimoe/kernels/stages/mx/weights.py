@@ -40,7 +40,7 @@ class MxWeights:
         self.meets_coded_rows = is_coded(request.hidden_states)
         self.inner = inner_tiles(plan.problem.I, share.inner)
         gate_up, down = mx_gate_up_of(request), mx_down_of(request)
-        tensors = MxTensors(self.projections, gate_up, down, tuple(self.inner))
+        tensors = MxTensors(self.projections, gate_up, down, tuple(self.inner), plan.problem.B)
         at_once = min(t.gate_up_columns // TILE, len(self.inner))
         parts = spans(len(self.inner), at_once)
         pieces = [GateUpPiece(at, part) for part in parts for at in range(len(self.projections))]
