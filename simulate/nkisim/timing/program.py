@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from nkisim.timing.costs import Works
 from nkisim.timing.drains import Drain
-from nkisim.timing.task import Followers, Stream, Task, followers, program_order
+from nkisim.timing.task import Followers, Stream, Task, followers, program_order, waits
 
 
 @dataclass
@@ -24,6 +25,7 @@ class Program:
     tasks: list[Task] = field(default_factory=list)
     works: Works = field(default_factory=Works)
     drains: tuple[list[Drain], list[Drain]] = field(default_factory=lambda: ([], []))
+    _latest: tuple[Mapping[Stream, list[int]] | None, list[tuple[int, ...]]] = (None, [])
 
     @cached_property
     def order(self) -> dict[Stream, list[int]]:
@@ -34,3 +36,11 @@ class Program:
     def followers(self) -> Followers:
         """Who waits for whom."""
         return followers(self.tasks)
+
+    def waits(self, order: Mapping[Stream, list[int]]) -> list[tuple[int, ...]]:
+        """What each task waits for in this order, as `waits` has it; of one order it is found once in a row."""
+        known, found = self._latest
+        if known is not order:
+            found = waits(self.tasks, order)
+            self._latest = (order, found)
+        return found
