@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,28 @@ class Program:
     def followers(self) -> Followers:
         """Who waits for whom."""
         return followers(self.tasks)
+
+    @cached_property
+    def numbers(self) -> list[int]:
+        """The number of the work of each task."""
+        return [task.work for task in self.tasks]
+
+    @cached_property
+    def reasons(self) -> list[str]:
+        """What each task waits for before anything is known of its queue."""
+        return ["operand" if task.after else "start" for task in self.tasks]
+
+    @cached_property
+    def meetings(self) -> set[int]:
+        """The tasks that are part of a barrier or an exchange."""
+        return {task.number for task in self.tasks if task.meeting >= 0}
+
+    @cached_property
+    def epochs(self) -> dict[int, list[int]]:
+        """Of each core that has tasks, how many of them each epoch has."""
+        counts = Counter([(task.core, task.epoch) for task in self.tasks])
+        cores = sorted({core for core, _ in counts})
+        return {core: [counts[core, epoch] for epoch in range(len(self.drains[core]) + 1)] for core in cores}
 
     def waits(self, order: Mapping[Stream, list[int]]) -> list[tuple[int, ...]]:
         """What each task waits for in this order, as `waits` has it; of one order it is found once in a row."""

@@ -1,30 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program to timeline: tasks start in order on their queues, as soon as what they wait for is there.
 
-When an instruction of an engine runs follows from what it waits for and from the one before it, so the queues of engines
-run ahead of each other, each until it waits for something that is not known yet. Triggers of transfers that may be held
-or overtaken, meetings, and what happens at the DMA engines, which share the HBM stack, are taken in the order of time.
+When an instruction of an engine runs follows from what it waits for and from the one before it. So the queues of engines
+run ahead, each until it waits for something that is not known yet. Triggers of transfers that may be held or overtaken,
+meetings, and all that happens at the DMA engines, which share the HBM stack, are taken in the order of time.
 The work is linear in tasks and dependencies, but for a heap of those.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
 from collections.abc import Mapping
 
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
-from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.costs import Transfer
 from nkisim.timing.dma_engines import DmaEngines
-from nkisim.timing.engines import Pe
 from nkisim.timing.program import Program
-from nkisim.timing.task import Stream, Task
+from nkisim.timing.queues import NEVER, Queue
+from nkisim.timing.task import Stream
 from nkisim.timing.timeline import Timeline
 
 # What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
 _DMA, _ARRIVES = -1, -2
-_UNKNOWN = float("inf")
 
 
 def schedule(program: Program, machine: Machine, order: Mapping[Stream, list[int]] | None = None) -> Timeline:
@@ -38,64 +36,42 @@ def schedule(program: Program, machine: Machine, order: Mapping[Stream, list[int
     return scheduler.timeline
 
 
-class _Queue:
-    """Instructions of one stream, in order. At most `window` of them wait to start.
-
-    Those before `limit` are of an epoch that has begun; `following` is the first that does not wait yet. None starts
-    while `depth` descriptors or more are `under_way`: have not moved their bytes. Those in `held` wait for that. `last`
-    and `reason` say what kept the queue until `free`. `table` is the function table that the engine holds.
-    """
-
-    __slots__ = (
-        "depth", "following", "free", "held", "is_ahead", "last", "limit", "pe", "reason", "table", "tasks",
-        "under_way", "waiting", "window",
-    )  # fmt: skip
-
-    def __init__(self, tasks: list[int], window: int, depth: float, pe: Pe | None) -> None:
-        self.tasks, self.window, self.depth, self.pe = tasks, window, depth, pe
-        self.is_ahead = window == 1 and depth == _UNKNOWN
-        self.following = self.limit = self.waiting = self.under_way = 0
-        self.held: list[int] = []
-        self.free, self.last, self.reason = 0.0, -1, "queue"
-        self.table: str | None = None
-
-
 class _Scheduler:
-    """One schedule. `seen` has when others see the result of task n at 2 n, and that it has left its engine at 2 n + 1;
-    `blocked` which tasks wait to know of a task; `known` those that need not any more.
+    """One schedule.
+
+    Attributes:
+        seen: when others see the result of task n, at 2 n, and that it has left its engine, at 2 n + 1.
+        ready: when what a task waits for is there, of those that are taken in the order of time.
+        blocked: which tasks wait to know when a task is done; `known`: those that need not any more.
+        apart: tasks of meetings that are to come; `come`: of a meeting, who came first, and when.
+        met: of those who came first, when the other came, and which task it is.
     """
 
     def __init__(self, program: Program, machine: Machine, order: Mapping[Stream, list[int]] | None) -> None:
-        self.machine, self.tasks = machine, program.tasks
+        self.machine, self.tasks, self.works = machine, program.tasks, program.numbers
         count = len(self.tasks)
         self.costs = program.works.costs(machine)
         self.timeline = Timeline(
             machine, self.tasks, program.works.examples, self.costs, [0.0] * count, [0.0] * count, [0.0] * count,
-            [0.0] * count, [-1] * count, ["operand" if task.after else "start" for task in self.tasks],
-            order or program.order,
+            [0.0] * count, [-1] * count, program.reasons.copy(), order or program.order,
         )  # fmt: skip
-        self.waits = program.waits(self.timeline.order)
-        self.ready, self.seen = [0.0] * count, [_UNKNOWN] * (2 * count)
+        self.waits, self.seen = program.waits(self.timeline.order), [NEVER] * (2 * count)
+        self.queues = {
+            stream: Queue(stream, numbers, self._window(numbers) if order is None else 1, machine)
+            for stream, numbers in self.timeline.order.items()
+        }
+        self.ready: dict[int, float] = {}
         self.blocked: dict[int, list[int]] = {}
         self.known: list[int] = []
-        number = machine.number
-        self.queues = {
-            stream: _Queue(numbers, self._window(numbers) if order is None else 1, self._depth(stream),
-                           Pe(machine) if stream[1] == "tensor" else None)
-            for stream, numbers in self.timeline.order.items()
-        }  # fmt: skip
-        self.queue_of = [self.queues[task.core, task.queue] for task in self.tasks]
-        self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
-        self.table_load = number("act_time.table_load")
-        cores = sorted({task.core for task in self.tasks})
-        self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in cores}
-        self.epoch = dict.fromkeys(cores, 0)
-        epochs = Counter([(task.core, task.epoch) for task in self.tasks])
-        self.left = {core: [epochs[core, epoch] for epoch in range(len(self.drains[core]) + 1)] for core in cores}
-        self.latest = dict.fromkeys(cores, -1)
-        self.dma = DmaEngines(cores, machine["dma.engines"], number("hbm.stack_rate"))
-        self.dma_due = _UNKNOWN
-        self.waiting: dict[int, tuple[float, int]] = {}
+        self.apart = program.meetings.copy()
+        self.come: dict[int, tuple[float, int]] = {}
+        self.met: dict[int, tuple[float, int]] = {}
+        self.wake = machine.number("dma.to_engine")
+        self.left = {core: counts.copy() for core, counts in program.epochs.items()}
+        self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in self.left}
+        self.epoch, self.latest = dict.fromkeys(self.left, 0), dict.fromkeys(self.left, -1)
+        self.dma = DmaEngines(self.left, machine["dma.engines"], machine.number("hbm.stack_rate"))
+        self.dma_due = NEVER
         self.heap: list[tuple[float, int]] = []
 
     def run(self) -> None:
@@ -104,19 +80,14 @@ class _Scheduler:
         heap, known = self.heap, self.known
         while heap or known:
             if known:
-                number = known.pop()
-                queue = self.queue_of[number]
-                if queue.is_ahead:
-                    self._go_on(queue)
-                else:
-                    self._offer(queue, number)
+                self._offer(known.pop())
                 continue
             at, number = heapq.heappop(heap)
             if number >= 0:
                 self._start(at, number)
             else:
                 self._move(at, number)
-        left = sum(sum(epochs) for epochs in self.left.values())
+        left = sum(map(sum, self.left.values()))
         if left:
             raise SimulationError(
                 "every instruction can start some day",
@@ -135,9 +106,9 @@ class _Scheduler:
             return 1
         return self.machine["dma.moved_ahead"]
 
-    def _depth(self, stream: Stream) -> float:
-        """Descriptors that may be under way on the queue when its next transfer starts."""
-        return self.machine.number("dma.queued") if stream[1].startswith("dge") else _UNKNOWN
+    def _queue(self, number: int) -> Queue:
+        task = self.tasks[number]
+        return self.queues[task.core, task.queue]
 
     def _open(self, core: int) -> None:
         """The core's next epoch that has instructions begins, when all that was done before is done and drained."""
@@ -155,123 +126,124 @@ class _Scheduler:
                 numbers, limit, tasks = queue.tasks, queue.limit, self.tasks
                 while limit < len(numbers) and tasks[numbers[limit]].epoch == epoch:
                     limit += 1
-                if limit > queue.limit:
-                    queue.limit = limit
-                    self._admit(queue)
+                queue.limit = limit
+                self.known += queue.admit()
 
-    def _admit(self, queue: _Queue) -> None:
-        """Let the next instructions of the queue wait for their operands, as far as its window and the epoch go."""
-        if queue.is_ahead:
-            self.known.append(queue.tasks[queue.following])
+    def _offer(self, number: int) -> None:
+        """What the task waits for, the next of its queue or one that may start out of order, may be known."""
+        queue = self._queue(number)
+        if queue.runs_ahead:
+            self._go_on(queue)
             return
-        while queue.waiting < queue.window and queue.following < queue.limit:
-            number = queue.tasks[queue.following]
-            queue.following += 1
-            queue.waiting += 1
-            self._offer(queue, number)
-
-    def _offer(self, queue: _Queue, number: int) -> None:
-        """A task that waits to start does, in its time, if it is known when what it waits for is there."""
         ready, cause = 0.0, -1
         for waited in self.waits[number]:
             at = self.seen[waited]
             if at > ready:
                 ready, cause = at, waited >> 1
-        if ready == _UNKNOWN:
+        if ready == NEVER:
             self.blocked.setdefault(cause, []).append(number)
             return
         self.ready[number], self.timeline.because[number] = ready, cause
         heapq.heappush(self.heap, (ready if ready > queue.free else queue.free, number))
 
-    def _go_on(self, queue: _Queue) -> None:
-        """Start the tasks of a queue one after another, until one waits for what is not known yet."""
-        tasks, waits, seen, because, behind = self.tasks, self.waits, self.seen, self.timeline.because, self.ready
-        numbers, following, limit = queue.tasks, queue.following, queue.limit
-        while following < limit:
+    def _go_on(self, queue: Queue) -> None:
+        """Start the tasks of a queue one after another, until one waits for what is not known yet.
+
+        Most of the time of a schedule is spent here: all that is used for each task is in a local variable.
+        """
+        t, waits, seen, blocked, works, costs = self.timeline, self.waits, self.seen, self.blocked, self.works, self.costs
+        issue, begins, ends, dones, because, reason = t.issue, t.begin, t.end, t.done, t.because, t.reason
+        numbers, following, free, last, why = queue.tasks, queue.following, queue.free, queue.last, queue.reason
+        run, seen_after, apart, met = queue.engine.run, queue.seen_after, self.apart, self.met
+        ended: list[int] = []
+        while following < queue.limit:
             number = numbers[following]
             ready, cause = 0.0, -1
             for waited in waits[number]:
                 at = seen[waited]
                 if at > ready:
                     ready, cause = at, waited
-            if ready == _UNKNOWN:
-                self.blocked.setdefault(cause >> 1, []).append(number)
+            if ready == NEVER:
+                blocked.setdefault(cause >> 1, []).append(number)
                 break
-            behind[number], because[number] = ready, cause >> 1
-            task = tasks[number]
-            if task.meeting >= 0:
-                heapq.heappush(self.heap, (ready if ready > queue.free else queue.free, number))
+            if number in apart:
+                heapq.heappush(self.heap, (ready if ready > free else free, number))
                 break
             following += 1
-            queue.following = following
-            self._run(number, task, queue, ready, -1)
+            if free >= ready and last >= 0:
+                because[number], reason[number], at = last, why, free
+            else:
+                because[number], at = cause >> 1, free if free > ready else ready
+            if number in met:
+                at, because[number] = met[number]
+                reason[number] = "meeting"
+            issue[number], last, why = at, number, "queue"
+            cost = costs[works[number]]
+            if cost.__class__ is Transfer:
+                free = self._trigger(number, at, cost)
+                continue
+            begin, end, free, done = run(at, ready, cost)
+            begins[number], ends[number], dones[number] = begin, end, done
+            seen[2 * number], seen[2 * number + 1] = done + seen_after, end + seen_after
+            if number in blocked:
+                self.known += blocked.pop(number)
+            ended.append(number)
+        queue.following, queue.free, queue.last, queue.reason = following, free, last, why
+        self._finish(queue.core, ended)
 
     def _start(self, at: float, number: int) -> None:
-        """Start a task at `at`, its turn in the order of time, if its queue lets it."""
-        queue = self.queue_of[number]
+        """A trigger or a meeting, whose turn it is in the order of time: start it, if nothing holds it."""
+        queue = self._queue(number)
         if queue.free > at:
             heapq.heappush(self.heap, (queue.free, number))
-            return
-        if queue.under_way >= queue.depth:
+        elif queue.under_way >= queue.depth:
             queue.held.append(number)
-            return
-        meeting = self.tasks[number].meeting
-        if meeting < 0:
-            self._begin(number, at, -1)
-            return
-        partner = self.waiting.pop(meeting, None)
-        if partner is None:
-            self.waiting[meeting] = (at, number)
-            return
-        self._begin(partner[1], at, number)
-        self._begin(number, at, -1)
-
-    def _begin(self, number: int, at: float, met: int) -> None:
-        """As `_run`; then the next tasks of the queue may wait."""
-        queue = self.queue_of[number]
-        if queue.is_ahead:
-            queue.following += 1
+        elif number not in self.apart:
+            self._start_trigger(queue, number, at)
         else:
-            queue.waiting -= 1
-        self._run(number, self.tasks[number], queue, at, met)
-        if queue.following < queue.limit:
-            self._admit(queue)
+            meeting = self.tasks[number].meeting
+            first = self.come.pop(meeting, None)
+            if first is None:
+                self.come[meeting] = at, number
+                return
+            self.met[first[1]] = at, number
+            for each in (first[1], number):
+                self.apart.remove(each)
+                of = self._queue(each)
+                if of.runs_ahead:
+                    self.known.append(each)
+                else:
+                    self._start_trigger(of, each, at)
 
-    def _run(self, number: int, task: Task, queue: _Queue, at: float, met: int) -> None:
-        t, cost, ready = self.timeline, self.costs[task.work], self.ready[number]
-        if met >= 0:
-            t.because[number], t.reason[number] = met, "meeting"
-        elif queue.last >= 0 and queue.free >= ready:
+    def _start_trigger(self, queue: Queue, number: int, at: float) -> None:
+        """The trigger of a transfer whose queue does not run ahead."""
+        t = self.timeline
+        if number in self.met:
+            at, t.because[number] = self.met[number]
+            t.reason[number] = "meeting"
+        elif queue.last >= 0 and queue.free >= self.ready[number]:
             t.because[number], t.reason[number] = queue.last, queue.reason
-        if queue.free > at:
-            at = queue.free
-        queue.last, queue.reason = number, "queue"
-        t.issue[number] = at
-        if isinstance(cost, Transfer):
-            queue.free = at + cost.issue_ns
-            queue.under_way += cost.descriptors
-            heapq.heappush(self.heap, (queue.free + cost.start_ns, _ARRIVES - number))
-            return
-        if queue.pe is not None:
-            begin, end = queue.pe.run(at, ready, cost)
-            queue.free, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
-        else:
-            begin = at
-            if cost.table is not None and cost.table != queue.table:
-                queue.table, begin = cost.table, at + self.table_load
-            queue.free = end = begin + cost.busy_ns
-            done = begin + cost.latency_ns
-        if end > done:
-            done = end
-        t.begin[number], t.end[number], t.done[number] = begin, end, done
-        self._finish(number, task, end, done)
+        at = max(at, queue.free)
+        cost = self.costs[self.works[number]]
+        assert isinstance(cost, Transfer)
+        t.issue[number], queue.last, queue.reason = at, number, "queue"
+        queue.free = self._trigger(number, at, cost)
+        queue.under_way += cost.descriptors
+        queue.waiting -= 1
+        self.known += queue.admit()
+
+    def _trigger(self, number: int, at: float, cost: Transfer) -> float:
+        """A transfer is triggered at `at`, and arrives at the DMA engines later; when its queue is free again."""
+        free = at + cost.issue_ns
+        heapq.heappush(self.heap, (free + cost.start_ns, _ARRIVES - number))
+        return free
 
     def _move(self, now: float, event: int) -> None:
         """A transfer joins its queues at the DMA engines, or some may have moved their last bytes."""
         if event == _DMA:
             if now != self.dma_due:
                 return
-            self.dma_due = _UNKNOWN
+            self.dma_due = NEVER
         else:
             number = _ARRIVES - event
             task = self.tasks[number]
@@ -290,33 +262,35 @@ class _Scheduler:
 
     def _arrived(self, begin: float, end: float, number: int) -> None:
         """The last byte of a transfer has moved."""
-        task, t = self.tasks[number], self.timeline
-        cost = self.costs[task.work]
+        t, queue, cost = self.timeline, self._queue(number), self.costs[self.works[number]]
         assert isinstance(cost, Transfer)
         done = end + cost.complete_ns
         t.begin[number], t.end[number], t.done[number] = begin, end, done
         if end - t.issue[number] > cost.issue_ns + cost.start_ns + 1.01 * cost.longest_ns:
             t.reason[number] = "hbm" if self.dma.starved else "dma"
-        queue = self.queue_of[number]
-        queue.under_way -= cost.descriptors
+        if not queue.runs_ahead:
+            queue.under_way -= cost.descriptors
         if queue.held and queue.under_way < queue.depth:
             queue.free, queue.last, queue.reason = end, number, "dma"
             for other in queue.held:
                 heapq.heappush(self.heap, (end, other))
             queue.held.clear()
-        self._finish(number, task, end, done)
-
-    def _finish(self, number: int, task: Task, end: float, done: float) -> None:
-        """It is known when a task is done; with the last one of an epoch the core drains."""
-        after, seen, core, epoch = self.semaphore if task.engine != "dma" else self.wake, self.seen, task.core, task.epoch
-        seen[2 * number], seen[2 * number + 1] = done + after, end + after
+        self.seen[2 * number], self.seen[2 * number + 1] = done + self.wake, end + self.wake
         if number in self.blocked:
             self.known += self.blocked.pop(number)
-        left = self.left[core]
-        left[epoch] -= 1
+        self._finish(queue.core, [number])
+
+    def _finish(self, core: int, ended: list[int]) -> None:
+        """It is known when these tasks, of one epoch, are done; with the last ones of an epoch the core drains."""
+        if not ended:
+            return
+        left, epoch = self.left[core], self.epoch[core]
+        left[epoch] -= len(ended)
         if self.drains[core]:
-            latest = self.latest[core]
-            if latest < 0 or done >= self.timeline.done[latest]:
-                self.latest[core] = number
+            done, latest = self.timeline.done, self.latest[core]
+            for number in ended:
+                if latest < 0 or done[number] >= done[latest]:
+                    latest = number
+            self.latest[core] = latest
             if not left[epoch]:
                 self._open(core)
