@@ -48,7 +48,7 @@ def test_costs_of_one_machine_are_not_taken_for_those_of_another():
 def test_costs_are_computed_again_for_a_program_that_has_grown():
     works, others = traced(many_matmuls).works, traced(copy_columns, np.zeros((128, 64), np.float32)).works
     before = len(works.costs(TRN2))
-    works.number(others.examples[-1])
+    works.number(others.examples[-1], ((), ()))
     assert len(works.costs(TRN2)) == before + 1
 
 
