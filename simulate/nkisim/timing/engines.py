@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from nkisim.machine import Machine
@@ -53,12 +53,12 @@ class Pe:
     the window before. A pause of a window or more, and the start, therefore cost a window or two at half clock. Where
     the windows lie is not known to a kernel; here the first one begins with the launch.
 
-    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side;
-    `all_free` is the latest of them.
+    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side; it is
+    None while all are free at once. `all_free` is the latest of them.
     """
 
     machine: Machine
-    free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
+    free: list[float] | None = None
     all_free: float = 0.0
 
     def __post_init__(self) -> None:
@@ -69,8 +69,9 @@ class Pe:
 
     def run(self, at: float, ready: float, cost: Cost) -> Stretch:
         """The stream of a matmul, not before `at`, whose operands are there at `ready`."""
-        cells, busy, loaded = None if cost.tile is None else _cells(cost.tile), cost.busy_ns, ready + cost.load_ns
-        begin = self.all_free if cells is None else max([self.free[c] for c in cells])
+        tile, busy, loaded, free, begin = cost.tile, cost.busy_ns, ready + cost.load_ns, self.free, self.all_free
+        if tile is not None and free is not None:
+            begin = max([free[c] for c in _cells(tile)])
         if at > begin:
             begin = at
         if loaded > begin:
@@ -80,11 +81,12 @@ class Pe:
             self._enter(window)
         end = begin + (busy if self._is_full else busy * self._slowdown)
         self._work += busy * cost.counted
-        if cells is None:
-            self.free, self.all_free = [end] * _QUARTERS**2, end
+        if tile is None:
+            self.free, self.all_free = None, end
         else:
-            for c in cells:
-                self.free[c] = end
+            free = self.free = free or [self.all_free] * _QUARTERS**2
+            for c in _cells(tile):
+                free[c] = end
             if end > self.all_free:
                 self.all_free = end
         done = begin + cost.latency_ns + (end - begin - busy)

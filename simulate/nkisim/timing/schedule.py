@@ -151,10 +151,17 @@ class _Scheduler:
 
         Most of the time of a schedule is spent here: all that is used for each task is in a local variable.
         """
-        t, waits, seen, blocked, works, costs = self.timeline, self.waits, self.seen, self.blocked, self.works, self.costs
+        t, waits, seen, blocked, works, costs = (
+            self.timeline,
+            self.waits,
+            self.seen,
+            self.blocked,
+            self.works,
+            self.costs,
+        )
         issue, begins, ends, dones, because, reason = t.issue, t.begin, t.end, t.done, t.because, t.reason
         numbers, following, free, last, why = queue.tasks, queue.following, queue.free, queue.last, queue.reason
-        run, seen_after, apart, met = queue.engine.run, queue.seen_after, self.apart, self.met
+        run, seen_after, apart, met, known = queue.engine.run, queue.seen_after, self.apart, self.met, self.known
         ended: list[int] = []
         while following < queue.limit:
             number = numbers[following]
@@ -166,7 +173,7 @@ class _Scheduler:
             if ready == NEVER:
                 blocked.setdefault(cause >> 1, []).append(number)
                 break
-            if number in apart:
+            if apart and number in apart:
                 heapq.heappush(self.heap, (ready if ready > free else free, number))
                 break
             following += 1
@@ -174,8 +181,8 @@ class _Scheduler:
                 because[number], reason[number], at = last, why, free
             else:
                 because[number], at = cause >> 1, free if free > ready else ready
-            if number in met:
-                at, because[number] = met[number]
+            if met and number in met:
+                at, because[number] = met.pop(number)
                 reason[number] = "meeting"
             issue[number], last, why = at, number, "queue"
             cost = costs[works[number]]
@@ -186,7 +193,7 @@ class _Scheduler:
             begins[number], ends[number], dones[number] = begin, end, done
             seen[2 * number], seen[2 * number + 1] = done + seen_after, end + seen_after
             if number in blocked:
-                self.known += blocked.pop(number)
+                known += blocked.pop(number)
             ended.append(number)
         queue.following, queue.free, queue.last, queue.reason = following, free, last, why
         self._finish(queue.core, ended)
@@ -219,7 +226,7 @@ class _Scheduler:
         """The trigger of a transfer whose queue does not run ahead."""
         t = self.timeline
         if number in self.met:
-            at, t.because[number] = self.met[number]
+            at, t.because[number] = self.met.pop(number)
             t.reason[number] = "meeting"
         elif queue.last >= 0 and queue.free >= self.ready[number]:
             t.because[number], t.reason[number] = queue.last, queue.reason
