@@ -53,8 +53,8 @@ class Pe:
     the window before. A pause of a window or more, and the start, therefore cost a window or two at half clock. Where
     the windows lie is not known to a kernel; here the first one begins with the launch.
 
-    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side; it is
-    None while all are free at once. `all_free` is the latest of them.
+    `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side;
+    it is None while all are free at once. `all_free` is the latest of them.
     """
 
     machine: Machine

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program to timeline: tasks start in order on their queues, as soon as what they wait for is there.
 
-When an instruction of an engine runs follows from what it waits for and from the one before it. So the queues of engines
-run ahead, each until it waits for something that is not known yet. Triggers of transfers that may be held or overtaken,
-meetings, and all that happens at the DMA engines, which share the HBM stack, are taken in the order of time.
+When an instruction of an engine runs follows from what it waits for and from the one before it. So the queues of
+engines run ahead, each until it waits for something that is not known yet. Triggers of transfers that may be held or
+overtaken, meetings, and all that happens at the DMA engines, which share the HBM stack, are taken in the order of time.
 The work is linear in tasks and dependencies, but for a heap of those.
 """
 
@@ -186,7 +186,7 @@ class _Scheduler:
                 reason[number] = "meeting"
             issue[number], last, why = at, number, "queue"
             cost = costs[works[number]]
-            if cost.__class__ is Transfer:
+            if isinstance(cost, Transfer):
                 free = self._trigger(number, at, cost)
                 continue
             begin, end, free, done = run(at, ready, cost)
