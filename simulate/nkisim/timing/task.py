@@ -100,24 +100,25 @@ def waits(tasks: list[Task], order: Mapping[Stream, list[int]]) -> list[tuple[in
     `Followers.on_pe`. Triggers of transfers whose descriptors hardware makes may overtake each other.
     """
     found: list[tuple[int, ...]] = [()] * len(tasks)
-    for (core, queue), numbers in order.items():
+    for (_, queue), numbers in order.items():
         if queue.startswith("dge"):
             for number in numbers:
                 found[number] = tasks[number].after
             continue
-        on_pe, before = queue == "tensor", set()
+        on_pe, started, before = queue == "tensor", set(), set()
         for number in numbers:
             task = tasks[number]
             own = []
             for waited in task.after:
                 key: object = waited
                 if on_pe:
-                    other = tasks[waited >> 1]
-                    if other.core == core and other.engine == "tensor":
+                    if waited >> 1 in started:
                         continue
                     key = (waited, task.work)
                 if key not in before:
                     before.add(key)
                     own.append(waited)
             found[number] = tuple(own)
+            if on_pe:
+                started.add(number)
     return found

@@ -8,6 +8,8 @@ from support.timeline import TRN2, traced
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.errors import SimulationError
+from nkisim.timing.schedule import schedule
 from nkisim.timing.task import AFTER_ISSUE
 
 QUICK = cost(10.0)
@@ -74,6 +76,21 @@ def test_matmuls_of_other_work_wait_again_because_they_prepare_for_other_times()
     waits = waits_of(made)
     assert waits[short] == waits[long] == (2 * loaded,)
     assert waits[alike] == ()
+
+
+def test_a_matmul_does_not_wait_for_one_that_the_pe_has_begun_before():
+    made = HandProgram()
+    first = made.add("tensor", QUICK)
+    second = made.add("tensor", QUICK, [first])
+    assert waits_of(made)[second] == ()
+
+
+def test_matmuls_that_wait_against_their_order_are_told():
+    made = HandProgram()
+    made.add("tensor", QUICK, [1])
+    made.add("tensor", QUICK)
+    with pytest.raises(SimulationError, match="2 wait for each other"):
+        schedule(made.program, TRN2)
 
 
 def test_what_is_left_to_wait_for_depends_on_the_order():
