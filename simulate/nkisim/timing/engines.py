@@ -17,7 +17,7 @@ Stretch = tuple[float, float, float, float]
 """When an engine begins an instruction and ends it, when it can be given the next one, and when the result is there."""
 
 
-class Engine(Protocol):
+class TimedEngine(Protocol):
     """Runs the instructions of one stream, in order."""
 
     def run(self, at: float, ready: float, cost: Cost) -> Stretch:
@@ -25,7 +25,7 @@ class Engine(Protocol):
         ...
 
 
-def engine_of(queue: str, machine: Machine) -> Engine:
+def engine_of(queue: str, machine: Machine) -> TimedEngine:
     """The engine that runs what the queue of this name issues."""
     return Pe(machine) if queue == "tensor" else PlainEngine(machine)
 
@@ -38,7 +38,7 @@ class PlainEngine:
         self._table: str | None = None
 
     def run(self, at: float, ready: float, cost: Cost) -> Stretch:
-        """As `Engine.run`."""
+        """As `TimedEngine.run`."""
         if cost.table is not None and cost.table != self._table:
             self._table, at = cost.table, at + self._table_load
         end, done = at + cost.busy_ns, at + cost.latency_ns
