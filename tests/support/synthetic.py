@@ -49,7 +49,9 @@ class _Examples(Observer):
         self.works: dict[str, tuple[int, Event]] = {}
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        self.works.setdefault(event.opcode, (self.program.works.number(event), event))
+        works = self.program.works
+        reads, writes = (tuple(works.form(access) for access in of) for of in (event.reads, event.writes))
+        self.works.setdefault(event.opcode, (works.number(event, (reads, writes)), event))
         return []
 
 

@@ -20,6 +20,7 @@ from threadpoolctl import ThreadpoolController
 
 from nkisim.errors import LaunchError, location_in
 from nkisim.execution.arguments import Arguments
+from nkisim.execution.garbage import rarely_collected
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.neuron_core import NeuronCore, Watch, call_on, is_running, leave
 from nkisim.execution.numerics import COMPUTED, Numerics
@@ -79,7 +80,7 @@ def launch(
             outcome.errors[core.identity] = error
             rendezvous.fail(error)
 
-    with _BLAS.limit(limits=1, user_api="blas"):
+    with _BLAS.limit(limits=1, user_api="blas"), rarely_collected():
         _run_all(run, members, rendezvous)
     _raise_first(outcome.errors)
     if late_dma is not None:

@@ -39,9 +39,14 @@ class Watch:
     policy: Policy = field(default_factory=Policy.from_environment)
     _reported: set[tuple[type, str, Location]] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        self._readers = [
+            o.on_instruction for o in self.observers if type(o).on_instruction is not Observer.on_instruction
+        ]
+
     def instruction(self, event: Event) -> None:
-        for observer in self.observers:
-            findings = observer.on_instruction(event)
+        for on_instruction in self._readers:
+            findings = on_instruction(event)
             if findings:
                 self.add(findings)
 

@@ -80,8 +80,8 @@ class ShapesOnly(Numerics):
         Raises:
             NotSimulated: a register would be loaded with a value that is not known.
         """
-        known = what.leaves == WRITTEN and not what.hidden_input and all(is_computed(r) for r in reads)
-        if known and not any(w.block.is_outline for w in writes):
+        known = what.leaves == WRITTEN and not what.hidden_input and all([is_computed(r) for r in reads])
+        if known and not any([w.block.is_outline for w in writes]):
             super().carry_out(what, reads, writes)
         elif writes:
             for region in writes:

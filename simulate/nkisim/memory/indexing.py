@@ -18,14 +18,18 @@ class DynamicSlice(NamedTuple):
 
 
 Indexed = tuple[Layout, tuple[int, Any, int] | None]
+PlainIndex = tuple[Any, ...]
+"""An index by Python's own integers and slices of them, as something to look up."""
 
 
-def apply_index(layout: Layout, key: Any, keep_first: bool) -> Indexed:
+def apply_index(layout: Layout, key: Any, plain: PlainIndex | None, keep_first: bool) -> Indexed:
     """`layout` indexed by `key`, and the runtime index (axis of the old layout, start, count) if there is one.
 
     Kernels take the same few views again and again: those by Python's own integers and slices are remembered.
+
+    Args:
+        plain: `plain_index` of `key`.
     """
-    plain = plain_index(key)
     if plain is None:
         return _apply(layout, key, keep_first)
     question = (layout, plain, keep_first)
@@ -39,18 +43,18 @@ def apply_index(layout: Layout, key: Any, keep_first: bool) -> Indexed:
 
 _known: dict[tuple[Any, ...], Indexed] = {}
 _MOST = 1 << 16
-_INTEGERS = {int, type(None)}
+_INTEGERS = frozenset((int, type(None)))
 
 
-def plain_index(key: Any) -> tuple[Any, ...] | None:
+def plain_index(key: Any) -> PlainIndex | None:
     """`key` as something to look up; None where it holds anything but integers and slices of them."""
     found: list[Any] = []
     for item in key if type(key) is tuple else (key,):
         if type(item) is slice:
-            bounds = (item.start, item.stop, item.step)
-            if not _INTEGERS.issuperset(map(type, bounds)):
+            start, stop, step = item.start, item.stop, item.step
+            if type(start) not in _INTEGERS or type(stop) not in _INTEGERS or type(step) not in _INTEGERS:
                 return None
-            found.append(bounds)
+            found.append((start, stop, step))
         elif type(item) is int:
             found.append(item)
         else:

@@ -10,7 +10,7 @@ from nkisim.dtypes import DType, dtype_of
 from nkisim.errors import ArgumentError, OutOfBounds, ShapeError, ViewError
 from nkisim.memory import columns, views
 from nkisim.memory.block import MemoryBlock
-from nkisim.memory.indexing import DynamicSlice, apply_index, plain_index
+from nkisim.memory.indexing import DynamicSlice, PlainIndex, apply_index, plain_index
 from nkisim.memory.indirection import Columns, Indirection, checked
 from nkisim.memory.no_array import NoArray
 from nkisim.memory.rearrange import rearrangement
@@ -103,18 +103,18 @@ class NkiTensor(StorageView, NoArray):
 
     def __getitem__(self, key: Any) -> NkiTensor:
         """NumPy's indexing. Kernels take the same few parts of a tile again and again: it keeps them."""
-        plain = plain_index(key) if self.buffer.is_on_chip else None
-        if plain is None:
-            return self._index(key)
+        plain = plain_index(key)
+        if plain is None or not self.buffer.is_on_chip:
+            return self._index(key, plain)
         if self.parts is None:
             self.parts = {}
         part = self.parts.get(plain)
         if part is None:
-            part = self.parts[plain] = self._index(key)
+            part = self.parts[plain] = self._index(key, plain)
         return part
 
-    def _index(self, key: Any) -> NkiTensor:
-        layout, dynamic = apply_index(self.layout, key, self.buffer.is_on_chip or self._gathers)
+    def _index(self, key: Any, plain: PlainIndex | None) -> NkiTensor:
+        layout, dynamic = apply_index(self.layout, key, plain, self.buffer.is_on_chip or self._gathers)
         if self._gathers and (layout.shape[0] != self.shape[0] or (dynamic is not None and dynamic[0] == 0)):
             raise _fixed_rows(self)
         result = self._with(layout)

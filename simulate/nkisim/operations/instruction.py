@@ -86,15 +86,16 @@ def _issued(
         core, operation = current_core(), body(*args, **kwargs)
         if operation.engine not in engines:
             raise TypeError(f"{opcode} is not declared for the {operation.engine.name} engine")
-        core.name(operation.name, opcode)
+        if operation.name:
+            core.name(operation.name, opcode)
         if core.scopes.any_over:
             device_rules.in_scope(core, opcode, operation)
-        hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
+        hows = operation.indirections()
         if hows:
             for t in (*operation.reads, *operation.writes):
                 device_rules.runtime_index(t)
-        if any(isinstance(how, Columns) for how in hows):
-            operation = indirect.admit(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
+            if any(isinstance(how, Columns) for how in hows):
+                operation = indirect.admit(opcode, inspect.signature(body).bind(*args, **kwargs).arguments, operation)
         if core.only_traces:
             return NkiInstruction(core, None)
         if core.iterations:

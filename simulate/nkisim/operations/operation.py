@@ -26,6 +26,7 @@ from nkisim.memory import (
     held,
     resolve,
 )
+from nkisim.memory.indirection import Indirection
 from nkisim.observe import Event, Traits, Work
 from nkisim.operations.enums import engine as Engine
 
@@ -64,6 +65,11 @@ class Operation:
     hidden_input: bool = False
     constants: tuple[str, ...] = ()
 
+    def indirections(self) -> list[Indirection]:
+        """The runtime indices in the addresses of its operands."""
+        found = [t.indirection for t in self.reads if t.indirection is not None]
+        return found + [t.indirection for t in self.writes if t.indirection is not None]
+
 
 class NkiInstruction:
     """Handle of an issued instruction. `event` is None where it was traced only."""
@@ -93,10 +99,11 @@ class NkiInstruction:
 
 def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation) -> Event:
     """Carry out `operation` on `core` and emit its event."""
-    reads = [resolve(t, operation.skip_out_of_bounds) for t in operation.reads]
-    writes = [resolve(t, operation.skip_out_of_bounds) for t in operation.writes]
+    skip = operation.skip_out_of_bounds
+    reads = [t.region or resolve(t, skip) for t in operation.reads]
+    writes = [t.region or resolve(t, skip) for t in operation.writes]
     indices, loads, dropped, indexed_rows = [], [], False, None
-    hows = [t.indirection for t in (*operation.reads, *operation.writes) if t.indirection is not None]
+    hows = operation.indirections()
     if hows:
         indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
         loads = [how.index.loaded_by for how in hows if isinstance(how.index, RegisterValue)]
@@ -127,12 +134,14 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     if not dropped:
         before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
         core.numerics.carry_out(operation, reads, writes)
-        event.rewrites = tuple([w.access for w, content in before if content is not None and content == held(w)])
+        if before:
+            event.rewrites = tuple([w.access for w, content in before if content is not None and content == held(w)])
     loop = core.iterations[-1] if core.iterations else None
-    traced = (
-        [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)] if loop else []
-    )
-    core.emit(event, (*traced, *operation.constants))
+    traced: tuple[object, ...] = ()
+    if loop is not None:
+        of = [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)]
+        traced = (*of, *operation.constants)
+    core.emit(event, traced)
     return event
 
 

@@ -50,15 +50,19 @@ def box(access: Access, indirect: bool) -> Box:
     shape, strides, start = access.shape, access.strides, access.start
     origin = 0 if storage.address is not None else storage.base
     if storage.buffer.is_on_chip:
-        p0, at = divmod(start - origin, storage.pitch)
-        p1, shape, strides = p0 + shape[0], shape[1:], strides[1:]
-    else:
-        p0, p1, at = 0, 1, start - origin
-    found = _free_box(p0, p1, at, access.dtype.itemsize, [(s, n) for s, n in zip(strides, shape, strict=True) if n > 1])
-    return Box(*found[:4]) if storage.buffer.is_on_chip else found
+        p0, low = divmod(start - origin, storage.pitch)
+        high = low + access.dtype.itemsize
+        for stride, count in zip(strides[1:], shape[1:], strict=True):
+            if stride > 0:
+                high += stride * (count - 1)
+            else:
+                low += stride * (count - 1)
+        return Box(p0, p0 + shape[0], low, high)
+    dims = [(s, n) for s, n in zip(strides, shape, strict=True) if n > 1]
+    return _in_hbm(start - origin, access.dtype.itemsize, dims)
 
 
-def _free_box(p0: int, p1: int, at: int, item: int, dims: list[tuple[int, int]]) -> Box:
+def _in_hbm(at: int, item: int, dims: list[tuple[int, int]]) -> Box:
     low = at + sum(s * (n - 1) for s, n in dims if s < 0)
     high = at + sum(s * (n - 1) for s, n in dims if s > 0) + item
     outer = sorted((abs(s), n) for s, n in dims if s)
@@ -68,5 +72,5 @@ def _free_box(p0: int, p1: int, at: int, item: int, dims: list[tuple[int, int]])
     period = outer[0][0] if outer else 0
     phase = low % period if period else 0
     if not outer or any(s % period for s, _ in outer) or phase + run > period:
-        return Box(p0, p1, low, high)
-    return Box(p0, p1, low, high, period, phase, run)
+        return Box(0, 1, low, high)
+    return Box(0, 1, low, high, period, phase, run)

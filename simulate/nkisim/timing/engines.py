@@ -1,15 +1,48 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The PE while a program is scheduled: which part is free when, and how fast its clock is."""
+"""The engines while a program is scheduled: when they work on what they are given."""
 
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Protocol
 
 from nkisim.machine import Machine
 from nkisim.timing.costs import Cost
 
 _QUARTERS = 4
+
+
+Stretch = tuple[float, float, float, float]
+"""When an engine begins an instruction and ends it, when it can be given the next one, and when the result is there."""
+
+
+class TimedEngine(Protocol):
+    """Runs the instructions of one stream, in order."""
+
+    def run(self, at: float, ready: float, cost: Cost) -> Stretch:
+        """An instruction that is issued at `at`, and whose operands are there at `ready`."""
+        ...
+
+
+def engine_of(queue: str, machine: Machine) -> TimedEngine:
+    """The engine that runs what the queue of this name issues."""
+    return Pe(machine) if queue == "tensor" else PlainEngine(machine)
+
+
+class PlainEngine:
+    """An engine that does one thing after another, and loads a function table where it holds another one."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._table_load = machine.number("act_time.table_load")
+        self._table: str | None = None
+
+    def run(self, at: float, ready: float, cost: Cost) -> Stretch:
+        """As `TimedEngine.run`."""
+        if cost.table is not None and cost.table != self._table:
+            self._table, at = cost.table, at + self._table_load
+        end, done = at + cost.busy_ns, at + cost.latency_ns
+        return at, end, end, done if done > end else end
 
 
 @dataclass
@@ -21,11 +54,11 @@ class Pe:
     the windows lie is not known to a kernel; here the first one begins with the launch.
 
     `free` is kept for each of the 4 x 4 quarters of the array, because matmuls on different tiles run side by side;
-    `all_free` is the latest of them.
+    it is None while all are free at once. `all_free` is the latest of them.
     """
 
     machine: Machine
-    free: list[float] = field(default_factory=lambda: [0.0] * _QUARTERS**2)
+    free: list[float] | None = None
     all_free: float = 0.0
 
     def __post_init__(self) -> None:
@@ -34,26 +67,35 @@ class Pe:
         self._enough = number("pe_time.window_use") * self._length
         self._window, self._work, self._is_full = 0, 0.0, False
 
-    def run(self, at: float, ready: float, cost: Cost) -> tuple[float, float]:
-        """Start and end of the stream of a matmul, not before `at`, whose operands are there at `ready`."""
-        cells = None if cost.tile is None else _cells(cost.tile)
-        start = max(at, ready + cost.load_ns, self.all_free if cells is None else max(self.free[c] for c in cells))
-        self._enter(int(start / self._length))
-        end = start + (cost.busy_ns if self._is_full else cost.busy_ns * self._slowdown)
-        self._work += cost.busy_ns * cost.counted
-        if cells is None:
-            self.free, self.all_free = [end] * _QUARTERS**2, end
-            return start, end
-        for c in cells:
-            self.free[c] = end
-        self.all_free = max(self.all_free, end)
-        return start, end
+    def run(self, at: float, ready: float, cost: Cost) -> Stretch:
+        """The stream of a matmul, not before `at`, whose operands are there at `ready`."""
+        tile, busy, loaded, free, begin = cost.tile, cost.busy_ns, ready + cost.load_ns, self.free, self.all_free
+        if tile is not None and free is not None:
+            begin = max([free[c] for c in _cells(tile)])
+        if at > begin:
+            begin = at
+        if loaded > begin:
+            begin = loaded
+        window = int(begin / self._length)
+        if window != self._window:
+            self._enter(window)
+        end = begin + (busy if self._is_full else busy * self._slowdown)
+        self._work += busy * cost.counted
+        if tile is None:
+            self.free, self.all_free = None, end
+        else:
+            free = self.free = free or [self.all_free] * _QUARTERS**2
+            for c in _cells(tile):
+                free[c] = end
+            if end > self.all_free:
+                self.all_free = end
+        done = begin + cost.latency_ns + (end - begin - busy)
+        return begin, end, begin, done if done > end else end
 
     def _enter(self, window: int) -> None:
-        """The clock of the window that a matmul starts in; work is counted where it starts."""
-        if window != self._window:
-            self._is_full = window == self._window + 1 and self._work >= self._enough
-            self._window, self._work = window, 0.0
+        """The clock of the window that a matmul starts in, another than the one before; work counts where it starts."""
+        self._is_full = window == self._window + 1 and self._work >= self._enough
+        self._window, self._work = window, 0.0
 
 
 @functools.cache

@@ -35,9 +35,13 @@ class History:
     def read(self, box: Box, task: int, after: set[int]) -> None:
         """`task` reads `box`: it follows the writers of its bytes."""
         for part in self._whole or self._parts(box):
-            for other, writer in part.writes.items():
-                if other is box or other.overlaps(box):
-                    after.add(writer * 2 + AFTER_RESULT)
+            same = part.writes.get(box)
+            if same is not None and len(part.writes) == 1:
+                after.add(same * 2 + AFTER_RESULT)
+            else:
+                for other, writer in part.writes.items():
+                    if other.overlaps(box):
+                        after.add(writer * 2 + AFTER_RESULT)
             readers = part.reads.get(box)
             if readers is None:
                 part.reads[box] = [task]

@@ -1,23 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
 """Program to timeline: tasks start in order on their queues, as soon as what they wait for is there.
 
-Tasks are taken in the order of the time at which they can start, so that what they share (DMA engines, the HBM stack, a
-partner core) sees them in the order of time. The work is linear in tasks and dependencies, but for a heap.
+When an instruction of an engine runs follows from what it waits for and from the one before it. So the queues of
+engines run ahead, each until it waits for something that is not known yet. Triggers of transfers that may be held or
+overtaken, meetings, and all that happens at the DMA engines, which share the HBM stack, are taken in the order of time.
+The work is linear in tasks and dependencies, but for a heap of those.
 """
 
 from __future__ import annotations
 
 import heapq
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from nkisim.errors import SimulationError
 from nkisim.machine import Machine
-from nkisim.timing.costs import Cost, Transfer
+from nkisim.timing.costs import Transfer
 from nkisim.timing.dma_engines import DmaEngines
-from nkisim.timing.engines import Pe
 from nkisim.timing.program import Program
-from nkisim.timing.task import Stream, Task
+from nkisim.timing.queues import NEVER, Queue
+from nkisim.timing.task import Stream
 from nkisim.timing.timeline import Timeline
 
 # What the heap holds beside numbers of tasks that can start: transfers may end, and transfer -2 - n arrives.
@@ -35,68 +36,58 @@ def schedule(program: Program, machine: Machine, order: Mapping[Stream, list[int
     return scheduler.timeline
 
 
-class _Queue:
-    """Instructions of one stream, in order. At most `window` of them wait to start.
+class _Scheduler:
+    """One schedule.
 
-    None starts while `depth` descriptors or more are `under_way`: have not moved their bytes. Those in `held` wait for
-    that. `last` and `reason` say what kept the queue until `free`.
+    Attributes:
+        seen: when others see the result of task n, at 2 n, and that it has left its engine, at 2 n + 1.
+        ready: when what a task waits for is there, of those that are taken in the order of time.
+        blocked: which tasks wait to know when a task is done; `known`: those that need not any more.
+        apart: tasks of meetings that are to come; `come`: of a meeting, who came first, and when.
+        met: of those who came first, when the other came, and which task it is.
     """
 
-    __slots__ = ("admitted", "depth", "free", "held", "last", "reason", "tasks", "under_way", "waiting", "window")
-
-    def __init__(self, tasks: list[int], window: int, depth: float) -> None:
-        self.tasks, self.window, self.depth = tasks, window, depth
-        self.admitted = self.waiting = self.under_way = 0
-        self.held: list[int] = []
-        self.free, self.last, self.reason = 0.0, -1, "queue"
-
-
-class _Scheduler:
     def __init__(self, program: Program, machine: Machine, order: Mapping[Stream, list[int]] | None) -> None:
-        self.machine, self.tasks = machine, program.tasks
+        self.machine, self.tasks, self.works = machine, program.tasks, program.numbers
         count = len(self.tasks)
         self.costs = program.works.costs(machine)
         self.timeline = Timeline(
             machine, self.tasks, program.works.examples, self.costs, [0.0] * count, [0.0] * count, [0.0] * count,
-            [0.0] * count, [-1] * count, ["operand" if task.after else "start" for task in self.tasks],
-            order or program.order,
+            [0.0] * count, [-1] * count, program.reasons.copy(), order or program.order,
         )  # fmt: skip
-        self.pending = [len(task.after) for task in self.tasks]
-        self.ready = [0.0] * count
-        self.is_open = bytearray(count)
-        self.followers = program.followers
-        number = machine.number
+        self.waits, self.seen = program.waits(self.timeline.order), [NEVER] * (2 * count)
         self.queues = {
-            stream: _Queue(numbers, self._window(numbers) if order is None else 1, self._depth(stream))
+            stream: Queue(stream, numbers, self._window(numbers) if order is None else 1, machine)
             for stream, numbers in self.timeline.order.items()
         }
-        self.queue_of = [self.queues[task.core, task.queue] for task in self.tasks]
-        self.semaphore, self.wake = number("sync.semaphore"), number("dma.to_engine")
-        self.table_load = number("act_time.table_load")
-        cores = sorted({task.core for task in self.tasks})
-        self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in cores}
-        self.epoch = dict.fromkeys(cores, 0)
-        epochs = Counter([(task.core, task.epoch) for task in self.tasks])
-        self.left = {core: [epochs[core, epoch] for epoch in range(len(self.drains[core]) + 1)] for core in cores}
-        self.latest = dict.fromkeys(cores, -1)
-        self.pes = {core: Pe(machine) for core in cores}
-        self.dma = DmaEngines(cores, machine["dma.engines"], number("hbm.stack_rate"))
-        self.dma_due = float("inf")
-        self.tables: dict[int, str | None] = {}
-        self.waiting: dict[int, tuple[float, int]] = {}
+        self.ready: dict[int, float] = {}
+        self.blocked: dict[int, list[int]] = {}
+        self.known: list[int] = []
+        self.apart = program.meetings.copy()
+        self.come: dict[int, tuple[float, int]] = {}
+        self.met: dict[int, tuple[float, int]] = {}
+        self.wake = machine.number("dma.to_engine")
+        self.left = {core: counts.copy() for core, counts in program.epochs.items()}
+        self.drains = {core: [drain.cost(machine).ns for drain in program.drains[core]] for core in self.left}
+        self.epoch, self.latest = dict.fromkeys(self.left, 0), dict.fromkeys(self.left, -1)
+        self.dma = DmaEngines(self.left, machine["dma.engines"], machine.number("hbm.stack_rate"))
+        self.dma_due = NEVER
         self.heap: list[tuple[float, int]] = []
 
     def run(self) -> None:
         for core in self.epoch:
             self._open(core)
-        left = len(self.tasks)
-        heap = self.heap
-        while heap:
+        heap, known = self.heap, self.known
+        while heap or known:
+            if known:
+                self._offer(known.pop())
+                continue
             at, number = heapq.heappop(heap)
             if number >= 0:
-                left -= self._start(at, number)
+                self._start(at, number)
             else:
                 self._move(at, number)
+        left = sum(map(sum, self.left.values()))
         if left:
             raise SimulationError(
                 "every instruction can start some day",
@@ -115,9 +106,9 @@ class _Scheduler:
             return 1
         return self.machine["dma.moved_ahead"]
 
-    def _depth(self, stream: Stream) -> float:
-        """Descriptors that may be under way on the queue when its next transfer starts."""
-        return self.machine.number("dma.queued") if stream[1].startswith("dge") else float("inf")
+    def _queue(self, number: int) -> Queue:
+        task = self.tasks[number]
+        return self.queues[task.core, task.queue]
 
     def _open(self, core: int) -> None:
         """The core's next epoch that has instructions begins, when all that was done before is done and drained."""
@@ -132,80 +123,134 @@ class _Scheduler:
             if of == core:
                 if epoch:
                     queue.free, queue.last, queue.reason = at, self.latest[core], "drain"
-                self._admit(queue)
+                numbers, limit, tasks = queue.tasks, queue.limit, self.tasks
+                while limit < len(numbers) and tasks[numbers[limit]].epoch == epoch:
+                    limit += 1
+                queue.limit = limit
+                self.known += queue.admit()
 
-    def _admit(self, queue: _Queue) -> None:
-        """Let the next instructions of the queue wait for their operands, as far as its window and the epoch go."""
-        numbers = queue.tasks
-        while queue.waiting < queue.window and queue.admitted < len(numbers):
-            number = numbers[queue.admitted]
-            task = self.tasks[number]
-            if task.epoch != self.epoch[task.core]:
-                return
-            queue.admitted += 1
-            queue.waiting += 1
-            self.is_open[number] = 1
-            if not self.pending[number]:
-                ready, free = self.ready[number], queue.free
+    def _offer(self, number: int) -> None:
+        """What the task waits for, the next of its queue or one that may start out of order, may be known."""
+        queue = self._queue(number)
+        if queue.runs_ahead:
+            self._go_on(queue)
+            return
+        ready, cause = 0.0, -1
+        for waited in self.waits[number]:
+            at = self.seen[waited]
+            if at > ready:
+                ready, cause = at, waited >> 1
+        if ready == NEVER:
+            self.blocked.setdefault(cause, []).append(number)
+            return
+        self.ready[number], self.timeline.because[number] = ready, cause
+        heapq.heappush(self.heap, (ready if ready > queue.free else queue.free, number))
+
+    def _go_on(self, queue: Queue) -> None:
+        """Start the tasks of a queue one after another, until one waits for what is not known yet.
+
+        Most of the time of a schedule is spent here: all that is used for each task is in a local variable.
+        """
+        t, waits, seen, blocked, works, costs = (
+            self.timeline,
+            self.waits,
+            self.seen,
+            self.blocked,
+            self.works,
+            self.costs,
+        )
+        issue, begins, ends, dones, because, reason = t.issue, t.begin, t.end, t.done, t.because, t.reason
+        numbers, following, free, last, why = queue.tasks, queue.following, queue.free, queue.last, queue.reason
+        run, seen_after, apart, met, known = queue.engine.run, queue.seen_after, self.apart, self.met, self.known
+        ended: list[int] = []
+        while following < queue.limit:
+            number = numbers[following]
+            ready, cause = 0.0, -1
+            for waited in waits[number]:
+                at = seen[waited]
+                if at > ready:
+                    ready, cause = at, waited
+            if ready == NEVER:
+                blocked.setdefault(cause >> 1, []).append(number)
+                break
+            if apart and number in apart:
                 heapq.heappush(self.heap, (ready if ready > free else free, number))
+                break
+            following += 1
+            if free >= ready and last >= 0:
+                because[number], reason[number], at = last, why, free
+            else:
+                because[number], at = cause >> 1, free if free > ready else ready
+            if met and number in met:
+                at, because[number] = met.pop(number)
+                reason[number] = "meeting"
+            issue[number], last, why = at, number, "queue"
+            cost = costs[works[number]]
+            if isinstance(cost, Transfer):
+                free = self._trigger(number, at, cost)
+                continue
+            begin, end, free, done = run(at, ready, cost)
+            begins[number], ends[number], dones[number] = begin, end, done
+            seen[2 * number], seen[2 * number + 1] = done + seen_after, end + seen_after
+            if number in blocked:
+                known += blocked.pop(number)
+            ended.append(number)
+        queue.following, queue.free, queue.last, queue.reason = following, free, last, why
+        self._finish(queue.core, ended)
 
-    def _start(self, at: float, number: int) -> int:
-        """Start a task at `at`. Returns how many tasks that started."""
-        queue = self.queue_of[number]
+    def _start(self, at: float, number: int) -> None:
+        """A trigger or a meeting, whose turn it is in the order of time: start it, if nothing holds it."""
+        queue = self._queue(number)
         if queue.free > at:
             heapq.heappush(self.heap, (queue.free, number))
-            return 0
-        if queue.under_way >= queue.depth:
+        elif queue.under_way >= queue.depth:
             queue.held.append(number)
-            return 0
-        meeting = self.tasks[number].meeting
-        if meeting >= 0:
-            partner = self.waiting.pop(meeting, None)
-            if partner is None:
-                self.waiting[meeting] = (at, number)
-                return 0
-            self._run(partner[1], at, met=number)
-            self._run(number, at, met=-1)
-            return 2
-        self._run(number, at, met=-1)
-        return 1
-
-    def _run(self, number: int, at: float, met: int) -> None:
-        task, t = self.tasks[number], self.timeline
-        queue, cost, ready = self.queue_of[number], self.costs[task.work], self.ready[number]
-        if queue.free > at:
-            at = queue.free
-        if met >= 0:
-            t.because[number], t.reason[number] = met, "meeting"
-        elif queue.last >= 0 and queue.free >= ready:
-            t.because[number], t.reason[number] = queue.last, queue.reason
-        queue.waiting -= 1
-        queue.reason = "queue"
-        if isinstance(cost, Transfer):
-            queue.free, queue.last, t.issue[number] = at + cost.issue_ns, number, at
-            queue.under_way += cost.descriptors
-            heapq.heappush(self.heap, (queue.free + cost.start_ns, _ARRIVES - number))
-            self._admit(queue)
-            return
-        if task.engine == "tensor":
-            begin, end = self.pes[task.core].run(at, ready, cost)
-            issued, done = begin, begin + cost.latency_ns + (end - begin - cost.busy_ns)
+        elif number not in self.apart:
+            self._start_trigger(queue, number, at)
         else:
-            begin = at if cost.table is None else at + self._table_load(task, cost)
-            issued = end = begin + cost.busy_ns
-            done = begin + cost.latency_ns
-        queue.free, queue.last = issued, number
-        t.issue[number], t.begin[number], t.end[number], t.done[number] = at, begin, end, max(done, end)
-        self._release(number, task)
-        self._admit(queue)
-        self._finish(number, task)
+            meeting = self.tasks[number].meeting
+            first = self.come.pop(meeting, None)
+            if first is None:
+                self.come[meeting] = at, number
+                return
+            self.met[first[1]] = at, number
+            for each in (first[1], number):
+                self.apart.remove(each)
+                of = self._queue(each)
+                if of.runs_ahead:
+                    self.known.append(each)
+                else:
+                    self._start_trigger(of, each, at)
+
+    def _start_trigger(self, queue: Queue, number: int, at: float) -> None:
+        """The trigger of a transfer whose queue does not run ahead."""
+        t = self.timeline
+        if number in self.met:
+            at, t.because[number] = self.met.pop(number)
+            t.reason[number] = "meeting"
+        elif queue.last >= 0 and queue.free >= self.ready[number]:
+            t.because[number], t.reason[number] = queue.last, queue.reason
+        at = max(at, queue.free)
+        cost = self.costs[self.works[number]]
+        assert isinstance(cost, Transfer)
+        t.issue[number], queue.last, queue.reason = at, number, "queue"
+        queue.free = self._trigger(number, at, cost)
+        queue.under_way += cost.descriptors
+        queue.waiting -= 1
+        self.known += queue.admit()
+
+    def _trigger(self, number: int, at: float, cost: Transfer) -> float:
+        """A transfer is triggered at `at`, and arrives at the DMA engines later; when its queue is free again."""
+        free = at + cost.issue_ns
+        heapq.heappush(self.heap, (free + cost.start_ns, _ARRIVES - number))
+        return free
 
     def _move(self, now: float, event: int) -> None:
         """A transfer joins its queues at the DMA engines, or some may have moved their last bytes."""
         if event == _DMA:
             if now != self.dma_due:
                 return
-            self.dma_due = float("inf")
+            self.dma_due = NEVER
         else:
             number = _ARRIVES - event
             task = self.tasks[number]
@@ -224,61 +269,35 @@ class _Scheduler:
 
     def _arrived(self, begin: float, end: float, number: int) -> None:
         """The last byte of a transfer has moved."""
-        task, t = self.tasks[number], self.timeline
-        cost = self.costs[task.work]
+        t, queue, cost = self.timeline, self._queue(number), self.costs[self.works[number]]
         assert isinstance(cost, Transfer)
-        t.begin[number], t.end[number], t.done[number] = begin, end, end + cost.complete_ns
+        done = end + cost.complete_ns
+        t.begin[number], t.end[number], t.done[number] = begin, end, done
         if end - t.issue[number] > cost.issue_ns + cost.start_ns + 1.01 * cost.longest_ns:
             t.reason[number] = "hbm" if self.dma.starved else "dma"
-        queue = self.queue_of[number]
-        queue.under_way -= cost.descriptors
+        if not queue.runs_ahead:
+            queue.under_way -= cost.descriptors
         if queue.held and queue.under_way < queue.depth:
             queue.free, queue.last, queue.reason = end, number, "dma"
             for other in queue.held:
                 heapq.heappush(self.heap, (end, other))
             queue.held.clear()
-        self._release(number, task)
-        self._finish(number, task)
+        self.seen[2 * number], self.seen[2 * number + 1] = done + self.wake, end + self.wake
+        if number in self.blocked:
+            self.known += self.blocked.pop(number)
+        self._finish(queue.core, [number])
 
-    def _finish(self, number: int, task: Task) -> None:
-        """A task is done; with the last one of an epoch the core drains."""
-        core, done = task.core, self.timeline.done
-        latest, left = self.latest[core], self.left[core]
-        if latest < 0 or done[number] >= done[latest]:
-            self.latest[core] = number
-        left[task.epoch] -= 1
-        if not left[task.epoch] and self.drains[core]:
-            self._open(core)
-
-    def _table_load(self, task: Task, cost: Cost) -> float:
-        """Time to load a function table, where the Scalar Engine holds another one."""
-        if self.tables.get(task.core) == cost.table:
-            return 0.0
-        self.tables[task.core] = cost.table
-        return self.table_load
-
-    def _release(self, number: int, task: Task) -> None:
-        """Tell the followers of a task when they may start."""
-        t, (by_result, by_issue, on_pe) = self.timeline, self.followers
-        seen_after = self.wake if task.engine == "dma" else self.semaphore
-        if by_result[number]:
-            self._tell(by_result[number], t.done[number] + seen_after, number)
-        if by_issue[number]:
-            self._tell(by_issue[number], t.end[number] + seen_after, number)
-        for other in on_pe[number]:
-            cost = self.costs[self.tasks[other].work]
-            assert isinstance(cost, Cost)
-            self._tell((other,), t.begin[number] - cost.load_ns, number)
-
-    def _tell(self, others: Iterable[int], when: float, number: int) -> None:
-        """As far as task `number` is concerned, the others may start at `when`."""
-        ready, because, pending = self.ready, self.timeline.because, self.pending
-        for other in others:
-            if when > ready[other]:
-                ready[other], because[other] = when, number
-            elif because[other] < 0:
-                because[other] = number
-            pending[other] -= 1
-            if not pending[other] and self.is_open[other]:
-                at, free = ready[other], self.queue_of[other].free
-                heapq.heappush(self.heap, (at if at > free else free, other))
+    def _finish(self, core: int, ended: list[int]) -> None:
+        """It is known when these tasks, of one epoch, are done; with the last ones of an epoch the core drains."""
+        if not ended:
+            return
+        left, epoch = self.left[core], self.epoch[core]
+        left[epoch] -= len(ended)
+        if self.drains[core]:
+            done, latest = self.timeline.done, self.latest[core]
+            for number in ended:
+                if latest < 0 or done[number] >= done[latest]:
+                    latest = number
+            self.latest[core] = latest
+            if not left[epoch]:
+                self._open(core)

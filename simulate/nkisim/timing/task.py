@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -88,4 +89,36 @@ def followers(tasks: list[Task]) -> Followers:
             other = tasks[waited >> 1]
             is_next = on_pe and other.engine == "tensor" and other.core == core
             (found.on_pe if is_next else kinds[waited & 1])[other.number].append(number)
+    return found
+
+
+def waits(tasks: list[Task], order: Mapping[Stream, list[int]]) -> list[tuple[int, ...]]:
+    """What each task waits for, as entries of `Task.after`, where the order of its stream says nothing of it.
+
+    A stream that starts in order has waited already for what one of its earlier tasks waits for. Matmuls prepare for
+    their start, as long as their work takes: there, for one of the same work. And they follow each other, see
+    `Followers.on_pe`. Triggers of transfers whose descriptors hardware makes may overtake each other.
+    """
+    found: list[tuple[int, ...]] = [()] * len(tasks)
+    for (_, queue), numbers in order.items():
+        if queue.startswith("dge"):
+            for number in numbers:
+                found[number] = tasks[number].after
+            continue
+        on_pe, started, before = queue == "tensor", set(), set()
+        for number in numbers:
+            task = tasks[number]
+            own = []
+            for waited in task.after:
+                key: object = waited
+                if on_pe:
+                    if waited >> 1 in started:
+                        continue
+                    key = (waited, task.work)
+                if key not in before:
+                    before.add(key)
+                    own.append(waited)
+            found[number] = tuple(own)
+            if on_pe:
+                started.add(number)
     return found

@@ -21,12 +21,14 @@ from nkisim.timing.task import Task
 
 
 class _Use(NamedTuple):
-    """The history of the memory that an access touches, where in it, and the lifetime of a tensor that has no address
-    on chip.
+    """What is known of an access: the history of the memory that it touches, where in it, the number of its form, the
+    name of its tensor, and the lifetime of one that has no address on chip.
     """
 
     history: History
     place: Box
+    form: int
+    name: str
     lifetime: Lifetime | None = None
 
 
@@ -55,28 +57,32 @@ class Timer(Observer):
         self._epochs[core].mark(mark)
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        tasks, core = self._program.tasks, event.core
+        tasks, core, works = self._program.tasks, event.core, self._program.works
         number = len(tasks)
-        queue = _queue(event)
+        known = self._uses[core]
+        reads = [known.get(access) or self._use(event, access) for access in event.reads]
+        writes = [known.get(access) or self._use(event, access) for access in event.writes]
+        forms = tuple([use.form for use in reads]), tuple([use.form for use in writes])
         task = Task(
-            number, core, event.index, event.opcode, event.engine, event.position, event.name, queue,
-            self._program.works.number(event), event.after, ordered=event.ordered,
-            epoch=self._epochs[core].current(),
+            number, core, event.index, event.opcode, event.engine, event.position, event.name, _queue(event),
+            works.number(event, forms), event.after, ordered=event.ordered, epoch=self._epochs[core].current(),
         )  # fmt: skip
         if event.traits.meeting is not None:
             task.meeting = self._met[core, "meeting"]
             self._met[core, "meeting"] += 1
-        names = tuple([access.storage.name for access in (*event.reads, *event.writes)])
+        names = tuple([use.name for use in (*reads, *writes)])
         if any(names):
             task.tensors = self._names.setdefault(names, names)
         after: set[int] = set()
-        own = number * 2
-        for access in event.reads:
-            use = self._use(event, access)
-            use.history.read(use.place, number, after)
-        for access in event.writes:
-            use = self._use(event, access)
-            use.history.write(use.place, number, after)
+        own, index = number * 2, event.index
+        for history, place, _, _, lifetime in reads:
+            history.read(place, number, after)
+            if lifetime is not None:
+                lifetime.last = index
+        for history, place, _, _, lifetime in writes:
+            history.write(place, number, after)
+            if lifetime is not None:
+                lifetime.last = index
         barrier = event.details.get("barrier")
         if barrier is not None:
             whole = Box(0, 1 << 20, 0, 1 << 60)
@@ -99,31 +105,30 @@ class Timer(Observer):
         return self._program
 
     def _use(self, event: Event, access: Access) -> _Use:
-        """Kernels use the same views again and again, whose accesses are the same objects; those of gathers are not."""
-        known = self._uses[event.core]
-        use = known.get(access)
-        if use is None:
-            use = self._new_use(event, access)
-            if access.rows is None:
-                known[access] = use
-        if use.lifetime is not None:
-            use.lifetime.last = event.index
+        """What is known of an access that is used first.
+
+        Kernels use the same views again and again, whose accesses are the same objects; those of gathers never are.
+        """
+        use = self._new_use(event, access)
+        if access.rows is None:
+            self._uses[event.core][access] = use
         return use
 
     def _new_use(self, event: Event, access: Access) -> _Use:
         storage, core = access.storage, event.core
         buffer, place = storage.buffer, box(access, access.rows is not None)
+        what = place, self._program.works.form(access), storage.name
         if storage.address is not None:
-            return _Use(self._history((core, buffer), sliced=True), place)
+            return _Use(self._history((core, buffer), sliced=True), *what)
         name = self._loops[core].name(storage.identity)
         if not buffer.is_on_chip:
-            return _Use(self._history((core, name)), place)
+            return _Use(self._history((core, name)), *what)
         key = (core, storage.identity)
         if key not in self._histories:
             self._instances.setdefault((core, name), []).append(key)
         tenants = self._lifetimes.setdefault((core, buffer), {})
         lifetime = tenants.setdefault(key, Lifetime(storage, event.index, event.index))
-        return _Use(self._history(key), place, lifetime)
+        return _Use(self._history(key), *what, lifetime)
 
     def _history(self, key: object, sliced: bool = False) -> History:
         history = self._histories.get(key)

@@ -8,6 +8,8 @@ from support.timeline import TRN2, traced
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
+from nkisim.errors import SimulationError
+from nkisim.timing.schedule import schedule
 from nkisim.timing.task import AFTER_ISSUE
 
 QUICK = cost(10.0)
@@ -37,6 +39,68 @@ def test_every_task_is_told_by_all_that_it_waits_for():
     assert any(told)
 
 
+def waits_of(made):
+    return made.program.waits(made.program.order)
+
+
+def test_a_queue_waits_once_for_what_several_of_its_instructions_need():
+    made = HandProgram()
+    loaded = made.add("dma", moved(5.0))
+    first, again = (made.add("vector", QUICK, [loaded]) for _ in range(2))
+    elsewhere = made.add("scalar", QUICK, [loaded])
+    waits = waits_of(made)
+    assert waits[first] == waits[elsewhere] == (2 * loaded,)
+    assert waits[again] == ()
+
+
+def test_a_later_reason_of_the_same_queue_to_wait_is_kept():
+    made = HandProgram()
+    loads = [made.add("dma", moved(5.0)) for _ in range(2)]
+    made.add("vector", QUICK, loads[:1])
+    both = made.add("vector", QUICK, loads)
+    assert waits_of(made)[both] == (2 * loads[1],)
+
+
+def test_triggers_that_may_overtake_each_other_wait_each_for_themselves():
+    made = HandProgram()
+    ready = made.add("vector", QUICK)
+    triggers = [made.add("dge sync", moved(5.0), [ready]) for _ in range(2)]
+    assert [waits_of(made)[number] for number in triggers] == [(2 * ready,)] * 2
+
+
+def test_matmuls_of_other_work_wait_again_because_they_prepare_for_other_times():
+    made = HandProgram()
+    loaded = made.add("dma", moved(5.0))
+    short, long, alike = (made.add("tensor", cost(10.0, load=load), [loaded]) for load in (1.0, 8.0, 8.0))
+    made.program.tasks[alike].work = made.program.tasks[long].work
+    waits = waits_of(made)
+    assert waits[short] == waits[long] == (2 * loaded,)
+    assert waits[alike] == ()
+
+
+def test_a_matmul_does_not_wait_for_one_that_the_pe_has_begun_before():
+    made = HandProgram()
+    first = made.add("tensor", QUICK)
+    second = made.add("tensor", QUICK, [first])
+    assert waits_of(made)[second] == ()
+
+
+def test_matmuls_that_wait_against_their_order_are_told():
+    made = HandProgram()
+    made.add("tensor", QUICK, [1])
+    made.add("tensor", QUICK)
+    with pytest.raises(SimulationError, match="2 wait for each other"):
+        schedule(made.program, TRN2)
+
+
+def test_what_is_left_to_wait_for_depends_on_the_order():
+    made = HandProgram()
+    loaded = made.add("dma", moved(5.0))
+    first, second = (made.add("vector", QUICK, [loaded]) for _ in range(2))
+    order = {**made.program.order, (0, "vector"): [second, first]}
+    assert (waits_of(made)[second], made.program.waits(order)[second]) == ((), (2 * loaded,))
+
+
 def test_costs_of_one_machine_are_not_taken_for_those_of_another():
     works, slow = traced(many_matmuls).works, TRN2.slowest(("pe_time",))
     nominal = works.costs(TRN2)
@@ -48,7 +112,7 @@ def test_costs_of_one_machine_are_not_taken_for_those_of_another():
 def test_costs_are_computed_again_for_a_program_that_has_grown():
     works, others = traced(many_matmuls).works, traced(copy_columns, np.zeros((128, 64), np.float32)).works
     before = len(works.costs(TRN2))
-    works.number(others.examples[-1])
+    works.number(others.examples[-1], ((), ()))
     assert len(works.costs(TRN2)) == before + 1
 
 

@@ -16,6 +16,8 @@ from nkisim.timing.costs.sync import SYNC_WORK, sync_cost
 from nkisim.timing.costs.tensor import TENSOR_WORK, tensor_cost
 from nkisim.timing.costs.vector import VECTOR_WORK, vector_cost
 
+Forms = tuple[tuple[int, ...], tuple[int, ...]]
+"""Of what an instruction reads and what it writes, the numbers that `Works.form` gives."""
 Formula = Callable[[Event, Machine], Cost | Transfer]
 
 FORMULAS: dict[str, dict[CostClass, Formula]] = {
@@ -39,13 +41,16 @@ class Works:
     def __init__(self) -> None:
         self.examples: list[Event] = []
         self._numbers: dict[object, int] = {}
-        self._operands: dict[object, int] = {}
-        self._accesses: dict[Access, int] = {}
+        self._forms: dict[object, int] = {}
         self._latest: tuple[Machine | None, list[Cost | Transfer]] = (None, [])
 
-    def number(self, event: Event) -> int:
-        """The number of the work of `event`."""
-        key = self._key(event)
+    def number(self, event: Event, forms: Forms) -> int:
+        """The number of the work of `event`, whose reads and writes have these forms."""
+        work = event.work
+        key = (
+            event.traits.cost, event.engine, tuple(event.details.items()), work.elements, work.macs,
+            event.indexed_rows, forms,
+        )  # fmt: skip
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.examples)
@@ -60,27 +65,12 @@ class Works:
             self._latest = (machine, costs)
         return costs
 
-    def _key(self, event: Event) -> object:
-        return (
-            event.traits.cost, event.engine, tuple(event.details.items()), event.work.elements, event.work.macs,
-            event.indexed_rows,
-            tuple([self._operand(a) for a in event.reads]), tuple([self._operand(a) for a in event.writes]),
-        )  # fmt: skip
-
-    def _operand(self, a: Access) -> int:
-        """A number for what durations depend on: all but the address, save for the partition.
-
-        Kernels use the same views again and again, whose accesses are the same objects; those of gathers never are.
-        """
-        number = self._accesses.get(a)
-        if number is None:
-            storage = a.storage
-            first = a.start // storage.pitch if storage.buffer.is_on_chip else 0
-            form = (a.shape, a.strides, a.dtype, storage.buffer, first, a.rows is None)
-            number = self._operands.setdefault(form, len(self._operands))
-            if a.rows is None:
-                self._accesses[a] = number
-        return number
+    def form(self, a: Access) -> int:
+        """A number for what durations depend on: all but the address, save for the partition."""
+        storage = a.storage
+        first = a.start // storage.pitch if storage.buffer.is_on_chip else 0
+        form = (a.shape, a.strides, a.dtype, storage.buffer, first, a.rows is None)
+        return self._forms.setdefault(form, len(self._forms))
 
 
 def formula(engine: str, work: CostClass) -> Formula:
