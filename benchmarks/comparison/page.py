@@ -35,7 +35,7 @@ def summary(rows: list[dict[str, Any]]) -> str:
     slower = sum(ratio.least < 1 for ratio in ratios)
     return (
         f"On the {len(ratios)} pairs of layer and variant that both run, nkimoe is predicted {min(nominal):.1f} to "
-        f"{max(nominal):.1f} times faster than the best kernel of nki-library; over both orders and all corners "
+        f"{max(nominal):.1f} times faster than nki-library's best kernel; over both orders and all corners "
         f"{min(r.least for r in ratios):.1f} to {max(r.most for r in ratios):.1f}; {slower or 'none'} of them turned "
         f"around by an order or a corner. nkimoe reaches {min(reached):.0%} to {max(reached):.0%} of the roofline."
     )
