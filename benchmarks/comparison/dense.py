@@ -35,8 +35,9 @@ def _nothing(shape: LayerShape, library: NkiLibrary) -> Arguments:
     return {}
 
 
+SHARD_ON_BLOCK = VariantCase("shard_on_block", _halves, _keep_weights, with_conditions=True, block_sizes=BLOCK_SIZES)
 CASES = (
-    VariantCase("shard_on_block", _halves, _keep_weights, with_conditions=True, block_sizes=BLOCK_SIZES),
+    SHARD_ON_BLOCK,
     VariantCase("shard_on_i", _ours("shard_on_i"), _nothing, block_sizes=BLOCK_SIZES),
     VariantCase(
         "shard_on_i_hybrid", _ours("shard_on_i_hybrid"), _nothing, with_conditions=True, block_sizes=BLOCK_SIZES

@@ -94,6 +94,13 @@ def capacity_of(shape: LayerShape, tokens: int | None = None) -> LayerShape:
     return replace(shape, T=tokens, B=int(-(-slots // CAPACITY_UNIT)) * CAPACITY_UNIT)
 
 
+def blocks_with_tokens(inputs: LayerInputs) -> dict[str, Array]:
+    """The routing of those, and of one more block if each core would not get as many."""
+    n = inputs.real_blocks + inputs.real_blocks % 2
+    ids, experts = inputs.tensors["token_position_to_id"], inputs.tensors["block_to_expert"]
+    return {"token_position_to_id": ids[: n * inputs.shape.B], "block_to_expert": experts[:n]}
+
+
 def reduced(shape: LayerShape) -> LayerShape:
     """The same layer with few tokens and experts, for comparing numbers."""
     experts = min(shape.experts, 4)

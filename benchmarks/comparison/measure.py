@@ -139,7 +139,7 @@ def announced(name: str, kernel: Kernel, arguments: dict[str, Any], target: str)
 
 
 def values(kernel: Kernel, arguments: dict[str, Any], target: str) -> np.ndarray[Any, Any] | str:
-    """The output in fp32, [T, H], or why there is none."""
+    """The output in fp32, [T, H] or wider, or why there is none."""
     try:
         with _quiet():
             out = Simulator(target, CORES, report_only=True).run(kernel, **arguments).outputs

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from shapes import MX_SHAPES, LayerShape
 
-from comparison.layer_inputs import BF16, Array, LayerInputs
-from comparison.nkilib import NkiLibrary
-from comparison.variants import Arguments, VariantCase
+from comparison.layer_inputs import BF16, Array, LayerInputs, blocks_with_tokens
+from comparison.nkilib import MOE_CTE, NkiLibrary
+from comparison.variants import Arguments, Call, VariantCase
 from nkimoe import (
     BlockShardStrategy,
     ExpertAffinityScaleMode,
@@ -51,16 +51,16 @@ class MxCase(VariantCase):
     def weights(self, shape: LayerShape) -> str:
         return "mxfp4" if shape.name.startswith("gpt-oss") else "mxfp8"
 
-    def our_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
+    def our_call(self, inputs: LayerInputs) -> Call:
         return moe_cte, {**self._common(inputs), **self._packed(inputs, 1), **self.ours(inputs.shape)}
 
-    def their_call(self, inputs: LayerInputs, library: NkiLibrary) -> tuple[Any, Arguments]:
+    def their_calls(self, inputs: LayerInputs, library: NkiLibrary) -> Iterator[Call]:
         packed = self._packed(inputs, self.inner)
         no_biases = _repeated(self.weights(inputs.shape), inputs.shape, packed["gate_up_proj_weight"].shape[-1], True)
         arguments = {**no_biases, **packed, **self._common(inputs)}  # theirs reads biases even if there are none
         arguments["expert_affinities_scaling_mode"] = ExpertAffinityScaleMode.POST_SCALE
-        kernel = library.function(self.module, self.function)
-        return kernel, {**arguments, **self.theirs(inputs.shape, library)}
+        kernel = library.function(f"{MOE_CTE}.{self.module}", self.function)
+        yield kernel, {**arguments, **self.theirs(inputs.shape, library)}
 
     def reference(self, inputs: LayerInputs) -> Array:
         """Activations quantised as the hardware does."""
@@ -71,7 +71,7 @@ class MxCase(VariantCase):
 
     def _common(self, inputs: LayerInputs) -> Arguments:
         common = {name: value for name, value in super()._common(inputs).items() if name not in PLAIN}
-        return {**common, **_blocks_with_tokens(inputs)} if self.unrolled else common
+        return {**common, **blocks_with_tokens(inputs)} if self.unrolled else common
 
     def _packed(self, inputs: LayerInputs, multiple: int) -> dict[str, Any]:
         """The weights, I padded with zeros to a multiple; shapes only if the inputs are."""
@@ -84,13 +84,6 @@ class MxCase(VariantCase):
         down = np.pad(down, ((0, 0), (0, more), (0, 0)))
         bias = None if bias is None else np.pad(bias, ((0, 0), (0, 0), (0, more)))
         return pack(experts_of(gate_up, down, bias, down_bias), Mx(self.weights(shape)))
-
-
-def _blocks_with_tokens(inputs: LayerInputs) -> Arguments:
-    """The routing of those, and of one more if each core would not get as many."""
-    n = inputs.real_blocks + inputs.real_blocks % 2
-    ids, experts = inputs.tensors["token_position_to_id"], inputs.tensors["block_to_expert"]
-    return {"token_position_to_id": ids[: n * inputs.shape.B], "block_to_expert": experts[:n]}
 
 
 def _repeated(weights: str, shape: LayerShape, I: int, biases: bool | None = None) -> dict[str, Any]:

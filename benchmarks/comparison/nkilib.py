@@ -13,7 +13,8 @@ from typing import Any
 
 from nkimoe.spec import SkipMode
 
-PACKAGE = "nkilib_src.nkilib.core.moe.moe_cte"
+PACKAGE = "nkilib_src.nkilib"
+MOE_CTE = "core.moe.moe_cte"
 
 
 class NkiLibrary:
@@ -29,9 +30,10 @@ class NkiLibrary:
     def __init__(self, checkout: Path) -> None:
         if not (checkout / "src" / "nkilib_src").is_dir():
             raise FileNotFoundError(f"{checkout} is no checkout of nki-library: it has no src/nkilib_src")
-        sys.path.insert(0, str(checkout / "src"))
-        self._package = importlib.import_module(PACKAGE)
-        self._types = importlib.import_module("nkilib_src.nkilib.core.utils.common_types")
+        self._source = checkout / "src"
+        sys.path.insert(0, str(self._source))
+        self._package = importlib.import_module(f"{PACKAGE}.{MOE_CTE}")
+        self._types = importlib.import_module(f"{PACKAGE}.core.utils.common_types")
 
     def moe_cte(self, **arguments: Any) -> Any:
         """The kernel."""
@@ -46,8 +48,13 @@ class NkiLibrary:
         """Arguments with nki-library's option classes."""
         return {name: self._own(value) for name, value in arguments.items()}
 
+    def lacks(self, module: str) -> str | None:
+        """What is said where the checkout has no such module; None where it has."""
+        file = self._source.joinpath(*f"{PACKAGE}.{module}".split(".")).with_suffix(".py")
+        return None if file.is_file() else f"the checkout has no {file.relative_to(self._source)}"
+
     def function(self, module: str, name: str) -> Any:
-        """Another kernel of the package, taking nkimoe's options."""
+        """The kernel of a module of nki-library, taking nkimoe's options."""
         kernel = getattr(importlib.import_module(f"{PACKAGE}.{module}"), name)
         return lambda **arguments: kernel(**self.own(arguments))
 
@@ -59,6 +66,8 @@ class NkiLibrary:
         """An option class or enum member of nkimoe as nki-library's; anything else as it is."""
         if isinstance(value, SkipMode):
             return self._package.SkipMode(value.skip_token, value.skip_weight)
-        if isinstance(value, enum.Enum) and hasattr(self._types, type(value).__name__):
-            return getattr(self._types, type(value).__name__)[value.name]
+        if isinstance(value, enum.Enum):
+            for module in (self._types, self._package):
+                if hasattr(module, type(value).__name__):
+                    return getattr(module, type(value).__name__)[value.name]
         return value

@@ -16,6 +16,7 @@ from nkimoe.reference import moe_cte_reference
 from nkimoe.reference.roofline import layer_work, roofline
 
 Arguments = dict[str, Any]
+Call = tuple[Any, Arguments]
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class VariantCase:
     target: str = "trn2"
     shapes: Mapping[str, LayerShape] = field(default_factory=lambda: SHAPES)
 
+    @property
+    def implementation(self) -> str:
+        """nkimoe's variant; several kernels of nki-library may stand beside one."""
+        return self.name
+
     def weights(self, shape: LayerShape) -> str:
         """The format of the weights, as `nkimoe.reference.roofline` names it."""
         return "bf16"
@@ -55,11 +61,11 @@ class VariantCase:
         """Few tokens and experts, with values."""
         return self.draw(self.sized(reduced(shape), reduced(shape).T), True)
 
-    def our_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
+    def our_call(self, inputs: LayerInputs) -> Call:
         """nkimoe's kernel and its arguments."""
         return moe_cte, {**self._common(inputs), **self.ours(inputs.shape)}
 
-    def our_fastest_call(self, inputs: LayerInputs) -> tuple[Any, Arguments]:
+    def our_fastest_call(self, inputs: LayerInputs) -> Call:
         """With slots that hold pairs, where all experts are here."""
         kernel, arguments = self.our_call(inputs)
         if inputs.choices is None:
@@ -77,10 +83,14 @@ class VariantCase:
         if self.block_sizes and suited not in self.block_sizes:
             yield self.draw(replace(s, B=suited), False)
 
-    def their_call(self, inputs: LayerInputs, library: NkiLibrary) -> tuple[Any, Arguments]:
-        """nki-library's kernel and its arguments."""
+    def their_calls(self, inputs: LayerInputs, library: NkiLibrary) -> Iterator[Call]:
+        """nki-library's kernel and its arguments, once for each set of options that may suit it best."""
         own = {"spec": library.spec(self.name), **self.theirs(inputs.shape, library)}
-        return library.moe_cte, {**self._common(inputs), **own}
+        yield library.moe_cte, {**self._common(inputs), **own}
+
+    def lacking(self, library: NkiLibrary) -> str | None:
+        """Why this checkout cannot be compared; None where it can."""
+        return None
 
     def reference(self, inputs: LayerInputs) -> Array:
         """The right output, fp32."""

@@ -22,11 +22,12 @@ def cell(**us):
     return Cell(latency_us=us["nominal"], bound_by="dma", scenarios_us=us)
 
 
-def row(ours, theirs, name="layer"):
+def row(ours, theirs, name="layer", variant="shard_on_block"):
     found = ratio(ours, theirs)
     return {
-        "shape": {"name": name, "T": 640}, "variant": "shard_on_block", "target": "trn2", "weights": "bf16",
-        "nkimoe": ours.to_json(), "nkilib": theirs.to_json(), "ratio": found and found._asdict(), "roofline_us": 5.0,
+        "shape": {"name": name, "T": 640}, "variant": variant, "implementation": "shard_on_block", "target": "trn2",
+        "weights": "bf16", "nkimoe": ours.to_json(), "nkilib": theirs.to_json(),
+        "ratio": found and found._asdict(), "roofline_us": 5.0,
     }  # fmt: skip
 
 
@@ -52,9 +53,21 @@ def test_refusals_only_give_a_refusal():
 
 def test_the_summary_counts_what_a_corner_turns_around():
     even = row(cell(nominal=10, slow=10), cell(nominal=12, slow=9))
-    sure = row(cell(nominal=10, slow=10), cell(nominal=20, slow=30))
+    sure = row(cell(nominal=10, slow=10), cell(nominal=20, slow=30), "another layer")
     assert "1 of them turned around" in summary([even, sure])
-    assert "1.2 to 2.0 times faster; over both orders and all corners 0.9 to 3.0" in summary([even, sure])
+    assert "1.2 to 2.0 times faster than" in summary([even, sure])
+    assert "over both orders and all corners 0.9 to 3.0" in summary([even, sure])
+
+
+def test_the_summary_holds_a_layer_beside_the_best_of_several_kernels_in_each_scenario():
+    ours = cell(nominal=10, slow=10)
+    older = row(ours, cell(nominal=30, slow=20))
+    newer = row(ours, cell(nominal=20, slow=25), variant="shard_on_block_v2")
+    refused = row(ours, Cell(refused="NKI201"), variant="shard_on_block_v2")
+    both = "On the 1 pairs of layer and variant that both run, nkimoe is predicted 2.0 to 2.0 times faster"
+    assert summary([older, newer]).startswith(both)
+    assert "all corners 2.0 to 2.0;" in summary([older, newer])
+    assert summary([older, refused]) == summary([older]) != summary([older, newer])
 
 
 def test_a_page_shows_refusals_with_their_rule():

@@ -69,8 +69,8 @@ def dma_transpose(
     rows_first = (0, *order[:-1])  # rows of src are the last dimension of dst
     if oob_mode is OobMode.skip:
         return Operation(
-            Engine.dma, (src,), (dst,), lambda x: x.transpose(rows_first), details=details, name=name,
-            skip_out_of_bounds=True, rows_last=True,
+            Engine.dma, (src,), (dst,), lambda x: x.transpose(rows_first),
+            details={**details, "columns": dst.shape[-1]}, name=name, skip_out_of_bounds=True, rows_last=True,
         )  # fmt: skip
     return Operation(Engine.dma, (src,), (dst,), lambda x: x.transpose(order), details=details, name=name)
 

@@ -224,3 +224,25 @@ def test_a_transpose_of_a_part_of_a_table_in_hbm_moves_rows_too(rows, columns):
     transfer = t.costs[t.tasks[0].work]
     assert transfer.descriptors <= max(rows, columns)
     assert max(transfer.engines) < 2 * (moving(2 * 128) / ns("dma.transpose_hbm"))
+
+
+@pytest.mark.parametrize("inside", [128, 96, 32, 0])
+@pytest.mark.parametrize("wide", [128, 256], ids=["all of dst", "half of dst"])
+def test_a_gathering_transpose_moves_what_is_in_bounds_as_one_that_skips_nothing(inside, wide):
+    def body(source, rows, mode):
+        index = nl.ndarray((128, 1), nl.uint32)
+        nisa.dma_copy(index, rows)
+        turned = nl.zeros((128, 1, 16, wide), nl.bfloat16)
+        pattern = [[2048, 128], [1, 1], [128, 16], [1, 128]]
+        gathered = source.ap(pattern, vector_offset=index, indirect_dim=0)
+        nisa.dma_transpose(turned[:, :, :, :128], gathered, oob_mode=mode)
+
+    def moved(rows, mode):
+        t = timed(body, np.zeros((256, 2048), np.float32).astype("bfloat16"), rows.astype(np.uint32), mode)
+        (number,) = numbers(t, "dma_transpose")
+        return t.costs[t.tasks[number].work]
+
+    rows = np.arange(128)[:, None]
+    every, some = moved(rows, nisa.oob_mode.error), moved(np.where(rows < inside, rows, 999), nisa.oob_mode.skip)
+    assert (some.nbytes, some.descriptors) == (every.nbytes * inside // 128, every.descriptors * inside // 128)
+    assert max(some.engines) == pytest.approx(max(every.engines) * inside / 128)

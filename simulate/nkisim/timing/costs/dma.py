@@ -10,7 +10,7 @@ from nkisim.machine import Machine
 from nkisim.memory import Access
 from nkisim.observe import CostClass, Event, Meeting
 from nkisim.timing.costs.dma_issue import issue_cost, start_cost
-from nkisim.timing.costs.runs import common_run, hbm_run, row_run
+from nkisim.timing.costs.runs import columns_last, common_run, hbm_run, row_run
 from nkisim.timing.duration import Duration, duration, fixed
 
 DMA_WORK = (CostClass.transfer, CostClass.transpose, CostClass.accumulating_transfer)
@@ -89,7 +89,8 @@ def _pairs(event: Event) -> list[tuple[Access, Access]]:
 def _run_of(event: Event, source: Access, target: Access, packet: int) -> int:
     """Bytes of a piece. A transpose moves whole rows of either side and turns them on the way."""
     if event.traits.cost is CostClass.transpose:
-        return min(row_run(source), row_run(target))
+        columns = event.details.get("columns")
+        return min(row_run(source), row_run(target if columns is None else columns_last(target, columns)))
     return common_run(source, target, packet)
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 from nkisim.memory import Access
 
@@ -29,6 +30,12 @@ def hbm_run(source: Access, target: Access, run: int) -> int:
 def row_run(access: Access) -> int:
     """Bytes of the innermost contiguous run; a run never leaves its partition or its gathered row."""
     return _run(access) * access.dtype.itemsize
+
+
+def columns_last(access: Access, columns: int) -> Access:
+    """What a transpose writes that has its columns first: with them behind, and as many as if none were left out."""
+    shape, strides = (*access.shape[1:], columns), (*access.strides[1:], access.strides[0])
+    return replace(access, shape=shape, strides=strides, rows=None)
 
 
 def _run(access: Access) -> int:
