@@ -85,6 +85,15 @@ def of_tiles(values: Tensor, tokens: int) -> list[Tensor]:
     return [values[0 : own.size, t : t + 1] for t, own in enumerate(spans(tokens, PARTITIONS))]
 
 
+def room_for_each(tokens: int) -> Tensor:
+    """fp32 [128, tiles] for a number of each token, 0 where the last tile has none: it is computed with, too."""
+    tiles = spans(tokens, PARTITIONS)
+    room: Tensor = nl.ndarray((tiles[0].size, len(tiles)), dtype=nl.float32, buffer=nl.sbuf)
+    if tiles[-1].size < tiles[0].size:
+        nisa.memset(dst=room[:, len(tiles) - 1 :], value=0)
+    return room
+
+
 def int8_like(tile: Tensor) -> Tensor:
     """Room for the codes of a tile. An engine rounds and saturates when it writes there."""
     codes: Tensor = nl.ndarray(tuple(tile.shape), dtype=nl.int8, buffer=nl.sbuf)

@@ -12,7 +12,7 @@ from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.converted_pieces import convert
 from nkimoe.kernels.stages.exact_factor import exact_factor, short_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
-from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like, of_tiles
+from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like, of_tiles, room_for_each
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
@@ -78,11 +78,9 @@ class CodedIntermediate:
     def _largest(self) -> Tensor:
         """The largest magnitude of each token, over many tiles first, then over partitions: fp32 [128, tiles]."""
         values = self._values if self._values.shape[1] <= len(ENDS) else self._ends()
-        parts = spans(values.shape[2], PARTITIONS)
-        amax: Tensor = nl.ndarray((parts[0].size, len(parts)), dtype=nl.float32, buffer=nl.sbuf)
-        if parts[-1].size < parts[0].size:
-            nisa.memset(dst=amax[:, -1:], value=0)
-        for own, column in zip(parts, of_tiles(amax, values.shape[2]), strict=True):
+        tokens = values.shape[2]
+        amax = room_for_each(tokens)
+        for own, column in zip(spans(tokens, PARTITIONS), of_tiles(amax, tokens), strict=True):
             _of_partitions(column, values[:, :, own.slice])
         return amax
 
