@@ -18,7 +18,10 @@ from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 SCALE_BYTES = 4
-MANY_COLUMNS = 8192  # from here on four tiles of rows as they come and as codes fill half of SBUF: two have to do
+# Bytes of a partition for rows as they come and as codes. Nothing large is on chip yet, and what is loaded ahead does not
+# wait for what comes behind it, such as tables of routing.
+ROOM = 98304
+TOGETHER = 2  # tiles of rows whose factors are computed together
 
 
 class CodeRows(TokenRows):
@@ -86,10 +89,11 @@ def coded_rows(rows: Tensor, width: int, code: Callable[[list[Tensor], list[Tens
     """
     (count, columns), cores = rows.shape, nl.num_programs(0)
     result = shared_tensor((count, width), nl.int8, "token_codes")
-    together = 2 if columns <= MANY_COLUMNS else 1
-    loaded = TileRing(2 * together, (PARTITIONS, columns), rows.dtype, leave)
-    coded = TileRing(2 * together, (PARTITIONS, width), nl.int8, leave)
     mine = spans(count, PARTITIONS)[nl.program_id(0) :: cores]
+    room = max(2, min(len(mine), ROOM // (2 * columns + width)))
+    together = min(TOGETHER, room // 2)
+    loaded = TileRing(room, (PARTITIONS, columns), rows.dtype, leave)
+    coded = TileRing(room, (PARTITIONS, width), nl.int8, leave)
     for some in (mine[first : first + together] for first in range(0, len(mine), together)):
         values, codes = ([ring.take()[0 : own.size, :] for own in some] for ring in (loaded, coded))
         for tile, own in zip(values, some, strict=True):
