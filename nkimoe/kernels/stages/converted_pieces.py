@@ -22,11 +22,12 @@ from nkimoe.planning.tiling import CONVERTED_PIECES, PSUM_COLUMNS, spans
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
 TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
-# Likewise of codes without a scale a block: tokens, too, keep the Scalar Engine busy.
+# Likewise of codes without a scale a block, of three patterns: codes of tokens, too, keep the Scalar Engine busy.
 TURNS_ALONE = (nisa.engine.scalar, nisa.engine.vector)
-# Likewise where GpSimd has few rows to describe: of nine patterns, on Qwen3-30B-A3B at 640 tokens.
+# Likewise where GpSimd has few rows to describe: of twelve patterns, on Qwen3-30B-A3B at 640 tokens.
 TURNS_OF_THREE = (
-    nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar, nisa.engine.gpsimd, nisa.engine.vector,
+    nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar,
+    nisa.engine.gpsimd, nisa.engine.vector, nisa.engine.scalar,
 )  # fmt: skip
 
 

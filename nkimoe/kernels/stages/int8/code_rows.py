@@ -18,8 +18,8 @@ from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 SCALE_BYTES = 4
-# Bytes of a partition for rows as they come and as codes. Nothing large is on chip yet, and what is loaded ahead does not
-# wait for what comes behind it, such as tables of routing.
+# Bytes of a partition for rows as they come and as codes. Nothing large is on chip yet, and what is loaded ahead does
+# not wait for what comes behind it, such as tables of routing.
 ROOM = 98304
 TOGETHER = 2  # tiles of rows whose factors are computed together
 

@@ -27,7 +27,7 @@ class CodedIntermediate:
         dtype: of the operand, and of what is quantised.
         inner: rows of a tile, and columns of I of this core.
         across: moves what tokens are quantised with beside them.
-        over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, 1].
+        over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, tiles].
     """
 
     _divide = staticmethod(short_factor)

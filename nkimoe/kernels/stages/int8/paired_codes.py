@@ -48,7 +48,7 @@ class InPairs:
 
 
 class Numbers(CopiedColumns):
-    """What codes are. From PSUM the Scalar Engine is the faster one, and the Vector Engine has most to do without it."""
+    """What codes are. From PSUM the Scalar Engine is faster, and the Vector Engine has most to do without it."""
 
     def store(self, dst: Tensor, src: Tensor, n: int) -> None:
         """dst = src, the n-th from PSUM."""
