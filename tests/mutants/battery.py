@@ -23,7 +23,13 @@ from support.gradients import check_backward
 from support.grouped_gemms import check_grouped_gemms
 from support.inputs import build_inputs
 from support.int8_experts import check_int8_experts
-from support.int8_stages import check_certificate, check_exact_layers, check_exact_sums, check_quotients
+from support.int8_stages import (
+    check_certificate,
+    check_exact_layers,
+    check_exact_sums,
+    check_quotients,
+    check_token_codes,
+)
 from support.launch import assert_matches_reference, run
 from support.on_device import check_routing
 from support.pairs import check_pairs
@@ -133,6 +139,7 @@ def checks() -> tuple[partial[None], ...]:
                 check_certificate,
                 check_exact_sums,
                 check_quotients,
+                check_token_codes,
                 check_exact_layers,
                 check_int8_experts,
             ),

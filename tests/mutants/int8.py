@@ -21,6 +21,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("self._amax = limited(amax)", "self._amax = amax", "a row of zeros divides by zero"),
         ("exact_scale(self._amax, LARGEST)", "exact_scale(self._amax, LARGEST + 1)", "128 codes a side"),
         ("tuple(tile.shape), dtype=nl.int8", "tuple(tile.shape), dtype=nl.float32", "codes never rounded"),
+        ("if tiles[-1].size < tiles[0].size:", "if False:", "numbers of no token computed with as they are"),
     ),
     "kernels/stages/int8/code_rows.py": (
         ("[nl.program_id(0) :: cores]", "[::cores]", "both cores quantise the same rows"),
@@ -31,11 +32,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "codes taken for a scale",
         ),
         (
-            "values[:, part.slice], of_tokens.factor",
-            "values[:, part.slice], 1.0",
+            "tile[:, part.slice], factor",
+            "tile[:, part.slice], 1.0",
             "values rounded as they are",
         ),
-        ("values[:, part.slice]", "values[:, 0 : part.size]", "both cores get the first columns of H"),
+        ("tile[:, part.slice]", "tile[:, 0 : part.size]", "both cores get the first columns of H"),
         ("src=rows[own.slice, :]", "src=rows[0 : own.size, :]", "the first rows again and again"),
     ),
     "kernels/stages/int8/paired_codes.py": (
@@ -74,15 +75,15 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("values = self._values[:, :, own.slice]", "values = self._values[:, :, 0 : own.size]", "the fifth tile never"),
         (
             "[n * at_once : (n + 1) * at_once]",
-            "[: len(self._of_tokens) - n * at_once]",
+            "[: ceil_div(own.size, PARTITIONS)]",
             "the fifth tile by other factors",
         ),
         (
-            "[tokens.scale() for tokens in self._of_tokens]",
-            "[self._of_tokens[0].scale() for _ in self._of_tokens]",
+            "of_tiles(self._of_tokens.scale(), tokens)",
+            "of_tiles(self._of_tokens.scale(), tokens)[:1] * len(of_tiles(self._of_tokens.factor, tokens))",
             "one scale for all tiles",
         ),
-        ("TokenScale(self._over_cores(amax)", "TokenScale(of_one_core(amax)", "each core by its own largest values"),
+        ("self._over_cores(self._largest())", "of_one_core(self._largest())", "each core by its own largest values"),
         ("kept: DType = nl.float32", "kept: DType = self._dtype", "smoothed values rounded before they are quantised"),
         ("op0=nl.multiply, operand0=factor)", "op0=nl.multiply, operand0=1.0)", "act * up not smoothed"),
         ("product.tile : product.tile + 1]", "0:1]", "smoothed like the first columns of I"),
@@ -148,11 +149,15 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/exact_factor.py": (
         (
-            "op1=nl.add, operand1=rest)",
-            "op1=nl.subtract, operand1=rest)",
+            "op1=nl.add, operand1=lower",
+            "op1=nl.subtract, operand1=lower",
             "the rest of a short division, one half of it",
         ),
-        ("operand0=reciprocal, op1=nl.subtract", "operand0=0.0, op1=nl.subtract", "a first quotient for the quotient"),
+        (
+            "_combined(rest, reciprocal, nl.multiply), nl.subtract",
+            "_combined(rest, reciprocal, nl.multiply), nl.add",
+            "a short division corrected the wrong way",
+        ),
     ),
     "kernels/stages/exact_scale.py": (
         ("return upper, upper - largest", "return upper, largest - upper", "the rest of a scale with the wrong sign"),

@@ -17,6 +17,7 @@ from support.int8_stages import (
     check_certificate,
     check_exact_sums,
     check_quotients,
+    check_token_codes,
     exact_layer,
     exact_sums,
 )
@@ -66,6 +67,10 @@ def test_a_layer_of_the_largest_codes_gives_the_integers_of_its_formula(
 
 def test_quotients_are_those_of_divisions() -> None:
     check_quotients()
+
+
+def test_tokens_quantised_some_tiles_at_a_time_have_the_codes_of_a_division() -> None:
+    check_token_codes()
 
 
 # How many rows --------------------------------------------------------------------------------------------------------

@@ -14,8 +14,10 @@ import numpy.typing as npt
 from nkimoe import ActFnType, QuantizationConfig
 from nkimoe.kernels.stages.exact_factor import exact_factor, short_factor
 from nkimoe.kernels.stages.exact_scale import exact_scale
+from nkimoe.kernels.stages.int8.code_rows import token_codes
+from nkimoe.kernels.stages.int8.codes import InOrder
 from nkimoe.kernels.stages.int8.exact_sum import ExactSum
-from nkimoe.planning.tiling import PARTITIONS, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 from nkimoe.weights.int8 import exact_rows
 from nkisim import Simulator
 from support.case import Case
@@ -68,11 +70,8 @@ def _quotients(amax: Any) -> Any:
     out = nl.ndarray((3, *amax.shape), dtype=nl.float32, buffer=nl.shared_hbm)
     given = nl.ndarray(amax.shape, dtype=nl.float32, buffer=nl.sbuf)
     nisa.dma_copy(dst=given, src=amax)
-    for n in range(amax.shape[1]):
-        column = given[:, n : n + 1]
-        for which, value in enumerate((short_factor(column, LARGEST), exact_factor(column, LARGEST))):
-            nisa.dma_copy(dst=out[which, :, n : n + 1], src=value)
-    nisa.dma_copy(dst=out[2], src=exact_scale(given, LARGEST))
+    for which, quotient in enumerate((short_factor, exact_factor, exact_scale)):
+        nisa.dma_copy(dst=out[which], src=quotient(given, LARGEST))
     return out
 
 
@@ -91,6 +90,23 @@ def check_quotients() -> None:
     largest = np.float32(LARGEST)
     for found, expected in zip(quotients(amax), (largest / amax, largest / amax, amax / largest), strict=True):
         np.testing.assert_array_equal(found, expected)
+
+
+@nki.jit
+def _coded_rows(rows: Any) -> Any:
+    return token_codes(rows, [Span(0, rows.shape[1])], InOrder())
+
+
+def check_token_codes() -> None:
+    """Codes and scales of rows in whole pairs of tiles, in an odd number of them, in a part of one, on both cores."""
+    rng = np.random.default_rng(0)
+    for tokens in (512, 700, 300, 40):
+        rows = (rng.standard_normal((tokens, 256)) * rng.integers(1, 50, (tokens, 1))).astype(DTYPES["bfloat16"])
+        found = Simulator("trn2", 2).run(_coded_rows, rows).outputs
+        amax = np.abs(rows.astype(np.float32)).max(axis=1, keepdims=True)
+        np.testing.assert_array_equal(found[:, 256:].copy().view(np.float32), amax / np.float32(LARGEST))
+        codes = np.rint(rows.astype(np.float32) * (np.float32(LARGEST) / amax)).astype(np.int8)
+        np.testing.assert_array_equal(found[:, :256], codes)
 
 
 def check_exact_sums() -> None:

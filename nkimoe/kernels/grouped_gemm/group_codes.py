@@ -22,7 +22,11 @@ def group_codes(rows: Tensor, dtype: str) -> Tensor:
     K, largest, fp8 = int(rows.shape[1]), LARGEST_FP8[dtype], getattr(nl, dtype)
     groups = spans(K, PARTITIONS)
 
-    def code(row: Tensor, values: Tensor) -> None:
+    def code(rows: list[Tensor], values: list[Tensor]) -> None:
+        for row, tile in zip(rows, values, strict=True):
+            code_tile(row, tile)
+
+    def code_tile(row: Tensor, values: Tensor) -> None:
         amax: Tensor = nl.ndarray((values.shape[0], len(groups)), dtype=nl.float32, buffer=nl.sbuf)
         for g, columns in enumerate(groups):
             largest_magnitude(amax[:, g : g + 1], values[:, columns.slice])

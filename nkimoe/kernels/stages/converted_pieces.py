@@ -22,9 +22,12 @@ from nkimoe.planning.tiling import CONVERTED_PIECES, PSUM_COLUMNS, spans
 # Which engines convert the tiles of a piece, in turns. Predicted best of six patterns, on layers of Qwen3-30B-A3B and
 # Mixtral at 640 and 4096 tokens: GpSimd describes gathers, and the Vector Engine has most to do without this.
 TURNS = (nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar)
-# Likewise where GpSimd has few rows to describe: of nine patterns, on Qwen3-30B-A3B at 640 tokens.
+# Likewise of codes without a scale a block, of three patterns: codes of tokens, too, keep the Scalar Engine busy.
+TURNS_ALONE = (nisa.engine.scalar, nisa.engine.vector)
+# Likewise where GpSimd has few rows to describe: of twelve patterns, on Qwen3-30B-A3B at 640 tokens.
 TURNS_OF_THREE = (
-    nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar, nisa.engine.gpsimd, nisa.engine.vector,
+    nisa.engine.scalar, nisa.engine.vector, nisa.engine.scalar,
+    nisa.engine.gpsimd, nisa.engine.vector, nisa.engine.scalar,
 )  # fmt: skip
 
 
@@ -130,7 +133,7 @@ def room_for_values(shape: Shape, dtype: DType) -> list[Tensor]:
 def convert(dst: Tensor, src: Tensor) -> None:
     """dst = src, exact; engines take turns, a tile [128, ...] of [128, tiles, ...] each."""
     for n in range(src.shape[1]):
-        nisa.tensor_copy(dst=dst[:, n], src=src[:, n], engine=TURNS[n % len(TURNS)])
+        nisa.tensor_copy(dst=dst[:, n], src=src[:, n], engine=TURNS_ALONE[n % len(TURNS_ALONE)])
 
 
 def converted(rows: Tensor, dtype: DType) -> Tensor:

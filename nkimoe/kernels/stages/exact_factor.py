@@ -27,17 +27,15 @@ def exact_factor(amax: Tensor, largest: float) -> Tensor:
 
 
 def short_factor(amax: Tensor, largest: float) -> Tensor:
-    """The same of amax [tokens, 1] with at most twelve significant bits, as 16-bit numbers have: seven instructions."""
-    reciprocal, first, rest, factor = (_like(amax) for _ in range(4))
+    """The same of amax with at most twelve significant bits, as 16-bit numbers have: nine instructions."""
+    reciprocal, first, rest = (_like(amax) for _ in range(3))
     nisa.reciprocal(dst=reciprocal, data=amax)
     nisa.tensor_scalar(dst=first, data=reciprocal, op0=nl.multiply, operand0=largest)
-    upper, lower = halves(first)
-    nisa.tensor_scalar(dst=rest, data=upper, op0=nl.multiply, operand0=amax, op1=nl.subtract, operand1=largest)
-    nisa.scalar_tensor_tensor(dst=rest, data=lower, op0=nl.multiply, operand0=amax, op1=nl.add, operand1=rest)
-    nisa.scalar_tensor_tensor(  # first - rest / amax, where rest is what amax * first exceeds `largest` by
-        dst=factor, data=rest, op0=nl.multiply, operand0=reciprocal, op1=nl.subtract, operand1=first, reverse1=True
+    upper, lower = (_combined(half, amax, nl.multiply) for half in halves(first))
+    nisa.scalar_tensor_tensor(  # what amax * first exceeds `largest` by
+        dst=rest, data=upper, op0=nl.subtract, operand0=largest, op1=nl.add, operand1=lower
     )
-    return factor
+    return _combined(first, _combined(rest, reciprocal, nl.multiply), nl.subtract)
 
 
 def _combined(a: Tensor, b: Tensor, op: Operator) -> Tensor:

@@ -44,7 +44,7 @@ def add_across_cores(partials: DownProducts, written: Span, dtype: DType) -> Dow
 
 
 def largest_across_cores(values: Tensor) -> Tensor:
-    """The larger of what both cores have, [tokens, 1]."""
+    """The larger of what both cores have, value by value."""
     incoming: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)
     _swap(values, incoming)
     largest: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)

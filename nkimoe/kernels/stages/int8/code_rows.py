@@ -11,13 +11,17 @@ import nki.language as nl
 from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
-from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale
+from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale, of_tiles, room_for_each
 from nkimoe.kernels.stages.int8.paired_codes import InPairs
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 SCALE_BYTES = 4
+# Bytes of a partition for rows as they come and as codes. Nothing large is on chip yet, and what is loaded ahead does
+# not wait for what comes behind it, such as tables of routing.
+ROOM = 98304
+TOGETHER = 2  # tiles of rows whose factors are computed together
 
 
 class CodeRows(TokenRows):
@@ -61,34 +65,42 @@ def token_codes(hidden_states: Tensor, parts: list[Span], layout: CodeLayout) ->
     """All rows, part by part."""
     each = layout.nbytes(parts[0].size) + SCALE_BYTES
 
-    def code(row: Tensor, values: Tensor) -> None:
-        amax = nl.ndarray((values.shape[0], 1), dtype=nl.float32, buffer=nl.sbuf)
-        largest_magnitude(amax, values)
+    def code(rows: list[Tensor], values: list[Tensor]) -> None:
+        tokens = sum(tile.shape[0] for tile in values)
+        amax = room_for_each(tokens)
+        for own, tile in zip(of_tiles(amax, tokens), values, strict=True):
+            largest_magnitude(own, tile)
         of_tokens = TokenScale(amax)
-        scale = of_tokens.scale()
-        for n, part in enumerate(parts):
-            there = row[:, n * each : (n + 1) * each]
-            layout.write(codes_of(there), values[:, part.slice], of_tokens.factor)
-            nisa.tensor_copy(dst=scale_of(there), src=scale)
+        factors, scales = (of_tiles(each, tokens) for each in (of_tokens.factor, of_tokens.scale()))
+        for row, tile, factor, scale in zip(rows, values, factors, scales, strict=True):
+            for n, part in enumerate(parts):
+                there = row[:, n * each : (n + 1) * each]
+                layout.write(codes_of(there), tile[:, part.slice], factor)
+                nisa.tensor_copy(dst=scale_of(there), src=scale)
 
     return coded_rows(hidden_states, len(parts) * each, code)
 
 
-def coded_rows(rows: Tensor, width: int, code: Callable[[Tensor, Tensor], None]) -> Tensor:
+def coded_rows(rows: Tensor, width: int, code: Callable[[list[Tensor], list[Tensor]], None]) -> Tensor:
     """All rows of a matrix in HBM as `width` bytes in HBM, int8; the cores take turns.
 
     Args:
-        code: (row, values): row [n, width] becomes the bytes of values [n, columns].
+        code: (rows, values): tiles [n, width] become the bytes of as many tiles of values [n, columns].
     """
     (count, columns), cores = rows.shape, nl.num_programs(0)
     result = shared_tensor((count, width), nl.int8, "token_codes")
-    loaded = TileRing(2, (PARTITIONS, columns), rows.dtype, leave)
-    coded = TileRing(2, (PARTITIONS, width), nl.int8, leave)
-    for own in spans(count, PARTITIONS)[nl.program_id(0) :: cores]:
-        values, row = (ring.take()[0 : own.size, :] for ring in (loaded, coded))
-        nisa.dma_copy(dst=values, src=rows[own.slice, :])
-        code(row, values)
-        nisa.dma_copy(dst=result[own.slice, :], src=row)
+    mine = spans(count, PARTITIONS)[nl.program_id(0) :: cores]
+    room = max(2, min(len(mine), ROOM // (2 * columns + width)))
+    together = min(TOGETHER, room // 2)
+    loaded = TileRing(room, (PARTITIONS, columns), rows.dtype, leave)
+    coded = TileRing(room, (PARTITIONS, width), nl.int8, leave)
+    for some in (mine[first : first + together] for first in range(0, len(mine), together)):
+        values, codes = ([ring.take()[0 : own.size, :] for own in some] for ring in (loaded, coded))
+        for tile, own in zip(values, some, strict=True):
+            nisa.dma_copy(dst=tile, src=rows[own.slice, :])
+        code(codes, values)
+        for tile, own in zip(codes, some, strict=True):
+            nisa.dma_copy(dst=result[own.slice, :], src=tile)
     if cores > 1:
         nisa.core_barrier(data=result, cores=(0, 1))
     return result

@@ -12,6 +12,7 @@ import nki.language as nl
 from nkimoe.kernels.stages.exact_factor import short_factor
 from nkimoe.kernels.stages.exact_scale import exact_scale, limited
 from nkimoe.kernels.tensor import Tensor
+from nkimoe.planning.tiling import PARTITIONS, spans
 
 LARGEST = 127.0
 
@@ -41,10 +42,10 @@ class InOrder:
 
 
 class TokenScale:
-    """What one tile of tokens is quantised with, as divisions round it.
+    """What tokens are quantised with, as divisions round it.
 
     Args:
-        amax: fp32 [128, 1], the largest magnitude of each token; below 1e-7 it counts as that.
+        amax: fp32 [128, tiles], the largest magnitude of each token; below 1e-7 it counts as that.
         divide: how 127 / amax is computed; the shorter way is for magnitudes of 16-bit numbers.
 
     Attributes:
@@ -77,6 +78,20 @@ class CodedRows(NamedTuple):
 
     data: Tensor
     scales: list[Tensor]
+
+
+def of_tiles(values: Tensor, tokens: int) -> list[Tensor]:
+    """[tokens, 1] for each tile of up to 128 tokens, of values [128, tiles]."""
+    return [values[0 : own.size, t : t + 1] for t, own in enumerate(spans(tokens, PARTITIONS))]
+
+
+def room_for_each(tokens: int) -> Tensor:
+    """fp32 [128, tiles] for a number of each token, 0 where the last tile has none: it is computed with, too."""
+    tiles = spans(tokens, PARTITIONS)
+    room: Tensor = nl.ndarray((tiles[0].size, len(tiles)), dtype=nl.float32, buffer=nl.sbuf)
+    if tiles[-1].size < tiles[0].size:
+        nisa.memset(dst=room[:, len(tiles) - 1 :], value=0)
+    return room
 
 
 def int8_like(tile: Tensor) -> Tensor:

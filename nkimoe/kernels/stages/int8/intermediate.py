@@ -12,7 +12,7 @@ from nkimoe.kernels.stages.across_columns import AcrossColumns
 from nkimoe.kernels.stages.converted_pieces import convert
 from nkimoe.kernels.stages.exact_factor import exact_factor, short_factor
 from nkimoe.kernels.stages.exact_scale import largest_magnitude
-from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like
+from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like, of_tiles, room_for_each
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import DType, Tensor
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
@@ -27,7 +27,7 @@ class CodedIntermediate:
         dtype: of the operand, and of what is quantised.
         inner: rows of a tile, and columns of I of this core.
         across: moves what tokens are quantised with beside them.
-        over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, 1].
+        over_cores: the largest of all columns of I, from that of this core's, fp32 [tokens, tiles].
     """
 
     _divide = staticmethod(short_factor)
@@ -60,26 +60,29 @@ class CodedIntermediate:
 
     def settle(self) -> None:
         """What each token is quantised with."""
-        self._of_tokens = [TokenScale(self._over_cores(amax), self._divide) for amax in self._largest()]
+        self._of_tokens = TokenScale(self._over_cores(self._largest()), self._divide)
 
     def operand(self) -> CodedRows:
         """The codes."""
         data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._dtype, buffer=nl.sbuf)
-        at_once = PSUM_COLUMNS // PARTITIONS
-        for n, own in enumerate(spans(self._values.shape[2], PSUM_COLUMNS)):
-            of_tokens = self._of_tokens[n * at_once : (n + 1) * at_once]
+        tokens, at_once = self._values.shape[2], PSUM_COLUMNS // PARTITIONS
+        for n, own in enumerate(spans(tokens, PSUM_COLUMNS)):
             values = self._values[:, :, own.slice]
-            factors = self._across.bank_of([tokens.factor for tokens in of_tokens])
+            factors = self._across.bank_of(of_tiles(self._of_tokens.factor, tokens)[n * at_once : (n + 1) * at_once])
             codes = int8_like(values)
             everywhere = factors[0 : values.shape[0], :].expand_dim(1).broadcast(1, values.shape[1])
             nisa.tensor_tensor(dst=codes, data1=values, data2=everywhere, op=nl.multiply)
             convert(data[:, :, own.slice], codes)
-        return CodedRows(data, [tokens.scale() for tokens in self._of_tokens])
+        return CodedRows(data, of_tiles(self._of_tokens.scale(), tokens))
 
-    def _largest(self) -> list[Tensor]:
-        """The largest magnitude of each token, over many tiles first, then over partitions: fp32 [tokens, 1] a tile."""
+    def _largest(self) -> Tensor:
+        """The largest magnitude of each token, over many tiles first, then over partitions: fp32 [128, tiles]."""
         values = self._values if self._values.shape[1] <= len(ENDS) else self._ends()
-        return [_of_partitions(values[:, :, own.slice]) for own in spans(values.shape[2], PARTITIONS)]
+        tokens = values.shape[2]
+        amax = room_for_each(tokens)
+        for own, column in zip(spans(tokens, PARTITIONS), of_tiles(amax, tokens), strict=True):
+            _of_partitions(column, values[:, :, own.slice])
+        return amax
 
     def _ends(self) -> Tensor:
         """[rows, 2, tokens]: the largest and the smallest over tiles."""
@@ -120,13 +123,11 @@ class SmoothedIntermediate(CodedIntermediate):
         nisa.tensor_scalar(dst=values, data=values, op0=nl.multiply, operand0=factor)
 
 
-def _of_partitions(values: Tensor) -> Tensor:
-    """fp32 [tokens, 1], the largest magnitude over partitions of [rows, 1 or 2, tokens], of up to 128 tokens."""
+def _of_partitions(amax: Tensor, values: Tensor) -> None:
+    """amax, fp32 [tokens, 1], becomes the largest magnitude over partitions of [rows, 1 or 2, tokens]."""
     rows, count, tokens = values.shape
     turned = nl.ndarray((tokens, count * rows), dtype=values.dtype, buffer=nl.psum)
     for n in range(count):
         dst = turned[:, n * rows : (n + 1) * rows]
         nisa.nc_transpose(dst=dst, data=values[:, n, :], engine=nisa.engine.tensor)
-    amax: Tensor = nl.ndarray((tokens, 1), dtype=nl.float32, buffer=nl.sbuf)
     largest_magnitude(amax, turned)
-    return amax
