@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of slots in the order in which a grouped GEMM has them on chip, so that a partition's part is one run of HBM."""
+"""Tables of slots in the order in which a grouped GEMM has them on chip: a partition's part is one run of HBM."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def gemm_tables(slots: SlotsOfPairs, block_size: int, pairs: int) -> tuple[Any, 
 
 
 def by_partition(table: Any, block_size: int, pad: int) -> Any:
-    """[128, blocks * tiles] of a NumPy or torch table [N * B]: slot s of a block is in row s % 128 of its tile s // 128.
+    """[128, N * tiles] of a NumPy or torch table [N * B]: slot s of a block is in row s % 128 of its tile s // 128.
 
     Args:
         pad: of the slots that the last tile of a block has beyond the block.

@@ -73,8 +73,7 @@ def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _block(now, following, tokens, of_pass, finish, result)
-    for _ in result.write():
-        pass
+    result.write_rest()
 
 
 def _block(

@@ -172,8 +172,10 @@ def make_tokens(
         return kind(rows, _row_columns(request, plan, slots))
     source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
     slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
-    rows = TokenRows(slots, Span(0, int(source.shape[1])), plan.tiling, out_of_bounds)
-    return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
+    codes_and_scales = TokenRows(slots, Span(0, int(source.shape[1])), plan.tiling, out_of_bounds)
+    return CodedTokens(
+        codes_and_scales, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes
+    )
 
 
 def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> list[TokenColumns]:
