@@ -165,17 +165,15 @@ def make_tokens(
     """The form that the options ask for."""
     codes, K = request.options.row_codes, plan.problem.H
     if codes is None or not request.gathers_codes:
-        rows = RowsInRuns(slots, Span(0, K), plan.tiling, out_of_bounds)
+        rows: TokenRows = RowsInRuns(slots, Span(0, K), plan.tiling, out_of_bounds)
         if request.is_mx:
             return Tokens(rows, [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)])
         kind = KeptTokens if passes > 1 else Tokens
         return kind(rows, _row_columns(request, plan, slots))
     source = request.a if str(request.a.dtype) == "int8" else _coded(request.a, codes)
     slots = replace(slots, hidden_states=source, compute_dtype=nl.int8)
-    codes_and_scales = TokenRows(slots, Span(0, int(source.shape[1])), plan.tiling, out_of_bounds)
-    return CodedTokens(
-        codes_and_scales, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes
-    )
+    rows = TokenRows(slots, Span(0, int(source.shape[1])), plan.tiling, out_of_bounds)
+    return CodedTokens(rows, _columns(plan, CopiedColumns(getattr(nl, request.options.compute_dtype))), K, codes)
 
 
 def _row_columns(request: GemmRequest, plan: GemmPlan, slots: Request) -> list[TokenColumns]:
