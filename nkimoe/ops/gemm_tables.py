@@ -27,26 +27,24 @@ class SlotsOfPairs(Protocol):
     def block_to_expert(self) -> Any: ...
 
 
-def gemm_tables(slots: SlotsOfPairs, block_size: int, pairs: int) -> tuple[Any, Any, Any, Any]:
+def gemm_tables(slots: SlotsOfPairs, block_size: int) -> tuple[Any, Any, Any, Any]:
     """(tokens, positions, weights, block_to_expert), as `GemmRequest` has them."""
-    padded = (slots.tokens, -1), (slots.positions, pairs), (slots.weights, 0)
-    tokens, positions, weights = (by_partition(table, block_size, pad) for table, pad in padded)
+    each = slots.tokens, slots.positions, slots.weights
+    tokens, positions, weights = (by_partition(table, block_size) for table in each)
     return tokens, positions, weights, slots.block_to_expert
 
 
-def by_partition(table: Any, block_size: int, pad: int) -> Any:
+def by_partition(table: Any, block_size: int) -> Any:
     """[128, N * tiles] of a NumPy or torch table [N * B]: slot s of a block is in row s % 128 of its tile s // 128.
+    What a last tile has beyond its block is 0, and nobody reads it.
 
-    Args:
-        pad: of the slots that the last tile of a block has beyond the block.
-
-    >>> by_partition(np.arange(6), 3, -1)[:4].tolist()
-    [[0, 3], [1, 4], [2, 5], [-1, -1]]
+    >>> by_partition(np.arange(6), 3)[:4].tolist()
+    [[0, 3], [1, 4], [2, 5], [0, 0]]
     """
     blocks, missing = table.reshape(-1, block_size), -block_size % PARTITIONS
     if is_torch(table):
-        from torch.nn.functional import pad as padded
+        from torch.nn.functional import pad
 
-        tiles = padded(blocks, (0, missing), value=pad).reshape(-1, PARTITIONS)
+        tiles = pad(blocks, (0, missing)).reshape(-1, PARTITIONS)
         return tiles.T.contiguous()
-    return np.pad(blocks, ((0, 0), (0, missing)), constant_values=pad).reshape(-1, PARTITIONS).T.copy()
+    return np.pad(blocks, ((0, 0), (0, missing))).reshape(-1, PARTITIONS).T.copy()

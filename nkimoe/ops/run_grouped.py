@@ -36,7 +36,7 @@ def run_grouped(
     options = projection.options(Slots(choice, rows.dtype, k, pairs.has_gaps), result, rows.least)
     return launch(
         grouped_gemm, rows.tensor(pieces.rows * PARTITIONS), projection.a_scale(), *projection.tensors(pieces),
-        result.factor, *gemm_tables(pairs, choice.block_size, pair_count(ids)), options,
+        result.factor, *gemm_tables(pairs, choice.block_size), options,
     )  # fmt: skip
 
 
@@ -61,7 +61,7 @@ def run_two_stages(
     options2 = second.options(slots2, Results(dtype, None, second.columns, k))
     of_first = padded(a, pieces1.rows * PARTITIONS), first.a_scale(), *first.tensors(pieces1)
     of_second = second.a_scale(), *second.tensors(pieces2)
-    tables = gemm_tables(pairs, choice1.block_size, M * k)
+    tables = gemm_tables(pairs, choice1.block_size)
     return launch(two_stage_moe, *of_first, *of_second, *tables, options1, options2)
 
 

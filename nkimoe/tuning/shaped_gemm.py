@@ -115,7 +115,7 @@ class ShapedGemm:
 
     def arguments(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> tuple[Any, ...]:
         """Those of `grouped_gemm`; `of_pairs`: rows of a are those of pairs, not of tokens."""
-        tokens, positions, *tables = gemm_tables(blocks, choice.block_size, self.rows * self.choices)
+        tokens, positions, *tables = gemm_tables(blocks, choice.block_size)
         rows = positions if of_pairs else tokens
         return self.a, *self.tensors(choice), None, rows, positions, *tables, self.options(choice)
 

@@ -72,7 +72,7 @@ class Stages:
         if len(choices) == 1:
             return self.predict(0, choices[0])
         blocks = self.routed.blocks(choices[0].block_size)
-        tables = gemm_tables(blocks, choices[0].block_size, self.gemms[0].rows * self.gemms[0].choices)
+        tables = gemm_tables(blocks, choices[0].block_size)
         tensors = [each for gemm, choice in zip(self.gemms, choices, strict=True) for each in gemm.tensors(choice)]
         options = (gemm.options(choice) for gemm, choice in zip(self.gemms, choices, strict=True))
         return self._run(two_stage_moe, self.gemms[0].a, *tensors, *tables, *options)

@@ -43,11 +43,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             ".reshape(PARTITIONS, -1)",
             "slots of a tile beside each other on one partition",
         ),
-        (
-            "constant_values=pad",
-            "constant_values=0",
-            "slots beyond a block are the first pair",
-        ),
     ),
     "kernels/grouped_gemm/routing.py": (
         (

@@ -12,7 +12,7 @@ from nkimoe.planning.tiling import PARTITIONS
 
 
 class TurnedRouting(Routing):
-    """Tables [128, blocks * tiles], pads of a block's last tile included.
+    """Tables [128, blocks * tiles]: what a last tile has beyond its block is never read.
 
     A table [N * B] comes slot by slot, a descriptor of 4 bytes each: 0.3 us a block, before the first row is gathered.
     """

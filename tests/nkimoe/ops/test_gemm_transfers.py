@@ -69,12 +69,12 @@ def test_a_table_of_slots_is_a_run_of_hbm_for_each_partition(size):
 def test_tables_of_torch_lie_as_those_of_numpy(size):
     torch = pytest.importorskip("torch")
     table = np.arange(4 * size, dtype=np.int32)
-    found = by_partition(torch.from_numpy(table), size, -1)
+    found = by_partition(torch.from_numpy(table), size)
     assert found.is_contiguous()
-    np.testing.assert_array_equal(found.numpy(), by_partition(table, size, -1))
+    np.testing.assert_array_equal(found.numpy(), by_partition(table, size))
 
 
 def test_a_slot_is_on_its_partition_of_its_tile():
-    turned = by_partition(np.arange(320), 160, -1)
+    turned = by_partition(np.arange(320), 160)
     assert turned.shape == (128, 4)
-    assert (turned[5, 2], turned[31, 3], turned[32, 3]) == (165, 319, -1)
+    assert (turned[5, 2], turned[31, 3]) == (165, 319)
