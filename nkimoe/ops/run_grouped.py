@@ -9,6 +9,7 @@ import numpy as np
 
 from nkimoe.ops.expert_arguments import padded
 from nkimoe.ops.gemm_rows import GemmRows
+from nkimoe.ops.gemm_tables import gemm_tables
 from nkimoe.ops.grouped_gemm import grouped_gemm, two_stage_moe
 from nkimoe.ops.launch import Launch
 from nkimoe.ops.pair_slots import pair_count, pair_slots
@@ -35,7 +36,7 @@ def run_grouped(
     options = projection.options(Slots(choice, rows.dtype, k, pairs.has_gaps), result, rows.least)
     return launch(
         grouped_gemm, rows.tensor(pieces.rows * PARTITIONS), projection.a_scale(), *projection.tensors(pieces),
-        result.factor, *pairs.tables, options,
+        result.factor, *gemm_tables(pairs, choice.block_size), options,
     )  # fmt: skip
 
 
@@ -60,7 +61,8 @@ def run_two_stages(
     options2 = second.options(slots2, Results(dtype, None, second.columns, k))
     of_first = padded(a, pieces1.rows * PARTITIONS), first.a_scale(), *first.tensors(pieces1)
     of_second = second.a_scale(), *second.tensors(pieces2)
-    return launch(two_stage_moe, *of_first, *of_second, *pairs.tables, options1, options2)
+    tables = gemm_tables(pairs, choice1.block_size)
+    return launch(two_stage_moe, *of_first, *of_second, *tables, options1, options2)
 
 
 def _zeros(a: Any, shape: tuple[int, ...], dtype: str) -> Any:

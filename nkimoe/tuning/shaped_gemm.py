@@ -14,6 +14,7 @@ import numpy.typing as npt
 from nkimoe.arrays import Array
 from nkimoe.ops.expert_arguments import UNQUANT
 from nkimoe.ops.gemm_quantisation import FP8_W8A8, INT4_W4A16, operands_of
+from nkimoe.ops.gemm_tables import gemm_tables
 from nkimoe.ops.gemm_weights import ROWS_A_TILE
 from nkimoe.planning.grouped_gemm.choice import GemmChoice
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
@@ -114,9 +115,9 @@ class ShapedGemm:
 
     def arguments(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> tuple[Any, ...]:
         """Those of `grouped_gemm`; `of_pairs`: rows of a are those of pairs, not of tokens."""
-        rows = blocks.positions if of_pairs else blocks.tokens
-        tables = rows, blocks.positions, blocks.weights, blocks.block_to_expert
-        return self.a, *self.tensors(choice), None, *tables, self.options(choice)
+        tokens, positions, *tables = gemm_tables(blocks, choice.block_size)
+        rows = positions if of_pairs else tokens
+        return self.a, *self.tensors(choice), None, rows, positions, *tables, self.options(choice)
 
     def request(self, choice: GemmChoice, blocks: PairBlocks, of_pairs: bool) -> GemmRequest:
         """The same as a value."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from nkimoe.ops.gemm_tables import gemm_tables
 from nkimoe.ops.grouped_gemm import grouped_gemm, two_stage_moe
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, default_choices
 from nkimoe.planning.grouped_gemm.pieces import ProjectionSizes
@@ -71,7 +72,7 @@ class Stages:
         if len(choices) == 1:
             return self.predict(0, choices[0])
         blocks = self.routed.blocks(choices[0].block_size)
-        tables = blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert
+        tables = gemm_tables(blocks, choices[0].block_size)
         tensors = [each for gemm, choice in zip(self.gemms, choices, strict=True) for each in gemm.tensors(choice)]
         options = (gemm.options(choice) for gemm, choice in zip(self.gemms, choices, strict=True))
         return self._run(two_stage_moe, self.gemms[0].a, *tensors, *tables, *options)

@@ -37,6 +37,39 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "rows of no expert between int8 projections left as they were",
         ),
     ),
+    "ops/gemm_tables.py": (
+        (
+            ".reshape(-1, PARTITIONS).T.copy()",
+            ".reshape(PARTITIONS, -1)",
+            "slots of a tile beside each other on one partition",
+        ),
+    ),
+    "kernels/grouped_gemm/routing.py": (
+        (
+            "offset=blocks.block(first) * tiles",
+            "offset=0",
+            "both cores with the slots of the first",
+        ),
+    ),
+    "kernels/grouped_gemm/rows_in_runs.py": (
+        (
+            "Span(own.start + run.start, run.size)",
+            "Span(own.start, run.size)",
+            "every run with the first columns of the rows",
+        ),
+    ),
+    "kernels/grouped_gemm/small_tiles.py": (
+        (
+            "        self._used += self._slots",
+            "        self._used = self._slots",
+            "the third small tile in the place of the second",
+        ),
+        (
+            "dst=self._pairs[self._used : self._used + self._slots]",
+            "dst=self._pairs[0 : self._slots]",
+            "all small tiles under the pairs of the last",
+        ),
+    ),
     "kernels/grouped_gemm/pieces.py": (
         (
             "offset=piece.columns.start // piece.columns.size * partitions * per_partition,",
@@ -251,6 +284,17 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/grouped_gemm/result.py": (
+        (
+            "self._small.columns != columns",
+            "False",
+            "small tiles of two passes in the columns of the first",
+        ),
+        (
+            """        self._release()
+        for _ in self.write():""",
+            """        for _ in self.write():""",
+            "the last small tiles never leave",
+        ),
         (
             "p.T * options.choices // options.summed",
             "p.T // options.summed",

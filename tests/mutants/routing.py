@@ -63,7 +63,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "gather tiles never cleared",
         ),
         ("[1, size]]", "[1, size - 1]]", "last column not gathered"),
-        ("offset=self._columns.start", "offset=0", "both cores gather the first columns"),
+        ("offset=columns.start", "offset=0", "both cores gather the first columns"),
         ("vector_offset=ids", "vector_offset=None", "static rows instead of a gather"),
         (
             "block.rows[:, c : c + 1] for c",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from nkimoe.kernels.grouped_gemm import rows_in_runs
 from nkimoe.ops import downcast_to_static_fp8, fused_moe, fused_moe_gemm, routing_sigmoid_top1
 from nkimoe.planning.grouped_gemm import plan
 from nkimoe.planning.grouped_gemm.choice import GemmChoice, Split
@@ -23,6 +24,7 @@ from support.tuned_rows import tuned_row
 def check_grouped_gemms() -> None:
     """Some ids name no expert; some experts have several blocks, and columns several passes."""
     plan.FP32_TILES = 90  # small cases need several passes, too
+    rows_in_runs.RUN_COLUMNS = 256  # and several gathers a row
     bias = np.random.default_rng(2).standard_normal((3, 700)).astype(np.float32)
     with_gaps = drawn(300, 700, 300, 2, 3)
     with_gaps["topk_ids"][::7, 0] = -1

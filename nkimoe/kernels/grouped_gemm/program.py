@@ -18,10 +18,11 @@ from nkimoe.kernels.grouped_gemm.epilogue import make_epilogue
 from nkimoe.kernels.grouped_gemm.finish import PassFinish
 from nkimoe.kernels.grouped_gemm.mx import MxPassWeights
 from nkimoe.kernels.grouped_gemm.result import ResultRows, make_result
+from nkimoe.kernels.grouped_gemm.routing import TurnedRouting
 from nkimoe.kernels.grouped_gemm.tokens import Tokens, make_tokens
 from nkimoe.kernels.grouped_gemm.weights import PassWeights, WeightsInPasses
 from nkimoe.kernels.shared_tensors import name_scope
-from nkimoe.kernels.stages.load_routing import Part, Routing
+from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
@@ -59,7 +60,7 @@ def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
     """
     dtype, share = getattr(nl, request.options.compute_dtype), plan.share_of(nl.program_id(0))
     slots, passes = request.slots(dtype), plan.passes(share)
-    routing = Routing(slots, plan.problem, share.blocks)
+    routing = TurnedRouting(slots, plan.problem, share.blocks)
     tiles = Span(0, plan.tiling.token_tiles)
     parts = [Part(block, tiles, plan.problem.B, True) for block in routing.blocks(share.blocks.count)]
     tokens = make_tokens(request, plan, slots, routing.out_of_bounds, len(passes))
@@ -72,8 +73,7 @@ def _multiply(request: GemmRequest, plan: GemmPlan, result: ResultRows) -> None:
         of_pass.fill(parts[0])
         for now, following in zip(parts, [*parts[1:], None], strict=True):
             _block(now, following, tokens, of_pass, finish, result)
-    for _ in result.write():
-        pass
+    result.write_rest()
 
 
 def _block(

@@ -9,11 +9,12 @@ from dataclasses import replace
 import nki.isa as nisa
 import nki.language as nl
 
+from nkimoe.kernels.grouped_gemm.small_tiles import MOST, SmallTiles
 from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.output_rows import Slab, my_share, zero_rows
 from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
-from nkimoe.kernels.tensor import DType, Tensor
+from nkimoe.kernels.tensor import DType, IndexTile, Tensor
 from nkimoe.planning.grouped_gemm.plan import GemmPlan
 from nkimoe.planning.grouped_gemm.request import GemmRequest
 from nkimoe.planning.tiling import PARTITIONS, Span, spans
@@ -27,6 +28,7 @@ class ResultRows:
         self._rows, self._pitch, self._dtype = plan.problem.T * request.options.choices, plan.problem.I, dtype
         self._tensor = self._begun(request, plan, dtype)
         self._held: list[tuple[Tensor, Tensor]] = []
+        self._small: SmallTiles | None = None
 
     def _begun(self, request: GemmRequest, plan: GemmPlan, dtype: DType) -> Tensor:
         """The rows, zero if some will not be written."""
@@ -39,13 +41,39 @@ class ResultRows:
 
     def rows(self, columns: Span, slots: int) -> list[Tensor]:
         """Room for some columns of pairs, in tiles of up to 128."""
-        shapes = ((own.size, columns.size) for own in spans(slots, PARTITIONS))
-        return [nl.ndarray(shape, dtype=self._dtype, buffer=nl.sbuf) for shape in shapes]
+        return [self._room(columns, own.size) for own in spans(slots, PARTITIONS)]
+
+    def _room(self, columns: Span, slots: int) -> Tensor:
+        if slots > MOST:
+            tile: Tensor = nl.ndarray((slots, columns.size), dtype=self._dtype, buffer=nl.sbuf)
+            return tile
+        if self._small is not None and self._small.columns != columns:
+            self._release()
+        if self._small is None:
+            self._small = SmallTiles(columns, slots, self._dtype)
+        return self._small.room()
 
     def hold(self, rows: list[Tensor], columns: Span, part: Part) -> None:
-        """They are complete, and leave with the next `write`."""
+        """They are complete, and leave with the next `write`; small tiles with the last that shares their scatter."""
+        for tile, pairs in zip(rows, part.pairs, strict=True):
+            if tile.shape[0] > MOST:
+                self._hold(tile, columns, pairs)
+            else:
+                assert self._small is not None, "there was room"
+                self._small.add(pairs)
+                if self._small.is_full:
+                    self._release()
+
+    def _hold(self, tile: Tensor, columns: Span, pairs: IndexTile) -> None:
         slab = Slab(self._tensor, self._rows, columns, self._pitch)
-        self._held = [(tile, slab.at(pairs, self._rows)) for tile, pairs in zip(rows, part.pairs, strict=True)]
+        self._held.append((tile, slab.at(pairs, self._rows)))
+
+    def _release(self) -> None:
+        """Small tiles leave with the next `write`."""
+        if self._small is not None:
+            rows, pairs = self._small.held
+            self._hold(rows, self._small.columns, pairs)
+            self._small = None
 
     def write(self) -> Iterator[None]:
         """Scatter what is held, a tile a step; pad slots are out of bounds and write nothing."""
@@ -53,6 +81,12 @@ class ResultRows:
         for tile, place in held:
             nisa.dma_copy(dst=place, src=tile, oob_mode=nisa.oob_mode.skip)
             yield
+
+    def write_rest(self) -> None:
+        """Scatter all that is complete."""
+        self._release()
+        for _ in self.write():
+            pass
 
     def finish(self) -> Tensor:
         """What the kernel returns."""

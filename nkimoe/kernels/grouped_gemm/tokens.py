@@ -14,6 +14,7 @@ import nki.language as nl
 
 from nkimoe.kernels.grouped_gemm.group_codes import group_codes
 from nkimoe.kernels.grouped_gemm.neighbour_columns import NeighbourColumns
+from nkimoe.kernels.grouped_gemm.rows_in_runs import RowsInRuns
 from nkimoe.kernels.stages.converted_pieces import converted
 from nkimoe.kernels.stages.dense.inputs import Quantised
 from nkimoe.kernels.stages.gather_tokens import TokenRows
@@ -164,7 +165,7 @@ def make_tokens(
     """The form that the options ask for."""
     codes, K = request.options.row_codes, plan.problem.H
     if codes is None or not request.gathers_codes:
-        rows = TokenRows(slots, Span(0, K), plan.tiling, out_of_bounds)
+        rows: TokenRows = RowsInRuns(slots, Span(0, K), plan.tiling, out_of_bounds)
         if request.is_mx:
             return Tokens(rows, [NeighbourColumns(plan, slots.compute_dtype) for _ in range(TOKEN_SETS)])
         kind = KeptTokens if passes > 1 else Tokens

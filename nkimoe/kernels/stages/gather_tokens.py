@@ -70,17 +70,21 @@ class TokenRows:
         """`gather`, a tile a step."""
         if part is not None and part is not self._part:
             self._part = part
-            H, size = self._source.shape[1], self._columns.size
             for tile, ids in zip(self._tiles, part.ids, strict=False):
-                slots = ids.shape[0]
-                rows = self._source.ap(
-                    pattern=self.pattern(H, slots, size),
-                    offset=self._columns.start,
-                    vector_offset=ids,
-                    indirect_dim=0,
-                )
-                nisa.dma_copy(dst=tile[0:slots, :], src=rows, oob_mode=self._out_of_bounds)
+                self._fetch(tile, ids)
                 yield
+
+    def _fetch(self, tile: Tensor, ids: IndexTile) -> None:
+        """Start loading the rows of one tile."""
+        self._fetch_columns(tile, ids, self._columns)
+
+    def _fetch_columns(self, tile: Tensor, ids: IndexTile, columns: Span) -> None:
+        """tile[0:slots, :] = these columns of rows ids [slots, 1]."""
+        H, slots, size = self._source.shape[1], ids.shape[0], columns.size
+        rows = self._source.ap(
+            pattern=self.pattern(H, slots, size), offset=columns.start, vector_offset=ids, indirect_dim=0
+        )
+        nisa.dma_copy(dst=tile[0:slots, :], src=rows, oob_mode=self._out_of_bounds)
 
     def hold(self, part: Part) -> None:
         """The rows gathered last are those of this part, which a device loop knew by another name."""

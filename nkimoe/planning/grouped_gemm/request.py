@@ -110,7 +110,8 @@ class GemmRequest:
             halves * width]; or None.
         scale, bias: fp32 [E, pieces * halves * width], in the order of b; or None.
         out_factor: fp32 [1, 1], what results are multiplied with before they are rounded to codes; or None.
-        tokens, positions, weights: of each slot, as `pair_blocks` has them.
+        tokens, positions, weights: [128, blocks * tiles], of each slot, as `pair_blocks` has them: slot s of a block is
+            in row s % 128 of its tile s // 128; what a last tile has beyond its block is not read.
         block_to_expert: int32 [blocks].
     """
 
