@@ -33,6 +33,7 @@ class Point:
     shape: LayerShape
     tokens: int
     choice: LayerChoice
+    weights: str = "bf16"
 
     @property
     def key(self) -> tuple[Any, ...]:

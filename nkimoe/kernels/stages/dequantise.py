@@ -7,11 +7,11 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
-from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vector, Vectors
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Spread, Vector, Vectors
 from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.hidden_scales import of_experts, of_tokens
-from nkimoe.planning.quantization import STATIC, Scale
+from nkimoe.planning.quantization import ROW, STATIC, Scale
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span
 
@@ -138,7 +138,7 @@ class _WithMatrixScale(_Factor):
             nisa.tensor_scalar(dst=self._product[:, m], data=self._of_weights[:, m], op0=nl.multiply, operand0=factor)
 
 
-def _factor(scale: Vector | None, of_inputs: Tensor | None) -> _Factor:
+def _factor(scale: Vector | Spread | None, of_inputs: Tensor | None) -> _Factor:
     """The scales of weights, times those of their inputs: [128, 1], or [128, 2, 1] of gate and up."""
     if scale is None:
         return _Factor(of_inputs)
@@ -173,10 +173,20 @@ def make_gate_up_steps(
 
 
 def make_down_finish(
-    request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
-) -> DownFinish:
-    """The finish of a request's down projection, likewise."""
-    loaded = None if scale is None else vectors.add(tensors.down_scale(scale))
+    request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors,
+    before: Vectors,
+) -> DownFinish:  # fmt: skip
+    """The finish of a request's down projection, likewise.
+
+    Args:
+        before: vectors that are replaced earlier, if they may be: a row of scales is spread when the one before was
+            used, and should be there by then.
+    """
+    loaded: Vector | Spread | None = None
+    if scale is not None and scale.layout == ROW:
+        loaded = vectors.add_derived(Spread(before.add(tensors.down_row_scale(scale))))
+    elif scale is not None:
+        loaded = vectors.add(tensors.down_scale(scale))
     rows = int(request.hidden_states.shape[0])
     given = of_experts(request.down_hidden_scale, rows)
     if given is not None:

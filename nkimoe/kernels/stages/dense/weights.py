@@ -44,7 +44,7 @@ class DenseWeights:
             request, gate_up.product_scale, self.gate_up_inputs.in_scale, small, with_gate_up
         )
         self.down_finish = make_down_finish(
-            request, share.written, down.product_scale, self.down_inputs.in_scale, small, with_down
+            request, share.written, down.product_scale, self.down_inputs.in_scale, small, with_down, with_gate_up
         )
 
     def room(self, part: Part) -> Intermediate:
