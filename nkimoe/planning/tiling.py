@@ -175,14 +175,14 @@ def choose_tiling(problem: Problem, demand: Demand, sbuf_capacity: int) -> Tilin
 
 
 def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
-    whole_rows = cut.gate_up >= problem.I
+    whole_rows, has_blocks = cut.gate_up >= problem.I, demand.gate_up_block or demand.down_block
     return Tiling(
         token_tiles=cut.tokens,
         row_group=_row_group(math.gcd(demand.gathered, cut.rows), problem.I, demand.gate_up_item) if whole_rows else 1,
         gate_up_rows=cut.rows,
         gate_up_columns=cut.gate_up,
         down_columns=cut.down,
-        inner_rows=alike_rows(demand.inner) if demand.coded and cut.gate_up >= demand.inner else PARTITIONS,
+        inner_rows=PARTITIONS if has_blocks or cut.gate_up < demand.inner else alike_rows(demand.inner),
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
         sent_ahead=cut.sent_ahead,

@@ -16,12 +16,17 @@ Combine = Callable[[Tensor, DownProduct, ElementOperand], None]
 
 
 def replace(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
-    """new = product * scale."""
+    """new = product * scale; a bias is multiplied as it is added."""
     if product.factor is None:
         nisa.tensor_scalar(dst=new, data=product.data, op0=nl.multiply, operand0=scale)
-    else:
+        return
+    dst = new if product.bias is None else nl.ndarray(tuple(new.shape), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.scalar_tensor_tensor(
+        dst=dst, data=product.data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=product.factor
+    )
+    if product.bias is not None:
         nisa.scalar_tensor_tensor(
-            dst=new, data=product.data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=product.factor
+            dst=new, data=product.bias, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=dst
         )
 
 
@@ -35,7 +40,7 @@ def replace_in_turns(new: Tensor, product: DownProduct, scale: ElementOperand) -
 
 def replace_on_three_engines(new: Tensor, product: DownProduct, scale: ElementOperand) -> None:
     """Likewise, to the bit; the Scalar Engine, which takes no second tensor, leaves a factor to GpSimd."""
-    if product.factor is None or not _is_odd(product):
+    if product.factor is None or product.bias is not None or not _is_odd(product):
         replace_in_turns(new, product, scale)
         return
     scaled = nl.ndarray(tuple(new.shape), dtype=nl.float32, buffer=nl.sbuf)
@@ -58,6 +63,8 @@ def add_to(new: Tensor, product: DownProduct, scale: ElementOperand, rows: Tenso
     if product.factor is not None:
         data = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_tensor(dst=data, data1=product.data, data2=product.factor, op=nl.multiply)
+    if product.bias is not None:
+        nisa.tensor_tensor(dst=data, data1=data, data2=product.bias, op=nl.add)
     nisa.scalar_tensor_tensor(dst=new, data=data, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 
 

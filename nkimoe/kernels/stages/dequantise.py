@@ -56,27 +56,24 @@ class DownFinish:
         return self._bias_of(columns) if is_own and self._factor.tile is None else None
 
     def finished(self, products: DownProducts, bias_factors: list[Tensor]) -> DownProducts:
-        """The products, with their bias. Without one, the scale of columns is left to who takes them."""
+        """The products, with their bias. The scale of columns, and a bias behind it, are left to who takes them, unless
+        activations have a scale, too: it does not multiply the bias.
+        """
         for product in products:
-            factor = self._factor.tile
+            factor, rows = self._factor.tile, slice(0, product.data.shape[0])
             if factor is None:
                 yield product
                 continue
-            rows = slice(0, product.data.shape[0])
-            if factor.shape[1] == 1:
-                factor = factor[rows, :]
-            else:
-                factor = factor[rows, product.columns.start - self._own.start : product.columns.stop - self._own.start]
-                if self._bias is None:
-                    yield product._replace(factor=factor)
-                    continue
-            scaled = multiplied(product, factor)
-            if self._bias is not None:
-                bias = nl.ndarray(tuple(scaled.data.shape), dtype=nl.float32, buffer=nl.psum)
-                row, stationary = self._bias_of(product.columns), bias_factors[product.tile][:, rows]
+            start, of_columns = product.columns.start - self._own.start, factor.shape[1] > 1
+            columns = slice(start, start + product.columns.size) if of_columns else slice(0, 1)
+            product = product._replace(factor=factor[rows, columns])
+            row, is_left = self._bias_of(product.columns), of_columns
+            if row is not None:
+                bias: Tensor = nl.ndarray(tuple(product.data.shape), dtype=nl.float32, buffer=nl.psum)
+                stationary = bias_factors[product.tile][:, rows]
                 nisa.nc_matmul(dst=bias, stationary=stationary, moving=row, accumulate=False)
-                nisa.tensor_tensor(dst=scaled.data, data1=scaled.data, data2=bias, op=nl.add)
-            yield scaled
+                product, is_left = product._replace(bias=bias), of_columns and product.scale is None
+            yield product if is_left else completed(product)
 
     def _bias_of(self, columns: Span) -> Tensor | None:
         if self._bias is None:
@@ -84,9 +81,9 @@ class DownFinish:
         return self._bias.tile[:, columns.start - self._own.start : columns.stop - self._own.start]
 
 
-def multiplied(product: DownProduct, factor: Tensor | None) -> DownProduct:
-    """The product times a factor [128, 1 or columns], and the scale of its activations."""
-    data, scale = product.data, product.scale
+def completed(product: DownProduct) -> DownProduct:
+    """The product times its factor [128, 1 or columns] and the scale of its activations, and its bias."""
+    data, scale, factor = product.data, product.scale, product.factor
     if factor is None:
         return product
     dst: Tensor = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
@@ -98,7 +95,9 @@ def multiplied(product: DownProduct, factor: Tensor | None) -> DownProduct:
         nisa.tensor_tensor(dst=dst, data1=data, data2=factor, op=nl.multiply)
     else:
         nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=factor)
-    return product._replace(data=dst, scale=None, factor=None)
+    if product.bias is not None:
+        nisa.tensor_tensor(dst=dst, data1=dst, data2=product.bias, op=nl.add)
+    return product._replace(data=dst, scale=None, factor=None, bias=None)
 
 
 class _Factor:
@@ -173,18 +172,12 @@ def make_gate_up_steps(
 
 
 def make_down_finish(
-    request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors,
-    before: Vectors,
-) -> DownFinish:  # fmt: skip
-    """The finish of a request's down projection, likewise.
-
-    Args:
-        before: vectors that are replaced earlier, if they may be: a row of scales is spread when the one before was
-            used, and should be there by then.
-    """
+    request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
+) -> DownFinish:
+    """The finish of a request's down projection, likewise."""
     loaded: Vector | Spread | None = None
     if scale is not None and scale.layout == ROW:
-        loaded = vectors.add_derived(Spread(before.add(tensors.down_row_scale(scale))))
+        loaded = vectors.add_derived(Spread(vectors.add(tensors.down_row_scale(scale))))
     elif scale is not None:
         loaded = vectors.add(tensors.down_scale(scale))
     rows = int(request.hidden_states.shape[0])

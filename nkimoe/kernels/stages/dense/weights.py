@@ -44,12 +44,12 @@ class DenseWeights:
             request, gate_up.product_scale, self.gate_up_inputs.in_scale, small, with_gate_up
         )
         self.down_finish = make_down_finish(
-            request, share.written, down.product_scale, self.down_inputs.in_scale, small, with_down, with_gate_up
+            request, share.written, down.product_scale, self.down_inputs.in_scale, small, with_down
         )
 
     def room(self, part: Part) -> Intermediate:
         """Room for act(gate) * up of a part."""
-        return Intermediate(self.down_inputs, self._inner, part.slots)
+        return Intermediate(self.down_inputs, self.inner_rows, self._inner, part.slots)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""

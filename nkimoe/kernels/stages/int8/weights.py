@@ -50,7 +50,7 @@ class Int8Weights:
         )
         self.gate_up_steps = make_gate_up_steps(request, gate_up_of(request).scale, None, small, self.gate_up.vectors)
         self.down_finish = make_down_finish(
-            request, share.written, down_of(request).scale, None, small, self.down.vectors, self.down.vectors
+            request, share.written, down_of(request).scale, None, small, self.down.vectors
         )
 
     def room(self, part: Part) -> CodedIntermediate:

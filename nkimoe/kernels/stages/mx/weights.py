@@ -56,7 +56,7 @@ class MxWeights:
             request, gate_up.scale, self.gate_up_inputs.in_scale, small, with_gate_up
         )
         self.down_finish = make_down_finish(
-            request, share.written, down.scale, self.down_inputs.in_scale, small, with_down, with_gate_up
+            request, share.written, down.scale, self.down_inputs.in_scale, small, with_down
         )
 
     def room(self, part: Part) -> PackedIntermediate:
