@@ -153,6 +153,13 @@ def _ones() -> Tensor:
     return ones
 
 
+def _is_read_by_partitions(request: Request) -> bool:
+    """Whether HBM is read for each partition of a row of scales: in large blocks with a bias, whose results are work
+    enough for the Vector Engine.
+    """
+    return request.down_proj_bias is not None and request.block_size > PARTITIONS
+
+
 def make_gate_up_steps(
     request: Request, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
 ) -> GateUpSteps:
@@ -176,8 +183,8 @@ def make_down_finish(
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
     loaded: Vector | Spread | None = None
-    if scale is not None and scale.layout == ROW:
-        loaded = vectors.add_derived(Spread(vectors.add(tensors.down_row_scale(scale))))
+    if scale is not None and scale.layout == ROW and not _is_read_by_partitions(request):
+        loaded = vectors.add_derived(Spread(vectors.add(tensors.down_scale_parts(scale))))
     elif scale is not None:
         loaded = vectors.add(tensors.down_scale(scale))
     rows = int(request.hidden_states.shape[0])

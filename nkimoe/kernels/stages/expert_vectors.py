@@ -16,9 +16,8 @@ from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, QUADRANT, Span, spans
 
-
-# Parts of a row that is spread: a quadrant of partitions holds all. Each is an instruction; half as many are twice as
-# many bytes from HBM, of which eight have a sixteenth of a row on each partition.
+# Of a row that is spread; each quadrant of partitions holds all of them. A part is an instruction, and half as many are
+# twice as many bytes from HBM.
 SPREAD_PARTS = 8
 
 
@@ -137,10 +136,11 @@ class ExpertVectors:
         return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1), self._load)
 
     def down_scale(self, scale: Scale) -> Vector:
-        """fp32 [128, 1] that serves a matrix, the same on all partitions."""
-        return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1), self._load)
+        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
+        own = self._share.written if scale.layout == ROW else Span(0, 1)
+        return everywhere(scale.tensor, own, (PARTITIONS, own.size), self._load)
 
-    def down_row_scale(self, scale: Scale) -> Vector:
+    def down_scale_parts(self, scale: Scale) -> Vector:
         """The columns of H that this core writes, for `Spread`: fp32 [128, columns / 8], part p % 8 on partition p."""
         own, parts = self._share.written, SPREAD_PARTS
         tile: Tensor = nl.ndarray((PARTITIONS, own.size // parts), dtype=nl.float32, buffer=nl.sbuf)
