@@ -13,6 +13,7 @@ from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.hidden_scales import of_experts, of_tokens
 from nkimoe.planning.quantization import ROW, STATIC, Scale
 from nkimoe.planning.request import Request
+from nkimoe.planning.row_scales import is_spread
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
@@ -153,13 +154,6 @@ def _ones() -> Tensor:
     return ones
 
 
-def _is_read_by_partitions(request: Request) -> bool:
-    """Whether HBM is read for each partition of a row of scales: in large blocks with a bias, whose results are work
-    enough for the Vector Engine.
-    """
-    return request.down_proj_bias is not None and request.block_size > PARTITIONS
-
-
 def make_gate_up_steps(
     request: Request, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
 ) -> GateUpSteps:
@@ -183,7 +177,7 @@ def make_down_finish(
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
     loaded: Vector | Spread | None = None
-    if scale is not None and scale.layout == ROW and not _is_read_by_partitions(request):
+    if scale is not None and scale.layout == ROW and is_spread(request.down_proj_bias is not None, request.block_size):
         loaded = vectors.add_derived(Spread(vectors.add(tensors.down_scale_parts(scale))))
     elif scale is not None:
         loaded = vectors.add(tensors.down_scale(scale))

@@ -13,12 +13,9 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Shape, Tensor
 from nkimoe.planning.quantization import ROW, Scale
 from nkimoe.planning.request import Request
+from nkimoe.planning.row_scales import SPREAD_PARTS
 from nkimoe.planning.shares import Share
 from nkimoe.planning.tiling import PARTITIONS, QUADRANT, Span, spans
-
-# Of a row that is spread; each quadrant of partitions holds all of them. A part is an instruction, and half as many are
-# twice as many bytes from HBM.
-SPREAD_PARTS = 8
 
 
 class Vector:
