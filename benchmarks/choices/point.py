@@ -43,6 +43,11 @@ class Point:
         form = self.choice.variant, strategy, self.choice.block_size
         return self.target, self.shape.name, self.tokens, *form, self.fp8_rows
 
+    @property
+    def weights(self) -> str:
+        """The format of the weights."""
+        return FP8_ROW if self.fp8_rows else WEIGHTS[self.target].weights(self.shape)
+
     def plan(self) -> Plan:
         """Raises RequestError: it cannot be."""
         _, arguments = self._call()

@@ -55,7 +55,7 @@ def _matmuls(part: _SlotPart, plan: Plan, core: int, has_biases: bool, m: Machin
 
 
 def _passes(part: _SlotPart, plan: Plan, core: int, has_row_scales: bool, m: Machine) -> EngineWork:
-    """Transposes leave PSUM, by two engines in turns, or by the Scalar Engine, where the other one multiplies with rows;
+    """Transposes leave PSUM, by two engines in turns, or where the Vector Engine multiplies with rows by the other one;
     gates are activated, multiplied with up.
     """
     share, t = plan.share_of(core), plan.tiling
@@ -79,8 +79,8 @@ class _ResultPasses(NamedTuple):
 
 
 def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -> EngineWork:
-    """Results are scaled: one pass, in turns where the Scalar Engine can; with rows and a bias behind them it takes more
-    (`kernels/stages/combine.py`).
+    """Results are scaled: one pass, in turns where the Scalar Engine can; with rows, and a bias behind them, it takes
+    more (`kernels/stages/combine.py`).
     """
     written = plan.share_of(core).written.size
     alu = m.number("dve_time.overhead_elementwise")

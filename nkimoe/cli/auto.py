@@ -65,10 +65,8 @@ def with_choice(setup: Setup, choice: LayerChoice) -> Setup:
 
 def _layer(setup: Setup) -> Layer:
     moved = BF16 if setup.dequantise else setup.weights
-    weights = setup.weights
-    return Layer(
-        _load(setup), WEIGHT_BYTES[moved], setup.layer_model.biases, weights in MX_FORMATS, weights in ROW_SCALED
-    )
+    is_mx, has_rows = setup.weights in MX_FORMATS, setup.weights in ROW_SCALED
+    return Layer(_load(setup), WEIGHT_BYTES[moved], setup.layer_model.biases, is_mx, has_rows)
 
 
 def _load(setup: Setup) -> ExpectedLoad:

@@ -62,15 +62,14 @@ def add(rows: Tensor, product: DownProduct, scale: ElementOperand) -> None:
 def add_to(new: Tensor, product: DownProduct, scale: ElementOperand, rows: Tensor) -> None:
     """new = rows + product * scale; a bias is added to the rows first, beside the Vector Engine."""
     data = product.data
-    if product.factor is not None:
-        data = _fp32_like(new)
     if product.bias is not None:
-        biased = _fp32_like(new)
+        biased, scaled = _fp32_like(new), _fp32_like(new)
         _add_bias(biased, product.bias, scale, rows)
-        _multiply(data, product, scale)
-        nisa.tensor_tensor(dst=new, data1=data, data2=biased, op=nl.add)
+        _multiply(scaled, product, scale)
+        nisa.tensor_tensor(dst=new, data1=scaled, data2=biased, op=nl.add)
         return
     if product.factor is not None:
+        data = _fp32_like(new)
         nisa.tensor_tensor(dst=data, data1=product.data, data2=product.factor, op=nl.multiply)
     nisa.scalar_tensor_tensor(dst=new, data=data, op0=nl.multiply, operand0=scale, op1=nl.add, operand1=rows)
 

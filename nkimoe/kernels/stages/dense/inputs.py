@@ -72,7 +72,7 @@ DenseInputs = Unquantised | Quantised
 def dense_inputs(
     matrix: Matrix, kind: type[Unquantised], compute_dtype: DType, tensors: ExpertVectors, vectors: Vectors
 ) -> DenseInputs:
-    """The inputs of a matrix, of `kind` if they are not quantised; else their scale comes with `vectors`, the matrix's."""
+    """The inputs of a matrix: of `kind` as they are, or quantised; their scale comes with `vectors`, the matrix's."""
     if matrix.in_scale is None:
         return kind(compute_dtype)
     in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
