@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from shapes import LayerShape, PublishedLayer
 
 from choices.point import Point
-from nkimoe.choosing import Fixed, LayerChoice
+from nkimoe.choosing import Fixed
 from nkimoe.choosing.choice import choices
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.tiling import ceil_div
@@ -34,19 +34,12 @@ PUBLISHED = (
 
 
 def points() -> Iterator[Point]:
-    """All of the grid on Trn2: in bf16, and every second layer as fp8 rows, too."""
-    for n, shape in enumerate(PUBLISHED):
+    """All of the grid on Trn2: in bf16, and every second layer that is drawn with fp8 rows, too."""
+    for shape in PUBLISHED:
         pairs = shape.T * shape.K * shape.experts // shape.E
         for choice in choices(Fixed(), False, pairs, shape.experts):
-            yield from _in_weights(n, shape, choice)
+            yield Point("trn2", shape, shape.T, choice)
     yield from _drawn()
-
-
-def _in_weights(n: int, shape: LayerShape, choice: LayerChoice) -> Iterator[Point]:
-    """The n-th layer."""
-    yield Point("trn2", shape, shape.T, choice)
-    if n % 2 == 0:
-        yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
 
 
 def _drawn() -> Iterator[Point]:
@@ -60,7 +53,9 @@ def _drawn() -> Iterator[Point]:
         shape, size = layer
         for choice in choices(Fixed(block_size=size), False, shape.T * shape.K, shape.experts):
             if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
-                yield from _in_weights(found, shape, choice)
+                yield Point("trn2", shape, shape.T, choice)
+                if found % 2 == 0:
+                    yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
 
 
 def _draw(rng: random.Random) -> tuple[LayerShape, int] | None:
