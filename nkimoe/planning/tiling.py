@@ -27,8 +27,9 @@ ROUTING_COLUMNS = 512  # tiles of slots whose ids and affinity rows are on chip 
 PIECE_ROWS, DOWN_PIECE = 1024, 1024  # rows of H of gate/up weights; columns of H of down weights
 # Times as long, of fp8 weights, which are half as many bytes, where blocks share experts: fewer transfers are started.
 # Predicted with fp8 rows: Qwen3-30B TP 4 at 4,096 tokens in blocks of 128 1,749 to 1,627 us, gpt-oss-20b TP 8 at 8,192
-# in blocks of 256 2,840 to 2,793; in blocks of 64 and 96, each of which meets new weights, 2 to 19 % slower.
-LONGER = 2
+# in blocks of 256 2,840 to 2,793; in blocks of 64 and 96, each of which meets new weights, 2 to 19 % slower, and OLMoE
+# TP 2 at 4,096 in blocks of 128, whose gate and up would be one piece of 2 MiB, 10 %.
+LONGER, WHOLE_MATRIX = 2, 2**20  # times; bytes of gate and up in one piece
 SUM_BANKS = PSUM_BANKS // 2  # gate/up sums wait here for the rest of the rows of H; transposes and down have the others
 STREAMED_TILES = 16  # tiles of 128 slots that share a pass of weights too large to stay: what fits at H of 4096
 EXCHANGES = 3  # PSUM banks of partial sums on their way to the other core: one arrives, one waits, one is added
@@ -218,9 +219,10 @@ def _pieces(problem: Problem, demand: Demand, rows: int, gate_up: int, down: int
 
 def _candidates(problem: Problem, demand: Demand) -> Iterator[_Cut]:
     tiles = problem.tiles_per_block
-    is_shared = problem.B >= PARTITIONS and not demand.peers
-    longer = LONGER if is_shared and demand.is_gate_up_fp8 else 1
-    down = min(demand.written, DOWN_PIECE * (LONGER if is_shared and demand.is_down_fp8 else 1))
+    is_cut = problem.H > LONGER * PIECE_ROWS or 2 * problem.H * demand.inner <= WHOLE_MATRIX
+    may_be_longer = problem.B >= PARTITIONS and not demand.peers and is_cut
+    longer = LONGER if may_be_longer and demand.is_gate_up_fp8 else 1
+    down = min(demand.written, DOWN_PIECE * (LONGER if may_be_longer and demand.is_down_fp8 else 1))
     for tokens in range(min(tiles, PSUM_COLUMNS // PARTITIONS), 0, -1):
         rows, gate_up = min(problem.H, PIECE_ROWS * longer), even_width(demand.inner, summed_columns(tokens))
         for sent_ahead in _sent_ahead(demand, down):
