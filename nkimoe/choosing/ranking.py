@@ -14,7 +14,7 @@ from nkimoe.planning.plan import Plan
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkisim.machine import load_machine
 
-# Of the fastest estimate, as fast as that: large blocks are fewer, and what no count sees of a block is lost less often.
+# Of the fastest estimate, as fast as that. Large blocks are fewer: what no count sees of a block is lost less often.
 NEAR = 1.012
 
 PlanOf = Callable[[LayerChoice], Plan]

@@ -7,7 +7,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
-from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Spread, Vector, Vectors
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, SpreadRow, Vector, Vectors
 from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.hidden_scales import of_experts, of_tokens
@@ -138,7 +138,7 @@ class _WithMatrixScale(_Factor):
             nisa.tensor_scalar(dst=self._product[:, m], data=self._of_weights[:, m], op0=nl.multiply, operand0=factor)
 
 
-def _factor(scale: Vector | Spread | None, of_inputs: Tensor | None) -> _Factor:
+def _factor(scale: Vector | SpreadRow | None, of_inputs: Tensor | None) -> _Factor:
     """The scales of weights, times those of their inputs: [128, 1], or [128, 2, 1] of gate and up."""
     if scale is None:
         return _Factor(of_inputs)
@@ -176,9 +176,9 @@ def make_down_finish(
     request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
-    loaded: Vector | Spread | None = None
+    loaded: Vector | SpreadRow | None = None
     if scale is not None and scale.layout == ROW and is_spread(request.down_proj_bias is not None, request.block_size):
-        loaded = vectors.add_derived(Spread(vectors.add(tensors.down_scale_parts(scale))))
+        loaded = vectors.add_derived(SpreadRow(vectors.add(tensors.down_scale_parts(scale))))
     elif scale is not None:
         loaded = vectors.add(tensors.down_scale(scale))
     rows = int(request.hidden_states.shape[0])
