@@ -138,7 +138,7 @@ class ExpertVectors:
         return everywhere(scale.tensor, own, (PARTITIONS, own.size), self._load)
 
     def down_scale_parts(self, scale: Scale) -> Vector:
-        """The columns of H that this core writes, for `SpreadRow`: fp32 [128, columns / 8], part p % 8 on partition p."""
+        """Columns of H that this core writes, for `SpreadRow`: fp32 [128, columns / 8], part p % 8 on partition p."""
         own, parts = self._share.written, SPREAD_PARTS
         tile: Tensor = nl.ndarray((PARTITIONS, own.size // parts), dtype=nl.float32, buffer=nl.sbuf)
 
