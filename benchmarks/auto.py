@@ -1,10 +1,10 @@
 """How far what auto chooses is behind the best of all variants, block sizes and strategies, by predictions of nkisim.
 
-For each layer all choices that can be are ranked by the model of cost (`nkimoe/choosing`), and predicted in that order.
-Left out is a choice that is estimated FAR times as slow as the fastest found; with --layers-json also one that
-`moe_layers.py`, whose rows are the fastest of some choices, has predicted to be no faster than its row; with --most N
-all behind the first N that are neither. The layers are those of `moe_layers.py`; the model was fitted on others
-(`fit_cost.py`).
+For each layer all choices that can be are ranked by the model of cost (`nkimoe/choosing`), and predicted in that order;
+on trn2 also with fp8 weights that have a scale a row. Left out is a choice that is estimated FAR times as slow as the
+fastest found; with --layers-json also one that `moe_layers.py`, whose rows are the fastest of some choices, has
+predicted to be no faster than its row; with --most N all behind the first N that are neither. The layers are those of
+`moe_layers.py`; the model was fitted on others (`fit_cost.py`).
 
 The file named by --json is written whenever a prediction is there, and none in it is made again. Nothing is measured on
 a device.
@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import sys
 import warnings
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))  # also when imported a
 
 from choices.judgement import Judged, page_lines
 from choices.kept import Kept
-from choices.point import Point, judged, layer_of
+from choices.point import FP8_ROW, Point, judged, layer_of
 from marked_page import renewed
 from shapes import LayerShape
 
@@ -37,6 +38,7 @@ from nkisim.report.files import write_whole
 from nkisim.timing import CLOCK
 
 FAR = 1.2
+OWN = "own"  # weights of the target
 TOKENS = {"trn2": (640, 4096, 8192), "trn3": (640, 4096)}
 TRIED = ("shard_on_block", "shard_on_i_hybrid")  # by moe_layers.py, in these block sizes
 TRIED_SIZES = (256, 128)
@@ -46,35 +48,39 @@ Shown = dict[tuple[str, str, int], tuple[LayerChoice, float]]
 
 @click.command(help=(__doc__ or "").replace("\n\n", "\n\n\b\n", 1))
 @click.option("--targets", multiple=True, type=click.Choice(list(TOKENS)), help="Leave the other out.")
+@click.option("--weights", multiple=True, type=click.Choice([OWN, FP8_ROW]), help="Leave the others out.")
 @click.option("--tokens", multiple=True, type=click.IntRange(1), help="Instead of 640, 4,096 and 8,192.")
 @click.option("--json", "json_file", type=click.Path(path_type=Path, dir_okay=False), help="Keep predictions in it.")
 @click.option("--layers-json", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Of moe_layers.py.")
 @click.option("--most", type=click.IntRange(1), default=99, help="Predictions of a layer.")
 @click.option("--page", type=click.Path(path_type=Path, dir_okay=False, exists=True), help="Renew this page's table.")
 def main(
-    targets: tuple[str, ...], tokens: tuple[int, ...], json_file: Path | None, layers_json: Path | None,
-    most: int, page: Path | None,
+    targets: tuple[str, ...], weights: tuple[str, ...], tokens: tuple[int, ...], json_file: Path | None,
+    layers_json: Path | None, most: int, page: Path | None,
 ) -> None:  # fmt: skip
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     kept, shown, rows = Kept(json_file), _shown(layers_json), []
-    for target in targets or TOKENS:
+    for target, named in product(targets or TOKENS, weights or (OWN, FP8_ROW)):
+        if named == FP8_ROW and target != "trn2":
+            continue
         for shape, count in judged(target, tokens or TOKENS[target]):
-            click.echo(f"{target} {shape.name} {count}", err=True)
-            rows.append(judge(ranking(target, shape, count), kept, shown.get((target, shape.name, count)), most))
+            click.echo(f"{target} {shape.name} {named} {count}", err=True)
+            known = shown.get((target, shape.name, count)) if named == OWN else None
+            rows.append(judge(ranking(target, shape, count, named == FP8_ROW), kept, known, most))
             click.echo(" ".join(rows[-1].cells()), err=True)
     click.echo("\n".join(lines := page_lines(rows)))
     if page is not None:
         write_whole(page, renewed(page.read_text(encoding="utf-8"), lines))
 
 
-def ranking(target: str, shape: LayerShape, tokens: int) -> list[tuple[Point, float]]:
+def ranking(target: str, shape: LayerShape, tokens: int, fp8_rows: bool) -> list[tuple[Point, float]]:
     """The choices of a layer that can be, with their estimates, best first."""
 
     def plan_of(choice: LayerChoice) -> Plan:
-        return Point(target, shape, tokens, choice).plan()
+        return Point(target, shape, tokens, choice, fp8_rows).plan()
 
-    found = ranked(layer_of(target, shape, tokens), Fixed(), plan_of)
-    return [(Point(target, shape, tokens, e.choice), e.estimate.us) for e in found if e.estimate is not None]
+    found = ranked(layer_of(target, shape, tokens, fp8_rows), Fixed(), plan_of)
+    return [(Point(target, shape, tokens, e.choice, fp8_rows), e.estimate.us) for e in found if e.estimate is not None]
 
 
 def judge(points: list[tuple[Point, float]], kept: Kept, shown: tuple[LayerChoice, float] | None, most: int) -> Judged:
@@ -93,7 +99,8 @@ def judge(points: list[tuple[Point, float]], kept: Kept, shown: tuple[LayerChoic
         if us is not None:
             found[choice] = us
     best, us = min(found.values()), found[chosen.choice]
-    return Judged(chosen.target, chosen.shape.name, chosen.tokens, chosen.choice, us, best, len(points), len(found))
+    place = chosen.target, chosen.shape.name, chosen.weights, chosen.tokens
+    return Judged(*place, chosen.choice, us, best, len(points), len(found))
 
 
 def _was_tried(choice: LayerChoice, suited: int) -> bool:

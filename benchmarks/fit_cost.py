@@ -73,16 +73,16 @@ def _is_legal(point: Point) -> bool:
 def _samples(grid: Sequence[Point], kept: Kept) -> dict[str, list[Sample]]:
     """By what the cores split."""
     predicted = [(point, us) for point in grid if (us := kept.find(point)) is not None]
-    fastest: dict[tuple[str, int], float] = {}
+    fastest: dict[tuple[str, int, bool], float] = {}
     for point, us in predicted:
-        layer = point.shape.name, point.tokens
+        layer = point.shape.name, point.tokens, point.fp8_rows
         fastest[layer] = min(us, fastest.get(layer, us))
     found: dict[str, list[Sample]] = {BLOCKS: [], INTERMEDIATE: []}
     for point, us in predicted:
-        plan, layer = point.plan(), layer_of(point.target, point.shape, point.tokens)
+        plan, layer = point.plan(), layer_of(point.target, point.shape, point.tokens, point.fp8_rows)
         blocks = layer.load.blocks(plan.problem.B, plan.problem.N)
         cores = list(Counter(plan, blocks, layer, load_machine(point.target)).cores())
-        found[plan.variant.split].append((cores, us, fastest[point.shape.name, point.tokens] / us))
+        found[plan.variant.split].append((cores, us, fastest[point.shape.name, point.tokens, point.fp8_rows] / us))
     return found
 
 

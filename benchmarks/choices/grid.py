@@ -34,7 +34,7 @@ PUBLISHED = (
 
 
 def points() -> Iterator[Point]:
-    """All of the grid, in bf16 on Trn2."""
+    """All of the grid on Trn2: in bf16, and every second layer that is drawn with fp8 rows, too."""
     for shape in PUBLISHED:
         pairs = shape.T * shape.K * shape.experts // shape.E
         for choice in choices(Fixed(), False, pairs, shape.experts):
@@ -54,6 +54,8 @@ def _drawn() -> Iterator[Point]:
         for choice in choices(Fixed(block_size=size), False, shape.T * shape.K, shape.experts):
             if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
                 yield Point("trn2", shape, shape.T, choice)
+                if found % 2 == 0:
+                    yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
 
 
 def _draw(rng: random.Random) -> tuple[LayerShape, int] | None:

@@ -9,7 +9,7 @@ from marked_page import grid
 
 from nkimoe.choosing import LayerChoice
 
-HEADINGS = ["target", "layer", "tokens", "chosen", "us", "best us", "behind", "choices", "predicted"]
+HEADINGS = ["target", "layer", "weights", "tokens", "chosen", "us", "best us", "behind", "choices", "predicted"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +23,7 @@ class Judged:
 
     target: str
     layer: str
+    weights: str
     tokens: int
     chosen: LayerChoice
     us: float
@@ -39,16 +40,16 @@ class Judged:
         """Of a table."""
         counts = [str(self.choices), str(self.predicted)]
         us = [f"{self.us:,.0f}", f"{self.best_us:,.0f}", f"{self.behind:.1%}"]
-        return [self.target, self.layer, f"{self.tokens:,}", str(self.chosen), *us, *counts]
+        return [self.target, self.layer, self.weights, f"{self.tokens:,}", str(self.chosen), *us, *counts]
 
 
 def page_lines(rows: Sequence[Judged]) -> list[str]:
     """For a page of the documentation."""
     lines = [""]
-    for target in dict.fromkeys(row.target for row in rows):
-        own = [row.behind for row in rows if row.target == target]
+    for target, weights in dict.fromkeys((row.target, row.weights) for row in rows):
+        own = [row.behind for row in rows if (row.target, row.weights) == (target, weights)]
         lines.append(
-            f"{target}: of {len(own)} cases the worst choice is {max(own):.1%} behind the best, the mean "
+            f"{target}, {weights}: of {len(own)} cases the worst choice is {max(own):.1%} behind the best, the mean "
             f"{sum(own) / len(own):.1%}."
         )
     return [*lines, "", *grid(HEADINGS, [row.cells() for row in rows]), ""]

@@ -13,7 +13,7 @@ from nkisim.report.files import write_whole
 from nkisim.report.origin import made_by
 from nkisim.timing import CLOCK
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class Kept:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from comparison import dense, mx
-from comparison.layer_inputs import LayerInputs
+from comparison.layer_inputs import LayerInputs, in_fp8_rows
 from comparison.measure import CORES, announced
 from comparison.variants import Arguments, VariantCase
 from shapes import LayerShape
@@ -23,22 +23,30 @@ from nkimoe.reference.roofline import WEIGHT_BYTES
 CASES = {case.name: case for case in (*dense.CASES, *mx.CASES)}
 WEIGHTS = {"trn2": CASES["shard_on_block"], "trn3": CASES["shard_on_block_mx"]}
 """Which weights the layers of a target have."""
+FP8_ROW = "fp8-row"
 
 
 @dataclass(frozen=True)
 class Point:
-    """A layer of `tokens` tokens in one form."""
+    """A layer of `tokens` tokens in one form; its weights in the target's own ones, or as fp8 rows."""
 
     target: str
     shape: LayerShape
     tokens: int
     choice: LayerChoice
+    fp8_rows: bool = False
 
     @property
     def key(self) -> tuple[Any, ...]:
         """The same in two files."""
         strategy = self.choice.strategy.name if self.choice.strategy else ""
-        return self.target, self.shape.name, self.tokens, self.choice.variant, strategy, self.choice.block_size
+        form = self.choice.variant, strategy, self.choice.block_size
+        return self.target, self.shape.name, self.tokens, *form, self.fp8_rows
+
+    @property
+    def weights(self) -> str:
+        """The format of the weights."""
+        return FP8_ROW if self.fp8_rows else WEIGHTS[self.target].weights(self.shape)
 
     def plan(self) -> Plan:
         """Raises RequestError: it cannot be."""
@@ -62,7 +70,8 @@ class Point:
         return replace(case, with_conditions=takes, **({"unrolled": False} if isinstance(case, mx.MxCase) else {}))
 
     def _inputs(self, case: VariantCase) -> LayerInputs:
-        return case.draw(replace(self.shape, T=self.tokens, B=self.choice.block_size), False)
+        inputs = case.draw(replace(self.shape, T=self.tokens, B=self.choice.block_size), False)
+        return in_fp8_rows(inputs) if self.fp8_rows else inputs
 
     def _spec(self) -> MoECTESpec:
         if self.choice.strategy is None:
@@ -72,11 +81,11 @@ class Point:
         return MoECTESpec(self.choice.implementation, shard_on_block=config)
 
 
-def layer_of(target: str, shape: LayerShape, tokens: int) -> Layer:
+def layer_of(target: str, shape: LayerShape, tokens: int, fp8_rows: bool = False) -> Layer:
     """What the model of cost is told of a layer."""
     load = ExpectedLoad(tokens, shape.K, shape.experts, shape.E)
-    weights = WEIGHTS[target].weights(shape)
-    return Layer(load, WEIGHT_BYTES[weights], shape.biases, target == "trn3")
+    weights = FP8_ROW if fp8_rows else WEIGHTS[target].weights(shape)
+    return Layer(load, WEIGHT_BYTES[weights], shape.biases, target == "trn3" and not fp8_rows, fp8_rows)
 
 
 def judged(target: str, tokens: tuple[int, ...]) -> Iterator[tuple[LayerShape, int]]:

@@ -13,7 +13,7 @@ from nkimoe import Pairs
 from nkimoe.routing import build_block_mapping, pair_blocks, scatter_affinities, static_block_count
 
 SEED = 20240701
-BF16 = np.dtype(ml_dtypes.bfloat16)
+BF16, FP8 = np.dtype(ml_dtypes.bfloat16), np.dtype(ml_dtypes.float8_e4m3)
 CAPACITY_UNIT = 1024  # nki-library's dropping kernel computes whole chunks of so many slots
 CAPACITY_FACTOR = 1.25  # slots of an expert over its even share of the tokens
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -85,6 +85,16 @@ def draw_capacity(shape: LayerShape, with_values: bool) -> LayerInputs:
     pairs, used = int((ids >= 0).sum()), int((ids >= 0).any(axis=1).sum())
     conditions = np.append(np.ones(E, np.int32), np.int32(0))
     return LayerInputs(shape, {**routing, **_tensors(shape, rng, with_values)}, pairs, used, E, E, conditions)
+
+
+def in_fp8_rows(inputs: LayerInputs) -> LayerInputs:
+    """The layer with fp8 weights that have a scale a column, without values."""
+    E, H, _, I = inputs.tensors["gate_up_proj_weight"].shape
+    shapes = {"gate_up_proj_weight": (E, H, 2, I), "down_proj_weight": (E, I, H)}
+    scales = {"gate_up_proj_scale": (E, 1, 2 * I), "down_proj_scale": (E, 1, H)}
+    weights = {name: np.broadcast_to(np.ones((), FP8), shape) for name, shape in shapes.items()}
+    weights |= {name: np.broadcast_to(np.ones((), np.float32), shape) for name, shape in scales.items()}
+    return replace(inputs, tensors={**inputs.tensors, **weights})
 
 
 def capacity_of(shape: LayerShape, tokens: int | None = None) -> LayerShape:

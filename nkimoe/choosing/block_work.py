@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.work import EngineWork
 from nkimoe.planning.plan import BY_CHOICE, Plan
+from nkimoe.planning.row_scales import SPREAD_PARTS, is_spread
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
 from nkisim.machine import Machine
@@ -19,11 +21,18 @@ class _SlotPart(NamedTuple):
     tiles: int
 
 
-def block_work(plan: Plan, core: int, has_biases: bool, machine: Machine) -> EngineWork:
-    """Of `core`: matmuls, of a down bias as one more row, and the passes over their results."""
+def block_work(plan: Plan, core: int, layer: Layer, machine: Machine) -> EngineWork:
+    """Of `core`: matmuls, of a down bias as one more row, and the passes over their results; a row of scales that is
+    spread.
+    """
     found = EngineWork()
     for part in _parts(plan):
-        found = found.plus(_matmuls(part, plan, core, has_biases, machine)).plus(_passes(part, plan, core, machine))
+        found = found.plus(_matmuls(part, plan, core, layer.has_biases, machine))
+        found = found.plus(_passes(part, plan, core, layer.has_row_scales, machine))
+        found = found.plus(_results(part, plan, core, layer, machine))
+    if layer.has_row_scales and is_spread(layer.has_biases, plan.problem.B):
+        cycles = plan.share_of(core).written.size + SPREAD_PARTS * machine.number("dve_time.overhead")
+        found = found.plus(EngineWork(vector=cycles / machine.number("clock.dve")))
     return found
 
 
@@ -45,19 +54,51 @@ def _matmuls(part: _SlotPart, plan: Plan, core: int, has_biases: bool, m: Machin
     return EngineWork(tensor=cycles / m.number("clock.pe"))
 
 
-def _passes(part: _SlotPart, plan: Plan, core: int, m: Machine) -> EngineWork:
-    """Transposes leave PSUM, by two engines in turns; gates are activated, multiplied with up; results are scaled."""
+def _passes(part: _SlotPart, plan: Plan, core: int, has_row_scales: bool, m: Machine) -> EngineWork:
+    """Transposes leave PSUM, by two engines in turns, or where the Vector Engine multiplies with rows by the other one;
+    gates are activated, multiplied with up.
+    """
     share, t = plan.share_of(core), plan.tiling
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
     streams = ceil_div(part.slots, PSUM_COLUMNS)
     gathered, columns = _gathered(plan, core), ceil_div(share.inner.size, PARTITIONS)
-    turned = (gathered * part.slots / 2 + ceil_div(gathered, t.transposes_per_bank) * part.tiles * alu) / 2
-    results = part.tiles * (share.written.size + ceil_div(share.written.size, PSUM_COLUMNS) * alu)
-    in_turns = 0.5 if plan.output == BY_CHOICE else 0.0  # of the results, by the Scalar Engine
+    turned = gathered * part.slots / 2 + ceil_div(gathered, t.transposes_per_bank) * part.tiles * alu
+    on_vector = 0.0 if has_row_scales else turned / 2
     return EngineWork(
-        vector=(turned + columns * (part.slots + streams * alu) + results * (1 - in_turns)) / m.number("clock.dve"),
-        scalar=(turned + columns * (part.slots + streams * function) + results * in_turns) / m.number("clock.act"),
+        vector=(on_vector + columns * (part.slots + streams * alu)) / m.number("clock.dve"),
+        scalar=(turned - on_vector + columns * (part.slots + streams * function)) / m.number("clock.act"),
     )
+
+
+class _ResultPasses(NamedTuple):
+    """Over all results, by an engine."""
+
+    vector: float
+    scalar: float
+    gpsimd: float
+
+
+def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -> EngineWork:
+    """Results are scaled: one pass, in turns where the Scalar Engine can; with rows, and a bias behind them, it takes
+    more (`kernels/stages/combine.py`).
+    """
+    written = plan.share_of(core).written.size
+    alu = m.number("dve_time.overhead_elementwise")
+    cycles = part.tiles * (written + ceil_div(written, PSUM_COLUMNS) * alu)
+    passes = _passes_over_results(plan.output == BY_CHOICE, layer)
+    return EngineWork(
+        vector=passes.vector * cycles / m.number("clock.dve"),
+        scalar=passes.scalar * cycles / m.number("clock.act"),
+        gpsimd=passes.gpsimd * cycles / m.number("clock.pool"),
+    )
+
+
+def _passes_over_results(is_by_choice: bool, layer: Layer) -> _ResultPasses:
+    if not layer.has_row_scales:
+        return _ResultPasses(0.5, 0.5, 0.0) if is_by_choice else _ResultPasses(1.0, 0.0, 0.0)
+    if layer.has_biases:
+        return _ResultPasses(1.5, 0.5, 0.5) if is_by_choice else _ResultPasses(2.0, 1.0, 1.0)
+    return _ResultPasses(1.0 if is_by_choice else 2.0, 0.0, 0.0)
 
 
 def _gathered(plan: Plan, core: int) -> int:

@@ -13,13 +13,14 @@ from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
 from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork
 from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.planning.row_scales import rows_read
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
 from nkisim.timing.costs.dma_issue import indexed_issue
 
 ITEM = 2  # bytes of token rows
-PARTIAL = 4  # bytes of a partial sum on its way to the other core
+PARTIAL, SCALE = 4, 4  # bytes of a partial sum on its way to the other core; of a scale
 BIAS_RUNS = 0.75  # descriptors of biases, for each column of I
 
 
@@ -69,12 +70,13 @@ class Counter:
         gate_up, down = self._pieces(core)
         m = self._machine
         issue = (gate_up + down) * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
-        every = block_work(plan, core, self._layer.has_biases, m).times(len(numbers))
+        every = block_work(plan, core, self._layer, m).times(len(numbers))
         every = every.plus(self._rows(core, float(filled.sum()), len(numbers)))
         every = every._replace(parts=parts, issue=parts * issue, exchanged=len(numbers) * self._exchanged(core))
         later = max(0, loading - fresh)
         again = (later * (t.gate_up_tiles < gate_up), later * (t.down_tiles < down))
         first = every.times(fresh / parts).plus(self._weights(core, fresh, fresh))
+        first = first.plus(self._row_scales(core).times(fresh))
         return BlocksWork(
             fresh=first._replace(gpsimd=first.gpsimd + fresh * self._biases(core)),
             steady=every.times(1 - fresh / parts).plus(self._weights(core, *again)),
@@ -88,14 +90,27 @@ class Counter:
 
     def _weights(self, core: int, gate_up_loads: float, down_loads: float) -> EngineWork:
         """Loads of a core's share of an expert."""
-        p, t, m, item = self._plan.problem, self._plan.tiling, self._machine, self._layer.weight_bytes
+        p, t, item = self._plan.problem, self._plan.tiling, self._layer.weight_bytes
         inner = self._plan.share_of(core).inner.size
         down = p.H * inner * item
         run = min(t.gate_up_columns, inner) * item * (2 * t.row_group if t.gate_up_columns >= p.I else 1)
         starts = 2 * down / run * gate_up_loads + down / (min(t.down_columns, p.H) * item) * down_loads
         moved = down * (2 * gate_up_loads + down_loads)
-        each = moved / m.number("dma.rate") + starts * m.number("dma.descriptor")
-        return EngineWork(dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+        return self._moved(moved, starts)
+
+    def _row_scales(self, core: int) -> EngineWork:
+        """Those of an expert, a descriptor for each column of I, and for each partition."""
+        if not self._layer.has_row_scales:
+            return EngineWork()
+        share, slots = self._plan.share_of(core), self._plan.problem.B
+        inner, rows = 2 * share.inner.size, rows_read(self._layer.has_biases, slots)
+        return self._moved(SCALE * (inner + rows * share.written.size), inner + PARTITIONS)
+
+    def _moved(self, nbytes: float, runs: float) -> EngineWork:
+        """So many bytes of HBM, in so many descriptors."""
+        m = self._machine
+        ns = nbytes / m.number("dma.rate") + runs * m.number("dma.descriptor")
+        return EngineWork(dma=ns / m["dma.engines"], hbm=nbytes / m.number("hbm.stack_rate"))
 
     def _rows(self, core: int, filled: float, blocks: int) -> EngineWork:
         """Token rows that are gathered, results that are scattered, old results that these are added to; affinities,
@@ -110,9 +125,7 @@ class Counter:
         skipped = tiles * min(PARTITIONS, p.B) - filled
         gpsimd = sum(indexed_issue(m, filled, run, skipped).ns for run in runs)
         gpsimd += tiles * len(runs) * m.number("dma.issue_swdge")
-        moved = filled * sum(widths)
-        each = moved / m.number("dma.rate") + filled * len(widths) * m.number("dma.descriptor")
-        return EngineWork(gpsimd=gpsimd, dma=each / m["dma.engines"], hbm=moved / m.number("hbm.stack_rate"))
+        return self._moved(filled * sum(widths), filled * len(widths))._replace(gpsimd=gpsimd)
 
     def _biases(self, core: int) -> float:
         """Of GpSimd, for those of an expert."""

@@ -13,6 +13,7 @@ from nkimoe.cli.experiment import Setup
 from nkimoe.cli.packed_data import BF16
 from nkimoe.cli.planning import plan_only
 from nkimoe.planning.plan import Plan
+from nkimoe.planning.row_scales import ROW_SCALED
 from nkimoe.reference.roofline import WEIGHT_BYTES
 from nkimoe.spec import BlockShardStrategy, MoECTEImplementation
 from nkimoe.weights import MX_FORMATS
@@ -64,7 +65,8 @@ def with_choice(setup: Setup, choice: LayerChoice) -> Setup:
 
 def _layer(setup: Setup) -> Layer:
     moved = BF16 if setup.dequantise else setup.weights
-    return Layer(_load(setup), WEIGHT_BYTES[moved], setup.layer_model.biases, setup.weights in MX_FORMATS)
+    is_mx, has_rows = setup.weights in MX_FORMATS, setup.weights in ROW_SCALED
+    return Layer(_load(setup), WEIGHT_BYTES[moved], setup.layer_model.biases, is_mx, has_rows)
 
 
 def _load(setup: Setup) -> ExpectedLoad:

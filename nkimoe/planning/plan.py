@@ -33,6 +33,7 @@ from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleM
 LONG_LOOPS = (64, 8), (16, 2)
 MOST_UNROLLED = 256  # blocks that pairs fill, unrolled: a loop of the others is not much slower, and compiles sooner
 FP32 = 4  # bytes
+ROW_SCALE_BYTES = FP32 + 1  # of a column: on all partitions, and in parts
 RESIDENT, STREAMED = "resident", "streamed"
 OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, SLABS, SLABS_RETURNED = (
     "overwritten", "added to given rows", "a row a choice, added at the end", "accumulated",
@@ -219,7 +220,7 @@ def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Shar
         item=COMPUTE_DTYPES[str(request.compute_dtype)],
         gate_up_bytes=gate_up.bytes_on_chip,
         down_bytes=down.bytes_on_chip,
-        per_column=(0 if request.down_proj_bias is None else 2) + 4 * has_row_scale,
+        per_column=(0 if request.down_proj_bias is None else 2) + ROW_SCALE_BYTES * has_row_scale,
     )
 
 
@@ -239,7 +240,7 @@ def _demand(request: Request, share: Share) -> Demand:
         item=item,
         gate_up_item=gate_up.item_on_chip(item),
         down_item=down.item_on_chip(item),
-        per_column=(0 if request.down_proj_bias is None else item) + 4 * has_row_scale,
+        per_column=(0 if request.down_proj_bias is None else item) + ROW_SCALE_BYTES * has_row_scale,
         scaled_row=share.gathered.size * item if scales_rows or is_coded else 0,
         gate_up_converted=item if gate_up.is_converted else 0,
         down_converted=item if down.is_converted else 0,

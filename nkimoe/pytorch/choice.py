@@ -14,6 +14,7 @@ from torch import Tensor
 from nkimoe.choosing import ExpectedLoad, Fixed, Layer, LayerChoice, ranked
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
+from nkimoe.planning.row_scales import ROW_SCALED
 from nkimoe.planning.stand_in import Shape
 from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.variants import HYBRID, VARIANTS
@@ -76,8 +77,9 @@ def _chosen(call: Call, shapes: Shapes, n_blocks: int | None) -> LayerChoice:
         return _plan(call, by_name, choice, N)
 
     top_k = call.choices or _most_choices(T, E, n_blocks or 0, options.block_size or 1)
-    bytes_ = WEIGHT_BYTES["bf16" if options.weights == PLAIN else options.weights.removesuffix("-e5m2")]
-    layer = Layer(ExpectedLoad(T, top_k, E, E), bytes_, BIASES[0] in by_name, options.weights in MX_FORMATS)
+    weights = "bf16" if options.weights == PLAIN else options.weights.removesuffix("-e5m2")
+    load, has_biases = ExpectedLoad(T, top_k, E, E), BIASES[0] in by_name
+    layer = Layer(load, WEIGHT_BYTES[weights], has_biases, weights in MX_FORMATS, weights in ROW_SCALED)
     fixed = Fixed(
         None if options.variant == AUTO else MoECTEImplementation[options.variant], options.block_size,
         None if options.strategy == AUTO else BlockShardStrategy[options.strategy],

@@ -117,9 +117,9 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("op=nl.copy, data=data, scale=factor", "op=nl.copy, data=data", "static down scale forgotten"),
         (
-            "data1=scaled.data, data2=bias, op=nl.add",
-            "data1=scaled.data, data2=bias, op=nl.subtract",
-            "bias behind a scale subtracted",
+            "data1=dst, data2=product.bias, op=nl.add",
+            "data1=dst, data2=product.bias, op=nl.subtract",
+            "bias behind two scales subtracted",
         ),
         (
             "self._of_weights, op0=nl.multiply, operand0=of_inputs",
@@ -128,6 +128,7 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
     ),
     "kernels/stages/element_steps.py": (
+        ("scale=operand0, bias=operand1)", "scale=operand0)", "bias before limits forgotten"),
         ("((nl.maximum, float(lower)),)", "((nl.minimum, float(lower)),)", "lower limit from above"),
         ("() if lower is None", "() if not lower", "a limit of 0.0 is no limit"),
         ("() if upper is None", "() if not upper", "an upper limit of 0.0 is no limit"),

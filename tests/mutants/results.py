@@ -48,6 +48,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/combine.py": (
         ("op1=nl.add, operand1=rows)", "op1=nl.maximum, operand1=rows)", "the larger of old and new"),
+        ("op=nl.copy, data=bias, scale=scale", "op=nl.copy, data=bias", "a bias behind a scale without its affinity"),
+        ("data1=scaled, data2=biased", "data1=scaled, data2=rows", "a bias behind a scale forgotten with old rows"),
         ("data1=scaled, data2=product.factor", "data1=scaled, data2=scaled", "GpSimd squares instead of scaling"),
     ),
     "kernels/stages/update_output.py": (

@@ -67,10 +67,16 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores add the first half of the down bias",
         ),
         (
-            "own, slots = self._share.written, min",
-            "own, slots = Span(0, self._share.written.size), min",
+            "own, parts = self._share.written, SPREAD_PARTS",
+            "own, parts = Span(0, self._share.written.size), SPREAD_PARTS",
             "both cores scale with the first half of down's scales",
         ),
+        (
+            "own = self._share.written if scale.layout",
+            "own = Span(0, self._share.written.size) if scale.layout",
+            "both cores scale with the first half of down's scales, in large blocks with a bias",
+        ),
+        ("[part] * QUADRANT", "[0] * QUADRANT", "each part of down's scales the first"),
         ("(self._request.down_bias_tp_rank or 0) * width", "0", "every rank adds its bias to the first columns"),
         ("self._load(self.tile, following.block.expert_to_load)", "pass", "biases of the first expert for all"),
         ("            self.derive()\n", "", "what is computed from scales stays that of the first expert"),

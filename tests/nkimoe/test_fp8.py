@@ -34,6 +34,9 @@ ROW, STATIC = (replace(SMALL, weights=weights) for weights in ("fp8-row", "fp8-s
     *(replace(case, scaling=mode) for case in BOTH[1:3] for mode in ExpertAffinityScaleMode),
     *(replace(case, H=2048, I=2064, T=130, B=256) for case in BOTH[::2]),
     *(replace(case, skip_gate=True) for case in BOTH),
+    *(replace(case, B=256, T=300, biases=biases) for case in BOTH[::2] for biases in ("both", "none")),
+    *(replace(case, B=64, accumulating=False, K=1) for case in BOTH[::2]),
+    *(replace(case, I=2 * 192, H=384) for case in BOTH[::2]),
 )
 def test_weights_alone(case: Case) -> None:
     check(case)
@@ -111,6 +114,24 @@ def test_weights_stay_one_byte_wide_on_the_way() -> None:
     wide, narrow = (run(replace(case, weights=weights)).run.profile.hbm_read for weights in ("plain", "fp8-static"))
     weights = 3 * case.H * case.I
     assert weights - 4096 <= wide - narrow <= weights, "less the scales"
+
+
+@pytest.mark.parametrize(("B", "biases", "rows"), [(64, "both", 16), (256, "none", 16), (256, "both", 128)])
+def test_few_rows_of_a_down_scale_are_read_unless_large_blocks_have_a_bias(B: int, biases: str, rows: int) -> None:
+    one = Case(T=B, H=2048, I=128, E=1, K=1, B=B, padding_blocks=0, biases=biases, cores=1)
+    by_row, by_matrix = (
+        run(replace(one, weights=weights)).run.profile.hbm_read for weights in ("fp8-row", "fp8-static")
+    )
+    assert 4 * rows * one.H - 2048 <= by_row - by_matrix <= 4 * rows * one.H + 2048, "beside the scales of gate and up"
+
+
+@pytest.mark.parametrize("biases", ["none", "down"])
+def test_where_results_go_changes_no_more_than_their_rounding(biases: str) -> None:
+    """With K of 1 no row has two results: those that old rows are added to are those that are written once."""
+    case = replace(ROW, K=1, biases=biases, H=1024)
+    inputs = build_inputs(case)
+    added, written = (run(replace(case, accumulating=a), inputs).output.astype(np.float32) for a in (True, False))
+    np.testing.assert_allclose(added, written, rtol=2**-7, atol=1e-6)
 
 
 def test_fp8_activations_take_two_rows_a_matmul() -> None:

@@ -9,7 +9,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.shared_tensors import shared_tensor
-from nkimoe.kernels.stages.dequantise import multiplied
+from nkimoe.kernels.stages.dequantise import completed
 from nkimoe.kernels.stages.element_steps import apply_steps
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.products import DownProducts, GateUpProduct, GateUpProducts
@@ -88,7 +88,7 @@ class Checkpoints(NoCheckpoints):
                 first = product.tile * PARTITIONS
                 slots = Span(part.tiles.start * PARTITIONS + first, min(PARTITIONS, part.slots - first))
                 there = self._down_at(self._down, part.block.number, slots, product.columns)
-                product = multiplied(product, product.factor)
+                product = completed(product)
                 _store(there, product.data[0 : slots.size, :], _out_of_bounds(part))
             yield product
 

@@ -7,12 +7,13 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.element_steps import Steps, limit_steps
-from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vector, Vectors
+from nkimoe.kernels.stages.expert_vectors import ExpertVectors, SpreadRow, Vector, Vectors
 from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.hidden_scales import of_experts, of_tokens
-from nkimoe.planning.quantization import STATIC, Scale
+from nkimoe.planning.quantization import ROW, STATIC, Scale
 from nkimoe.planning.request import Request
+from nkimoe.planning.row_scales import is_spread
 from nkimoe.planning.tiling import PARTITIONS, Span
 
 
@@ -56,27 +57,24 @@ class DownFinish:
         return self._bias_of(columns) if is_own and self._factor.tile is None else None
 
     def finished(self, products: DownProducts, bias_factors: list[Tensor]) -> DownProducts:
-        """The products, with their bias. Without one, the scale of columns is left to who takes them."""
+        """The products, with their bias. The scale of columns, and a bias behind it, are left to who takes them, unless
+        activations have a scale, too: it does not multiply the bias.
+        """
         for product in products:
-            factor = self._factor.tile
+            factor, rows = self._factor.tile, slice(0, product.data.shape[0])
             if factor is None:
                 yield product
                 continue
-            rows = slice(0, product.data.shape[0])
-            if factor.shape[1] == 1:
-                factor = factor[rows, :]
-            else:
-                factor = factor[rows, product.columns.start - self._own.start : product.columns.stop - self._own.start]
-                if self._bias is None:
-                    yield product._replace(factor=factor)
-                    continue
-            scaled = multiplied(product, factor)
-            if self._bias is not None:
-                bias = nl.ndarray(tuple(scaled.data.shape), dtype=nl.float32, buffer=nl.psum)
-                row, stationary = self._bias_of(product.columns), bias_factors[product.tile][:, rows]
+            start, of_columns = product.columns.start - self._own.start, factor.shape[1] > 1
+            columns = slice(start, start + product.columns.size) if of_columns else slice(0, 1)
+            product = product._replace(factor=factor[rows, columns])
+            row, is_left = self._bias_of(product.columns), of_columns
+            if row is not None:
+                bias: Tensor = nl.ndarray(tuple(product.data.shape), dtype=nl.float32, buffer=nl.psum)
+                stationary = bias_factors[product.tile][:, rows]
                 nisa.nc_matmul(dst=bias, stationary=stationary, moving=row, accumulate=False)
-                nisa.tensor_tensor(dst=scaled.data, data1=scaled.data, data2=bias, op=nl.add)
-            yield scaled
+                product, is_left = product._replace(bias=bias), of_columns and product.scale is None
+            yield product if is_left else completed(product)
 
     def _bias_of(self, columns: Span) -> Tensor | None:
         if self._bias is None:
@@ -84,9 +82,9 @@ class DownFinish:
         return self._bias.tile[:, columns.start - self._own.start : columns.stop - self._own.start]
 
 
-def multiplied(product: DownProduct, factor: Tensor | None) -> DownProduct:
-    """The product times a factor [128, 1 or columns], and the scale of its activations."""
-    data, scale = product.data, product.scale
+def completed(product: DownProduct) -> DownProduct:
+    """The product times its factor [128, 1 or columns] and the scale of its activations, and its bias."""
+    data, scale, factor = product.data, product.scale, product.factor
     if factor is None:
         return product
     dst: Tensor = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=nl.sbuf)
@@ -98,7 +96,9 @@ def multiplied(product: DownProduct, factor: Tensor | None) -> DownProduct:
         nisa.tensor_tensor(dst=dst, data1=data, data2=factor, op=nl.multiply)
     else:
         nisa.scalar_tensor_tensor(dst=dst, data=data, op0=nl.multiply, operand0=scale, op1=nl.multiply, operand1=factor)
-    return product._replace(data=dst, scale=None, factor=None)
+    if product.bias is not None:
+        nisa.tensor_tensor(dst=dst, data1=dst, data2=product.bias, op=nl.add)
+    return product._replace(data=dst, scale=None, factor=None, bias=None)
 
 
 class _Factor:
@@ -138,7 +138,7 @@ class _WithMatrixScale(_Factor):
             nisa.tensor_scalar(dst=self._product[:, m], data=self._of_weights[:, m], op0=nl.multiply, operand0=factor)
 
 
-def _factor(scale: Vector | None, of_inputs: Tensor | None) -> _Factor:
+def _factor(scale: Vector | SpreadRow | None, of_inputs: Tensor | None) -> _Factor:
     """The scales of weights, times those of their inputs: [128, 1], or [128, 2, 1] of gate and up."""
     if scale is None:
         return _Factor(of_inputs)
@@ -176,7 +176,11 @@ def make_down_finish(
     request: Request, own: Span, scale: Scale | None, in_scale: Tensor | None, tensors: ExpertVectors, vectors: Vectors
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
-    loaded = None if scale is None else vectors.add(tensors.down_scale(scale))
+    loaded: Vector | SpreadRow | None = None
+    if scale is not None and scale.layout == ROW and is_spread(request.down_proj_bias is not None, request.block_size):
+        loaded = vectors.add_derived(SpreadRow(vectors.add(tensors.down_scale_parts(scale))))
+    elif scale is not None:
+        loaded = vectors.add(tensors.down_scale(scale))
     rows = int(request.hidden_states.shape[0])
     given = of_experts(request.down_hidden_scale, rows)
     if given is not None:

@@ -27,7 +27,10 @@ def apply_steps(data: Tensor, steps: Steps, buffer: Buffer = nl.sbuf) -> Tensor:
         pair = steps[i : i + 2]
         (op0, operand0), (op1, operand1) = pair if len(pair) == 2 else (*pair, (None, None))
         out = nl.ndarray(tuple(data.shape), dtype=nl.float32, buffer=buffer)
-        nisa.tensor_scalar(dst=out, data=data, op0=op0, operand0=operand0, op1=op1, operand1=operand1)
+        if (op0, op1) == (nl.multiply, nl.add) and not isinstance(operand1, float):  # a scale and a bias
+            nisa.activation(dst=out, op=nl.copy, data=data, scale=operand0, bias=operand1)
+        else:
+            nisa.tensor_scalar(dst=out, data=data, op0=op0, operand0=operand0, op1=op1, operand1=operand1)
         data = out
     return data
 

@@ -13,8 +13,9 @@ from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import IndexTile, OutOfBounds, Pattern, Shape, Tensor
 from nkimoe.planning.quantization import ROW, Scale
 from nkimoe.planning.request import Request
+from nkimoe.planning.row_scales import SPREAD_PARTS
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.planning.tiling import PARTITIONS, QUADRANT, Span, spans
 
 
 class Vector:
@@ -132,14 +133,20 @@ class ExpertVectors:
         return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1), self._load)
 
     def down_scale(self, scale: Scale) -> Vector:
-        """fp32 [slots, columns of H that this core writes], or [128, 1]; the same on all partitions.
+        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
+        own = self._share.written if scale.layout == ROW else Span(0, 1)
+        return everywhere(scale.tensor, own, (PARTITIONS, own.size), self._load)
 
-        A block has no more slots: each partition more is a row more that is read from HBM.
-        """
-        if scale.layout != ROW:
-            return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1), self._load)
-        own, slots = self._share.written, min(PARTITIONS, self._request.block_size)
-        return everywhere(scale.tensor, own, (slots, own.size), self._load)
+    def down_scale_parts(self, scale: Scale) -> Vector:
+        """Columns of H that this core writes, for `SpreadRow`: fp32 [128, columns / 8], part p % 8 on partition p."""
+        own, parts = self._share.written, SPREAD_PARTS
+        tile: Tensor = nl.ndarray((PARTITIONS, own.size // parts), dtype=nl.float32, buffer=nl.sbuf)
+
+        def load(tile: Tensor, expert: IndexTile) -> None:
+            pattern = [[0, PARTITIONS // parts], [own.size // parts, parts], [1, own.size // parts]]
+            self._load(tile, of_expert(scale.tensor, pattern, own.start, expert), scale.tensor)
+
+        return Vector(tile, load)
 
     def smooth_hidden(self, tensor: Tensor) -> Vector:
         """fp32 [128, H], the same on all partitions."""
@@ -167,6 +174,22 @@ class ExpertVectors:
                 nisa.dma_copy(dst=dst, src=source, oob_mode=without_expert(bias))
 
         return Vector(tile, load)
+
+
+class SpreadRow:
+    """A row in parts, on all partitions: a pass of the Vector Engine, where HBM would be read 128 times.
+
+    Attributes:
+        tile: fp32 [128, columns].
+    """
+
+    def __init__(self, row: Vector) -> None:
+        self._row, width = row.tile, SPREAD_PARTS * row.tile.shape[1]
+        self.tile: Tensor = nl.ndarray((PARTITIONS, width), dtype=nl.float32, buffer=nl.sbuf)
+
+    def derive(self) -> None:
+        for part, columns in enumerate(spans(self.tile.shape[1], self._row.shape[1])):
+            nisa.nc_stream_shuffle(dst=self.tile[:, columns.slice], src=self._row, shuffle_mask=[part] * QUADRANT)
 
 
 def everywhere(tensor: Tensor, part: Span, shape: Shape, transfer: LoadVector = behind_weights) -> Vector:

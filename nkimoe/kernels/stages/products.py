@@ -55,6 +55,7 @@ class DownProduct(NamedTuple):
         data: fp32 [128, columns].
         scale: fp32 [128, 1] of the activations of each token, which is still to multiply; None without one.
         factor: fp32 [128, columns] of the weights, likewise.
+        bias: fp32 [128, columns], which is to be added behind the factor.
     """
 
     tile: int
@@ -62,6 +63,7 @@ class DownProduct(NamedTuple):
     data: Tensor
     scale: Tensor | None = None
     factor: Tensor | None = None
+    bias: Tensor | None = None
 
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]

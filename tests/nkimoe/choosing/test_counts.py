@@ -39,15 +39,31 @@ def test_where_each_token_has_every_expert_nothing_is_spread():
 @pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i", "shard_on_i_hybrid"])
 @pytest.mark.parametrize("block_size", [64, 128])
 @pytest.mark.parametrize("slots", ["pairs", "tokens"])
-def test_bytes_of_hbm_are_those_of_the_run(variant, block_size, slots):
-    result = run_experiment(replace(ASKED, variant=variant, block_size=block_size, slots=slots), SILENT)
+@pytest.mark.parametrize(("weights", "nbytes"), [("bf16", 2.0), ("fp8-row", 1.0)])
+def test_bytes_of_hbm_are_those_of_the_run(variant, block_size, slots, weights, nbytes):
+    asked = replace(ASKED, variant=variant, block_size=block_size, slots=slots, weights=weights)
+    result = run_experiment(asked, SILENT)
     load, machine = ExpectedLoad(512, 2, 4, 4), load_machine("trn2")
-    blocks = load.blocks(block_size, result.plan.problem.N)
-    cores = list(Counter(result.plan, blocks, Layer(load, 2.0), machine).cores())
+    blocks, layer = load.blocks(block_size, result.plan.problem.N), Layer(load, nbytes, has_row_scales=nbytes < 2)
+    cores = list(Counter(result.plan, blocks, layer, machine).cores())
     phases = [each for core in cores for each in (*core.unrolled, *core.looped, core.edges)]
     counted = sum(work.hbm for work in phases) * machine.number("hbm.stack_rate")
     profile = result.run.profile
     assert counted == pytest.approx(profile.hbm_read + profile.hbm_written, rel=0.15)
+
+
+@pytest.mark.parametrize("biases", [False, True])
+def test_rows_of_scales_are_work_of_the_vector_engine_and_behind_a_bias_of_gpsimd_too(biases):
+    plan = run_experiment(ASKED, SILENT).plan
+    load, machine = ExpectedLoad(512, 2, 4, 4), load_machine("trn2")
+    blocks = load.blocks(128, plan.problem.N)
+    plain, rows = (
+        next(Counter(plan, blocks, Layer(load, 1.0, biases, has_row_scales=has), machine).cores()).unrolled.fresh
+        for has in (False, True)
+    )
+    assert rows.tensor == plain.tensor
+    assert rows.vector > plain.vector
+    assert (rows.gpsimd > plain.gpsimd) == biases
 
 
 def test_an_engine_is_not_counted_to_work_longer_than_it_does():

@@ -68,6 +68,23 @@ def test_the_estimate_is_never_below_the_measured_peak(case: Case) -> None:
     assert outcome.run.profile.psum_peak_banks <= 8
 
 
+@pytest.mark.parametrize(
+    ("item", "B", "peers", "rows"), [(2, 128, 0, 1024), (1, 128, 0, 2048), (1, 64, 0, 1024), (1, 128, 1, 1024)]
+)
+def test_pieces_of_fp8_are_longer_where_blocks_share_experts(item: int, B: int, peers: int, rows: int) -> None:
+    problem = Problem(T=1000, H=4096, B=B, E=8, N=40, I=512, rows=1000, cores=2)
+    load = replace(load_of(4096, 512, peers=peers), gate_up_item=item, down_item=item)
+    tiling = choose_tiling(problem, load, TARGETS["trn2"].sbuf_bytes)
+    assert (tiling.gate_up_rows, tiling.down_columns) == (rows, rows)
+
+
+@pytest.mark.parametrize(("block", "rows"), [(0, 96), (128, 128)])
+def test_tiles_of_I_are_alike_unless_blocks_of_weights_share_a_scale(block: int, rows: int) -> None:
+    problem = Problem(T=1000, H=2048, B=128, E=8, N=40, I=192, rows=1000, cores=2)
+    load = replace(load_of(2048, 192), gate_up_block=block, down_block=block)
+    assert choose_tiling(problem, load, TARGETS["trn2"].sbuf_bytes).inner_rows == rows
+
+
 @given(
     H=st.integers(1, 64).map(lambda n: 128 * n),
     I=st.integers(1, 512).map(lambda n: 16 * n),

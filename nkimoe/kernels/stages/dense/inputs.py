@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors, Vectors
@@ -29,6 +30,14 @@ class Unquantised(CopiedColumns):
 
     def keep(self, dst: Tensor, values: Tensor) -> None:
         """They are in their place already."""
+
+
+class BesideRows(Unquantised):
+    """Likewise, where the Vector Engine has all results to multiply with a row of scales."""
+
+    def store(self, dst: Tensor, src: Tensor, n: int) -> None:
+        """dst = src, all by the Scalar Engine."""
+        nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.scalar)
 
 
 class Quantised:
@@ -60,9 +69,11 @@ class Quantised:
 DenseInputs = Unquantised | Quantised
 
 
-def dense_inputs(matrix: Matrix, compute_dtype: DType, tensors: ExpertVectors, vectors: Vectors) -> DenseInputs:
-    """The inputs of a matrix; their scale comes with `vectors`, the matrix's."""
+def dense_inputs(
+    matrix: Matrix, kind: type[Unquantised], compute_dtype: DType, tensors: ExpertVectors, vectors: Vectors
+) -> DenseInputs:
+    """The inputs of a matrix: of `kind` as they are, or quantised; their scale comes with `vectors`, the matrix's."""
     if matrix.in_scale is None:
-        return Unquantised(compute_dtype)
+        return kind(compute_dtype)
     in_scale = vectors.add(tensors.in_scale(matrix.in_scale))
     return Quantised(vectors.add_derived(Fp8Quantiser(matrix.input_dtype, in_scale.tile)))

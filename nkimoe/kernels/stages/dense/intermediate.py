@@ -8,15 +8,15 @@ import nki.language as nl
 from nkimoe.kernels.stages.dense.inputs import DenseInputs
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.tiling import PARTITIONS, ceil_div
+from nkimoe.planning.tiling import ceil_div
 
 
 class Intermediate:
-    """Columns of I on partitions: [128, I/128, tokens], column i on partition i % 128."""
+    """Columns of I on partitions: [rows, I/rows, tokens], column i on partition i % rows, of `Tiling.inner_rows`."""
 
-    def __init__(self, inputs: DenseInputs, inner: int, tokens: int) -> None:
+    def __init__(self, inputs: DenseInputs, rows: int, inner: int, tokens: int) -> None:
         self._inputs = inputs
-        shape = (PARTITIONS, ceil_div(inner, PARTITIONS), tokens)
+        shape = (rows, ceil_div(inner, rows), tokens)
         self._operand: Tensor = nl.ndarray(shape, dtype=inputs.dtype, buffer=nl.sbuf)
 
     def room_for(self, product: GateUpProduct) -> Tensor:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from nkimoe.kernels.stages.dense.inputs import dense_inputs
+from nkimoe.kernels.stages.dense.inputs import BesideRows, Unquantised, dense_inputs
 from nkimoe.kernels.stages.dense.intermediate import Intermediate
 from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_steps
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors, behind_weights, beside_weights
@@ -14,7 +14,7 @@ from nkimoe.kernels.stages.tiled_inner import TiledAlongInner
 from nkimoe.kernels.stages.tiled_weights import tiled_pieces
 from nkimoe.kernels.stages.weight_pieces import fill
 from nkimoe.planning.plan import Plan
-from nkimoe.planning.quantization import down_of, gate_up_of
+from nkimoe.planning.quantization import ROW, down_of, gate_up_of
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
 
@@ -38,8 +38,10 @@ class DenseWeights:
         load = behind_weights if gate_up.is_converted or down.is_converted else beside_weights
         small = ExpertVectors(request, share, TiledAlongInner(plan, share, load), load)
         with_gate_up, with_down = self.gate_up.vectors, self.down.vectors
-        self.gate_up_inputs = dense_inputs(gate_up, request.compute_dtype, small, with_gate_up)
-        self.down_inputs = dense_inputs(down, request.compute_dtype, small, with_down)
+        has_row = down.product_scale is not None and down.product_scale.layout == ROW
+        kind = BesideRows if has_row else Unquantised
+        self.gate_up_inputs = dense_inputs(gate_up, kind, request.compute_dtype, small, with_gate_up)
+        self.down_inputs = dense_inputs(down, kind, request.compute_dtype, small, with_down)
         self.gate_up_steps = make_gate_up_steps(
             request, gate_up.product_scale, self.gate_up_inputs.in_scale, small, with_gate_up
         )
@@ -49,7 +51,7 @@ class DenseWeights:
 
     def room(self, part: Part) -> Intermediate:
         """Room for act(gate) * up of a part."""
-        return Intermediate(self.down_inputs, self._inner, part.slots)
+        return Intermediate(self.down_inputs, self.inner_rows, self._inner, part.slots)
 
     def fill(self, part: Part) -> None:
         """Load what the first part needs."""
