@@ -30,7 +30,7 @@ def block_work(plan: Plan, core: int, layer: Layer, machine: Machine) -> EngineW
         found = found.plus(_matmuls(part, plan, core, layer.has_biases, machine))
         found = found.plus(_passes(part, plan, core, layer.has_row_scales, machine))
         found = found.plus(_results(part, plan, core, layer, machine))
-    if layer.has_row_scales and is_spread(layer.has_biases, plan.problem.B):
+    if layer.has_row_scales and is_spread(layer.has_biases, plan.problem.B, plan.is_int8):
         cycles = plan.share_of(core).written.size + SPREAD_PARTS * machine.number("dve_time.overhead")
         found = found.plus(EngineWork(vector=cycles / machine.number("clock.dve")))
     return found

@@ -103,7 +103,7 @@ class Counter:
         if not self._layer.has_row_scales:
             return EngineWork()
         share, slots = self._plan.share_of(core), self._plan.problem.B
-        inner, rows = 2 * share.inner.size, rows_read(self._layer.has_biases, slots)
+        inner, rows = 2 * share.inner.size, rows_read(self._layer.has_biases, slots, self._plan.is_int8)
         return self._moved(SCALE * (inner + rows * share.written.size), inner + PARTITIONS)
 
     def _moved(self, nbytes: float, runs: float) -> EngineWork:

@@ -71,6 +71,11 @@ class Plan:
     output: str
 
     @property
+    def is_int8(self) -> bool:
+        """Whether activations become int8."""
+        return self.numerics == INT8
+
+    @property
     def halves_intermediate(self) -> bool:
         """Whether both cores work on every block, on half of I each."""
         return halves_intermediate(self.variant, self.problem.cores)

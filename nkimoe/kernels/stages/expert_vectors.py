@@ -133,9 +133,14 @@ class ExpertVectors:
         return everywhere(scale.tensor, Span(0, 2), (PARTITIONS, 2, 1), self._load)
 
     def down_scale(self, scale: Scale) -> Vector:
-        """fp32 [128, columns of H that this core writes], or [128, 1]; the same on all partitions."""
-        own = self._share.written if scale.layout == ROW else Span(0, 1)
-        return everywhere(scale.tensor, own, (PARTITIONS, own.size), self._load)
+        """fp32 [slots, columns of H that this core writes], or [128, 1]; the same on all partitions.
+
+        A block has no more slots: each partition more is a row more that is read from HBM.
+        """
+        if scale.layout != ROW:
+            return everywhere(scale.tensor, Span(0, 1), (PARTITIONS, 1), self._load)
+        own, slots = self._share.written, min(PARTITIONS, self._request.block_size)
+        return everywhere(scale.tensor, own, (slots, own.size), self._load)
 
     def down_scale_parts(self, scale: Scale) -> Vector:
         """Columns of H that this core writes, for `SpreadRow`: fp32 [128, columns / 8], part p % 8 on partition p."""
