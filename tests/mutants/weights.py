@@ -72,8 +72,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "both cores scale with the first half of down's scales",
         ),
         (
-            "own = self._share.written if scale.layout",
-            "own = Span(0, self._share.written.size) if scale.layout",
+            "own, slots = self._share.written, min",
+            "own, slots = Span(0, self._share.written.size), min",
             "both cores scale with the first half of down's scales, in large blocks with a bias",
         ),
         ("[part] * QUADRANT", "[0] * QUADRANT", "each part of down's scales the first"),
