@@ -16,7 +16,7 @@ from nkimoe.reference.two_stage_moe import two_stage_moe_reference
 # M, N, K, k, E: the shapes that aiter tests its own with; w1 has N rows.
 PUBLISHED = [
     (16, 14336, 1, 2, 4), (1, 14336, 128, 2, 4), (3, 14336, 128, 2, 4), (16, 14336, 128, 1, 4), (16, 14336, 128, 1, 1),
-    (64, 64, 128, 2, 8),
+    (64, 64, 128, 2, 8), (1, 64, 16384, 1, 2),
 ]  # fmt: skip
 NAMES = {"b_scale": "w{}_scale", "zero_point": "w{}_zero_point", "a_scale": "a{}_scale", "bias": "bias{}"}
 SIZES = (40, 140, 200, 2, 5)
@@ -66,6 +66,15 @@ def check_e2e(arguments, cores=2, **options):
 @pytest.mark.parametrize("sizes", PUBLISHED, ids=str)
 def test_the_published_shapes(sizes, check):
     check(drawn(*sizes))
+
+
+def test_long_rows_have_the_bits_of_two_stages_which_choose_their_blocks():
+    arguments = drawn(5, 96, 8320, 2, 3)
+    expected = fused_moe[2](**arguments)
+    arguments["a"] = arguments.pop("hidden_states")
+    assert np.array_equal(e2e_moe[2](**arguments), expected)
+    with pytest.raises(RequestError, match="block_size: is None for rows of more than 8192 columns; got 64"):
+        e2e_moe(**arguments, block_size=64)
 
 
 @pytest.mark.parametrize("check", [check_e2e, check_fused], ids=["e2e_moe", "fused_moe"])
