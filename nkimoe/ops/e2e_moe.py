@@ -33,7 +33,7 @@ def e2e_moe(
         topk_ids: [M, k] int32 or int64; a pair with an id that is no expert adds nothing. topk_weights: [M, k] float32.
         expert_mask: [all experts], 1 or True for the E that have weights here, in order; ids count all experts, and
             those of other ranks add nothing. None: E are all.
-        block_size: slots that meet an expert's weights together; None chooses. None for rows of more than 8,192 columns.
+        block_size: slots that meet an expert's weights together; None chooses, and is all that long rows may have.
 
     Returns:
         [M, K], type and kind of a.
