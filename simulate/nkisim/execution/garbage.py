@@ -4,30 +4,26 @@
 from __future__ import annotations
 
 import gc
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_TIMES = 100
-_lock = threading.Lock()
-_found: list[tuple[int, int, int]] = []
-"""The thresholds that each of the launches under way found; the first ones are those of the caller."""
+RARELY = 70_000
+"""New objects between two searches of the youngest: a hundred times what Python starts with."""
 
 
 @contextmanager
 def rarely_collected() -> Iterator[None]:
-    """The search comes a hundred times more rarely inside: what a trace makes is kept, and each search goes through it.
+    """The search comes more rarely inside: what a trace makes is kept, and each search goes through it.
 
-    It is not switched off: kernels may make circles of tensors, with their memory. Where it is off, it stays off.
+    It is not switched off: kernels may make circles of tensors, with their memory. Where it is off, it stays off. Of
+    launches at a time the first one decides. An interrupt in the wrong moment may leave it rare, and nothing worse.
     """
-    with _lock:
-        _found.append(gc.get_threshold())
-        gc.set_threshold(_found[0][0] * _TIMES, *_found[0][1:])
+    before = gc.get_threshold()
+    is_often = 0 < before[0] < RARELY
     try:
+        if is_often:
+            gc.set_threshold(RARELY, *before[1:])
         yield
     finally:
-        with _lock:
-            first = _found[0]
-            _found.pop()
-            if not _found:
-                gc.set_threshold(*first)
+        if is_often:
+            gc.set_threshold(*before)
