@@ -11,10 +11,11 @@ from nkimoe.kernels.stages.expert_vectors import ExpertVectors, SpreadRow, Vecto
 from nkimoe.kernels.stages.products import GATE, UP, DownProduct, DownProducts
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.hidden_scales import of_experts, of_tokens
-from nkimoe.planning.quantization import ROW, STATIC, Scale, exact_rows
+from nkimoe.planning.quantization import ROW, STATIC, Scale
 from nkimoe.planning.request import Request
 from nkimoe.planning.row_scales import is_spread
 from nkimoe.planning.tiling import PARTITIONS, Span
+from nkimoe.spec import INT8_PER_TOKEN
 
 
 class GateUpSteps:
@@ -177,7 +178,7 @@ def make_down_finish(
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
     loaded: Vector | SpreadRow | None = None
-    is_int8, has_bias = exact_rows(request) is not None, request.down_proj_bias is not None
+    is_int8, has_bias = request.activation_quantization == INT8_PER_TOKEN, request.down_proj_bias is not None
     if scale is not None and scale.layout == ROW and is_spread(has_bias, request.block_size, is_int8):
         loaded = vectors.add_derived(SpreadRow(vectors.add(tensors.down_scale_parts(scale))))
     elif scale is not None:
