@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from nkimoe.errors import require
-from nkimoe.ops.expert_arguments import UNQUANT, check_matrices, check_tokens, experts_of
+from nkimoe.ops.expert_arguments import UNQUANT, check_matrices, experts_of
 from nkimoe.ops.expert_mask import check_local_routing
 from nkimoe.ops.fused_moe import fused_moe
 from nkimoe.ops.gemm_rows import check_rows
@@ -41,11 +41,11 @@ def e2e_moe(
     Raises:
         RequestError: a shape, type or option out of range. InputError: NaN or infinite values.
     """
-    if check_rows("a", a)[1] > MAX_HIDDEN:
+    M, K = check_rows("a", a)
+    if K > MAX_HIDDEN:
         rule = f"is None for rows of more than {MAX_HIDDEN} columns"
         require(block_size is None, "block_size", rule, block_size, "Leave it out: fused_moe runs them, which chooses.")
         return fused_moe.launched_by(launch)(a, w1, w2, topk_weights, topk_ids, expert_mask=expert_mask)
-    M, K = check_tokens(a, "a")
     E, _ = check_matrices(w1, w2, K, (dtype_of(a),))
     ids, weights = check_local_routing(topk_ids, topk_weights, M, E, expert_mask)
     experts = experts_of(UNQUANT, w1, w2, (None, None))

@@ -58,14 +58,14 @@ class Experts:
         return None if self.gate_up_scale is None else INT8_PER_TOKEN
 
 
-def check_tokens(x: Any, name: str = "x") -> tuple[int, int]:
+def check_tokens(x: Any) -> tuple[int, int]:
     """(tokens, columns). Raises RequestError, and InputError for values that are not finite."""
-    shape = shape_of(name, x)
+    shape = shape_of("x", x)
     rule = f"is [tokens, columns], with 1 to {MAX_HIDDEN} columns"
     is_right = len(shape) == 2 and 0 < shape[1] <= MAX_HIDDEN
-    require(is_right, name, rule, shape, "Flatten batch and sequence to tokens; fused_moe takes more columns.")
-    require(dtype_of(x) in FLOATS, name, f"is {' or '.join(FLOATS)}", dtype_of(x), "Cast it.")
-    check_finite(name, x)
+    require(is_right, "x", rule, shape, "Flatten batch and sequence to tokens; fused_moe takes more columns.")
+    require(dtype_of(x) in FLOATS, "x", f"is {' or '.join(FLOATS)}", dtype_of(x), "Cast it.")
+    check_finite("x", x)
     return shape[0], shape[1]
 
 

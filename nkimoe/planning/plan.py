@@ -25,7 +25,7 @@ from nkimoe.planning.targets import Target
 from nkimoe.planning.tiling import OLD_ROW_SETS, OUTPUT_BYTES, Demand, Tiling, ceil_div, choose_tiling
 from nkimoe.planning.validate import check_weight_form, choose_variant, validate
 from nkimoe.planning.variants import BLOCKS, DROPPING, HYBRID, INT8, INTERMEDIATE, Variant
-from nkimoe.spec import INT8_PER_TOKEN, BlockShardStrategy, ExpertAffinityScaleMode
+from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 
 # From so many looped blocks on, so many go in an iteration: one drains all engines, some 15 us behind the blocks of
 # Qwen3-30B TP 4, and the last one is partly in vain. Predicted there at 640 and 4096 tokens: 8 for 64 to 256 blocks 1
@@ -185,7 +185,7 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
 
 def numerics_of(request: Request, variant: Variant) -> str:
     """How a variant multiplies for a request."""
-    return INT8 if request.activation_quantization == INT8_PER_TOKEN else variant.numerics
+    return INT8 if request.is_int8 else variant.numerics
 
 
 def halves_intermediate(variant: Variant, cores: int) -> bool:
@@ -234,7 +234,6 @@ def _demand(request: Request, share: Share) -> Demand:
     item = COMPUTE_DTYPES[str(request.compute_dtype)]
     gate_up, down = gate_up_of(request), down_of(request)
     scales_rows = request.expert_affinities_scaling_mode is ExpertAffinityScaleMode.PRE_SCALE
-    is_coded = request.activation_quantization == INT8_PER_TOKEN
     has_row_scale = down.scale is not None and down.scale.layout == ROW
     return Demand(
         inner=share.inner.size,
@@ -246,12 +245,12 @@ def _demand(request: Request, share: Share) -> Demand:
         gate_up_item=gate_up.item_on_chip(item),
         down_item=down.item_on_chip(item),
         per_column=(0 if request.down_proj_bias is None else item) + ROW_SCALE_BYTES * has_row_scale,
-        scaled_row=share.gathered.size * item if scales_rows or is_coded else 0,
+        scaled_row=share.gathered.size * item if scales_rows or request.is_int8 else 0,
         gate_up_converted=item if gate_up.is_converted else 0,
         down_converted=item if down.is_converted else 0,
         gate_up_block=gate_up.block,
         down_block=down.block,
-        coded=(FP32 if request.smooth else item) + 1 if is_coded else 0,
+        coded=(FP32 if request.smooth else item) + 1 if request.is_int8 else 0,
         results=_result_bytes(request),
         smoothed=FP32 + 1 + item if request.smooth else 0,
         smooth=FP32 if request.smooth else 0,

@@ -12,6 +12,7 @@ from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.operation_needs import Added, Smooth
 from nkimoe.planning.variants import VARIANTS
 from nkimoe.spec import (
+    INT8_PER_TOKEN,
     ActFnType,
     ExpertAffinityScaleMode,
     MoECTESpec,
@@ -106,6 +107,11 @@ class Request:
         """Whether the affinity multiplies act(gate) * up instead of what the scale mode says."""
         config = self.spec.shard_on_I or self.spec.shard_on_block
         return config is not None and config.expert_affinity_multiply_on_I
+
+    @property
+    def is_int8(self) -> bool:
+        """Whether activations become int8."""
+        return self.activation_quantization == INT8_PER_TOKEN
 
     @property
     def keeps_activations(self) -> bool:

@@ -12,7 +12,7 @@ from nkimoe.errors import RequestError
 from nkimoe.planning.problem import Problem
 
 # What the hardware says.
-PARTITIONS, QUADRANT = 128, 32
+PARTITIONS, QUADRANT = 128, 32  # an MX operand spans whole quadrants of partitions
 PSUM_BANKS, PSUM_BANK_BYTES = 8, 2048
 PSUM_COLUMNS = PSUM_BANK_BYTES // 4  # fp32 columns of a PSUM bank
 OUTPUT_BYTES = 2  # bf16 or fp16

@@ -15,8 +15,7 @@ from nkimoe.kernels.stages.mx.operands import SCALE_ROWS, MxOperand, cleared, mu
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces
 from nkimoe.kernels.tensor import IndexTile, Tensor
 from nkimoe.planning.grouped_gemm.request import GemmRequest
-from nkimoe.planning.mx.tiling import QUADRANT
-from nkimoe.planning.tiling import PARTITIONS, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, QUADRANT, ceil_div, spans
 
 FOUR = 4  # bytes that are cleared together
 

@@ -15,7 +15,6 @@ from nkimoe.planning.quantization import ROW, STATIC, Scale
 from nkimoe.planning.request import Request
 from nkimoe.planning.row_scales import is_spread
 from nkimoe.planning.tiling import PARTITIONS, Span
-from nkimoe.spec import INT8_PER_TOKEN
 
 
 class GateUpSteps:
@@ -178,8 +177,8 @@ def make_down_finish(
 ) -> DownFinish:
     """The finish of a request's down projection, likewise."""
     loaded: Vector | SpreadRow | None = None
-    is_int8, has_bias = request.activation_quantization == INT8_PER_TOKEN, request.down_proj_bias is not None
-    if scale is not None and scale.layout == ROW and is_spread(has_bias, request.block_size, is_int8):
+    has_bias = request.down_proj_bias is not None
+    if scale is not None and scale.layout == ROW and is_spread(has_bias, request.block_size, request.is_int8):
         loaded = vectors.add_derived(SpreadRow(vectors.add(tensors.down_scale_parts(scale))))
     elif scale is not None:
         loaded = vectors.add(tensors.down_scale(scale))

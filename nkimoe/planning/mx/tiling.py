@@ -20,6 +20,7 @@ from nkimoe.planning.tiling import (
     PARTITIONS,
     PSUM_BANK_BYTES,
     PSUM_COLUMNS,
+    QUADRANT,
     ROUTING_COLUMNS,
     SMALL_TILES,
     STREAMED_TILES,
@@ -30,7 +31,6 @@ from nkimoe.planning.tiling import (
 
 BLOCK = MX_BLOCK  # values that share a scale: 8 packed rows
 TILE = QUARTERS * PARTITIONS  # values of a contraction that one matmul takes
-QUADRANT = 32  # partitions; an MX operand spans whole quadrants
 ACTIVATION_BYTES = 5  # a packed fp8 element and its scale
 # Chosen by prediction on the MX layers of benchmarks/comparison/mx.py; no device has confirmed them.
 EXCHANGED = 1024  # columns of partial sums that wait for their counterparts: two PSUM banks

@@ -10,8 +10,8 @@ from nkimoe.kernels.stages.mx.inputs import MxInputs
 from nkimoe.kernels.stages.mx.operands import MxOperand
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import Tensor
-from nkimoe.planning.mx.tiling import QUADRANT, QUARTERS, InnerTile
-from nkimoe.planning.tiling import PARTITIONS
+from nkimoe.planning.mx.tiling import QUARTERS, InnerTile
+from nkimoe.planning.tiling import PARTITIONS, QUADRANT
 
 
 class PackedIntermediate:

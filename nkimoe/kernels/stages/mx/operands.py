@@ -9,8 +9,8 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.kernels.tensor import DType, Index, Shape, Tensor
-from nkimoe.planning.mx.tiling import BLOCK, QUADRANT, QUARTERS
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
+from nkimoe.planning.mx.tiling import BLOCK, QUARTERS
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, QUADRANT, ceil_div
 
 ONE = 127  # the scale code of 2**0: e8m0 is biased by it
 BLOCK_ROWS = BLOCK // QUARTERS  # packed rows that share a scale

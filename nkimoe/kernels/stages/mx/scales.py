@@ -11,8 +11,8 @@ import nki.language as nl
 
 from nkimoe.kernels.stages.mx.operands import BLOCK_ROWS, SCALE_ROWS, cleared, scale_runs, unit_scales
 from nkimoe.kernels.tensor import IndexTile, Pattern, Shape, Tensor
-from nkimoe.planning.mx.tiling import QUADRANT, InnerTile
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.mx.tiling import InnerTile
+from nkimoe.planning.tiling import PARTITIONS, QUADRANT, Span, ceil_div, spans
 
 EXACT = 1 << 24  # up to here fp32 holds every integer; rows of scales are computed in it
 NOBODY = EXACT // 2  # a row behind the last one, with room for an expert's first row on top
