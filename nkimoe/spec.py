@@ -7,7 +7,7 @@ Each option names the implementations that read it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -197,6 +197,7 @@ class ShardOnIConfig:
 
 
 _BLOCK_SHARDED = (MoECTEImplementation.shard_on_block, MoECTEImplementation.shard_on_block_mx)
+_HYBRIDS_ON_I = (MoECTEImplementation.shard_on_i_hybrid, MoECTEImplementation.shard_on_i_mx_hybrid)
 
 
 @dataclass(frozen=True)
@@ -241,3 +242,21 @@ class MoECTESpec:
         if implementation in _BLOCK_SHARDED:
             return cls(implementation, ShardOnBlockConfig(block_sharding_strategy=strategy))
         return cls(implementation)
+
+    def shared_by(self, ep_degree: int, tokens: int, top_k: int, block_size: int) -> MoECTESpec:
+        """Of a rank of `ep_degree` that share the experts, for a call with blocks for all `tokens`, of which each lists
+        `top_k` experts of any rank: how many blocks hold tokens at least is told as if all ranks got as many.
+
+        >>> hybrid = MoECTESpec(MoECTEImplementation.shard_on_i_hybrid)
+        >>> hybrid.shared_by(16, tokens=4096, top_k=8, block_size=128).shard_on_I.num_static_block
+        16
+        """
+        if ep_degree == 1:
+            return self
+        if self.shard_on_block is not None:
+            return replace(self, shard_on_block=replace(self.shard_on_block, top_k=top_k, ep_degree=ep_degree))
+        if self.implementation not in _HYBRIDS_ON_I:
+            return self
+        assert self.shard_on_I is not None, "filled in above"
+        filled = tokens * top_k // ep_degree // block_size
+        return replace(self, shard_on_I=replace(self.shard_on_I, num_static_block=filled))

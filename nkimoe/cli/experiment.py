@@ -31,7 +31,6 @@ from nkimoe.spec import (
     BlockShardStrategy,
     MoECTEImplementation,
     MoECTESpec,
-    ShardOnIConfig,
     SkipMode,
 )
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
@@ -210,20 +209,9 @@ def options_of(setup: Setup) -> dict[str, object]:
 
 
 def spec_of(setup: Setup) -> MoECTESpec:
-    """The implementation with its options. Where ranks share the experts, the call has blocks for tokens that may all
-    come to one rank; how many of them hold some at least is told as if all ranks got as many.
-    """
-    spec = MoECTESpec.suited(MoECTEImplementation[setup.variant])
-    K = setup.layer_model.K
-    if spec.shard_on_block is not None:
-        config = replace(spec.shard_on_block, block_sharding_strategy=setup.strategy)
-        if setup.ep > 1:
-            config = replace(config, top_k=K, ep_degree=setup.ep)
-        return replace(spec, shard_on_block=config)
-    if setup.ep == 1 or not is_hybrid(setup):
-        return spec
-    filled = setup.tokens * K // setup.ep // setup.block_size
-    return replace(spec, shard_on_I=ShardOnIConfig(num_static_block=filled))
+    """The implementation with its options."""
+    spec = MoECTESpec.suited(MoECTEImplementation[setup.variant], setup.strategy)
+    return spec.shared_by(setup.ep, setup.tokens, setup.layer_model.K, setup.block_size)
 
 
 def run_experiment(setup: Setup, progress: Progress) -> Result:

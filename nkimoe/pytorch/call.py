@@ -22,6 +22,8 @@ class Call:
         keeps: return the activations that the backward pass needs.
         exact_rows: of int8 weights whose activations become int8, too; None: activations stay as they are.
         choices: K where slots hold pairs (token, choice); None: they hold tokens.
+        top_k, ep_degree: about rows * top_k / ep_degree pairs are of these experts: how many experts a row lists, and
+            how many ranks share them. By default each row has one.
     """
 
     options: Options
@@ -30,6 +32,8 @@ class Call:
     keeps: bool = False
     exact_rows: int | None = None
     choices: int | None = None
+    top_k: int = 1
+    ep_degree: int = 1
 
     def to_text(self) -> str:
         """Words in a fixed order, written so that torch.compile can trace it."""
@@ -37,7 +41,7 @@ class Call:
         limits = (g.gate_upper, g.gate_lower, g.up_upper, g.up_lower)
         launch = (o.variant, o.strategy, o.target, o.cores, o.block_size, o.weights)
         words = (
-            *launch, self.accumulate, self.keeps, self.exact_rows, self.choices,
+            *launch, self.accumulate, self.keeps, self.exact_rows, self.choices, self.top_k, self.ep_degree,
             g.activation, g.has_gate, g.up_offset, *limits,
         )  # fmt: skip
         return " ".join([str(word) for word in words])
@@ -46,11 +50,12 @@ class Call:
     def from_text(cls, text: str) -> Call:
         """The inverse of `to_text`, but for options that do not concern a launch."""
         variant, strategy, target, cores, block_size, weights, *words = text.split()
-        accumulate, keeps, rows, choices, activation, has_gate, offset, *limits = words
+        accumulate, keeps, rows, choices, top_k, ep_degree, activation, has_gate, offset, *limits = words
         gate_upper, gate_lower, up_upper, up_lower = map(_limit, limits)
         gate = Gate(activation, gate_upper, gate_lower, up_upper, up_lower, float(offset), has_gate == "True")
         options = Options(variant, target, int(cores), _count(block_size), weights, strategy=strategy)
-        return cls(options, gate, accumulate == "True", keeps == "True", _count(rows), _count(choices))
+        flags = accumulate == "True", keeps == "True"
+        return cls(options, gate, *flags, _count(rows), _count(choices), int(top_k), int(ep_degree))
 
     def arguments(self) -> dict[str, Any]:
         """Arguments of `moe_cte`."""

@@ -78,7 +78,7 @@ def _chosen(call: Call, shapes: Shapes, n_blocks: int | None) -> LayerChoice:
 
     top_k = call.choices or _most_choices(T, E, n_blocks or 0, options.block_size or 1)
     weights = "bf16" if options.weights == PLAIN else options.weights.removesuffix("-e5m2")
-    load, has_biases = ExpectedLoad(T, top_k, E, E), BIASES[0] in by_name
+    load, has_biases = ExpectedLoad(T, top_k, E, E * call.ep_degree), BIASES[0] in by_name
     layer = Layer(load, WEIGHT_BYTES[weights], has_biases, weights in MX_FORMATS, weights in ROW_SCALED)
     fixed = Fixed(
         None if options.variant == AUTO else MoECTEImplementation[options.variant], options.block_size,
@@ -105,7 +105,9 @@ def _plan(call: Call, shapes: Mapping[str, Shape], choice: LayerChoice, N: int) 
     arguments = {
         **call.arguments(), **tensors, "block_size": choice.block_size, "compute_dtype": "bfloat16",
         "skip_dma": SkipMode(skip_token=True),
-        "spec": spec_of(choice.implementation, choice.strategy or HI_LO, call.keeps),
+        "spec": spec_of(choice.implementation, choice.strategy or HI_LO, call.keeps).shared_by(
+            call.ep_degree, T, call.top_k, choice.block_size
+        ),
     }  # fmt: skip
     return make_plan(Request.from_arguments(arguments), call.options.cores, TARGETS[call.options.target])
 

@@ -33,7 +33,7 @@ def compute_dtype(tensor: Tensor, options: Options) -> torch.dtype:
 
 def moe_experts(
     hidden_states: Tensor, expert_ids: Tensor, expert_weights: Tensor, experts: ExpertWeights, gate: Gate = SILU,
-    is_complete: bool = False,
+    is_complete: bool = False, ep_degree: int = 1,
 ) -> Tensor:  # fmt: skip
     """Sum over each token's experts, weighted: [T, H], dtype of hidden_states.
 
@@ -43,6 +43,8 @@ def moe_experts(
 
     is_complete: a promise that each token lists K different experts of these, as a router does where all experts are
     here. Then, without gradients, each choice has a row of its own, which takes less time and rounds less.
+    ep_degree: of how many ranks the experts are that a token chose, where ids list all tokens of all ranks: an estimate
+    of how many pairs are here, for time alone. 1: each token has an expert here.
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.
@@ -51,7 +53,12 @@ def moe_experts(
     followed = is_followed((hidden_states, expert_weights, experts.gate_up, experts.down, *experts.biases))
     if is_complete and expert_ids.shape[1] > 1 and not followed:
         return _call_with_pairs(hidden_states, expert_ids, expert_weights, experts, gate)
-    return _call(hidden_states, expert_ids, expert_weights, experts, gate, accumulate=expert_ids.shape[1] > 1)
+    top_k = expert_ids.shape[1]
+    asked = Call(
+        current_options(), gate, top_k > 1, exact_rows=experts.exact_rows,
+        top_k=top_k if ep_degree > 1 else 1, ep_degree=ep_degree,
+    )  # fmt: skip
+    return _call(hidden_states, expert_ids, expert_weights, experts, asked)
 
 
 def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWeights, gate: Gate = SILU) -> Tensor:
@@ -63,21 +70,19 @@ def expert_outputs(hidden_states: Tensor, expert_ids: Tensor, experts: ExpertWei
     n_tokens, top_k = expert_ids.shape
     rows = hidden_states.repeat_interleave(top_k, dim=0)
     ones = torch.ones_like(rows[:, :1])
-    return _call(rows, expert_ids.reshape(-1, 1), ones, experts, gate, accumulate=False).reshape(n_tokens, top_k, -1)
+    asked = Call(current_options(), gate, accumulate=False, exact_rows=experts.exact_rows)
+    return _call(rows, expert_ids.reshape(-1, 1), ones, experts, asked).reshape(n_tokens, top_k, -1)
 
 
-def _call(
-    hidden_states: Tensor, expert_ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate, accumulate: bool
-) -> Tensor:
+def _call(hidden_states: Tensor, expert_ids: Tensor, weights: Tensor, experts: ExpertWeights, asked: Call) -> Tensor:
     if expert_ids.numel() == 0:
         return torch.zeros_like(hidden_states)
-    options, size = _sized(current_options(), USUAL_BLOCK)
+    options, size = _sized(asked.options, USUAL_BLOCK)
     dtype, E = compute_dtype(hidden_states, options), experts.n_experts
     ids, weights = merge_repeated(expert_ids, weights, E)
     blocks = build_blocks(ids, E, size)
     affinities = scatter_weights(ids, weights, E).to(dtype)
-    call = Call(options, gate, accumulate, exact_rows=experts.exact_rows)
-    return _launch(hidden_states, affinities, experts, [*blocks], call)
+    return _launch(hidden_states, affinities, experts, [*blocks], replace(asked, options=options))
 
 
 def _call_with_pairs(hidden_states: Tensor, ids: Tensor, weights: Tensor, experts: ExpertWeights, gate: Gate) -> Tensor:

@@ -57,17 +57,22 @@ def flat_moe_cte(
     gate_up_proj_scale: Any, down_proj_scale: Any, positions: Any, weights_of_slots: Any,
     implementation: MoECTEImplementation, strategy: BlockShardStrategy, number: Number | None, block_size: int,
     accumulates: bool, keeps: bool,
-    exact_rows: int | None, choices: int | None, activation: ActFnType, has_gate: bool, up_offset: float,
+    exact_rows: int | None, choices: int | None, top_k: int, ep_degree: int,
+    activation: ActFnType, has_gate: bool, up_offset: float,
     gate_upper: float | None, gate_lower: float | None, up_upper: float | None, up_lower: float | None,
 ) -> Any:  # fmt: skip
-    """`nkimoe.moe_cte`; pads have id -1. positions, weights_of_slots, choices: of `Pairs`, or None."""
+    """`nkimoe.moe_cte`; pads have id -1. positions, weights_of_slots, choices: of `Pairs`, or None.
+
+    top_k, ep_degree: of `MoECTESpec.shared_by`.
+    """
     gate = Gate(activation.name, gate_upper, gate_lower, up_upper, up_lower, up_offset, has_gate)
     weights = [gate_up_proj_weight, down_proj_weight]
     if number is not None:
         weights = [weight.view(getattr(nl, number.value)) for weight in weights]
+    spec = spec_of(implementation, strategy, keeps).shared_by(ep_degree, hidden_states.shape[0], top_k, block_size)
     return moe_cte(
         hidden_states, expert_affinities_masked, *weights, token_position_to_id, block_to_expert, block_size,
-        spec_of(implementation, strategy, keeps), conditions=conditions, gate_and_up_proj_bias=gate_and_up_proj_bias,
+        spec, conditions=conditions, gate_and_up_proj_bias=gate_and_up_proj_bias,
         down_proj_bias=down_proj_bias, gate_up_proj_scale=gate_up_proj_scale, down_proj_scale=down_proj_scale,
         skip_dma=SkipMode(skip_token=True), is_tensor_update_accumulating=accumulates,
         pairs=None if choices is None else Pairs(positions, weights_of_slots, choices),

@@ -61,7 +61,9 @@ def launch_moe_cte(call: Call, tensors: dict[str, Any]) -> tuple[Tensor, Tensor]
         results = _on_neuron(_FORWARD, call, tensors, implementation=implementation, strategy=strategy)
     else:
         arguments = {**call.arguments(), "skip_dma": SkipMode(skip_token=True)}
-        results = _simulated(moe_cte, call, tensors, spec=spec_of(implementation, strategy, call.keeps), **arguments)
+        spec = spec_of(implementation, strategy, call.keeps)
+        shared = spec.shared_by(call.ep_degree, len(tensors["hidden_states"]), call.top_k, arguments["block_size"])
+        results = _simulated(moe_cte, call, tensors, spec=shared, **arguments)
     if call.keeps:
         output, activations = results
         return output, activations
@@ -127,6 +129,8 @@ def _on_neuron(flat: _Flat, call: Call, tensors: dict[str, Any], **more: Any) ->
         "keeps": call.keeps,
         "exact_rows": call.exact_rows,
         "choices": call.choices,
+        "top_k": call.top_k,
+        "ep_degree": call.ep_degree,
         "activation": ActFnType[gate.activation],
         "has_gate": gate.has_gate,
         "up_offset": gate.up_offset,

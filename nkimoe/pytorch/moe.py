@@ -132,4 +132,5 @@ class MoE(Module):
             compute_dtype(rows, options), options.weights, options.target
         )
         is_complete = self.ranks.ep is None  # else other ranks have some of the experts
-        return sum_over(moe_experts(rows, ids, weights, prepared, self.gate, is_complete), self.ranks.tp)
+        output = moe_experts(rows, ids, weights, prepared, self.gate, is_complete, self.ranks.ep_degree)
+        return sum_over(output, self.ranks.tp)

@@ -46,6 +46,11 @@ class Ranks:
         return 1 if self.ep is None else dist.get_world_size(self.ep)
 
     @property
+    def ep_degree(self) -> int:
+        """Ranks that share the experts which rows list here; where rows are selected, each lists one of this rank."""
+        return self.ep_size if self.travel is Travel.ALL else 1
+
+    @property
     def tp_share(self) -> Shard:
         """This rank's part of I."""
         return Shard() if self.tp is None else Shard(dist.get_world_size(self.tp), dist.get_rank(self.tp))

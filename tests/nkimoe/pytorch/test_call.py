@@ -15,10 +15,10 @@ from nkimoe.pytorch.call import Call
 @pytest.mark.parametrize("accumulate", [True, False])
 @pytest.mark.parametrize("keeps", [True, False])
 @pytest.mark.parametrize("rows", [None, 1024, 1 << 30])
-@pytest.mark.parametrize("choices", [None, 8])
-def test_a_call_survives_as_text(gate, accumulate, keeps, rows, choices):
+@pytest.mark.parametrize(("choices", "top_k", "ep_degree"), [(None, 1, 1), (8, 1, 1), (None, 8, 16)])
+def test_a_call_survives_as_text(gate, accumulate, keeps, rows, choices, top_k, ep_degree):
     options = Options(variant="shard_on_i", target="trn3", cores=1, block_size=256)
-    call = Call(options, gate, accumulate, keeps, rows, choices)
+    call = Call(options, gate, accumulate, keeps, rows, choices, top_k, ep_degree)
     assert Call.from_text(call.to_text()) == call
 
 

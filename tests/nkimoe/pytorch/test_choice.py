@@ -6,7 +6,7 @@ pytest.importorskip("torch")
 
 import torch
 
-from nkimoe.pytorch import Options, options
+from nkimoe.pytorch import Options, launch, options
 from nkimoe.pytorch.call import Call
 from nkimoe.pytorch.choice import block_size_of, called_as, decided
 from nkimoe.pytorch.experts import moe_experts
@@ -71,3 +71,27 @@ def test_the_result_is_that_of_a_variant_that_was_named(strategy):
         with options(variant="shard_on_block", block_size=B, strategy=strategy):
             named = moe_experts(x, ids, shares, experts, is_complete=True)
     torch.testing.assert_close(chosen, named, atol=2e-2, rtol=2e-2)
+
+
+@pytest.mark.parametrize("variant", ["shard_on_block", "shard_on_i_hybrid"])
+def test_a_rank_that_sees_all_tokens_unrolls_the_blocks_that_its_share_of_the_pairs_fills(variant, monkeypatch):
+    generator = torch.Generator().manual_seed(2)
+    x = torch.randn(T, H, generator=generator).bfloat16()
+    ids = torch.stack([torch.randperm(4 * E, generator=generator)[:K] for _ in range(T)])
+    ids = torch.where(ids < E, ids, -1)
+    specs = []
+
+    def moe_cte(*args, spec, **kwargs):
+        specs.append(spec)
+        return plain(*args, spec=spec, **kwargs)
+
+    plain = launch.moe_cte
+    monkeypatch.setattr(launch, "moe_cte", moe_cte)
+    experts, shares = weights().prepare(torch.bfloat16, "plain", "trn2"), torch.full((T, K), 0.5)
+    with torch.no_grad(), options(variant=variant, block_size=16):
+        alone, shared = (moe_experts(x, ids, shares, experts, ep_degree=degree) for degree in (1, 4))
+    torch.testing.assert_close(alone, shared, atol=0, rtol=0)
+    if variant == "shard_on_block":
+        assert {(spec.shard_on_block.top_k, spec.shard_on_block.ep_degree) for spec in specs} == {(1, 1), (K, 4)}
+    else:
+        assert {spec.shard_on_I.num_static_block for spec in specs} == {None, T * K // 4 // 16}
