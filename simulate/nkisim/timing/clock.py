@@ -18,7 +18,7 @@ from enum import Enum
 from nkisim.machine import Machine
 from nkisim.timing.compiler_order import compiler_order
 from nkisim.timing.program import Program
-from nkisim.timing.schedule import schedule
+from nkisim.timing.schedule import latency_ns, schedule
 from nkisim.timing.task import Stream
 from nkisim.timing.timeline import Timeline
 
@@ -32,6 +32,9 @@ CORNERS = {
 }
 """Sections of the machine file whose constants are taken to the ends of their ranges together. All at once would leave
 intervals that say nothing: published latencies do not need them."""
+
+
+_Case = tuple[str, Machine, "Mapping[Stream, list[int]] | None"]
 
 
 class Order(Enum):
@@ -87,21 +90,27 @@ def schedules(program: Program, machine: Machine, nominal: Timeline | None = Non
     Args:
         nominal: that one, where it is known already.
     """
-    look_ahead = machine.quantities["order.look_ahead"]
-    middle, (near, far) = int(look_ahead.value), look_ahead.ends
     taken = nominal or timeline(program, machine)
-    yield _ahead(middle), taken
-    for distance in (int(near), int(far)):
-        yield _ahead(distance), schedule(program, machine, placed(program, machine, distance))
-    yield Order.program.value, schedule(program, machine)
+    yield _ahead(machine["order.look_ahead"]), taken
+    for name, of, order in _others(program, machine, taken):
+        yield name, schedule(program, of, order)
+
+
+def _others(program: Program, machine: Machine, taken: Timeline) -> Iterator[_Case]:
+    """What else may be true: a name, the machine, and the order, None for the one of the program."""
+    for distance in machine.quantities["order.look_ahead"].ends:
+        yield _ahead(int(distance)), machine, placed(program, machine, int(distance))
+    yield Order.program.value, machine, None
     for name, sections in CORNERS.items():
-        yield f"fast {name}", schedule(program, machine.fastest(sections), taken.order)
-        yield f"slow {name}", schedule(program, machine.slowest(sections), taken.order)
+        yield f"fast {name}", machine.fastest(sections), taken.order
+        yield f"slow {name}", machine.slowest(sections), taken.order
 
 
 def forecast(program: Program, machine: Machine, nominal: Timeline | None = None) -> Forecast:
     """The latency of `program`, in both orders and at the corners of the machine; `nominal` as in `schedules`."""
-    latency = {name: timeline.latency_ns for name, timeline in schedules(program, machine, nominal)}
+    taken = nominal or timeline(program, machine)
+    latency = {_ahead(machine["order.look_ahead"]): taken.latency_ns}
+    latency.update((name, latency_ns(program, of, order)) for name, of, order in _others(program, machine, taken))
     look_ahead = machine.quantities["order.look_ahead"]
     near, far = look_ahead.ends
     written = latency.pop(Order.program.value)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from nkisim.machine import Machine
 from nkisim.timing.clock import Order, placed
 from nkisim.timing.program import Program
-from nkisim.timing.schedule import schedule
+from nkisim.timing.schedule import latency_ns
 from nkisim.timing.task import Stream
 
 _NOT_A_DURATION = ("order", "peak")
@@ -43,16 +43,14 @@ def sensitivity(program: Program, machine: Machine) -> list[Leverage]:
 
 def _orders(program: Program, machine: Machine, order: dict[Stream, list[int]]) -> Iterator[Leverage]:
     near, far = machine.quantities["order.look_ahead"].ends
-    latency = {n: schedule(program, machine, placed(program, machine, int(n))).latency_ns for n in (near, far)}
+    latency = {n: latency_ns(program, machine, placed(program, machine, int(n))) for n in (near, far)}
     yield Leverage("order.look_ahead", latency[far], latency[near])
-    middle, written = schedule(program, machine, order), schedule(program, machine)
-    yield Leverage(f"order: {Order.compiler.value} or {Order.program.value}", middle.latency_ns, written.latency_ns)
+    middle, written = latency_ns(program, machine, order), latency_ns(program, machine)
+    yield Leverage(f"order: {Order.compiler.value} or {Order.program.value}", middle, written)
 
 
 def _constants(program: Program, machine: Machine, order: dict[Stream, list[int]]) -> Iterator[Leverage]:
     for key, quantity in machine.quantities.items():
         if quantity.is_open and key.partition(".")[0] not in _NOT_A_DURATION:
             fast, slow = (machine.with_value(key, end.value) for end in (quantity.fast, quantity.slow))
-            yield Leverage(
-                key, schedule(program, fast, order).latency_ns, schedule(program, slow, order).latency_ns
-            )  # fmt: skip
+            yield Leverage(key, latency_ns(program, fast, order), latency_ns(program, slow, order))

@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import pytest
 from support.timeline import TRN2, cycles, ns, numbers, timed
+from support.ways import OnePe
 
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.timing.costs import Cost
 from nkisim.timing.duration import Duration
-from nkisim.timing.engines import Pe
 
 WINDOW = ns("pe_time.window")
 ENOUGH = ns("pe_time.window_use") * WINDOW  # work in a window that grants full clock in the next one
@@ -30,19 +30,19 @@ def took(pe, at, busy=10.0):
 
 
 def test_the_pe_starts_at_half_clock():
-    assert took(Pe(TRN2), 0.0) == 10 * SLOW
+    assert took(OnePe(TRN2), 0.0) == 10 * SLOW
 
 
 @pytest.mark.parametrize(("done", "factor"), [(ENOUGH, 1.0), (ENOUGH - A_LITTLE, SLOW)])
 def test_a_window_is_at_full_clock_exactly_if_the_one_before_did_enough(done, factor):
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     assert took(pe, 0.0, done) == pytest.approx(SLOW * done)
     assert took(pe, WINDOW) == pytest.approx(10 * factor)
 
 
 @pytest.mark.parametrize(("counted", "factor"), [(1.0, 1.0), (0.25, SLOW)])
 def test_a_window_counts_of_a_matmul_what_it_says(counted, factor):
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     pe.run(0.0, 0.0, work(ENOUGH, counted=counted))
     assert took(pe, WINDOW) == pytest.approx(10 * factor)
 
@@ -73,40 +73,40 @@ def test_a_result_of_fp32_has_a_delay_of_its_own(dtype):
 
 @pytest.mark.parametrize(("at", "factor"), [(WINDOW - A_LITTLE, SLOW), (WINDOW, 1.0), (2 * WINDOW - A_LITTLE, 1.0)])
 def test_the_clock_changes_where_a_window_begins(at, factor):
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     took(pe, 0.0, ENOUGH)
     assert took(pe, at) == pytest.approx(10 * factor)
 
 
 @pytest.mark.parametrize("pause", [2 * WINDOW, 2.5 * WINDOW, 7 * WINDOW])
 def test_a_pause_of_a_window_costs_the_full_clock(pause):
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     took(pe, 0.0, ENOUGH)
     assert took(pe, pause) == pytest.approx(10 * SLOW)
 
 
 def test_a_window_at_full_clock_that_did_little_is_followed_by_one_at_half():
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     took(pe, 0.0, ENOUGH)
     assert took(pe, WINDOW, ENOUGH - A_LITTLE) == pytest.approx(ENOUGH - A_LITTLE)
     assert took(pe, 2 * WINDOW) == pytest.approx(10 * SLOW)
 
 
 def test_work_counts_in_the_window_in_which_it_starts():
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     took(pe, WINDOW - 1.0, ENOUGH)
     assert took(pe, 2 * WINDOW - 1.0, 0.5) == pytest.approx(0.5), "it began in the window before"
     assert took(pe, 2 * WINDOW) == pytest.approx(10 * SLOW)
 
 
 def test_a_matmul_keeps_the_clock_it_starts_with():
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     took(pe, 0.0, ENOUGH)
     assert took(pe, WINDOW - 1.0, 100.0) == pytest.approx(100 * SLOW)
 
 
 def test_matmuls_on_quarters_of_their_own_run_side_by_side():
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     upper, lower = (0, 2, 0, 4), (2, 2, 0, 4)
     assert pe.run(0.0, 0.0, work(10.0, tile=upper))[:2] == (0.0, 10 * SLOW)
     assert pe.run(0.0, 0.0, work(10.0, tile=lower))[:2] == (0.0, 10 * SLOW)
@@ -115,7 +115,7 @@ def test_matmuls_on_quarters_of_their_own_run_side_by_side():
 
 
 def test_weights_load_before_the_matmul_unless_it_waits_longer_for_the_pe():
-    pe = Pe(TRN2)
+    pe = OnePe(TRN2)
     assert pe.run(0.0, 50.0, work(10.0, load=30.0))[:2] == (80.0, 80 + 10 * SLOW)
     assert pe.run(80.0, 60.0, work(10.0, load=30.0))[0] == 80 + 10 * SLOW, "loaded while the one before ran"
     assert pe.run(100.0, 95.0, work(10.0, load=30.0))[0] == 125.0

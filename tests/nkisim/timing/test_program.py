@@ -9,8 +9,10 @@ from support.timeline import TRN2, traced
 import nkisim.nki.isa as nisa
 import nkisim.nki.language as nl
 from nkisim.errors import SimulationError
+from nkisim.timing.flat.waits import KIND, ON_PE, SHIFT
+from nkisim.timing.flat.ways import PLAIN
 from nkisim.timing.schedule import schedule
-from nkisim.timing.task import AFTER_ISSUE
+from nkisim.timing.task import AFTER_ISSUE, AFTER_RESULT
 
 QUICK = cost(10.0)
 
@@ -22,25 +24,31 @@ def test_matmuls_of_one_core_that_follow_each_other_stand_apart_from_all_that_wa
     reader = made.add("vector", QUICK, [second])
     refill = made.add("dge sync", moved(5.0), [second], kind=AFTER_ISSUE)
     elsewhere = made.add("tensor", QUICK, [first], core=1)
-    behind = made.program.followers
-    assert behind.on_pe[first] == [second]
-    assert behind.by_result[first] == [elsewhere]
-    assert (behind.by_result[second], behind.by_issue[second]) == ([reader], [refill])
+    behind = followers_of(made.program)
+    assert behind[first] == [(second, ON_PE), (elsewhere, AFTER_RESULT)]
+    assert behind[second] == [(reader, AFTER_RESULT), (refill, AFTER_ISSUE)]
+
+
+def followers_of(program):
+    """Of each task, who waits for it and for what."""
+    tasks, entries, *_ = program.flat(PLAIN).followers
+    return [[(entry >> SHIFT, entry & KIND) for entry in entries[task.first : task.stop]] for task in tasks]
 
 
 def test_every_task_is_told_by_all_that_it_waits_for():
     program = traced(many_matmuls)
     told = [0] * len(program.tasks)
-    for lists in program.followers:
-        for others in lists:
-            for other in others:
-                told[other] += 1
+    for others in followers_of(program):
+        for other, _ in others:
+            told[other] += 1
     assert told == [len(task.after) for task in program.tasks]
     assert any(told)
 
 
-def waits_of(made):
-    return made.program.waits(made.program.order)
+def waits_of(made, order=None):
+    """What each task waits for in an order, by default the program's."""
+    tasks, waits, *_ = made.program.flat(PLAIN).in_order(order or made.program.order)
+    return [tuple(waits[task.first : task.stop]) for task in tasks]
 
 
 def test_a_queue_waits_once_for_what_several_of_its_instructions_need():
@@ -98,7 +106,7 @@ def test_what_is_left_to_wait_for_depends_on_the_order():
     loaded = made.add("dma", moved(5.0))
     first, second = (made.add("vector", QUICK, [loaded]) for _ in range(2))
     order = {**made.program.order, (0, "vector"): [second, first]}
-    assert (waits_of(made)[second], made.program.waits(order)[second]) == ((), (2 * loaded,))
+    assert (waits_of(made)[second], waits_of(made, order)[second]) == ((), (2 * loaded,))
 
 
 def test_costs_of_one_machine_are_not_taken_for_those_of_another():
