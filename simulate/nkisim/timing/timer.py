@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nkisim.machine import Machine
-from nkisim.memory import Access, MemoryRegion
+from nkisim.memory import Access, MemoryRegion, Storage
 from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
 from nkisim.timing.box import Box, box
 from nkisim.timing.drains import Epochs
-from nkisim.timing.hazards import History
+from nkisim.timing.hazards import History, Part
 from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
@@ -21,10 +21,11 @@ from nkisim.timing.task import Task
 
 
 class _Use(NamedTuple):
-    """What is known of an access: the history of the memory that it touches, where in it, the number of its form, the
-    name of its tensor, and the lifetime of one that has no address on chip.
+    """What is known of an access: the uses of the memory that it touches and their history, where in it, the number of
+    its form, the name of its tensor, and the lifetime of one that has no address on chip.
     """
 
+    parts: tuple[Part, ...]
     history: History
     place: Box
     form: int
@@ -57,42 +58,49 @@ class Timer(Observer):
         self._epochs[core].mark(mark)
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        tasks, core, works = self._program.tasks, event.core, self._program.works
-        number = len(tasks)
-        known = self._uses[core]
+        tasks, core, index = self._program.tasks, event.core, event.index
+        number, known = len(tasks), self._uses[core]
         reads = [known.get(access) or self._use(event, access) for access in event.reads]
         writes = [known.get(access) or self._use(event, access) for access in event.writes]
         forms = tuple([use.form for use in reads]), tuple([use.form for use in writes])
+        after: set[int] = set()
+        for parts, _, place, _, _, lifetime in reads:
+            for part in parts:
+                part.read(place, number, after)
+            if lifetime is not None:
+                lifetime.last = index
+        for parts, history, place, _, _, lifetime in writes:
+            fresh = True
+            for part in parts:
+                fresh &= part.write(place, number, after)
+            if fresh:
+                history.claims.append(number)
+            if lifetime is not None:
+                lifetime.last = index
         task = Task(
-            number, core, event.index, event.opcode, event.engine, event.position, event.name, _queue(event),
-            works.number(event, forms), event.after, ordered=event.ordered, epoch=self._epochs[core].current(),
+            number, core, index, event.opcode, event.engine, event.position, event.name, _queue(event),
+            self._program.works.number(event, forms), event.after, (), self._epochs[core].current(), -1, event.ordered,
         )  # fmt: skip
         if event.traits.meeting is not None:
-            task.meeting = self._met[core, "meeting"]
-            self._met[core, "meeting"] += 1
+            self._meet(task, event, after)
+        after.discard(number * 2)
+        after.discard(number * 2 + 1)
+        task.after = tuple(after)
         names = tuple([use.name for use in (*reads, *writes)])
         if any(names):
             task.tensors = self._names.setdefault(names, names)
-        after: set[int] = set()
-        own, index = number * 2, event.index
-        for history, place, _, _, lifetime in reads:
-            history.read(place, number, after)
-            if lifetime is not None:
-                lifetime.last = index
-        for history, place, _, _, lifetime in writes:
-            history.write(place, number, after)
-            if lifetime is not None:
-                lifetime.last = index
+        self._by_index[core, index] = number
+        tasks.append(task)
+        return []
+
+    def _meet(self, task: Task, event: Event, after: set[int]) -> None:
+        """Count the meeting; a barrier orders all accesses to its tensor."""
+        task.meeting = self._met[task.core, "meeting"]
+        self._met[task.core, "meeting"] += 1
         barrier = event.details.get("barrier")
         if barrier is not None:
             whole = Box(0, 1 << 20, 0, 1 << 60)
-            self._history((core, self._loops[core].name(barrier))).write(whole, number, after)
-        after.discard(own)
-        after.discard(own + 1)
-        task.after = tuple(after)
-        self._by_index[core, event.index] = number
-        tasks.append(task)
-        return []
+            self._history((task.core, self._loops[task.core].name(barrier))).write(whole, task.number, after)
 
     @property
     def program(self) -> Program:
@@ -115,20 +123,25 @@ class Timer(Observer):
         return use
 
     def _new_use(self, event: Event, access: Access) -> _Use:
-        storage, core = access.storage, event.core
-        buffer, place = storage.buffer, box(access, access.rows is not None)
-        what = place, self._program.works.form(access), storage.name
-        if storage.address is not None:
-            return _Use(self._history((core, buffer), sliced=True), *what)
+        place, lifetime = box(access, access.rows is not None), None
+        if access.storage.address is not None:
+            history = self._history((event.core, access.storage.buffer), sliced=True)
+        else:
+            history, lifetime = self._own_history(event, access.storage)
+        form, name = self._program.works.form(access), access.storage.name
+        return _Use(history.parts(place), history, place, form, name, lifetime)
+
+    def _own_history(self, event: Event, storage: Storage) -> tuple[History, Lifetime | None]:
+        """Of a memory without an address, and its lifetime, if it is on chip."""
+        core, buffer = event.core, storage.buffer
         name = self._loops[core].name(storage.identity)
         if not buffer.is_on_chip:
-            return _Use(self._history((core, name)), *what)
+            return self._history((core, name)), None
         key = (core, storage.identity)
         if key not in self._histories:
             self._instances.setdefault((core, name), []).append(key)
         tenants = self._lifetimes.setdefault((core, buffer), {})
-        lifetime = tenants.setdefault(key, Lifetime(storage, event.index, event.index))
-        return _Use(self._history(key), *what, lifetime)
+        return self._history(key), tenants.setdefault(key, Lifetime(storage, event.index, event.index))
 
     def _history(self, key: object, sliced: bool = False) -> History:
         history = self._histories.get(key)

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Instructions issued again with operands of the same forms, in a launch for its time alone.
+
+A kernel issues a few hundred instructions tens of thousands of times. Where guards and the operation follow from the
+forms of the operands and from the other arguments, they are found once: what is left is which bytes it touches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from nkisim.execution.neuron_core import NeuronCore
+from nkisim.memory import MATMUL, NOT_COMPUTED, WRITTEN, NkiTensor, Region, is_computed, lowest_state, mark, resolve
+from nkisim.observe import Event, Traits, Work
+from nkisim.operations.operation import NkiInstruction, Operation, constants_of, emit
+from nkisim.operations.remembered import form_of
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Repeat:
+    """An instruction as it was issued first. It keeps none of the tensors.
+
+    Attributes:
+        opcode, traits, engine, work, details: as in its event.
+        leaves: as in `Operation`.
+        adds: to what a matmul has left in all that it writes.
+        reads, writes: places of its operands among the arguments.
+        constants: as in `Operation`.
+    """
+
+    opcode: str
+    traits: Traits
+    engine: str
+    work: Work
+    details: Mapping[str, Any]
+    leaves: int
+    adds: bool
+    reads: tuple[int, ...]
+    writes: tuple[int, ...]
+    constants: tuple[str, ...]
+
+
+class Call(NamedTuple):
+    """A call of an instruction: its arguments in order, and what decides, but for memory, what it does."""
+
+    values: tuple[Any, ...]
+    question: tuple[object, ...]
+
+    def known(self, core: NeuronCore) -> Repeat | None:
+        """How it was issued before."""
+        assert core.repeats is not None
+        try:
+            found: Repeat | None = core.repeats.get(self.question)
+        except TypeError:  # some argument has no hash
+            return None
+        return found
+
+    def remember(self, core: NeuronCore, opcode: str, traits: Traits, operation: Operation) -> None:
+        """Keep how it was issued, unless more than forms and arguments decided what it did."""
+        if operation.state_decides or operation.hidden_input or operation.name or operation.indirections():
+            return
+        places = {id(v): place for place, v in enumerate(self.values) if type(v) is NkiTensor}
+        tensors = [v for v in self.values if type(v) is NkiTensor]
+        if len(places) < len(tensors) or not {*map(id, (*operation.reads, *operation.writes))} <= places.keys():
+            return  # which argument an operand is, is not known
+        repeat = Repeat(
+            opcode, traits, operation.engine._name_, operation.work, operation.details, operation.leaves,
+            operation.accumulates is True, tuple([places[id(t)] for t in operation.reads]),
+            tuple([places[id(t)] for t in operation.writes]), constants_of(self.values),
+        )  # fmt: skip
+        assert core.repeats is not None
+        try:
+            core.repeats[self.question] = repeat
+        except TypeError:
+            pass
+
+
+def call_of(opcode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    """The call of an instruction with these arguments."""
+    values = (*args, *kwargs.values())
+    asked = [(v.form or form_of(v)) if type(v) is NkiTensor else (v.__class__, v) for v in values]
+    return Call(values, (opcode, len(args), *kwargs, *asked))
+
+
+def again(core: NeuronCore, repeat: Repeat, values: tuple[Any, ...]) -> NkiInstruction | None:
+    """Issue it once more; None where values follow from integers, or a guard has to look at what memory holds."""
+    operands = [values[i] for i in (*repeat.reads, *repeat.writes)]
+    regions = [t.region or resolve(t) for t in operands]
+    count = len(repeat.reads)
+    reads, writes = regions[:count], regions[count:]
+    state = _state_left(repeat, reads, writes)
+    if state is None or (core.scopes.any_over and _is_over(core, regions)):
+        return None
+    for region in writes:
+        mark(region, state)
+    event = Event(
+        core.position, core.identity, repeat.opcode, repeat.traits, repeat.engine, tuple([r.access for r in reads]),
+        tuple([w.access for w in writes]), repeat.work, repeat.details, core.call_stack.position(),
+        ordered=core.in_order > 0, alike=repeat,
+    )  # fmt: skip
+    emit(core, event, operands, repeat.constants)
+    return NkiInstruction(core, event)
+
+
+def _state_left(repeat: Repeat, reads: list[Region], writes: list[Region]) -> int | None:
+    """The state of what it writes; None where that takes another look."""
+    if repeat.leaves == WRITTEN:
+        return None if all([is_computed(r) for r in reads]) else NOT_COMPUTED
+    return None if repeat.adds and lowest_state(writes[0]) < MATMUL else repeat.leaves
+
+
+def _is_over(core: NeuronCore, regions: list[Region]) -> bool:
+    """Whether an operand was made in an iteration of a device loop that has ended."""
+    return any([core.scopes.is_over(core.age(region.access.storage)) for region in regions])
