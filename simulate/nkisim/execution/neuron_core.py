@@ -35,6 +35,7 @@ class Watch:
     Attributes:
         detects: whether any observer looks for mistakes. If not, what only detectors read is left out of events: lines,
             unwritten operands, rewrites; and guards run once for all instructions that are alike.
+        repeats: where they ran, by what decides what such an instruction does.
     """
 
     observers: list[Observer]
@@ -43,6 +44,7 @@ class Watch:
     taps: Taps | None = None
     policy: Policy = field(default_factory=Policy.from_environment)
     detects: bool = True
+    repeats: dict[object, Any] = field(default_factory=dict)
     _reported: set[tuple[type, str, Location]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -93,8 +95,6 @@ class NeuronCore:
         scopes: which tensors belong to iterations of device loops that are over.
         only_traces: instructions are checked and not carried out: the body of a device loop that runs zero times.
         call_stack: the calls of the kernel that have not returned.
-        repeats: instructions that may be issued again without their guards, by what decides what they do; None in
-            launches that detect.
     """
 
     def __init__(
@@ -117,7 +117,6 @@ class NeuronCore:
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
         self.call_stack = CallStack() if watch.detects else NoLines()
-        self.repeats: dict[object, Any] | None = None if watch.detects else {}
         self._names = Names()
         self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, MemoryBlock] = {}

@@ -90,7 +90,7 @@ def _issued(
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
         core, call = current_core(), None
-        if core.repeats is not None and by_forms and not core.only_traces:
+        if by_forms and not core.watch.detects and not core.only_traces:
             call = call_of(opcode, args, kwargs)
             repeat = call.known(core)
             issued = None if repeat is None else again(core, repeat, call.values)

@@ -26,7 +26,7 @@ class Repeat:
         opcode, traits, engine, work, details: as in its event.
         leaves: as in `Operation`.
         adds: to what a matmul has left in all that it writes.
-        reads, writes: places of its operands among the arguments.
+        operands: places of what it reads and writes among the arguments; count: how many of them it reads.
         constants: as in `Operation`.
     """
 
@@ -37,8 +37,8 @@ class Repeat:
     details: Mapping[str, Any]
     leaves: int
     adds: bool
-    reads: tuple[int, ...]
-    writes: tuple[int, ...]
+    operands: tuple[int, ...]
+    count: int
     constants: tuple[str, ...]
 
 
@@ -50,9 +50,8 @@ class Call(NamedTuple):
 
     def known(self, core: NeuronCore) -> Repeat | None:
         """How it was issued before."""
-        assert core.repeats is not None
         try:
-            found: Repeat | None = core.repeats.get(self.question)
+            found: Repeat | None = core.watch.repeats.get(self.question)
         except TypeError:  # some argument has no hash
             return None
         return found
@@ -63,16 +62,16 @@ class Call(NamedTuple):
             return
         places = {id(v): place for place, v in enumerate(self.values) if type(v) is NkiTensor}
         tensors = [v for v in self.values if type(v) is NkiTensor]
-        if len(places) < len(tensors) or not {*map(id, (*operation.reads, *operation.writes))} <= places.keys():
+        operands = (*operation.reads, *operation.writes)
+        if len(places) < len(tensors) or not {*map(id, operands)} <= places.keys():
             return  # which argument an operand is, is not known
         repeat = Repeat(
             opcode, traits, operation.engine._name_, operation.work, operation.details, operation.leaves,
-            operation.accumulates is True, tuple([places[id(t)] for t in operation.reads]),
-            tuple([places[id(t)] for t in operation.writes]), constants_of(self.values),
+            operation.accumulates is True, tuple([places[id(t)] for t in operands]), len(operation.reads),
+            constants_of(self.values),
         )  # fmt: skip
-        assert core.repeats is not None
         try:
-            core.repeats[self.question] = repeat
+            core.watch.repeats[self.question] = repeat
         except TypeError:
             pass
 
@@ -86,28 +85,34 @@ def call_of(opcode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
 
 def again(core: NeuronCore, repeat: Repeat, values: tuple[Any, ...]) -> NkiInstruction | None:
     """Issue it once more; None where values follow from integers, or a guard has to look at what memory holds."""
-    operands = [values[i] for i in (*repeat.reads, *repeat.writes)]
+    operands = [values[i] for i in repeat.operands]
     regions = [t.region or resolve(t) for t in operands]
-    count = len(repeat.reads)
-    reads, writes = regions[:count], regions[count:]
+    reads, writes = regions[: repeat.count], regions[repeat.count :]
     state = _state_left(repeat, reads, writes)
     if state is None or (core.scopes.any_over and _is_over(core, regions)):
         return None
     for region in writes:
-        mark(region, state)
+        if region.block.shadow.uniform != state or region.block.writers is not None:
+            mark(region, state)
     event = Event(
         core.position, core.identity, repeat.opcode, repeat.traits, repeat.engine, tuple([r.access for r in reads]),
         tuple([w.access for w in writes]), repeat.work, repeat.details, core.call_stack.position(),
         ordered=core.in_order > 0, alike=repeat,
     )  # fmt: skip
-    emit(core, event, operands, repeat.constants)
+    if core.iterations:
+        emit(core, event, operands, repeat.constants)
+    else:
+        core.emit(event, ())
     return NkiInstruction(core, event)
 
 
 def _state_left(repeat: Repeat, reads: list[Region], writes: list[Region]) -> int | None:
     """The state of what it writes; None where that takes another look."""
     if repeat.leaves == WRITTEN:
-        return None if all([is_computed(r) for r in reads]) else NOT_COMPUTED
+        for region in reads:
+            if region.block.shadow.uniform == NOT_COMPUTED or not is_computed(region):
+                return NOT_COMPUTED
+        return None
     return None if repeat.adds and lowest_state(writes[0]) < MATMUL else repeat.leaves
 
 

@@ -45,7 +45,9 @@ class Timer(Observer):
         self._histories: dict[object, History] = {}
         self._lifetimes: dict[tuple[int, MemoryRegion], dict[object, Lifetime]] = {}
         self._instances: dict[tuple[int, object], list[object]] = {}
-        self._by_index: dict[tuple[int, int], int] = {}
+        self._own: dict[tuple[int, int], tuple[History, Lifetime]] = {}
+        self._places: dict[tuple[object, ...], tuple[Box, int]] = {}
+        self._by_index: tuple[list[int], list[int]] = ([], [])
         self._loops, self._epochs = (LoopNames(), LoopNames()), (Epochs(), Epochs())
         self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
@@ -60,16 +62,22 @@ class Timer(Observer):
     def on_instruction(self, event: Event) -> list[Finding]:
         tasks, core, index = self._program.tasks, event.core, event.index
         number, known = len(tasks), self._uses[core]
-        reads = [known.get(access) or self._use(event, access) for access in event.reads]
-        writes = [known.get(access) or self._use(event, access) for access in event.writes]
-        forms = tuple([use.form for use in reads]), tuple([use.form for use in writes])
         after: set[int] = set()
-        for parts, _, place, _, _, lifetime in reads:
+        read: list[int] = []
+        written: list[int] = []
+        names: list[str] = []
+        for access in event.reads:
+            parts, _, place, form, name, lifetime = known.get(access) or self._use(event, access)
+            read.append(form)
+            names.append(name)
             for part in parts:
                 part.read(place, number, after)
             if lifetime is not None:
                 lifetime.last = index
-        for parts, history, place, _, _, lifetime in writes:
+        for access in event.writes:
+            parts, history, place, form, name, lifetime = known.get(access) or self._use(event, access)
+            written.append(form)
+            names.append(name)
             fresh = True
             for part in parts:
                 fresh &= part.write(place, number, after)
@@ -78,18 +86,19 @@ class Timer(Observer):
             if lifetime is not None:
                 lifetime.last = index
         task = Task(
-            number, core, index, event.opcode, event.engine, event.position, event.name, _queue(event),
-            self._program.works.number(event, forms), event.after, (), self._epochs[core].current(), -1, event.ordered,
+            number, core, index, event.opcode, event.engine, event.position, event.name,
+            event.engine if event.engine != "dma" else _queue(event),
+            self._program.works.number(event, (tuple(read), tuple(written))), event.after, (),
+            self._epochs[core].current(), -1, event.ordered,
         )  # fmt: skip
         if event.traits.meeting is not None:
             self._meet(task, event, after)
         after.discard(number * 2)
         after.discard(number * 2 + 1)
         task.after = tuple(after)
-        names = tuple([use.name for use in (*reads, *writes)])
         if any(names):
-            task.tensors = self._names.setdefault(names, names)
-        self._by_index[core, index] = number
+            task.tensors = self._names.setdefault(tuple(names), tuple(names))
+        self._by_index[core].append(number)
         tasks.append(task)
         return []
 
@@ -123,13 +132,24 @@ class Timer(Observer):
         return use
 
     def _new_use(self, event: Event, access: Access) -> _Use:
-        place, lifetime = box(access, access.rows is not None), None
-        if access.storage.address is not None:
-            history = self._history((event.core, access.storage.buffer), sliced=True)
+        storage = access.storage
+        place, form = self._place_and_form(access)
+        if storage.address is not None:
+            history, lifetime = self._history((event.core, storage.buffer), sliced=True), None
         else:
-            history, lifetime = self._own_history(event, access.storage)
-        form, name = self._program.works.form(access), access.storage.name
-        return _Use(history.parts(place), history, place, form, name, lifetime)
+            history, lifetime = self._own.get((event.core, storage.identity)) or self._own_history(event, storage)
+        return _Use(history.parts(place), history, place, form, storage.name, lifetime)
+
+    def _place_and_form(self, access: Access) -> tuple[Box, int]:
+        """Where it is in its memory, and the number of its form: of tiles without an address many are alike."""
+        storage = access.storage
+        if storage.address is not None or access.rows is not None or not storage.buffer.is_on_chip:
+            return box(access, access.rows is not None), self._program.works.form(access)
+        key = (access.start, access.shape, access.strides, access.dtype, storage.buffer, storage.pitch)
+        known = self._places.get(key)
+        if known is None:
+            known = self._places[key] = box(access, False), self._program.works.form(access)
+        return known
 
     def _own_history(self, event: Event, storage: Storage) -> tuple[History, Lifetime | None]:
         """Of a memory without an address, and its lifetime, if it is on chip."""
@@ -140,8 +160,9 @@ class Timer(Observer):
         key = (core, storage.identity)
         if key not in self._histories:
             self._instances.setdefault((core, name), []).append(key)
-        tenants = self._lifetimes.setdefault((core, buffer), {})
-        return self._history(key), tenants.setdefault(key, Lifetime(storage, event.index, event.index))
+        lifetime = self._lifetimes.setdefault((core, buffer), {})[key] = Lifetime(storage, event.index, event.index)
+        own = self._own[key] = self._history(key), lifetime
+        return own
 
     def _history(self, key: object, sliced: bool = False) -> History:
         history = self._histories.get(key)
@@ -166,7 +187,7 @@ class Timer(Observer):
     def _add_named(self) -> None:
         for task in self._program.tasks:
             if task.named:
-                numbers = (self._by_index[task.core, index] * 2 for index in task.named)
+                numbers = (self._by_index[task.core][index] * 2 for index in task.named)
                 task.after = tuple({*task.after, *numbers})
 
     def _forget_other_epochs(self) -> None:
