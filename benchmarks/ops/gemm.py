@@ -74,7 +74,8 @@ class GemmBench:
         routed = Routed.evenly(request.tokens, request.topk, request.experts)
         (choice,) = default_choices(routed.ids.size, request.experts, [gemm.sizes])
         arguments = gemm.arguments(choice, routed.blocks(choice.block_size), of_pairs=False)
-        profile = Simulator(self.device.target, self.device.lnc, numerics=False).run(grouped_gemm, *arguments).profile
+        simulator = Simulator(self.device.target, self.device.lnc, numerics=False, detectors=False)
+        profile = simulator.run(grouped_gemm, *arguments).profile
         useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         operands = "fp8" if self.quantization == FP8_W8A8 else "bf16"
         return Outcome(profile, self.device, peer_work(request), useful, operands)

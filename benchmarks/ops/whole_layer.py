@@ -42,7 +42,7 @@ class LayerBench:
         matrices = (without_values(shape, dtype) for shape in ((T, H), (E, H, 2, I), (E, I, H)))
         tables = blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert
         options = ExpertOptions(size, dtype, request.topk, has_gaps=blocks.has_gaps)
-        simulator = Simulator(self.device.target, self.device.lnc, numerics=False)
+        simulator = Simulator(self.device.target, self.device.lnc, numerics=False, detectors=False)
         profile = simulator.run(pair_experts, *matrices, None, None, None, None, *tables, options).profile
         useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         return Outcome(profile, self.device, peer_work(request), useful)

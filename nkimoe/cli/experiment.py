@@ -175,8 +175,10 @@ class ResultCounter(Observer):
         self._step = step
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        if any(access.rows is not None and access.storage.buffer.is_hbm for access in event.writes):
-            self._step()
+        for access in event.writes:
+            if access.rows is not None and access.storage.buffer.is_hbm:
+                self._step()
+                break
         return []
 
 
@@ -226,8 +228,11 @@ def spec_of(setup: Setup) -> MoECTESpec:
     return replace(spec, shard_on_I=ShardOnIConfig(num_static_block=filled))
 
 
-def run_experiment(setup: Setup, progress: Progress) -> Result:
+def run_experiment(setup: Setup, progress: Progress, detectors: bool = True) -> Result:
     """Draw the inputs, simulate, compute the reference, compare.
+
+    Args:
+        detectors: False, without numerics alone: for the prediction as a whole, without lines or findings.
 
     Raises:
         RequestError, InputError: the layer cannot be run as asked.
@@ -238,7 +243,9 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
     started = time.perf_counter()
-    simulator = Simulator(setup.target, setup.lnc, observers=[ResultCounter(progress.step)], numerics=setup.numerics)
+    simulator = Simulator(
+        setup.target, setup.lnc, observers=[ResultCounter(progress.step)], numerics=setup.numerics, detectors=detectors
+    )
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(_output(run), data.theirs) if setup.numerics and data.theirs is not None else None
@@ -262,7 +269,7 @@ def beside_uniform(result: Result, progress: Progress) -> Result:
     if result.setup.routing in (None, UNIFORM):
         return result
     setup = replace(result.setup, routing=UNIFORM, numerics=False)
-    return replace(result, evenly=run_experiment(setup, progress).run.profile)
+    return replace(result, evenly=run_experiment(setup, progress, detectors=False).run.profile)
 
 
 def roofline_of(setup: Setup, data: LayerData) -> Roofline:

@@ -78,4 +78,4 @@ class Stages:
         return self._run(two_stage_moe, self.gemms[0].a, *tensors, *tables, *options)
 
     def _run(self, kernel: Any, *arguments: Any) -> Profile:
-        return Simulator(self.target, self.lnc, numerics=False).run(kernel, *arguments).profile
+        return Simulator(self.target, self.lnc, numerics=False, detectors=False).run(kernel, *arguments).profile

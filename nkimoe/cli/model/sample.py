@@ -102,7 +102,7 @@ class Tables:
         else:
             affinities = {"weights": weights, "expert_ids": ids, "n_experts": E}
             tables = [(build_block_mapping, {"expert_ids": ids, **sizes}), (scatter_affinities, affinities)]
-        return simulated([router, *tables], self.target, self.lnc, machines)
+        return simulated([router, *tables], self.target, self.lnc, machines, detectors=False)
 
 
 @dataclass(frozen=True)
@@ -136,12 +136,14 @@ def sample(machines: Mapping[str, Machine], asked: Simulated) -> Sample:
         return Sample(None, reason=f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}")
 
 
-def simulated(calls: list[Call], target: str, lnc: int, machines: Mapping[str, Machine]) -> Sample:
-    """Launches one after the other. What kernels print is theirs."""
+def simulated(
+    calls: list[Call], target: str, lnc: int, machines: Mapping[str, Machine], detectors: bool = True
+) -> Sample:
+    """Launches one after the other. What kernels print is theirs, and others' kernels have detectors."""
     times, bound = [], ""
     with ONE_AT_A_TIME, machine_in_use(machines[target]), contextlib.redirect_stdout(io.StringIO()):
         for kernel, arguments in calls:
-            profile = Simulator(target, lnc, numerics=False).run(kernel, **arguments).profile
+            profile = Simulator(target, lnc, numerics=False, detectors=detectors).run(kernel, **arguments).profile
             low, high = profile.interval_us
             times.append(Estimate(profile.latency_us, low, high))
             if profile.latency_us >= max(each.us for each in times):

@@ -17,7 +17,7 @@ from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction_help import help_text
 from nkisim.operations.operation import NkiInstruction, Operation, constants_of, execute
-from nkisim.operations.repeats import again, call_of
+from nkisim.operations.repeats import again, known, question, remember
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,11 @@ def _issued(
 
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
-        core, call = current_core(), None
+        core, asked = current_core(), None
         if by_forms and not core.watch.detects and not core.only_traces:
-            call = call_of(opcode, args, kwargs)
-            repeat = call.known(core)
-            issued = None if repeat is None else again(core, repeat, call.values)
+            asked = question(opcode, args, kwargs)
+            repeat = known(core, asked)
+            issued = None if repeat is None else again(core, repeat, [*args, *kwargs.values()])
             if issued is not None:
                 return issued
         operation = body(*args, **kwargs)
@@ -113,8 +113,8 @@ def _issued(
             return NkiInstruction(core, None)
         if core.iterations:
             operation.constants = constants_of((*args, *kwargs.values()))
-        if call is not None and repeat is None:
-            call.remember(core, opcode, traits, operation)
+        if asked is not None and repeat is None:
+            remember(core, asked, [*args, *kwargs.values()], traits, operation)
         return NkiInstruction(core, execute(core, opcode, traits, operation))
 
     return issue

@@ -7,9 +7,10 @@ forms of the operands and from the other arguments, they are found once: what is
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 from nkisim.execution.neuron_core import NeuronCore
 from nkisim.memory import MATMUL, NOT_COMPUTED, WRITTEN, NkiTensor, Region, is_computed, lowest_state, mark, resolve
@@ -42,48 +43,45 @@ class Repeat:
     constants: tuple[str, ...]
 
 
-class Call(NamedTuple):
-    """A call of an instruction: its arguments in order, and what decides, but for memory, what it does."""
-
-    values: tuple[Any, ...]
-    question: tuple[object, ...]
-
-    def known(self, core: NeuronCore) -> Repeat | None:
-        """How it was issued before."""
-        try:
-            found: Repeat | None = core.watch.repeats.get(self.question)
-        except TypeError:  # some argument has no hash
-            return None
-        return found
-
-    def remember(self, core: NeuronCore, opcode: str, traits: Traits, operation: Operation) -> None:
-        """Keep how it was issued, unless more than forms and arguments decided what it did."""
-        if operation.state_decides or operation.hidden_input or operation.name or operation.indirections():
-            return
-        places = {id(v): place for place, v in enumerate(self.values) if type(v) is NkiTensor}
-        tensors = [v for v in self.values if type(v) is NkiTensor]
-        operands = (*operation.reads, *operation.writes)
-        if len(places) < len(tensors) or not {*map(id, operands)} <= places.keys():
-            return  # which argument an operand is, is not known
-        repeat = Repeat(
-            opcode, traits, operation.engine._name_, operation.work, operation.details, operation.leaves,
-            operation.accumulates is True, tuple([places[id(t)] for t in operands]), len(operation.reads),
-            constants_of(self.values),
-        )  # fmt: skip
-        try:
-            core.watch.repeats[self.question] = repeat
-        except TypeError:
-            pass
-
-
-def call_of(opcode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
-    """The call of an instruction with these arguments."""
-    values = (*args, *kwargs.values())
+def question(opcode: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[object, ...]:
+    """What decides, beside what memory holds, what an instruction with these arguments does."""
+    values = (*args, *kwargs.values()) if args else kwargs.values()
     asked = [(v.form or form_of(v)) if type(v) is NkiTensor else (v.__class__, v) for v in values]
-    return Call(values, (opcode, len(args), *kwargs, *asked))
+    return (opcode, len(args), *kwargs, *asked)
 
 
-def again(core: NeuronCore, repeat: Repeat, values: tuple[Any, ...]) -> NkiInstruction | None:
+def known(core: NeuronCore, asked: tuple[object, ...]) -> Repeat | None:
+    """How such an instruction was issued before."""
+    try:
+        found: Repeat | None = core.watch.repeats.get(asked)
+    except TypeError:  # some argument has no hash
+        return None
+    return found
+
+
+def remember(core: NeuronCore, asked: tuple[object, ...], values: list[Any], traits: Traits, done: Operation) -> None:
+    """Keep how it was issued, unless more than forms and arguments decided what it did.
+
+    Args:
+        asked: the `question`, whose first entry is the opcode.
+        values: the arguments in order.
+    """
+    if done.state_decides or done.hidden_input or done.name or done.indirections():
+        return
+    tensors = [v for v in values if type(v) is NkiTensor]
+    places = {id(v): place for place, v in enumerate(values) if type(v) is NkiTensor}
+    operands = (*done.reads, *done.writes)
+    if len(places) < len(tensors) or not {*map(id, operands)} <= places.keys():
+        return  # which argument an operand is, is not known
+    repeat = Repeat(
+        str(asked[0]), traits, done.engine._name_, done.work, done.details, done.leaves, done.accumulates is True,
+        tuple([places[id(t)] for t in operands]), len(done.reads), constants_of(values),
+    )  # fmt: skip
+    with suppress(TypeError):  # some argument has no hash
+        core.watch.repeats[asked] = repeat
+
+
+def again(core: NeuronCore, repeat: Repeat, values: Sequence[Any]) -> NkiInstruction | None:
     """Issue it once more; None where values follow from integers, or a guard has to look at what memory holds."""
     operands = [values[i] for i in repeat.operands]
     regions = [t.region or resolve(t) for t in operands]
