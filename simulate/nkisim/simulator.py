@@ -104,9 +104,9 @@ class Simulator:
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
             large layers. Guards and detectors run as always. Floating point arguments may repeat one element
             (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
-        detectors: False, with numerics=False alone: a trace for its time, of kernels that are known to be right. Nothing
-            looks for mistakes but the capacity of memories, guards run once for all instructions that are alike, and
-            lines of the kernel are not kept.
+        detectors: False, with numerics=False only: a trace for its time, of kernels that are known to be right. The
+            program and its time are the same, bit for bit. Nothing looks for mistakes but the capacity of memories,
+            guards run once for all instructions that are alike, and lines of the kernel are not kept.
         timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: Apache-2.0
 """A launch for its time alone builds the program that a launch with detectors builds, bit for bit."""
 
 from dataclasses import replace
@@ -7,6 +6,7 @@ import pytest
 from support.case import Case
 from support.gemm_cases import BF16, drawn, int8_drawn
 from support.gradients import backward_arguments
+from support.inputs import build_inputs
 from support.same_programs import assert_same, issued_in_full, profiles
 
 from nkimoe import moe_cte_backward
@@ -36,7 +36,6 @@ LAYERS = {
     "columns, fp8 rows": replace(SMALL, variant="shard_on_i", weights="fp8-row"),
     "hybrid": replace(SMALL, variant="shard_on_i_hybrid"),
     "hybrid, tokens in slots": replace(SMALL, variant="shard_on_i_hybrid", slots=TOKENS),
-    "dropping": replace(SMALL, variant="shard_on_i_dropping", slots=TOKENS, block_size=256),
     "a rank of experts": replace(SMALL, slots=TOKENS, ep=2),
     "a rank of experts, hybrid": replace(SMALL, variant="shard_on_i_hybrid", slots=TOKENS, ep=2),
     "mxfp4 blocks": replace(SMALL, target="trn3", variant="shard_on_block_mx", weights="mxfp4"),
@@ -50,6 +49,11 @@ LAYERS = {
 def test_a_layer_has_the_same_program(name):
     setup = LAYERS[name]
     assert_same(*profiles(setup.target, setup.lnc, moe_cte, **arguments_of(setup, layer_of(setup, SILENT))))
+
+
+def test_a_layer_that_drops_tokens_has_the_same_program():
+    case = Case(variant="shard_on_i_dropping", T=200, H=256, I=80, B=100)
+    assert_same(*profiles("trn2", 2, moe_cte, **build_inputs(case), **case.options()))
 
 
 @pytest.mark.parametrize("cores", [1, 2])
@@ -72,12 +76,12 @@ def test_a_grouped_gemm_has_the_same_program(arguments):
 
 @pytest.mark.parametrize("slots", [PAIRS, TOKENS])
 def test_few_instructions_of_a_layer_run_their_guards(monkeypatch, slots):
-    """Twice as many blocks of the same forms: of those the second half has, guards run for transfers alone."""
+    """Twice as many blocks of the same forms: the PE has no others in the second half."""
     few, many = (
         issued_in_full(monkeypatch, moe_cte, **arguments_of(setup, layer_of(setup, SILENT)))
         for setup in (replace(SMALL, slots=slots, tokens=tokens) for tokens in (512, 1024))
     )
-    assert few["nc_matmul"].all_issued > 300
-    for opcode in ("nc_matmul", "nc_transpose", "activation", "tensor_tensor"):
+    assert many["nc_matmul"].all_issued > few["nc_matmul"].all_issued
+    for opcode in ("nc_matmul", "nc_transpose"):
         assert many[opcode].in_full == few[opcode].in_full
-        assert many[opcode].in_full < 0.3 * many[opcode].all_issued
+    assert many["nc_matmul"].in_full < 0.1 * many["nc_matmul"].all_issued

@@ -1,4 +1,3 @@
-# SPDX-License-Identifier: Apache-2.0
 """The program of a launch for its time alone, beside that of a launch with detectors."""
 
 from collections import Counter

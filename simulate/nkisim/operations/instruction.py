@@ -82,7 +82,10 @@ def instruction(
 
 
 def _issued(
-    body: Callable[..., Operation], traits: Traits, engines: tuple[Engine, ...], indirect: IndirectOperands,
+    body: Callable[..., Operation],
+    traits: Traits,
+    engines: tuple[Engine, ...],
+    indirect: IndirectOperands,
     by_forms: bool,
 ) -> Callable[..., NkiInstruction]:
     opcode = body.__name__
@@ -118,4 +121,3 @@ def _issued(
         return NkiInstruction(core, execute(core, opcode, traits, operation))
 
     return issue
-
