@@ -104,11 +104,10 @@ class Simulator:
         numerics: False computes integers only, and of the rest nothing but shapes: for the events and the time of
             large layers. Guards and detectors run as always. Floating point arguments may repeat one element
             (`np.broadcast_to`), results are NaN, and indices or registers that follow from floats are refused.
-        detectors: False, with numerics=False only: a trace for its time, of kernels that are known to be right. The
-            program and its time are the same, bit for bit. Nothing looks for mistakes but the capacity of memories,
-            guards run once for all instructions that are alike, and lines of the kernel are not kept.
         timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
+
+    _detects = True
 
     def __init__(
         self,
@@ -121,7 +120,6 @@ class Simulator:
         dma: str = "eager",
         numerics: bool = True,
         timing: bool = True,
-        detectors: bool = True,
     ) -> None:
         if dma not in ("eager", "late"):
             raise ArgumentError("dma is 'eager' or 'late'", f"{dma!r}", "Use one of them.")
@@ -129,15 +127,13 @@ class Simulator:
             raise ArgumentError("late transfers change values only", "dma='late', numerics=False", "Drop one of them.")
         if tap and not numerics:
             raise ArgumentError("taps keep values", "tap with numerics=False", "Drop one of them.")
-        if numerics and not detectors:
-            raise ArgumentError("values are computed under detectors", "detectors=False", "Add numerics=False.")
         self.machine: Machine = load_machine(target or target_from_environment())
         if isinstance(tap, str) or not all(isinstance(name, str) for name in tap):
             raise ArgumentError("tap is a list of names, or maps names to functions", f"{tap!r}", "Use [...].")
         self._tap = tap
         self.lnc, self.report_only, self.observers, self.dma = lnc, report_only, tuple(observers), dma
         self._numerics = COMPUTED if numerics else ShapesOnly()
-        self._timing, self._detectors = timing, detectors
+        self._timing = timing
 
     def run(self, kernel: Any, *args: Any, **kwargs: Any) -> Run:
         """Simulate `kernel(*args, **kwargs)`.
@@ -183,8 +179,8 @@ class Simulator:
         taps = Taps(self._tap) if self._tap else None
         timer = Timer(self.machine) if self._timing else None
         readers: list[Observer] = [counters, *([timer] if timer else []), *observers]
-        found = standard_detectors(capacity) if self._detectors else [capacity]
-        watch = Watch([*found, *readers], self.report_only, taps=taps, detects=self._detectors)
+        found = standard_detectors(capacity) if self._detects else [capacity]
+        watch = Watch([*found, *readers], self.report_only, taps=taps, detects=self._detects)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
@@ -204,3 +200,21 @@ class Simulator:
                 "Drop one of them.",
             )
         return (self.lnc,)
+
+
+class Predictor(Simulator):
+    """Runs kernels that are known to be right for their time alone, without numerics.
+
+    The program and its time are those of `Simulator(numerics=False)`, bit for bit. Nothing looks for mistakes but the
+    capacity of memories, guards run once for all instructions that are alike, and lines of the kernel are not kept.
+
+    Args:
+        target, lnc, observers: as in `Simulator`.
+    """
+
+    _detects = False
+
+    def __init__(
+        self, target: str | None = None, lnc: int | None = None, *, observers: Sequence[Observer] = ()
+    ) -> None:
+        super().__init__(target, lnc, observers=observers, numerics=False)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from nkisim import Simulator
+from nkisim import Predictor, Simulator
 from nkisim.operations import instruction
 from nkisim.report.summary import Profile
 from nkisim.timing.task import Task
@@ -21,8 +21,8 @@ def rows(profile: Profile) -> list[tuple[Any, ...]]:
 
 def profiles(target: str, cores: int, kernel: Any, *args: Any, **kwargs: Any) -> tuple[Profile, Profile]:
     """With detectors, and without."""
-    found = [Simulator(target, cores, numerics=False, detectors=d).run(kernel, *args, **kwargs) for d in (True, False)]
-    return found[0].profile, found[1].profile
+    full, alone = Simulator(target, cores, numerics=False), Predictor(target, cores)
+    return full.run(kernel, *args, **kwargs).profile, alone.run(kernel, *args, **kwargs).profile
 
 
 def assert_same(full: Profile, alone: Profile) -> None:
@@ -54,5 +54,5 @@ def issued_in_full(monkeypatch: pytest.MonkeyPatch, kernel: Any, **kwargs: Any) 
 
     with monkeypatch.context() as patched:
         patched.setattr(instruction, "execute", counted)
-        profile = Simulator("trn2", 2, numerics=False, detectors=False).run(kernel, **kwargs).profile
+        profile = Predictor("trn2", 2).run(kernel, **kwargs).profile
     return {opcode: Issued(count, in_full[opcode]) for opcode, count in profile.counters.opcodes.items()}

@@ -12,7 +12,7 @@ _SLICE = 4096
 
 
 @dataclass(slots=True, eq=False)
-class Part:
+class UsedPart:
     """Last uses of a part of a memory: who wrote and who read which bytes."""
 
     writes: dict[Box, int] = field(default_factory=dict)
@@ -63,8 +63,8 @@ class History:
     """
 
     def __init__(self, sliced: bool = False) -> None:
-        self._slices: dict[int, Part] = {}
-        self._whole = None if sliced else (Part(),)
+        self._slices: dict[int, UsedPart] = {}
+        self._whole = None if sliced else (UsedPart(),)
         self.claims: list[int] = []
 
     def read(self, box: Box, task: int, after: set[int]) -> None:
@@ -85,9 +85,9 @@ class History:
             uses.update(reader * 2 + AFTER_ISSUE for readers in part.reads.values() for reader in readers)
         return uses
 
-    def parts(self, box: Box) -> tuple[Part, ...]:
+    def parts(self, box: Box) -> tuple[UsedPart, ...]:
         """Where the uses of `box` are kept: the same as long as the history is."""
         if self._whole is not None:
             return self._whole
         numbers = range(box.b0 // _SLICE, -(-box.b1 // _SLICE))
-        return tuple([self._slices.setdefault(number, Part()) for number in numbers])
+        return tuple([self._slices.setdefault(number, UsedPart()) for number in numbers])

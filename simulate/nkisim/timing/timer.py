@@ -13,7 +13,7 @@ from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
 from nkisim.timing.box import Box, box
 from nkisim.timing.drains import Epochs
-from nkisim.timing.hazards import History, Part
+from nkisim.timing.hazards import History, UsedPart
 from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
@@ -25,7 +25,7 @@ class _Use(NamedTuple):
     its form, the name of its tensor, and the lifetime of one that has no address on chip.
     """
 
-    parts: tuple[Part, ...]
+    parts: tuple[UsedPart, ...]
     history: History
     place: Box
     form: int

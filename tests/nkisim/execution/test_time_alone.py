@@ -1,4 +1,4 @@
-"""detectors=False: guards run once for instructions that are alike, and what memory holds decides as ever."""
+"""Predictor: guards run once for instructions that are alike, and what memory holds decides as ever."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ COUNTS = np.array([[2, 0, 1, 3]], np.int32)
 
 
 def predicted(kernel, *args):
-    return nkisim.Simulator("trn2", 1, numerics=False, detectors=False).run(kernel, *args)
+    return nkisim.Predictor("trn2", 1).run(kernel, *args)
 
 
 def bank():
@@ -198,8 +198,3 @@ def test_detectors_are_left_out():
 def test_lines_are_not_kept():
     lines = predicted(products, SQUARE).profile.lines
     assert [str(line.location) for line in lines] == ["<lines are not kept>:0"]
-
-
-def test_values_are_computed_under_detectors():
-    with pytest.raises(ArgumentError, match="detectors"):
-        nkisim.Simulator("trn2", detectors=False)
