@@ -15,7 +15,7 @@ from nkimoe.planning.grouped_gemm.choice import default_choices
 from nkimoe.planning.grouped_gemm.request import SILU, Weighting
 from nkimoe.tuning.operand_types import INT4, operand_types
 from nkimoe.tuning.shaped_gemm import Routed, ShapedGemm
-from nkisim import Simulator
+from nkisim import Predictor
 from nkisim.machine import UsefulWork
 from ops.layers import BenchLayer
 from ops.outcome import INPUTS, BenchRow, Device, Outcome
@@ -74,7 +74,8 @@ class GemmBench:
         routed = Routed.evenly(request.tokens, request.topk, request.experts)
         (choice,) = default_choices(routed.ids.size, request.experts, [gemm.sizes])
         arguments = gemm.arguments(choice, routed.blocks(choice.block_size), of_pairs=False)
-        profile = Simulator(self.device.target, self.device.lnc, numerics=False).run(grouped_gemm, *arguments).profile
+        simulator = Predictor(self.device.target, self.device.lnc)
+        profile = simulator.run(grouped_gemm, *arguments).profile
         useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         operands = "fp8" if self.quantization == FP8_W8A8 else "bf16"
         return Outcome(profile, self.device, peer_work(request), useful, operands)

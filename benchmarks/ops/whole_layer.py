@@ -12,7 +12,7 @@ from nkimoe.planning.block_size import block_size_for
 from nkimoe.planning.expert_options import ExpertOptions
 from nkimoe.planning.tiling import PARTITIONS, ceil_div
 from nkimoe.tuning.shaped_gemm import Routed, without_values
-from nkisim import Simulator
+from nkisim import Predictor
 from nkisim.machine import UsefulWork
 from ops.gemm import DTYPES
 from ops.layers import BenchLayer
@@ -42,7 +42,7 @@ class LayerBench:
         matrices = (without_values(shape, dtype) for shape in ((T, H), (E, H, 2, I), (E, I, H)))
         tables = blocks.tokens, blocks.positions, blocks.weights, blocks.block_to_expert
         options = ExpertOptions(size, dtype, request.topk, has_gaps=blocks.has_gaps)
-        simulator = Simulator(self.device.target, self.device.lnc, numerics=False)
+        simulator = Predictor(self.device.target, self.device.lnc)
         profile = simulator.run(pair_experts, *matrices, None, None, None, None, *tables, options).profile
         useful = UsefulWork(request.useful_flops, replace(request, experts=routed.used).useful_bytes)
         return Outcome(profile, self.device, peer_work(request), useful)

@@ -35,7 +35,7 @@ from nkimoe.spec import (
 )
 from nkimoe.weights.dense_arguments import DENSE_OF, dense_arguments
 from nkimoe.weights.formats import MXFP8
-from nkisim import Run, Simulator
+from nkisim import Predictor, Run, Simulator
 from nkisim.observe import Event, Finding, Observer
 from nkisim.report.summary import Profile
 
@@ -174,8 +174,10 @@ class ResultCounter(Observer):
         self._step = step
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        if any(access.rows is not None and access.storage.buffer.is_hbm for access in event.writes):
-            self._step()
+        for access in event.writes:
+            if access.rows is not None and access.storage.buffer.is_hbm:
+                self._step()
+                break
         return []
 
 
@@ -214,8 +216,11 @@ def spec_of(setup: Setup) -> MoECTESpec:
     return spec.shared_by(setup.ep, setup.tokens, setup.layer_model.K, setup.block_size)
 
 
-def run_experiment(setup: Setup, progress: Progress) -> Result:
+def run_experiment(setup: Setup, progress: Progress, time_alone: bool = False) -> Result:
     """Draw the inputs, simulate, compute the reference, compare.
+
+    Args:
+        time_alone: for the prediction as a whole, without numerics, lines or findings.
 
     Raises:
         RequestError, InputError: the layer cannot be run as asked.
@@ -226,7 +231,10 @@ def run_experiment(setup: Setup, progress: Progress) -> Result:
     plan = make_plan(request_of(setup, data), setup.lnc, TARGETS[setup.target])
     progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
     started = time.perf_counter()
-    simulator = Simulator(setup.target, setup.lnc, observers=[ResultCounter(progress.step)], numerics=setup.numerics)
+    observers = [ResultCounter(progress.step)]
+    simulator = Simulator(setup.target, setup.lnc, observers=observers, numerics=setup.numerics)
+    if time_alone:
+        simulator = Predictor(setup.target, setup.lnc, observers=observers)
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(_output(run), data.theirs) if setup.numerics and data.theirs is not None else None
@@ -250,7 +258,7 @@ def beside_uniform(result: Result, progress: Progress) -> Result:
     if result.setup.routing in (None, UNIFORM):
         return result
     setup = replace(result.setup, routing=UNIFORM, numerics=False)
-    return replace(result, evenly=run_experiment(setup, progress).run.profile)
+    return replace(result, evenly=run_experiment(setup, progress, time_alone=True).run.profile)
 
 
 def roofline_of(setup: Setup, data: LayerData) -> Roofline:

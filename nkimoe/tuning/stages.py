@@ -18,7 +18,7 @@ from nkimoe.planning.targets import TARGETS
 from nkimoe.planning.tiling import PARTITIONS
 from nkimoe.tuning.layer_key import LayerKey
 from nkimoe.tuning.shaped_gemm import Routed, ShapedGemm
-from nkisim import Simulator
+from nkisim import Predictor
 from nkisim.report.summary import Profile
 
 
@@ -78,4 +78,4 @@ class Stages:
         return self._run(two_stage_moe, self.gemms[0].a, *tensors, *tables, *options)
 
     def _run(self, kernel: Any, *arguments: Any) -> Profile:
-        return Simulator(self.target, self.lnc, numerics=False).run(kernel, *arguments).profile
+        return Predictor(self.target, self.lnc).run(kernel, *arguments).profile

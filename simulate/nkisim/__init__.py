@@ -9,13 +9,14 @@ from nkisim.errors import NkiValidationError, NotSimulated, SimulationError
 from nkisim.execution.neuron_core import is_running
 from nkisim.install import install
 from nkisim.report.origin import installed_version
-from nkisim.simulator import Run, Simulator
+from nkisim.simulator import Predictor, Run, Simulator
 
 __version__ = installed_version() or "0+source"
 
 __all__ = [
     "NkiValidationError",
     "NotSimulated",
+    "Predictor",
     "Run",
     "SimulationError",
     "Simulator",

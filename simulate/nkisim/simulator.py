@@ -107,6 +107,8 @@ class Simulator:
         timing: keep what the time model needs, so that `Run.profile` can predict; False simulates a fifth faster.
     """
 
+    _detects = True
+
     def __init__(
         self,
         target: str | None = None,
@@ -177,7 +179,8 @@ class Simulator:
         taps = Taps(self._tap) if self._tap else None
         timer = Timer(self.machine) if self._timing else None
         readers: list[Observer] = [counters, *([timer] if timer else []), *observers]
-        watch = Watch([*standard_detectors(capacity), *readers], self.report_only, taps=taps)
+        found = standard_detectors(capacity) if self._detects else [capacity]
+        watch = Watch([*found, *readers], self.report_only, taps=taps, detects=self._detects)
         started = time.perf_counter()
         outputs = self._launch(kernel, call, watch, late_dma)
         wall = time.perf_counter() - started
@@ -197,3 +200,21 @@ class Simulator:
                 "Drop one of them.",
             )
         return (self.lnc,)
+
+
+class Predictor(Simulator):
+    """Runs kernels that are known to be right for their time alone, without numerics.
+
+    The program and its time are those of `Simulator(numerics=False)`, bit for bit. Nothing looks for mistakes but the
+    capacity of memories, guards run once for all instructions that are alike, and lines of the kernel are not kept.
+
+    Args:
+        target, lnc, observers: as in `Simulator`.
+    """
+
+    _detects = False
+
+    def __init__(
+        self, target: str | None = None, lnc: int | None = None, *, observers: Sequence[Observer] = ()
+    ) -> None:
+        super().__init__(target, lnc, observers=observers, numerics=False)

@@ -108,7 +108,7 @@ def predict(machines: Mapping[str, Machine], setup: Setup) -> Outcome:
 
 
 def _predicted(setup: Setup) -> LayerPrediction:
-    result = run_experiment(setup, SILENT)
+    result = run_experiment(setup, SILENT, time_alone=True)
     profile, data = result.run.profile, result.data
     low, high = profile.interval_us
     weights = [t.nbytes for name, t in data.tensors.items() if "proj" in name and kind(name) in WEIGHTS]

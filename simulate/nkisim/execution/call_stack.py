@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from inspect import CO_GENERATOR
 from types import CodeType, FrameType
 
-from nkisim.errors import Chain, is_kernel, location_at
+from nkisim.errors import Chain, Location, is_kernel, location_at
 from nkisim.observe import Position
 
 
@@ -32,6 +32,7 @@ class _Site:
 
 
 _NOWHERE = Position(())
+_ANYWHERE = Position((Location("<lines are not kept>", 0),))
 _NONE_MADE: dict[int, int] = {}
 _NO_GENERATORS: dict[tuple[int, FrameType], _Call] = {}
 """Of most calls: they issue instructions and call nothing that does."""
@@ -93,6 +94,17 @@ class CallStack:
         """The kernel is over: forget its frames, and with them its tensors."""
         self._calls.clear()
         self._last = None
+
+
+class NoLines(CallStack):
+    """Of a launch that nobody asks for lines of its kernel."""
+
+    def begin(self, entry: FrameType) -> None:
+        """Nothing is kept."""
+
+    def position(self) -> Position:
+        """The same everywhere."""
+        return _ANYWHERE
 
 
 def _called(caller: _Call, frame: FrameType, called: FrameType) -> _Call:

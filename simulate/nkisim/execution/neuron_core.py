@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nkisim.errors import LaunchError, Location, kernel_entry, kernel_location
-from nkisim.execution.call_stack import CallStack
+from nkisim.execution.call_stack import CallStack, NoLines
 from nkisim.execution.late_dma import LateDma
 from nkisim.execution.names import Names
 from nkisim.execution.numerics import COMPUTED
@@ -30,13 +30,21 @@ _active = threading.local()
 
 @dataclass
 class Watch:
-    """The observers of a launch, what becomes of their findings, and what takes the values of tensors."""
+    """The observers of a launch, what becomes of their findings, and what takes the values of tensors.
+
+    Attributes:
+        detects: whether any observer looks for mistakes. If not, what only detectors read is left out of events: lines,
+            unwritten operands, rewrites; and guards run once for all instructions that are alike.
+        repeats: where they ran, by what decides what such an instruction does.
+    """
 
     observers: list[Observer]
     report_only: bool
     findings: list[Finding] = field(default_factory=list)
     taps: Taps | None = None
     policy: Policy = field(default_factory=Policy.from_environment)
+    detects: bool = True
+    repeats: dict[object, Any] = field(default_factory=dict)
     _reported: set[tuple[type, str, Location]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -108,7 +116,7 @@ class NeuronCore:
         self.in_order = 0
         self.engine_state: dict[str, Any] = {}
         self.only_traces = False
-        self.call_stack = CallStack()
+        self.call_stack = CallStack() if watch.detects else NoLines()
         self._names = Names()
         self._adopted: dict[int, int] = {}
         self._arenas: dict[MemoryRegion, MemoryBlock] = {}

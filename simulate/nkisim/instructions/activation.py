@@ -21,6 +21,7 @@ from nkisim.operations.operation import Operation
     on=Engine.scalar,
     indirect=IndirectOperands(("dst", "data")),
     limit="nl.prelu is refused: there is no operand for its slope",
+    by_forms=True,
 )
 def activation(
     dst: NkiTensor,

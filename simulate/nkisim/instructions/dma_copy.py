@@ -17,7 +17,7 @@ from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
 
 
-@instruction(cost=CostClass.transfer, on=Engine.dma)
+@instruction(cost=CostClass.transfer, on=Engine.dma, by_forms=True)
 def dma_copy(
     dst: NkiTensor,
     src: NkiTensor,

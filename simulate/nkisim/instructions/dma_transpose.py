@@ -18,7 +18,7 @@ from nkisim.operations.operation import Operation
 AXES = {2: (1, 0), 3: (2, 1, 0), 4: (3, 1, 2, 0)}
 
 
-@instruction(cost=CostClass.transpose, on=Engine.dma)
+@instruction(cost=CostClass.transpose, on=Engine.dma, by_forms=True)
 def dma_transpose(
     dst: NkiTensor,
     src: NkiTensor,

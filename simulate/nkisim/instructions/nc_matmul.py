@@ -41,6 +41,7 @@ def _check_indirect(given: dict[str, Any], views: dict[str, Any]) -> None:
     on=Engine.tensor,
     indirect=IndirectOperands(("dst", "stationary", "moving"), check=_check_indirect),
     limit="tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+    by_forms=True,
 )
 def nc_matmul(
     dst: NkiTensor,
@@ -99,7 +100,7 @@ def nc_matmul(
         return Operation(Engine.tensor, reads, (dst,), _transpose, Work(n), details, name, leaves=MATMUL)
     return Operation(
         Engine.tensor, reads, (dst,), compute, Work(n, k * m * n), details, name,
-        leaves=MATMUL, accumulates=accumulates,
+        leaves=MATMUL, accumulates=accumulates, state_decides=accumulate is None,
     )  # fmt: skip
 
 

@@ -39,6 +39,7 @@ def _check_indirect(given: dict[str, Any], views: dict[str, Any]) -> None:
         ("dst", "stationary", "moving", "stationary_scale", "moving_scale"), check=_check_indirect
     ),
     limit="tile_position without tile_size, or the reverse, is refused: whether one has an effect is open",
+    by_forms=True,
 )
 def nc_matmul_mx(
     dst: NkiTensor,
@@ -87,7 +88,10 @@ def nc_matmul_mx(
     in_part = not isinstance(accumulates, bool)
     details = {"transpose": False, "double_row": False, "onezero": False, "adds_in_part": in_part, "mx": True, **tile}
     work = Work(n, 4 * rows * m * n)
-    return Operation(Engine.tensor, reads, (dst,), compute, work, details, name, leaves=MATMUL, accumulates=accumulates)
+    return Operation(
+        Engine.tensor, reads, (dst,), compute, work, details, name,
+        leaves=MATMUL, accumulates=accumulates, state_decides=accumulate is None,
+    )  # fmt: skip
 
 
 def _check_shapes(dst: NkiTensor, stationary: NkiTensor, moving: NkiTensor) -> tuple[int, int]:

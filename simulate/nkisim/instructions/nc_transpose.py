@@ -20,7 +20,7 @@ _LIMIT = {Engine.tensor: 128, Engine.vector: 32}
 _ON_THE_PE = ", or let the Tensor Engine take up to 128x128: from SBUF into a dst with buffer=nl.psum"
 
 
-@instruction(cost=CostClass.transpose, on=(Engine.tensor, Engine.vector))
+@instruction(cost=CostClass.transpose, on=(Engine.tensor, Engine.vector), by_forms=True)
 def nc_transpose(
     dst: NkiTensor, data: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None
 ) -> Operation:

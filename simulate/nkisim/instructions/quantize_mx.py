@@ -26,6 +26,7 @@ _LARGEST = {"float8_e4m3fn_x4": 8, "float8_e5m2_x4": 15}
     cost=CostClass.mx_quantization,
     on=Engine.vector,
     limit="NaN and infinity in src are refused: their scale is not documented",
+    by_forms=True,
 )
 def quantize_mx(dst: NkiTensor, src: NkiTensor, dst_scale: NkiTensor, name: str | None = None) -> Operation:
     """dst = src / scale, one power-of-two scale for 8 partitions x 4 elements, stored in dst_scale with bias 127.

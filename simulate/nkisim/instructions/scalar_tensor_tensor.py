@@ -17,7 +17,7 @@ from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
 
 
-@instruction(cost=CostClass.two_input_elementwise, on=Engine.vector)
+@instruction(cost=CostClass.two_input_elementwise, on=Engine.vector, by_forms=True)
 def scalar_tensor_tensor(
     dst: NkiTensor,
     data: NkiTensor,

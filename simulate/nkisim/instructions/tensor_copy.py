@@ -17,6 +17,7 @@ from nkisim.operations.operation import Operation
     cost=CostClass.copy,
     on=(Engine.vector, Engine.scalar, Engine.gpsimd),
     indirect=IndirectOperands(("dst", "src"), engines=(Engine.vector, Engine.scalar)),
+    by_forms=True,
 )
 def tensor_copy(dst: NkiTensor, src: NkiTensor, engine: Engine = Engine.unknown, name: str | None = None) -> Operation:
     """dst = src: bit-exact between equal types, else through fp32.

@@ -16,7 +16,12 @@ from nkisim.operations.instruction import instruction
 from nkisim.operations.operation import Operation
 
 
-@instruction(cost=CostClass.two_input_elementwise, on=Engine.vector, indirect=IndirectOperands(("dst", "predicate")))
+@instruction(
+    cost=CostClass.two_input_elementwise,
+    on=Engine.vector,
+    indirect=IndirectOperands(("dst", "predicate")),
+    by_forms=True,
+)
 def tensor_copy_predicated(
     dst: NkiTensor,
     src: float | NkiTensor,

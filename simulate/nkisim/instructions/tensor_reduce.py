@@ -18,7 +18,7 @@ from nkisim.operations.operation import Operation
 from nkisim.operations.wide_integers import check_result
 
 
-@instruction(cost=CostClass.reduction, on=Engine.vector, indirect=IndirectOperands(("dst", "data")))
+@instruction(cost=CostClass.reduction, on=Engine.vector, indirect=IndirectOperands(("dst", "data")), by_forms=True)
 def tensor_reduce(
     dst: NkiTensor,
     op: Any,

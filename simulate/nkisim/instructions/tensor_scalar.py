@@ -23,6 +23,7 @@ from nkisim.operations.wide_integers import check_result
     cost=CostClass.elementwise,
     on=(Engine.vector, Engine.scalar, Engine.gpsimd),
     indirect=IndirectOperands(("dst", "data")),
+    by_forms=True,
 )
 def tensor_scalar(
     dst: NkiTensor,

@@ -18,7 +18,10 @@ from nkisim.operations.wide_integers import check_result
 
 
 @instruction(
-    cost=CostClass.two_input_elementwise, on=(Engine.vector, Engine.gpsimd), indirect=IndirectOperands(("dst", "data1"))
+    cost=CostClass.two_input_elementwise,
+    on=(Engine.vector, Engine.gpsimd),
+    indirect=IndirectOperands(("dst", "data1")),
+    by_forms=True,
 )
 def tensor_tensor(
     dst: NkiTensor,

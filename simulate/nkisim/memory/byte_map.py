@@ -54,6 +54,14 @@ class ByteMap:
         numbers = view if f.rows is None else view[np.unique(f.rows)]
         return (numbers.size - int(np.count_nonzero(numbers))) * self.unit
 
+    def zeros(self) -> int:
+        """How many bytes have the number 0."""
+        if self.unit == 0:
+            return 0 if self._first else self._nbytes
+        whole, rest = divmod(self._nbytes, self.unit)
+        zeros = (whole - int(np.count_nonzero(self._values[:whole]))) * self.unit
+        return zeros + (rest if rest and self._values[whole] == 0 else 0)
+
     def include(self, access: Access, bits: int) -> None:
         """Set `bits` in the number of every byte of `access`."""
         f = footprint(access)

@@ -53,7 +53,8 @@ class Shadow:
         """Every byte gets `state`."""
         self.uniform: int | None = state
         self._map = ByteMap(self.nbytes, np.uint8, state)
-        self._unwritten = self.nbytes if state == NEVER else 0
+        self._unwritten = self.nbytes if state == NEVER else 0  # at least so many bytes: exactly, once counted
+        self._is_counted = False
         self.is_complete, self._states = state != NEVER, 1 << state  # one bit for each state that a byte may have
 
     def mark(self, access: Access, state: int) -> None:
@@ -63,10 +64,22 @@ class Shadow:
         whole = access.rows is None and access.nbytes == self.nbytes and 0 not in access.strides
         if not whole:
             self.uniform = None
-            if not self.is_complete:
-                self._unwritten -= self._map.count_zeros(access)
-                self.is_complete = self._unwritten == 0
-            self._map.put(access, state)
+            if self.is_complete:
+                self._map.put(access, state)
+            else:
+                self._complete(access, state)
             self._states |= 1 << state
         if whole or (self.is_complete and self._states & ~1 == 1 << state):
             self.mark_all(state)
+
+    def _complete(self, access: Access, state: int) -> None:
+        """Mark bytes of a memory that was not written wholly. What is left is counted when it may be nothing."""
+        if self._is_counted:
+            self._unwritten -= self._map.count_zeros(access)
+            self._map.put(access, state)
+        else:
+            self._map.put(access, state)
+            self._unwritten -= access.nbytes
+            if self._unwritten <= 0:
+                self._unwritten, self._is_counted = self._map.zeros(), True
+        self.is_complete = self._unwritten == 0

@@ -47,15 +47,16 @@ class Capacity(Observer):
         self.occupancy: dict[tuple[int, MemoryRegion], Occupancy] = {}
 
     def on_instruction(self, event: Event) -> list[Finding]:
+        index = event.index
         for access in (*event.reads, *event.writes):
             storage = access.storage
             if storage.buffer.is_on_chip:
                 key = (event.core if storage.core is None else storage.core, storage.identity)
                 known = self._lifetimes.get(key)
                 if known is None:
-                    self._lifetimes[key] = Lifetime(storage, event.index, event.index)
+                    self._lifetimes[key] = Lifetime(storage, index, index)
                 else:
-                    known.last = event.index
+                    known.last = index
         return []
 
     def peak(self, buffer: MemoryRegion) -> int:
@@ -81,16 +82,22 @@ class Capacity(Observer):
         result = Occupancy(bank * self.machine.psum_banks or self.machine.sbuf_usable_bytes)
         place(lifetimes, result.capacity, bank)
         result.homeless = next((t for t in lifetimes if t.byte == HOMELESS), None)
+        shares = any(t.storage.address for t in lifetimes)  # all others lie apart while they are alive together
         alive: list[Lifetime] = []
-        for new in lifetimes:
-            alive = [t for t in alive if t.last >= new.first]
+        in_use, fullest = 0, -1
+        for number, new in enumerate(lifetimes):
+            first = new.first
+            if any([t.last < first for t in alive]):
+                alive = [t for t in alive if t.last >= first]
+                in_use = sum([t.size for t in alive])
             alive.append(new)
-            in_use = _bytes_in_use(alive)
+            in_use = _bytes_in_use(alive) if shares else in_use + new.size
             if in_use > result.peak:
-                result.peak = in_use
-                result.residents = sorted(alive, key=lambda t: -t.size)
+                result.peak, fullest = in_use, number
             if bank:
                 result.banks = max(result.banks, _banks_in_use(alive, bank))
+        at_peak = [t for t in lifetimes[: fullest + 1] if t.last >= lifetimes[fullest].first]
+        result.residents = sorted(at_peak, key=lambda t: -t.size)
         return result
 
 

@@ -47,6 +47,7 @@ class Event:
         ordered: inside `nl.no_reorder`.
         indexed_rows: rows that runtime indices name, those out of bounds included; 0 where one index moves the whole
             access, None where all addresses are static.
+        alike: the same object for instructions that differ in nothing but the bytes they touch; None: nobody looked.
         rewrites: those of `writes` to shared HBM that left every byte as it was.
     """
 
@@ -66,6 +67,7 @@ class Event:
     ordered: bool = False
     indexed_rows: int | None = None
     rewrites: tuple[Access, ...] = ()
+    alike: object = None
 
     @property
     def location(self) -> Location:

@@ -9,6 +9,8 @@ from enum import Enum
 class engine(Enum):
     """Engines of a NeuronCore."""
 
+    __hash__ = object.__hash__  # see MemoryRegion
+
     unknown = 0
     tensor = 1
     scalar = 2
@@ -21,6 +23,8 @@ class engine(Enum):
 class reduce_cmd(Enum):
     """What an instruction does with the engine's accumulator registers."""
 
+    __hash__ = object.__hash__  # see MemoryRegion
+
     idle = 0
     reset = 1
     reduce = 2
@@ -31,6 +35,8 @@ class reduce_cmd(Enum):
 class dge_mode(Enum):
     """Who generates DMA descriptors."""
 
+    __hash__ = object.__hash__  # see MemoryRegion
+
     unknown = 0
     swdge = 1
     hwdge = 2
@@ -40,12 +46,16 @@ class dge_mode(Enum):
 class oob_mode(Enum):
     """What happens to an out-of-bounds runtime index."""
 
+    __hash__ = object.__hash__  # see MemoryRegion
+
     error = 0
     skip = 1
 
 
 class matmul_perf_mode(Enum):
     """`double_row` packs two fp8 rows into one PE row."""
+
+    __hash__ = object.__hash__  # see MemoryRegion
 
     none = "none"
     double_row = "double_row"

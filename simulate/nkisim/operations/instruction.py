@@ -9,8 +9,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from nkisim.execution.neuron_core import current_core
 from nkisim.memory import Columns
 from nkisim.observe import CostClass, Meeting, Traits
@@ -18,7 +16,8 @@ from nkisim.operations import device_rules
 from nkisim.operations.enums import engine as Engine
 from nkisim.operations.indirect import IndirectOperands
 from nkisim.operations.instruction_help import help_text
-from nkisim.operations.operation import NkiInstruction, Operation, execute
+from nkisim.operations.operation import NkiInstruction, Operation, constants_of, execute
+from nkisim.operations.repeats import again, known, question, remember
 
 
 @dataclass(frozen=True)
@@ -54,10 +53,16 @@ def instruction(
     indirect: IndirectOperands = IndirectOperands(),  # noqa: B008 - frozen
     refused: str = "",
     limit: str = "",
+    by_forms: bool = False,
 ) -> Callable[[Callable[..., Operation]], Callable[..., NkiInstruction]]:
     """Register the decorated function as the instruction of its name; calling it issues the operation it returns.
 
     Arguments are as in `Declaration` and `Traits`.
+
+    Args:
+        by_forms: guards and the operation follow from the forms of the operands and from the other arguments; where
+            what memory holds takes part, the operation says so. Then a launch that looks for no mistakes runs them
+            once for all calls that are alike.
 
     Raises:
         TypeError: `cost` is no CostClass, or there is no engine.
@@ -68,7 +73,7 @@ def instruction(
     traits = Traits(cost, meeting)
 
     def register(body: Callable[..., Operation]) -> Callable[..., NkiInstruction]:
-        issue = _issued(body, traits, engines, indirect)
+        issue = _issued(body, traits, engines, indirect, by_forms)
         issue.__doc__ = help_text(body, traits, engines, indirect, limit)
         INSTRUCTIONS[body.__name__] = Declaration(issue, traits, engines, indirect, refused, limit)
         return issue
@@ -77,13 +82,24 @@ def instruction(
 
 
 def _issued(
-    body: Callable[..., Operation], traits: Traits, engines: tuple[Engine, ...], indirect: IndirectOperands
+    body: Callable[..., Operation],
+    traits: Traits,
+    engines: tuple[Engine, ...],
+    indirect: IndirectOperands,
+    by_forms: bool,
 ) -> Callable[..., NkiInstruction]:
     opcode = body.__name__
 
     @functools.wraps(body)
     def issue(*args: Any, **kwargs: Any) -> NkiInstruction:
-        core, operation = current_core(), body(*args, **kwargs)
+        core, asked = current_core(), None
+        if by_forms and not core.watch.detects and not core.only_traces:
+            asked = question(opcode, args, kwargs)
+            repeat = known(core, asked)
+            issued = None if repeat is None else again(core, repeat, [*args, *kwargs.values()])
+            if issued is not None:
+                return issued
+        operation = body(*args, **kwargs)
         if operation.engine not in engines:
             raise TypeError(f"{opcode} is not declared for the {operation.engine.name} engine")
         if operation.name:
@@ -99,13 +115,9 @@ def _issued(
         if core.only_traces:
             return NkiInstruction(core, None)
         if core.iterations:
-            operation.constants = tuple(repr(a) for a in (*args, *kwargs.values()) if _is_constant(a))
+            operation.constants = constants_of((*args, *kwargs.values()))
+        if asked is not None and repeat is None:
+            remember(core, asked, [*args, *kwargs.values()], traits, operation)
         return NkiInstruction(core, execute(core, opcode, traits, operation))
 
     return issue
-
-
-def _is_constant(value: Any) -> bool:
-    if isinstance(value, (list, tuple)):
-        return all(_is_constant(v) for v in value)
-    return isinstance(value, (bool, int, float, np.generic))

@@ -7,7 +7,7 @@ read to what is written, and the work. Everything else (memory, bounds, shadow s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ class Operation:
             `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
             not in `reads`.
         hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
+        state_decides: not only forms of operands and other arguments decided what it does, also what memory holds.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
 
@@ -63,6 +64,7 @@ class Operation:
     leaves: int = WRITTEN
     accumulates: bool | Array = False
     hidden_input: bool = False
+    state_decides: bool = False
     constants: tuple[str, ...] = ()
 
     def indirections(self) -> list[Indirection]:
@@ -124,7 +126,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         operation.details,
         core.call_stack.position(),
         operation.name,
-        _unwritten(sources),
+        _unwritten(sources) if core.watch.detects else (),
         [load for load in loads if load is not None],
         core.in_order > 0,
         indexed_rows,
@@ -132,17 +134,33 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.position)
     if not dropped:
-        before = [(w, held(w)) for w in writes if w.access.storage.core is None and core.count > 1]
+        looks = core.watch.detects and core.count > 1
+        before = [(w, held(w)) for w in writes if w.access.storage.core is None] if looks else []
         core.numerics.carry_out(operation, reads, writes)
         if before:
             event.rewrites = tuple([w.access for w, content in before if content is not None and content == held(w)])
-    loop = core.iterations[-1] if core.iterations else None
-    traced: tuple[object, ...] = ()
-    if loop is not None:
-        of = [_traced(t, core.age(t.storage), loop.since) for t in (*operation.reads, *operation.writes)]
-        traced = (*of, *operation.constants)
-    core.emit(event, traced)
+    emit(core, event, (*operation.reads, *operation.writes), operation.constants)
     return event
+
+
+def emit(core: NeuronCore, event: Event, operands: Iterable[NkiTensor], constants: tuple[str, ...]) -> None:
+    """Emit the event, in loops with what a trace fixes of it."""
+    traced: tuple[object, ...] = ()
+    if core.iterations:
+        since = core.iterations[-1].since
+        traced = (*[_traced(t, core.age(t.storage), since) for t in operands], *constants)
+    core.emit(event, traced)
+
+
+def constants_of(arguments: Iterable[Any]) -> tuple[str, ...]:
+    """The numbers among the arguments of an instruction."""
+    return tuple([repr(a) for a in arguments if _is_constant(a)])
+
+
+def _is_constant(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_is_constant(v) for v in value)
+    return isinstance(value, (bool, int, float, np.generic))
 
 
 def _unwritten(sources: list[Region]) -> tuple[tuple[Access, tuple[int, ...]], ...]:

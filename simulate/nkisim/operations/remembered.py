@@ -25,7 +25,7 @@ def remembered(guards: Callable[..., T]) -> Callable[..., T]:
 
     @functools.wraps(guards)
     def guard(*args: Any) -> T:
-        key = (current_core().machine.name, *[_form(a) if type(a) is NkiTensor else a for a in args])
+        key = (current_core().machine.name, *[form_of(a) if type(a) is NkiTensor else a for a in args])
         try:
             result = passed.get(key, _UNKNOWN)
         except TypeError:  # some argument has no hash, and no business here
@@ -39,7 +39,7 @@ def remembered(guards: Callable[..., T]) -> Callable[..., T]:
     return guard
 
 
-def _form(t: NkiTensor) -> object:
+def form_of(t: NkiTensor) -> object:
     """One object for all that guards may look at: quicker to look up than what it stands for."""
     if t.form is None:
         storage, how = t.storage, t.indirection

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from nkisim.machine import Machine
-from nkisim.memory import Access, MemoryRegion
+from nkisim.memory import Access, MemoryRegion, Storage
 from nkisim.observe import Event, Finding, LoopMark, Meeting, Observer
 from nkisim.observe.placement import Lifetime
 from nkisim.timing.box import Box, box
 from nkisim.timing.drains import Epochs
-from nkisim.timing.hazards import History
+from nkisim.timing.hazards import History, UsedPart
 from nkisim.timing.loops import LoopNames
 from nkisim.timing.program import Program
 from nkisim.timing.reuse import successions
@@ -21,10 +21,11 @@ from nkisim.timing.task import Task
 
 
 class _Use(NamedTuple):
-    """What is known of an access: the history of the memory that it touches, where in it, the number of its form, the
-    name of its tensor, and the lifetime of one that has no address on chip.
+    """What is known of an access: the uses of the memory that it touches and their history, where in it, the number of
+    its form, the name of its tensor, and the lifetime of one that has no address on chip.
     """
 
+    parts: tuple[UsedPart, ...]
     history: History
     place: Box
     form: int
@@ -44,7 +45,9 @@ class Timer(Observer):
         self._histories: dict[object, History] = {}
         self._lifetimes: dict[tuple[int, MemoryRegion], dict[object, Lifetime]] = {}
         self._instances: dict[tuple[int, object], list[object]] = {}
-        self._by_index: dict[tuple[int, int], int] = {}
+        self._own: dict[tuple[int, int], tuple[History, Lifetime]] = {}
+        self._places: dict[tuple[object, ...], tuple[Box, int]] = {}
+        self._by_index: tuple[list[int], list[int]] = ([], [])
         self._loops, self._epochs = (LoopNames(), LoopNames()), (Epochs(), Epochs())
         self._program = Program(drains=(self._epochs[0].drains, self._epochs[1].drains))
         self._met: Counter[tuple[int, str]] = Counter()
@@ -57,42 +60,56 @@ class Timer(Observer):
         self._epochs[core].mark(mark)
 
     def on_instruction(self, event: Event) -> list[Finding]:
-        tasks, core, works = self._program.tasks, event.core, self._program.works
-        number = len(tasks)
-        known = self._uses[core]
-        reads = [known.get(access) or self._use(event, access) for access in event.reads]
-        writes = [known.get(access) or self._use(event, access) for access in event.writes]
-        forms = tuple([use.form for use in reads]), tuple([use.form for use in writes])
+        tasks, core, index = self._program.tasks, event.core, event.index
+        number, known = len(tasks), self._uses[core]
+        after: set[int] = set()
+        read: list[int] = []
+        written: list[int] = []
+        names: list[str] = []
+        for access in event.reads:
+            parts, _, place, form, name, lifetime = known.get(access) or self._use(event, access)
+            read.append(form)
+            names.append(name)
+            for part in parts:
+                part.read(place, number, after)
+            if lifetime is not None:
+                lifetime.last = index
+        for access in event.writes:
+            parts, history, place, form, name, lifetime = known.get(access) or self._use(event, access)
+            written.append(form)
+            names.append(name)
+            fresh = True
+            for part in parts:
+                fresh &= part.write(place, number, after)
+            if fresh:
+                history.claims.append(number)
+            if lifetime is not None:
+                lifetime.last = index
         task = Task(
-            number, core, event.index, event.opcode, event.engine, event.position, event.name, _queue(event),
-            works.number(event, forms), event.after, ordered=event.ordered, epoch=self._epochs[core].current(),
+            number, core, index, event.opcode, event.engine, event.position, event.name,
+            event.engine if event.engine != "dma" else _queue(event),
+            self._program.works.number(event, (tuple(read), tuple(written))), event.after, (),
+            self._epochs[core].current(), -1, event.ordered,
         )  # fmt: skip
         if event.traits.meeting is not None:
-            task.meeting = self._met[core, "meeting"]
-            self._met[core, "meeting"] += 1
-        names = tuple([use.name for use in (*reads, *writes)])
+            self._meet(task, event, after)
+        after.discard(number * 2)
+        after.discard(number * 2 + 1)
+        task.after = tuple(after)
         if any(names):
-            task.tensors = self._names.setdefault(names, names)
-        after: set[int] = set()
-        own, index = number * 2, event.index
-        for history, place, _, _, lifetime in reads:
-            history.read(place, number, after)
-            if lifetime is not None:
-                lifetime.last = index
-        for history, place, _, _, lifetime in writes:
-            history.write(place, number, after)
-            if lifetime is not None:
-                lifetime.last = index
+            task.tensors = self._names.setdefault(tuple(names), tuple(names))
+        self._by_index[core].append(number)
+        tasks.append(task)
+        return []
+
+    def _meet(self, task: Task, event: Event, after: set[int]) -> None:
+        """Count the meeting; a barrier orders all accesses to its tensor."""
+        task.meeting = self._met[task.core, "meeting"]
+        self._met[task.core, "meeting"] += 1
         barrier = event.details.get("barrier")
         if barrier is not None:
             whole = Box(0, 1 << 20, 0, 1 << 60)
-            self._history((core, self._loops[core].name(barrier))).write(whole, number, after)
-        after.discard(own)
-        after.discard(own + 1)
-        task.after = tuple(after)
-        self._by_index[core, event.index] = number
-        tasks.append(task)
-        return []
+            self._history((task.core, self._loops[task.core].name(barrier))).write(whole, task.number, after)
 
     @property
     def program(self) -> Program:
@@ -115,20 +132,37 @@ class Timer(Observer):
         return use
 
     def _new_use(self, event: Event, access: Access) -> _Use:
-        storage, core = access.storage, event.core
-        buffer, place = storage.buffer, box(access, access.rows is not None)
-        what = place, self._program.works.form(access), storage.name
+        storage = access.storage
+        place, form = self._place_and_form(access)
         if storage.address is not None:
-            return _Use(self._history((core, buffer), sliced=True), *what)
+            history, lifetime = self._history((event.core, storage.buffer), sliced=True), None
+        else:
+            history, lifetime = self._own.get((event.core, storage.identity)) or self._own_history(event, storage)
+        return _Use(history.parts(place), history, place, form, storage.name, lifetime)
+
+    def _place_and_form(self, access: Access) -> tuple[Box, int]:
+        """Where it is in its memory, and the number of its form: of tiles without an address many are alike."""
+        storage = access.storage
+        if storage.address is not None or access.rows is not None or not storage.buffer.is_on_chip:
+            return box(access, access.rows is not None), self._program.works.form(access)
+        key = (access.start, access.shape, access.strides, access.dtype, storage.buffer, storage.pitch)
+        known = self._places.get(key)
+        if known is None:
+            known = self._places[key] = box(access, False), self._program.works.form(access)
+        return known
+
+    def _own_history(self, event: Event, storage: Storage) -> tuple[History, Lifetime | None]:
+        """Of a memory without an address, and its lifetime, if it is on chip."""
+        core, buffer = event.core, storage.buffer
         name = self._loops[core].name(storage.identity)
         if not buffer.is_on_chip:
-            return _Use(self._history((core, name)), *what)
+            return self._history((core, name)), None
         key = (core, storage.identity)
         if key not in self._histories:
             self._instances.setdefault((core, name), []).append(key)
-        tenants = self._lifetimes.setdefault((core, buffer), {})
-        lifetime = tenants.setdefault(key, Lifetime(storage, event.index, event.index))
-        return _Use(self._history(key), *what, lifetime)
+        lifetime = self._lifetimes.setdefault((core, buffer), {})[key] = Lifetime(storage, event.index, event.index)
+        own = self._own[key] = self._history(key), lifetime
+        return own
 
     def _history(self, key: object, sliced: bool = False) -> History:
         history = self._histories.get(key)
@@ -153,7 +187,7 @@ class Timer(Observer):
     def _add_named(self) -> None:
         for task in self._program.tasks:
             if task.named:
-                numbers = (self._by_index[task.core, index] * 2 for index in task.named)
+                numbers = (self._by_index[task.core][index] * 2 for index in task.named)
                 task.after = tuple({*task.after, *numbers})
 
     def _forget_other_epochs(self) -> None:

@@ -112,7 +112,7 @@ def test_what_cannot_be_is_listed_with_the_reason(
 def test_a_point_that_fails_while_it_runs_is_listed_and_not_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("nkimoe.cli.sweep.point.run_experiment", lambda *_: 1 / 0)
+    monkeypatch.setattr("nkimoe.cli.sweep.point.run_experiment", lambda *_, **__: 1 / 0)
     assert rows_of(tmp_path)[0]["reason"] == "ZeroDivisionError: division by zero"
     monkeypatch.undo()
     assert rows_of(tmp_path, "--cache", str(tmp_path / "cache"))[0]["reason"] == ""

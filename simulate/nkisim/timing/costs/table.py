@@ -46,6 +46,10 @@ class Works:
 
     def number(self, event: Event, forms: Forms) -> int:
         """The number of the work of `event`, whose reads and writes have these forms."""
+        alike = None if event.alike is None else (event.alike, forms)
+        number = self._numbers.get(alike)
+        if number is not None:
+            return number
         work = event.work
         key = (
             event.traits.cost, event.engine, tuple(event.details.items()), work.elements, work.macs,
@@ -55,6 +59,8 @@ class Works:
         if number is None:
             number = self._numbers[key] = len(self.examples)
             self.examples.append(event)
+        if alike is not None:
+            self._numbers[alike] = number
         return number
 
     def costs(self, machine: Machine) -> list[Cost | Transfer]:
