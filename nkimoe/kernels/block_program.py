@@ -19,6 +19,7 @@ from nkimoe.kernels.stages.gated_activation import IntermediateRoom
 from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.stages.output_rows import Update, drain
 from nkimoe.kernels.tensor import Tensor
+from nkimoe.planning.tiling import FEW_SLOTS
 from nkimoe.planning.variants import DENSE, INT8, MX
 
 
@@ -64,15 +65,24 @@ def at_once(
 def one_part_later(
     now: Part, following: Part | None, after: Part | None, before: Begun | None, layer: ForwardLayer
 ) -> Begun | None:
-    """act(x Wg + bg) * (x Wu + bu); then the part before is completed, while this one's values are quantised."""
+    """act(x Wg + bg) * (x Wu + bu); then the part before is completed, while this one's values are quantised.
+
+    Engines go through their instructions in order: what this part's values are quantised with must not wait for all
+    down products of the part before. Predicted on Qwen3-30B TP 4: at 4,096 tokens 1,780 to 1,660 us; in small blocks,
+    whose products are few, 580 to 588 at 640 tokens, and it comes last.
+    """
     layer.token_rows.gather(following)
     room, factors = _activate(now, following, layer)
     intermediate = None if before is None else before.room.operand()
     layer.turn(following)
     layer.token_rows.gather(after)
+    has_few = layer.problem.B <= FEW_SLOTS
+    if not has_few:
+        room.settle()
     if before is not None:
         _project_down(before, intermediate, layer)
-    room.settle()
+    if has_few:
+        room.settle()
     return Begun(now, following, room, factors, layer.updates(now))
 
 

@@ -78,15 +78,16 @@ class ForwardLayer:
         output = make_output(request, plan, stages.make_slabs)
         routing = Routing(request, plan.problem, share.blocks)
         weights = stages.weights(request, plan, share)
+        rows = stages.rows(request, share.gathered, plan.tiling, routing.out_of_bounds)
         sums = partial(add_across_cores, written=share.written, dtype=request.sum_dtype)
         return cls(
             request=request,
             plan=plan,
             share=share,
             routing=routing,
-            token_rows=stages.rows(request, share.gathered, plan.tiling, routing.out_of_bounds),
+            token_rows=rows,
             stages=stages,
-            tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights),
+            tokens=stages.tokens(plan.problem.H, plan.tiling, share.gathered, weights, rows),
             weights=weights,
             scaling=make_scaling(request),
             hidden_scales=HiddenScales(request, routing.out_of_bounds),

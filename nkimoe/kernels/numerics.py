@@ -63,7 +63,7 @@ class StageSet(Generic[MatmulOperand, AnyWeights]):
 
     Attributes:
         rows: hidden rows on their way in, for (request, own columns of H, tiling, what to do with pad ids).
-        tokens: for (H, tiling, own columns of H, weights).
+        tokens: for (H, tiling, own columns of H, weights, rows).
         weights: what comes of an expert, and its room.
         gate_up_products: for (tokens, weights, this part, the next, what multiplies them before the bias).
         down_products: for (intermediate, weights, this part, the next, what multiplies the bias of each token tile).
@@ -72,7 +72,7 @@ class StageSet(Generic[MatmulOperand, AnyWeights]):
     """
 
     rows: Callable[[Request, Span, Tiling, OutOfBounds], TokenRows]
-    tokens: Callable[[int, Tiling, Span, AnyWeights], TokensOnChip[MatmulOperand]]
+    tokens: Callable[[int, Tiling, Span, AnyWeights, TokenRows], TokensOnChip[MatmulOperand]]
     weights: Callable[[Request, Plan, Share], AnyWeights]
     gate_up_products: Callable[[MatmulOperand, AnyWeights, Part, Part | None, Tensor | None], GateUpProducts]
     down_products: Callable[[MatmulOperand, AnyWeights, Part, Part | None, list[Tensor]], DownProducts]

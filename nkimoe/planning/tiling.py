@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from nkimoe.errors import RequestError
@@ -91,6 +91,7 @@ class Demand:
         results: bytes of each column of H that is written, until it is, with what it is added to; a tile of tokens.
         smoothed: bytes of a token row in the forms it takes before it is transposed, a tile of tokens.
         smooth: bytes of what each column of H is smoothed with.
+        scale_table: bytes of the scales of all tokens, if they may be looked up on chip; else 0.
     """
 
     inner: int
@@ -111,6 +112,7 @@ class Demand:
     results: int = OLD_ROW_SETS * OUTPUT_BYTES
     smoothed: int = 0
     smooth: int = 0
+    scale_table: int = 0
 
     @property
     def is_gate_up_fp8(self) -> bool:
@@ -136,6 +138,7 @@ class Tiling:
         sent_ahead: pieces of the other core's columns that are computed before the first piece of own columns.
         weights_fit: whether all pieces of an expert are on chip at once.
         transposes_per_bank: 128x128 transposes that share a PSUM bank and one eviction.
+        has_scale_table: scales of tokens are looked up on chip: there is room for all.
         sbuf_bytes: estimated SBUF use, bytes a partition.
     """
 
@@ -151,6 +154,7 @@ class Tiling:
     weights_fit: bool
     transposes_per_bank: int
     sbuf_bytes: int
+    has_scale_table: bool = False
 
     @property
     def token_slots(self) -> int:
@@ -180,13 +184,19 @@ def choose_tiling(problem: Problem, demand: Demand, sbuf_capacity: int) -> Tilin
     for cut in _candidates(problem, demand):
         needed = _sbuf_bytes(problem, demand, cut)
         if needed <= sbuf_capacity:
-            return _tiling(problem, demand, cut, needed)
+            tiling = _tiling(problem, demand, cut, needed)
+            has_room = needed + demand.scale_table <= sbuf_capacity
+            return _with_scale_table(tiling, demand.scale_table) if demand.scale_table and has_room else tiling
     raise RequestError(
         "down_proj_weight",
         f"one tile of 128 tokens with its weights fits in {sbuf_capacity} bytes of SBUF a partition",
         f"{needed} bytes for H={problem.H}, I={problem.I}",
         "Split I over more ranks (tensor parallelism), or compute in bfloat16.",
     )
+
+
+def _with_scale_table(tiling: Tiling, nbytes: int) -> Tiling:
+    return replace(tiling, has_scale_table=True, sbuf_bytes=tiling.sbuf_bytes + nbytes)
 
 
 def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:

@@ -176,8 +176,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/block_program.py": (
         (
-            "layer.turn(following)\n    layer.token_rows.gather(after)\n    if before",
-            "layer.token_rows.gather(after)\n    if before",
+            "layer.turn(following)\n    layer.token_rows.gather(after)\n    has_few",
+            "layer.token_rows.gather(after)\n    has_few",
             "int8: every part computes with the first one's tokens",
         ),
         (
@@ -186,8 +186,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "the last part is never completed",
         ),
         (
-            "        _project_down(before, intermediate, layer)\n    room",
-            "        _project_down(before, intermediate, layer)\n    layer.turn(following)\n    room",
+            "        _project_down(before, intermediate, layer)\n    if has_few",
+            "        _project_down(before, intermediate, layer)\n    layer.turn(following)\n    if has_few",
             "tokens turned twice",
         ),
         (
@@ -196,10 +196,11 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "down weights of the first expert for all",
         ),
         (
-            "if before is not None:\n        _project_down(before, intermediate, layer)\n    room.settle()\n"
+            "if before is not None:\n        _project_down(before, intermediate, layer)\n"
+            "    if has_few:\n        room.settle()\n"
             "    return Begun(now, following, room, factors, layer.updates(now))",
             "updates = layer.updates(now)\n    if before is not None:\n"
-            "        _project_down(before, intermediate, layer)\n    room.settle()\n"
+            "        _project_down(before, intermediate, layer)\n    if has_few:\n        room.settle()\n"
             "    return Begun(now, following, room, factors, updates)",
             "old rows read before the part before has added to them",
         ),

@@ -13,6 +13,8 @@ from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.gather_tokens import TileRing, TokenRows, leave
 from nkimoe.kernels.stages.int8.codes import CodeLayout, TokenScale, of_tiles, room_for_each
 from nkimoe.kernels.stages.int8.paired_codes import InPairs
+from nkimoe.kernels.stages.int8.scale_table import ScaleTable
+from nkimoe.kernels.stages.load_routing import Part
 from nkimoe.kernels.tensor import OutOfBounds, Tensor
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
@@ -25,17 +27,27 @@ TOGETHER = 2  # tiles of rows whose factors are computed together
 
 
 class CodeRows(TokenRows):
-    """int8 rows [slots, codes + 4] of one part: the codes of a token in pairs, behind them the bytes of its scale, so
-    that one gather fetches both. Cores that share a block each gather a part of H, with a scale of its own behind it.
+    """int8 rows of one part: the codes of a token in pairs, behind them the bytes of its scale, so that one gather
+    fetches both; with a table, codes alone. Cores that share a block each gather a part of H, with a scale of its own.
+
+    Attributes:
+        table: where slots look their scales up, or None.
     """
 
     def __init__(self, request: Request, columns: Span, tiling: Tiling, out_of_bounds: OutOfBounds) -> None:
         parts, layout = _parts_of(request.hidden_states.shape[1], columns), InPairs(tiling.row_group)
         width = layout.nbytes(columns.size) + SCALE_BYTES
         self._source = token_codes(request.hidden_states, parts, layout)
-        self._columns = Span(parts.index(columns) * width, width)
-        self._tiles, self._out_of_bounds = self._room(request, tiling.token_tiles, width, nl.int8), out_of_bounds
+        self.table = ScaleTable(scale_of(self._source), tiling.token_tiles) if tiling.has_scale_table else None
+        gathered = width if self.table is None else width - SCALE_BYTES
+        self._columns = Span(parts.index(columns) * width, gathered)
+        self._tiles, self._out_of_bounds = self._room(request, tiling.token_tiles, gathered, nl.int8), out_of_bounds
         self._part = None
+
+    def gather(self, part: Part | None) -> None:
+        if self.table is not None and part is not None and part is not self._part:
+            self.table.name(part)
+        super().gather(part)
 
 
 def _parts_of(H: int, own: Span) -> list[Span]:

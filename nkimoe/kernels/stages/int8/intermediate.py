@@ -15,7 +15,7 @@ from nkimoe.kernels.stages.exact_scale import largest_magnitude
 from nkimoe.kernels.stages.int8.codes import CodedRows, TokenScale, int8_like, of_tiles, room_for_each
 from nkimoe.kernels.stages.products import GateUpProduct
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div, spans
+from nkimoe.planning.tiling import FEW_SLOTS, PARTITIONS, PSUM_COLUMNS, ceil_div, spans
 
 ENDS = (nl.maximum, nl.minimum)
 
@@ -66,13 +66,14 @@ class CodedIntermediate:
         """The codes."""
         data: Tensor = nl.ndarray(tuple(self._values.shape), dtype=self._dtype, buffer=nl.sbuf)
         tokens, at_once = self._values.shape[2], PSUM_COLUMNS // PARTITIONS
+        numbers_of = convert if tokens <= FEW_SLOTS else _beside_tokens
         for n, own in enumerate(spans(tokens, PSUM_COLUMNS)):
             values = self._values[:, :, own.slice]
             factors = self._across.bank_of(of_tiles(self._of_tokens.factor, tokens)[n * at_once : (n + 1) * at_once])
             codes = int8_like(values)
             everywhere = factors[0 : values.shape[0], :].expand_dim(1).broadcast(1, values.shape[1])
             nisa.tensor_tensor(dst=codes, data1=values, data2=everywhere, op=nl.multiply)
-            convert(data[:, :, own.slice], codes)
+            numbers_of(data[:, :, own.slice], codes)
         return CodedRows(data, of_tiles(self._of_tokens.scale(), tokens))
 
     def _largest(self) -> Tensor:
@@ -92,6 +93,11 @@ class CodedIntermediate:
         for n, op in enumerate(ENDS):
             nisa.tensor_reduce(dst=ends[:, n, :], op=op, data=by_token, axis=2)
         return ends
+
+
+def _beside_tokens(dst: Tensor, src: Tensor) -> None:
+    """dst = src, exact, on the Vector Engine: the Scalar Engine has codes of the next tokens to copy just then."""
+    nisa.tensor_copy(dst=dst, src=src, engine=nisa.engine.vector)
 
 
 def of_one_core(amax: Tensor) -> Tensor:

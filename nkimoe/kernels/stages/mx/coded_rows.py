@@ -93,7 +93,9 @@ def token_rows(request: Request, columns: Span, tiling: Tiling, out_of_bounds: O
     return QuarterRows(request, columns, tiling, out_of_bounds)
 
 
-def token_columns(H: int, tiling: Tiling, own: Span, weights: MxWeights) -> CodedTokenColumns | PackedTokenColumns:
+def token_columns(
+    H: int, tiling: Tiling, own: Span, weights: MxWeights, rows: TokenRows
+) -> CodedTokenColumns | PackedTokenColumns:
     """Their columns."""
     if weights.meets_coded_rows:
         return CodedTokenColumns(H, tiling)
