@@ -34,8 +34,7 @@ class CodeRows(TokenRows):
         width = layout.nbytes(columns.size) + SCALE_BYTES
         self._source = token_codes(request.hidden_states, parts, layout)
         self._columns = Span(parts.index(columns) * width, width)
-        self._tiles, self._out_of_bounds = self._room(request, tiling.token_tiles, width, nl.int8), out_of_bounds
-        self._part = None
+        self._sets, self._out_of_bounds = self._room(request, tiling, width, nl.int8), out_of_bounds
 
 
 def _parts_of(H: int, own: Span) -> list[Span]:
