@@ -76,7 +76,7 @@ class ForwardLayer:
         """Load what all blocks need and build the options into functions."""
         stages, share = STAGES[plan.numerics], plan.share_of(nl.program_id(0))
         output = make_output(request, plan, stages.make_slabs)
-        routing = Routing(request, plan.problem, share.blocks)
+        routing = Routing(request, plan.problem, share.blocks, plan.tiling.weight_sets)
         weights = stages.weights(request, plan, share)
         rows = stages.rows(request, share.gathered, plan.tiling, routing.out_of_bounds)
         sums = partial(add_across_cores, written=share.written, dtype=request.sum_dtype)

@@ -175,11 +175,12 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
         strategy = request.spec.shard_on_block.block_sharding_strategy
     static_blocks = _static_blocks(request, problem, variant)
     share = share_of(variant, problem, strategy, static_blocks, 0)
-    tiling = _tiling(request, problem, variant, share, target)
+    looped = problem.N - static_blocks
+    tiling = _tiling(request, problem, variant, share, looped, target)
     keeps = request.keeps_activations or variant.schedule == DROPPING
     return Plan(
         variant, problem, target, tiling, numerics_of(request, variant), _weights(request, problem, tiling), strategy,
-        static_blocks=static_blocks, loop_blocks=_loop_blocks(problem.N - static_blocks),
+        static_blocks=static_blocks, loop_blocks=_loop_blocks(looped),
         keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
         output=_output(request, cores),
@@ -205,13 +206,13 @@ def share_of(variant: Variant, problem: Problem, strategy: BlockShardStrategy, s
     return (whole_mx_blocks if variant.is_mx else whole_blocks)(problem, blocks)
 
 
-def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, target: Target) -> Tiling:
+def _tiling(request: Request, problem: Problem, variant: Variant, share: Share, looped: int, target: Target) -> Tiling:
     if variant.is_mx:
-        return choose_mx_tiling(problem, _mx_demand(request, variant, problem, share), target.sbuf_bytes)
+        return choose_mx_tiling(problem, _mx_demand(request, variant, problem, share, looped), target.sbuf_bytes)
     return choose_tiling(problem, _demand(request, share), target.sbuf_bytes)
 
 
-def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Share) -> MxDemand:
+def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Share, looped: int) -> MxDemand:
     inner = [share]
     if halves_intermediate(variant, problem.cores):
         inner = [half_of_each_mx_block(problem, core) for core in range(problem.cores)]
@@ -225,6 +226,7 @@ def _mx_demand(request: Request, variant: Variant, problem: Problem, share: Shar
         written=share.written.size,
         peers=problem.H // share.written.size - 1,
         blocks=share.blocks.count,
+        looped=_loop_blocks(looped) if looped else 0,
         item=COMPUTE_DTYPES[str(request.compute_dtype)],
         gate_up_bytes=gate_up.bytes_on_chip,
         down_bytes=down.bytes_on_chip,

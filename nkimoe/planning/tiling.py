@@ -131,10 +131,12 @@ class Tiling:
 
     Attributes:
         token_tiles: tiles of 128 slots that go through the MLP together.
+        row_sets: parts whose token rows are on chip: one, or the next one's arrive while this one's are transposed.
         row_group: consecutive rows of H that share a partition, so that weight DMAs have long rows.
         gate_up_rows, gate_up_columns, down_columns: sizes of the pieces that gate/up and down weights are loaded in.
         inner_rows: columns of I that are the partitions of a tile: 128, or as many as make all tiles alike.
         gate_up_tiles, down_tiles: pieces on chip at a time.
+        weight_sets: experts on chip: one, or the next block's arrive while this one's are used.
         sent_ahead: pieces of the other core's columns that are computed before the first piece of own columns.
         weights_fit: whether all pieces of an expert are on chip at once.
         transposes_per_bank: 128x128 transposes that share a PSUM bank and one eviction.
@@ -143,6 +145,7 @@ class Tiling:
     """
 
     token_tiles: int
+    row_sets: int
     row_group: int
     gate_up_rows: int
     gate_up_columns: int
@@ -150,6 +153,7 @@ class Tiling:
     inner_rows: int
     gate_up_tiles: int
     down_tiles: int
+    weight_sets: int
     sent_ahead: int
     weights_fit: bool
     transposes_per_bank: int
@@ -203,6 +207,7 @@ def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
     whole_rows, has_blocks = cut.gate_up >= problem.I, demand.gate_up_block or demand.down_block
     return Tiling(
         token_tiles=cut.tokens,
+        row_sets=1,
         row_group=_row_group(math.gcd(demand.gathered, cut.rows), problem.I, demand.gate_up_item) if whole_rows else 1,
         gate_up_rows=cut.rows,
         gate_up_columns=cut.gate_up,
@@ -210,6 +215,7 @@ def _tiling(problem: Problem, demand: Demand, cut: _Cut, needed: int) -> Tiling:
         inner_rows=PARTITIONS if has_blocks or cut.gate_up < demand.inner else alike_rows(demand.inner),
         gate_up_tiles=cut.gate_up_tiles,
         down_tiles=cut.down_tiles,
+        weight_sets=1,
         sent_ahead=cut.sent_ahead,
         weights_fit=_is_whole(problem, demand, cut),
         transposes_per_bank=PSUM_BANK_BYTES // (PARTITIONS * demand.item),

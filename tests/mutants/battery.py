@@ -13,6 +13,7 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -117,6 +118,11 @@ PAIRS = (
     Case(T=150, B=72, K=3, scaling=Mode.PRE_SCALE),
     Case(T=60, H=1280, I=48, E=3, B=64, weights="fp8-row", biases="none"),  # rows on three engines
 )
+IN_TWO_SETS = Case(variant="shard_on_block_mx", target="trn3", weights="mxfp4", H=512, I=96, E=3)
+MX = (
+    replace(IN_TWO_SETS, T=300, B=64, conditions=None),  # rows and weights
+    replace(IN_TWO_SETS, T=600, K=1, static_blocks=0),  # rows, two blocks an iteration
+)
 BACKWARD = (
     Case(T=150, H=256, I=96, gate_upper=0.4, gate_lower=-0.6, up_upper=0.5, up_lower=-0.2, up_offset=1.0),
     Case(T=300, H=128, I=48, E=3, B=640, padding_blocks=1, skip_token=False, activation=ActFnType.ReLU),
@@ -144,7 +150,7 @@ def checks() -> tuple[partial[None], ...]:
                 check_int8_experts,
             ),
         ),
-        *(partial(check_forward, case) for case in (*CASES, *INT8)),
+        *(partial(check_forward, case) for case in (*CASES, *INT8, *MX)),
         *(partial(check_pairs, case) for case in PAIRS),
         *(partial(check_backward, case) for case in BACKWARD),
     )

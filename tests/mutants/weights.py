@@ -85,6 +85,16 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "kernels/stages/weight_pieces.py": (
         (
+            "following.block.expert_to_load_in_turn",
+            "following.block.expert_to_load",
+            "the second of two blocks of an expert finds the weights of the block before them",
+        ),
+        (
+            "self._tiles, self._others = self._others, self._tiles",
+            "pass",
+            "every block with the first one's weights, while the others wait in their set",
+        ),
+        (
             "self._load(tile, now.block.expert, self.pieces[ahead])",
             "self._load(tile, now.block.expert, self.pieces[ahead - 1])",
             "a streamed piece loaded again in place of the next",

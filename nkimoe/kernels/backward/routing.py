@@ -128,6 +128,7 @@ class BackwardRouting:
                 rows=self._rows[:, at.slice],
                 expert=self._experts[0:1, k : k + 1],
                 expert_to_load=self._to_load[:, k : k + 1],
+                expert_to_load_in_turn=self._to_load[:, k : k + 1],
                 affinities=nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf),
                 at=at,
                 expert_to_store=self._to_store[:, k : k + 1],

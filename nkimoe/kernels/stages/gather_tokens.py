@@ -44,22 +44,53 @@ class TileRing:
         self._next = 0
 
 
-class TokenRows:
-    """Columns `columns` of the hidden rows of one part, a tile [slots, columns] for each 128 slots.
+class RowSets:
+    """Sets of tiles that parts take in turn, each until all other sets have been taken.
 
-    There is one set of tiles: the next part's rows arrive as soon as this part's have been transposed.
+    Args:
+        sets: of tiles alike.
+    """
+
+    def __init__(self, sets: list[list[Tensor]]) -> None:
+        self._sets = sets
+        self._parts: list[Part | None] = [None] * len(sets)
+
+    def has(self, part: Part) -> bool:
+        """Whether a set is that of this part."""
+        return any(each is part for each in self._parts)
+
+    def take(self, part: Part) -> list[Tensor]:
+        """The tiles of the part that has been here longest are this one's now."""
+        self._sets.append(self._sets.pop(0))
+        self._parts = [*self._parts[1:], part]
+        return self._sets[-1]
+
+    def of(self, part: Part) -> list[Tensor]:
+        """The tiles of a part that is here."""
+        return next(tiles for tiles, each in zip(self._sets, self._parts, strict=True) if each is part)
+
+    def rename(self, part: Part) -> None:
+        """The part that came last is this one."""
+        self._parts[-1] = part
+
+
+class TokenRows:
+    """Columns `columns` of the hidden rows of some parts, a tile [slots, columns] for each 128 slots.
+
+    With one set of tiles the next part's rows arrive as soon as this part's have been transposed; with two
+    (`Tiling.row_sets`), while they still are.
     """
 
     def __init__(self, request: Request, columns: Span, tiling: ColumnTiling, out_of_bounds: OutOfBounds) -> None:
         self._source, self._columns, self._out_of_bounds = request.hidden_states, columns, out_of_bounds
-        self._tiles = self._room(request, tiling.token_tiles, columns.size, request.compute_dtype)
-        self._part: Part | None = None
+        self._sets = self._room(request, tiling, columns.size, request.compute_dtype)
 
     @staticmethod
-    def _room(request: Request, tiles: int, width: int, dtype: DType) -> list[Tensor]:
+    def _room(request: Request, tiling: ColumnTiling, width: int, dtype: DType) -> RowSets:
         """Tiles [128, width] that rows are gathered into."""
-        ring = TileRing(tiles, (PARTITIONS, width), dtype, PREPARE[request.skip_dma.skip_token])
-        return [ring.take() for _ in range(tiles)]
+        tiles, sets = tiling.token_tiles, range(tiling.row_sets)
+        ring = TileRing(tiles * len(sets), (PARTITIONS, width), dtype, PREPARE[request.skip_dma.skip_token])
+        return RowSets([[ring.take() for _ in range(tiles)] for _ in sets])
 
     def gather(self, part: Part | None) -> None:
         """Start loading a part's rows, unless they are on their way."""
@@ -68,9 +99,8 @@ class TokenRows:
 
     def transfers(self, part: Part | None) -> Iterator[None]:
         """`gather`, a tile a step."""
-        if part is not None and part is not self._part:
-            self._part = part
-            for tile, ids in zip(self._tiles, part.ids, strict=False):
+        if part is not None and not self._sets.has(part):
+            for tile, ids in zip(self._sets.take(part), part.ids, strict=False):
                 self._fetch(tile, ids)
                 yield
 
@@ -88,15 +118,16 @@ class TokenRows:
 
     def hold(self, part: Part) -> None:
         """The rows gathered last are those of this part, which a device loop knew by another name."""
-        self._part = part
+        self._sets.rename(part)
 
     def pattern(self, H: int, rows: int, size: int) -> Pattern:
         """The columns of so many rows, as steps and counts."""
         return [[H, rows], [1, size]]
 
     def of(self, part: Part) -> list[Tensor]:
-        """The tiles of the part gathered last."""
-        return [tile[0 : own.size, :] for tile, own in zip(self._tiles, spans(part.slots, PARTITIONS), strict=False)]
+        """The tiles of a part that was gathered."""
+        own = zip(self._sets.of(part), spans(part.slots, PARTITIONS), strict=False)
+        return [tile[0 : slots.size, :] for tile, slots in own]
 
 
 def gather_affinities(dst: Tensor, affinities: Tensor, block: BlockRouting, out_of_bounds: OutOfBounds) -> None:

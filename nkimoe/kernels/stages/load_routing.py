@@ -27,6 +27,7 @@ class BlockRouting:
         rows: int32 [128, tiles], row of the affinity (`affinity_place`); where slots hold pairs, the row of each.
         expert: int32 [128, 1], equal on all partitions.
         expert_to_load: int32 [128, 1], the same, or E when the block before used this expert too.
+        expert_to_load_in_turn: likewise of weights, where blocks use several sets in turn: the block before in its set.
         affinities: fp32 [128, tiles], or None when no stage reads them.
         is_first: the core has written no results yet.
     """
@@ -36,6 +37,7 @@ class BlockRouting:
     rows: Tensor
     expert: IndexTile
     expert_to_load: IndexTile
+    expert_to_load_in_turn: IndexTile
     affinities: Tensor | None = None
     is_first: bool = False
 
@@ -93,19 +95,24 @@ class _Window:
 class Routing:
     """Routing tables of one core's blocks, loaded some blocks at a time, and the experts of all of them.
 
+    Args:
+        weight_sets: that blocks use in turn.
+
     Attributes:
         experts: int32 [128, blocks], equal on all partitions.
         out_of_bounds: what a gather does with pad ids.
     """
 
-    def __init__(self, request: Request, problem: Problem, blocks: BlockRange) -> None:
+    def __init__(self, request: Request, problem: Problem, blocks: BlockRange, weight_sets: int = 1) -> None:
         self._request, self._problem, self._blocks = request, problem, blocks
         self._per_window = max(1, ROUTING_COLUMNS // problem.tiles_per_block)
         n, first = max(blocks.count, 1), min(blocks.first, problem.N - 1)
         self.experts: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
         source = request.block_to_expert.ap(pattern=[[0, PARTITIONS], [blocks.step, n]], offset=first)
         load_experts(self.experts, source, problem.E)
-        self._to_load = _experts_to_load(self.experts, problem.E)
+        self._to_load = self._to_load_in_turn = _experts_to_load(self.experts, problem.E, 1)
+        if weight_sets > 1:
+            self._to_load_in_turn = _experts_to_load(self.experts, problem.E, weight_sets)
         self.out_of_bounds: OutOfBounds = nisa.oob_mode.skip if request.skip_dma.skip_token else nisa.oob_mode.error
 
     def blocks(self, count: int) -> Iterator[BlockRouting]:
@@ -125,6 +132,7 @@ class Routing:
             affinities=None if window.affinities is None else window.affinities[:, start : start + tiles],
             expert=self.experts[:, j : j + 1],
             expert_to_load=self._to_load[:, j : j + 1],
+            expert_to_load_in_turn=self._to_load_in_turn[:, j : j + 1],
             is_first=j == 0,
         )
 
@@ -221,13 +229,13 @@ def _with_number(dst: Tensor, data: Tensor, number: int, op: Operator) -> None:
     nisa.tensor_tensor(dst=dst, data1=data, data2=everywhere, op=op, engine=nisa.engine.gpsimd)
 
 
-def _experts_to_load(experts: Tensor, E: int) -> Tensor:
-    """int32 [128, blocks]: the expert of each block, or E where the block before has the same one."""
+def _experts_to_load(experts: Tensor, E: int, before: int) -> Tensor:
+    """int32 [128, blocks]: the expert of each block, or E where the block so many before it has the same one."""
     n = experts.shape[1]
     to_load: Tensor = nl.ndarray((PARTITIONS, n), dtype=nl.int32, buffer=nl.sbuf)
     nisa.tensor_copy(dst=to_load, src=experts)
-    if n > 1:
-        unless_equal(to_load[:, 1:n], experts[:, 1:n], experts[:, 0 : n - 1], E)
+    if n > before:
+        unless_equal(to_load[:, before:n], experts[:, before:n], experts[:, 0 : n - before], E)
     return to_load
 
 

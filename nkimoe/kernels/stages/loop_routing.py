@@ -214,6 +214,7 @@ class LoopRouting:
             rows=tile[:, n * tiles + u * tiles : n * tiles + (u + 1) * tiles],
             expert=tile[:, expert : expert + 1],
             expert_to_load=tile[:, to_load : to_load + 1],
+            expert_to_load_in_turn=tile[:, to_load : to_load + 1],
             affinities=None if affinities is None else affinities[:, mine],
         )
 

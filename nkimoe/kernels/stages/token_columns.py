@@ -35,6 +35,9 @@ class ColumnTiling(Protocol):
     def token_slots(self) -> int: ...
 
     @property
+    def row_sets(self) -> int: ...
+
+    @property
     def row_group(self) -> int: ...
 
     @property

@@ -54,10 +54,14 @@ class Pieces(Generic[Place, Tile]):
 
     def visit(self, now: Part, following: Part | None) -> Iterator[tuple[Place, Tile]]:
         """Give (piece, tile) for each piece. What was used is replaced behind the visitor."""
+        yield from self._visit(now, following)
+        self.vectors.replace(following)
+
+    def _visit(self, now: Part, following: Part | None) -> Iterator[tuple[Place, Tile]]:
+        """Likewise, without the vectors."""
         for i, piece in enumerate(self.pieces):
             yield piece, self.tile_of(i)
             self.refill(i, now, following)
-        self.vectors.replace(following)
 
     def tile_of(self, i: int) -> Tile:
         """Where piece i lies; others take turns with it."""
@@ -75,6 +79,27 @@ class Pieces(Generic[Place, Tile]):
                 self._load(tile, following.block.expert_to_load, self.pieces[i])
         else:
             self._load(tile, following.block.expert, self.pieces[i % room])
+
+
+class PiecesInTurn(Pieces[Place, Tile]):
+    """Whole experts in two sets of tiles that blocks use in turn: those of the next block come while this one's are
+    used. A block finds in place what the one before the last has left there, if that had its expert.
+
+    Args:
+        tiles: of both sets.
+    """
+
+    def __init__(self, pieces: Sequence[Place], tiles: list[Tile], load: LoadPiece[Tile, Place]) -> None:
+        super().__init__(pieces, tiles[: len(pieces)], load)
+        self._others = tiles[len(pieces) :]
+
+    def _visit(self, now: Part, following: Part | None) -> Iterator[tuple[Place, Tile]]:
+        if following is not None and following.opens_block:
+            for tile, piece in zip(self._others, self.pieces, strict=True):
+                self._load(tile, following.block.expert_to_load_in_turn, piece)
+        yield from zip(self.pieces, self._tiles, strict=True)
+        if following is not None and following.opens_block:
+            self._tiles, self._others = self._others, self._tiles
 
 
 def fill(gate_up: Pieces[Place, Tile], down: Pieces[DownPlace, DownTile], part: Part) -> None:

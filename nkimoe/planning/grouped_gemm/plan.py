@@ -39,6 +39,7 @@ class GemmTiling:
     token_tiles: int
     token_slots: int
     row_group: int
+    row_sets: int = 1
     transposes_per_bank: int = PSUM_BANK_BYTES // (PARTITIONS * ITEM)
 
 

@@ -41,11 +41,10 @@ class CodeRows(TokenRows):
         self.table = ScaleTable(scale_of(self._source), tiling.token_tiles) if tiling.has_scale_table else None
         gathered = width if self.table is None else width - SCALE_BYTES
         self._columns = Span(parts.index(columns) * width, gathered)
-        self._tiles, self._out_of_bounds = self._room(request, tiling.token_tiles, gathered, nl.int8), out_of_bounds
-        self._part = None
+        self._sets, self._out_of_bounds = self._room(request, tiling, gathered, nl.int8), out_of_bounds
 
     def gather(self, part: Part | None) -> None:
-        if self.table is not None and part is not None and part is not self._part:
+        if self.table is not None and part is not None and not self._sets.has(part):
             self.table.name(part)
         super().gather(part)
 

@@ -31,8 +31,7 @@ class MxTokenRows(TokenRows):
     def __init__(self, request: Request, tiling: Tiling, out_of_bounds: OutOfBounds) -> None:
         self._source, self._out_of_bounds = request.hidden_states, out_of_bounds
         self._columns = Span(0, coded_width(TILE * int(request.gate_up_proj_weight.shape[3])))
-        self._tiles = self._room(request, tiling.token_tiles, self._columns.size, self._source.dtype)
-        self._part = None
+        self._sets = self._room(request, tiling, self._columns.size, self._source.dtype)
 
 
 class CodedOperand(NamedTuple):

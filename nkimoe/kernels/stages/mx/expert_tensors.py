@@ -28,7 +28,7 @@ from nkimoe.kernels.stages.mx.scales import (
 )
 from nkimoe.kernels.stages.weight_pieces import MatrixPiece
 from nkimoe.kernels.tensor import IndexTile, Shape, Tensor
-from nkimoe.planning.mx.quantization import MxMatrix
+from nkimoe.planning.mx.quantization import PACKED_BYTES, MxMatrix
 from nkimoe.planning.mx.tiling import QUARTERS, TILE, InnerTile, inner_groups, repeats_scales
 from nkimoe.planning.tiling import PARTITIONS, Span
 
@@ -76,6 +76,7 @@ class MxTensors:
         gate_up, down: the weights, and how they are scaled.
         inner: the packed rows.
         slots: of a block.
+        sets: of weights on chip.
         scale_rows: of a tensor of scales, by the packed rows wanted.
     """
 
@@ -84,6 +85,7 @@ class MxTensors:
     down: MxMatrix
     inner: tuple[InnerTile, ...]
     slots: int
+    sets: int
     scale_rows: dict[tuple[str, int, int], ScaleRows] = field(default_factory=dict)
 
     def gate_up_tiles(self, inner: int) -> list[GateUpTile]:
@@ -150,7 +152,8 @@ class MxTensors:
         if matrix.blocks is None or matrix.is_packed:
             return None
         columns = self.columns(Span(0, len(self.inner))).size
-        if not matrix.is_coarse and repeats_scales(rows, columns, self.slots):
+        packed_bytes = PACKED_BYTES[matrix.dtype]
+        if not matrix.is_coarse and repeats_scales(rows, columns, self.slots, packed_bytes, self.sets):
             return RepeatedRows(matrix.blocks, first, rows)
         alike = SCALE_ROWS if matrix.is_coarse else 1
         return self.scale_rows.setdefault((matrix.argument, first, rows), ScaleRows(matrix.blocks, first, rows, alike))

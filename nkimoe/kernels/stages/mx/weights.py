@@ -7,12 +7,12 @@ from nkimoe.kernels.stages.dequantise import make_down_finish, make_gate_up_step
 from nkimoe.kernels.stages.down_pieces import down_pieces
 from nkimoe.kernels.stages.expert_vectors import ExpertVectors
 from nkimoe.kernels.stages.load_routing import Part
-from nkimoe.kernels.stages.mx.expert_tensors import GateUpPiece, MxTensors
+from nkimoe.kernels.stages.mx.expert_tensors import DownTile, GateUpPiece, GateUpTile, MxTensors
 from nkimoe.kernels.stages.mx.inner_vectors import PackedAlongInner
 from nkimoe.kernels.stages.mx.inputs import mx_inputs
 from nkimoe.kernels.stages.mx.intermediate import PackedIntermediate
 from nkimoe.kernels.stages.products import projections_of
-from nkimoe.kernels.stages.weight_pieces import Pieces, fill
+from nkimoe.kernels.stages.weight_pieces import MatrixPiece, Pieces, PiecesInTurn, fill
 from nkimoe.planning.mx.coded_rows import is_coded
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import TILE, inner_tiles
@@ -40,14 +40,16 @@ class MxWeights:
         self.meets_coded_rows = is_coded(request.hidden_states)
         self.inner = inner_tiles(plan.problem.I, share.inner)
         gate_up, down = mx_gate_up_of(request), mx_down_of(request)
-        tensors = MxTensors(self.projections, gate_up, down, tuple(self.inner), plan.problem.B)
+        tensors = MxTensors(self.projections, gate_up, down, tuple(self.inner), plan.problem.B, t.weight_sets)
         at_once = min(t.gate_up_columns // TILE, len(self.inner))
         parts = spans(len(self.inner), at_once)
         pieces = [GateUpPiece(at, part) for part in parts for at in range(len(self.projections))]
-        tiles = [tile for _ in parts[: t.gate_up_tiles] for tile in tensors.gate_up_tiles(at_once)]
-        self.gate_up = Pieces(pieces, tiles, tensors.load_gate_up)
+        sets, kind = range(t.weight_sets), PiecesInTurn if t.weight_sets > 1 else Pieces
+        tiles = [tile for _ in sets for _ in parts[: t.gate_up_tiles] for tile in tensors.gate_up_tiles(at_once)]
+        self.gate_up: Pieces[GateUpPiece, GateUpTile] = kind(pieces, tiles, tensors.load_gate_up)
         columns = down_pieces(plan.problem.H, share, t.down_columns, t.sent_ahead)
-        self.down = Pieces(columns, [tensors.down_tile(piece) for piece in columns[: t.down_tiles]], tensors.load_down)
+        down_tiles = [tensors.down_tile(piece) for _ in sets for piece in columns[: t.down_tiles]]
+        self.down: Pieces[MatrixPiece, DownTile] = kind(columns, down_tiles, tensors.load_down)
         small = ExpertVectors(request, share, PackedAlongInner(plan.problem.I, self.inner))
         with_gate_up, with_down = self.gate_up.vectors, self.down.vectors
         self.gate_up_inputs = mx_inputs(gate_up, request.compute_dtype, small, with_gate_up)
