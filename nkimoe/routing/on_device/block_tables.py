@@ -1,31 +1,255 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `moe_cte` reads of each block: its expert, and whether it holds tokens."""
+"""Blocks: whose each is, and where groups of tokens have what its slots hold. An expert is a partition, then a block."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.planning.tiling import PARTITIONS, Span, spans
-from nkimoe.routing.on_device.counts import experts_of
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.routing.on_device.choices import like
+from nkimoe.routing.on_device.listed import own_numbers
+from nkimoe.routing.on_device.slot_tables import SlotTables
+from nkimoe.routing.on_device.token_groups import TokenGroups
+
+EXPERT, IS_REAL, FIRST_BLOCK, BOUNDS = range(4)  # what is looked up of a block's expert; from BOUNDS on of each group
 
 
-def describe_blocks(block_to_expert: Any, conditions: Any, last_block: Any) -> None:
-    """Fill int32 [N] and [N + 1]. Surplus blocks are the last expert's, and hold no tokens.
+NOWHERE = float(1 << 22)  # a place behind all others
+READ_BYTES = 32768  # of a partition: rows of groups that are looked through at a time
 
-    last_block: fp32 [128, E], equal rows: blocks of each expert and of all before it.
+
+class _Blocks(NamedTuple):
+    """Consecutive blocks, a block a partition.
+
+    Attributes:
+        blocks: their numbers; the last one may be N, which is none.
+        bounds: fp32 [blocks, groups + 1]: from which slot of the block on each group's tokens are in it, and pads.
+        sources: fp32 [blocks, groups]: the slot of each group that belongs into the block's first slot.
+        n_real: how many are below N.
     """
-    N, E = block_to_expert.shape[0], last_block.shape[1]
-    for turn, blocks in enumerate(spans(N + 1, PARTITIONS)):
-        if turn % nl.num_programs(0) != nl.program_id(0):
-            continue
-        expert = experts_of(blocks, last_block)
+
+    blocks: Span
+    bounds: Any
+    sources: Any
+    n_real: int
+
+
+class BlockTables:
+    """What stands in the slots of this core's blocks.
+
+    Args:
+        counts: fp32 [128, tiles of 128 experts, groups], an expert a partition: its tokens of each group.
+        block_size: B.
+        first: the first slot of every group.
+    """
+
+    def __init__(self, counts: Any, groups: TokenGroups, n_experts: int, block_size: int, first: int) -> None:
+        self._experts, self._groups, self._present = spans(n_experts, PARTITIONS), counts.shape[2], len(groups.all)
+        self._block_size, self._first = block_size, first
+        self._of_experts, self._last_block = self._describe_experts(counts)
+
+    def _describe_experts(self, counts: Any) -> tuple[Any, Any]:
+        """fp32 [128, tiles, what is looked up], and the block behind those of each expert, [128, tiles]."""
+        tiles, G = len(self._experts), self._groups
+        shape = (PARTITIONS, tiles, BOUNDS + 2 * G + 1)
+        result = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        nisa.iota(dst=result[:, :, EXPERT], pattern=[[PARTITIONS, tiles]], offset=0, channel_multiplier=1)
+        nisa.memset(dst=result[:, :, IS_REAL : BOUNDS + 1], value=0)
+        nisa.memset(dst=result[:, :, IS_REAL], value=1)
+        bounds, sources = result[:, :, BOUNDS : BOUNDS + G + 1], result[:, :, BOUNDS + G + 1 :]
+        for g in range(G):
+            own = counts[:, :, g]
+            nisa.tensor_tensor(dst=bounds[:, :, g + 1], data1=bounds[:, :, g], data2=own, op=nl.add)
+        summed = nl.ndarray((PARTITIONS, tiles, G + 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=summed[:, :, :G], src=counts)
+        blocks = summed[:, :, G]
+        self._count_blocks(blocks, bounds[:, :, G])
+        before = self._sums_before(summed)
+        nisa.tensor_copy(dst=result[:, :, FIRST_BLOCK], src=before[:, :, G])
+        nisa.tensor_tensor(dst=sources, data1=before[:, :, :G], data2=bounds[:, :, :G], op=nl.subtract)
+        last_block = nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=last_block, data1=before[:, :, G], data2=blocks, op=nl.add)
+        return result, last_block
+
+    def _count_blocks(self, dst: Any, total: Any) -> None:
+        """total / B rounded up, which is total / B + 1/2 - 1/(2 B) rounded to the nearest."""
+        B = self._block_size
+        whole = nl.ndarray(tuple(total.shape), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_scalar(
+            dst=whole, data=total, op0=nl.multiply, operand0=1 / B, op1=nl.add, operand1=0.5 - 0.5 / B
+        )
+        nisa.tensor_copy(dst=dst, src=whole)
+
+    def _sums_before(self, values: Any) -> Any:
+        """fp32, as values [128, tiles, columns]: sums over the experts before each."""
+        square = (PARTITIONS, PARTITIONS)
+        distance, earlier, ones = (nl.ndarray(square, dtype=nl.float32, buffer=nl.sbuf) for _ in range(3))
+        nisa.iota(dst=distance, pattern=[[1, PARTITIONS]], offset=0, channel_multiplier=-1)
+        nisa.tensor_scalar(dst=earlier, data=distance, op0=nl.greater, operand0=0.0)
+        nisa.memset(dst=ones, value=1, engine=nisa.engine.gpsimd)
+        result = like(values)
+        if self._experts[-1].size < PARTITIONS:
+            nisa.memset(dst=result[:, len(self._experts) - 1, :], value=0)
+        for e, own in enumerate(self._experts):
+            sums = nl.ndarray((own.size, values.shape[2]), dtype=nl.float32, buffer=nl.psum)
+            for before, some in enumerate(self._experts[: e + 1]):
+                nisa.nc_matmul(
+                    dst=sums,
+                    stationary=(earlier if before == e else ones)[: some.size, : own.size],
+                    moving=values[: some.size, before, :],
+                    is_stationary_onezero=True,
+                    accumulate=before > 0,
+                )
+            nisa.tensor_copy(dst=result[: own.size, e, :], src=sums)
+        return result
+
+    def describe(self, block_to_expert: Any, conditions: Any) -> list[_Blocks]:
+        """Fill int32 [N] and [N + 1] of this core's blocks. Surplus ones are the last expert's, and hold no tokens."""
+        N, cores = int(block_to_expert.shape[0]), nl.num_programs(0)
+        each = ceil_div(N + 1, cores)
+        first, tiles = each * nl.program_id(0), ceil_div(each, PARTITIONS)
+        result = []
+        for blocks in spans(min(each, N + 1 - first), ceil_div(each, tiles), first):
+            found = self._look_up(blocks)
+            self._store(block_to_expert, conditions, found, blocks)
+            result.append(self._blocks(found, blocks, min(blocks.stop, N) - blocks.start))
+        return result
+
+    def _look_up(self, blocks: Span) -> Any:
+        """fp32 [blocks, what is looked up]: of each block's expert; 0 for surplus blocks."""
+        shape = (PARTITIONS, blocks.size)
+        number = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        nisa.iota(dst=number, pattern=[[1, blocks.size]], offset=blocks.start, channel_multiplier=0)
+        columns = self._of_experts.shape[2]
+        sums = nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.psum)
+        for e, experts in enumerate(self._experts):
+            begun, own = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+            first = self._of_experts[:, e, FIRST_BLOCK : FIRST_BLOCK + 1]
+            nisa.tensor_scalar(dst=begun, data=number, op0=nl.greater_equal, operand0=first)
+            nisa.scalar_tensor_tensor(
+                dst=own, data=number, op0=nl.less, operand0=self._last_block[:, e : e + 1], op1=nl.multiply, operand1=begun
+            )
+            nisa.nc_matmul(
+                dst=sums, stationary=own[: experts.size], moving=self._of_experts[: experts.size, e, :],
+                is_stationary_onezero=True, accumulate=e > 0,
+            )  # fmt: skip
+        result = nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.tensor_copy(dst=result, src=sums)
+        return result
+
+    def _store(self, block_to_expert: Any, conditions: Any, found: Any, blocks: Span) -> None:
+        N, last = int(block_to_expert.shape[0]), float(self._experts[-1].stop - 1)
         answers = nl.ndarray((blocks.size, 2), dtype=nl.int32, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=answers[:, 0:1], data=expert.place, op0=nl.minimum, operand0=float(E - 1))
-        nisa.tensor_scalar(dst=answers[:, 1:2], data=expert.is_surplus, op0=nl.equal, operand0=0.0)
+        surplus = nl.ndarray((blocks.size, 1), dtype=nl.float32, buffer=nl.sbuf)
+        is_real = found[:, IS_REAL : IS_REAL + 1]
+        nisa.tensor_scalar(dst=surplus, data=is_real, op0=nl.multiply, operand0=-last, op1=nl.add, operand1=last)
+        nisa.tensor_tensor(dst=answers[:, 0:1], data1=surplus, data2=found[:, EXPERT : EXPERT + 1], op=nl.add)
+        nisa.tensor_copy(dst=answers[:, 1:2], src=is_real)
         own = Span(blocks.start, min(blocks.stop, N) - blocks.start)
         if own.size:
             nisa.dma_copy(dst=block_to_expert.reshape((N, 1))[own.slice], src=answers[: own.size, 0:1])
         nisa.dma_copy(dst=conditions.reshape((N + 1, 1))[blocks.slice], src=answers[:, 1:2])
+
+    def _blocks(self, found: Any, blocks: Span, n_real: int) -> _Blocks:
+        """Counted from the first slot of each block among its expert's."""
+        G, B = self._groups, float(self._block_size)
+        base = nl.ndarray((blocks.size, 1), dtype=nl.float32, buffer=nl.sbuf)
+        first = found[:, FIRST_BLOCK : FIRST_BLOCK + 1]
+        nisa.tensor_tensor(dst=base, data1=own_numbers(blocks, nl.float32), data2=first, op=nl.subtract)
+        nisa.tensor_scalar(dst=base, data=base, op0=nl.multiply, operand0=B)
+        bounds, sources = (
+            nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.sbuf) for columns in (G + 1, G)
+        )
+        nisa.tensor_scalar(
+            dst=bounds, data=found[:, BOUNDS : BOUNDS + G + 1], op0=nl.subtract, operand0=base
+        )
+        nisa.tensor_scalar(
+            dst=sources, data=found[:, BOUNDS + G + 1 :], op0=nl.add, operand0=base, op1=nl.add, operand1=float(self._first)
+        )
+        return _Blocks(blocks, bounds, sources, n_real)
+
+    def pieces(self, found: list[_Blocks], tables: SlotTables) -> Iterator[tuple[Any, Span, Span]]:
+        """(fp32 [blocks, slots, values], which blocks, which of their slots) of all of them; pads are 0."""
+        for own in found:
+            for slots in spans(self._block_size, tables.geometry.piece):
+                if own.n_real:
+                    yield self._piece(own, slots.start, tables), Span(own.blocks.start, own.n_real), slots
+
+    def _piece(self, own: _Blocks, start: int, tables: SlotTables) -> Any:
+        """fp32 [blocks, piece, values] of a slot and those behind it."""
+        values, piece = tables.values, tables.geometry.piece
+        shape = (own.blocks.size, piece * values)
+        total = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        for some in spans(self._present, max(1, READ_BYTES // (4 * tables.width))):
+            read, places = self._read(own, start, tables, some)
+            part = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) if some.start else total
+            nisa.nc_n_gather(dst=part, data=read, indices=places)
+            if some.start:
+                nisa.tensor_tensor(dst=total, data1=total, data2=part, op=nl.add)
+        return total.reshape((own.blocks.size, piece, values))
+
+    def _read(self, own: _Blocks, start: int, tables: SlotTables, groups: Span) -> tuple[Any, Any]:
+        """fp32 [blocks, columns]: rows of some groups, and a zero; and where in it each value of the piece is, uint32."""
+        geometry, count = tables.geometry, own.blocks.size
+        shape = (count, groups.size)
+        slots, rows = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        whole = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_scalar(
+            dst=slots, data=own.sources[:, groups.slice], op0=nl.add, operand0=float(start), op1=nl.maximum, operand1=0.0
+        )
+        nisa.tensor_scalar(dst=slots, data=slots, op0=nl.minimum, operand0=float(geometry.slots - geometry.piece))
+        half = 0.5 - 0.5 / geometry.columns  # less it, the nearest is the one below
+        nisa.tensor_scalar(
+            dst=rows, data=slots, op0=nl.multiply, operand0=1 / geometry.columns, op1=nl.subtract, operand1=half
+        )
+        nisa.tensor_scalar(dst=whole, data=rows, op0=nl.minimum, operand0=float(geometry.last_row))
+        nisa.tensor_copy(dst=rows, src=whole)
+        result = nl.ndarray((count, groups.size * tables.width + 1), dtype=nl.float32, buffer=nl.sbuf)
+        zero = groups.size * tables.width
+        nisa.memset(dst=result[:, zero:], value=0)
+        for n in range(groups.size):
+            dst = result[:, n * tables.width : (n + 1) * tables.width]
+            tables.read(dst, groups.start + n, whole[:, n : n + 1])
+        nisa.scalar_tensor_tensor(
+            dst=slots, data=rows, op0=nl.multiply, operand0=-float(geometry.columns), op1=nl.add, operand1=slots
+        )
+        return result, self._places(own, slots, start, tables, groups)
+
+    def _places(self, own: _Blocks, slots: Any, start: int, tables: SlotTables, groups: Span) -> Any:
+        """uint32 [blocks, values of a piece]: a step up where a group's slots begin, to NOWHERE behind the last one.
+
+        slots: fp32 [blocks, groups]: where in the row of each group the piece begins.
+        """
+        count, values, n = own.blocks.size, tables.values, groups.size
+        begins = nl.ndarray((count, n), dtype=nl.float32, buffer=nl.sbuf)
+        bounds, steps = (nl.ndarray((count, n + 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        nisa.iota(dst=begins, pattern=[[tables.width, n]], offset=0, channel_multiplier=0)
+        nisa.scalar_tensor_tensor(
+            dst=begins, data=slots, op0=nl.multiply, operand0=float(values), op1=nl.add, operand1=begins
+        )
+        nisa.tensor_scalar(dst=steps[:, :n], data=begins, op0=nl.add, operand0=0.0)
+        nisa.memset(dst=steps[:, n:], value=NOWHERE)
+        nisa.tensor_tensor(dst=steps[:, 1:], data1=steps[:, 1:], data2=begins, op=nl.subtract)
+        nisa.tensor_scalar(dst=steps[:, 0:1], data=steps[:, 0:1], op0=nl.add, operand0=-NOWHERE)
+        own_bounds = own.bounds[:, groups.start : groups.stop + 1]
+        nisa.tensor_scalar(
+            dst=bounds, data=own_bounds, op0=nl.add, operand0=-float(start), op1=nl.multiply, operand1=float(values)
+        )
+        width = tables.geometry.piece * values
+        number, place = (nl.ndarray((count, width), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
+        result = nl.ndarray((count, width), dtype=nl.uint32, buffer=nl.sbuf)
+        nisa.iota(dst=number, pattern=[[1, width]], offset=0, channel_multiplier=0)
+        nisa.iota(dst=place, pattern=[[1, width]], offset=int(NOWHERE), channel_multiplier=0)
+        for g in range(n + 1):
+            step = nl.ndarray((count, width), dtype=nl.float32, buffer=nl.sbuf)
+            nisa.tensor_scalar(
+                dst=step, data=number, op0=nl.greater_equal, operand0=bounds[:, g : g + 1],
+                op1=nl.multiply, operand1=steps[:, g : g + 1],
+            )  # fmt: skip
+            nisa.tensor_tensor(dst=place, data1=place, data2=step, op=nl.add)
+        nisa.tensor_scalar(dst=result, data=place, op0=nl.minimum, operand0=float(n * tables.width))
+        return result

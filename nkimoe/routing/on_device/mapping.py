@@ -17,10 +17,11 @@ from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
-from nkimoe.routing.on_device.block_tables import describe_blocks
+from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.counts import LARGEST_SLOT
 from nkimoe.routing.on_device.expert_slots import ExpertSlots
-from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, less_one, places_of, store
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotTables, less_one, places_of
+from nkimoe.routing.on_device.token_groups import TokenGroups
 
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 
@@ -52,15 +53,20 @@ def build_block_mapping(
         block_to_expert = shared_tensor((N,), nl.int32, "block_to_expert")
         conditions = shared_tensor((N + 1,), nl.int32, "conditions")
 
-    geometry, top_k = Geometry.of(N * block_size, 1), int(expert_ids.shape[1])
-    expert_slots = ExpertSlots(expert_ids, n_experts, block_size, limit=1)
-    describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
-    for window in geometry.windows:
-        sums, places = SlotSums(geometry, window), expert_slots.from_the_first()
-        for batch in expert_slots.batches():
-            own = places_of(places(batch)[:, :, :top_k], geometry)
-            sums.add(own, (_tokens(batch.tokens, len(batch.listed)),))
-        store(slots, less_one(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)
+    top_k = int(expert_ids.shape[1])
+    groups = TokenGroups.of(n_tokens, top_k, n_experts)
+    tables = SlotTables(groups, Geometry.of(groups, top_k, block_size), 1)
+    first = tables.geometry.piece
+    expert_slots = ExpertSlots(expert_ids, n_experts, groups, limit=1, first=first)
+    blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
+    described = blocks.describe(block_to_expert, conditions)
+    for group in expert_slots.groups():
+        own = places_of(expert_slots.of(group)[:, :, :top_k], tables.geometry)
+        tables.write(group.index, own, (_tokens(group.tokens, len(group.listed)),))
+    tables.wait()
+    for values, rows, columns in blocks.pieces(described, tables):
+        part = less_one(values[: rows.size, : columns.size, 0], -1 if skip_token else n_tokens)
+        nisa.dma_copy(dst=slots.reshape((N, block_size))[rows.slice, columns.slice], src=part)
     return slots, block_to_expert, conditions
 
 
