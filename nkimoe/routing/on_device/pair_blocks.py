@@ -52,10 +52,13 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
     expert_slots = ExpertSlots(topk_ids, n_experts, groups, limit=top_k, first=first)
     blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
     described = blocks.describe(block_to_expert, conditions)
+    placed = None
     for group in expert_slots.groups():
         own, choices = _slots(group, expert_slots.of(group))
         own_weights = at(load_choices(topk_weights, group.tokens, 0), choices)
-        tables.write(group.index, places_of(own, tables.geometry), (_numbers(group.tokens, choices), own_weights))
+        if placed: tables.write(*placed)
+        placed = group.index, places_of(own, tables.geometry), (_numbers(group.tokens, choices), own_weights)
+    if placed: tables.write(*placed)
     tables.wait()
     for values, rows, columns in blocks.pieces(described, tables):
         numbers = values[: rows.size, : columns.size, 0]

@@ -144,7 +144,7 @@ class SlotTables:
         nisa.dma_copy(dst=dst, src=src)
 
 
-_ENGINES = (nisa.engine.gpsimd, nisa.engine.scalar)
+_ENGINES = (nisa.engine.scalar, nisa.engine.scalar)
 
 
 def _where_equal(numbers: Any, places: Any, dtype: Any, engine: Any) -> Any:
@@ -162,7 +162,7 @@ def _times(is_there: Any, value: Any, engine: Any) -> Any:
     result = nl.ndarray((PARTITIONS, count, columns), dtype=nl.float32, buffer=nl.sbuf)
     if engine is nisa.engine.scalar:
         for k in range(count):
-            nisa.activation(dst=result[:, k, :], op=nl.copy, data=is_there[:, k, :], scale=value[:, k:k+1])
+            nisa.activation(dst=result[:, k, :], op=nl.copy, data=is_there[:, k, :], scale=value[:, min(k, value.shape[1]-1) :][:, :1])
         return result
     each = _repeated(value if value.shape[1] == count else value.broadcast(1, count), columns)
     nisa.tensor_tensor(dst=result, data1=is_there, data2=each, op=nl.multiply, engine=engine)
