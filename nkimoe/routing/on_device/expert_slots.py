@@ -11,7 +11,7 @@ import nki.language as nl
 
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 from nkimoe.routing.on_device.choices import like, load_choices, only_experts
-from nkimoe.routing.on_device.counts import Ones, add_sums
+from nkimoe.routing.on_device.counts import Ones
 from nkimoe.routing.on_device.largest import AT_ONCE, find_largest, room
 from nkimoe.routing.on_device.listed import numbers
 from nkimoe.routing.on_device.token_groups import KEPT_BYTES, TokenGroups
@@ -51,6 +51,8 @@ class ExpertSlots:
     def __init__(self, expert_ids: Any, n_experts: int, groups: TokenGroups, limit: int, first: int) -> None:
         self._ids, self._n_experts, self._groups = expert_ids, n_experts, groups
         self._limit, self._first = limit, first
+        self._first_row = nl.ndarray((1, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=self._first_row, value=1)
         self._ones, self._one_hots = Ones(numbers(n_experts)), OneHots(n_experts)
         fits = groups.steps * groups.tiles * 2 * n_experts <= KEPT_BYTES
         self._kept = [self._load(index) for index in groups.own] if fits else []
@@ -89,13 +91,15 @@ class ExpertSlots:
 
     def of(self, group: Group) -> Any:
         """fp32 [128, n, K or more]: one more than the slots of each token, descending; then 0 or less."""
-        next_slot = self._starts(group)
         width = ceil_div(group.ids.shape[2], AT_ONCE) * AT_ONCE
         result = nl.ndarray((PARTITIONS, len(group.listed), width), dtype=nl.float32, buffer=nl.sbuf)
-        for n, listed in enumerate(group.listed):
-            self._place(result[:, n, :], listed, next_slot)
-            if n + 1 < len(group.listed):
-                add_sums(next_slot, self._ones.all, listed, next_slot)
+        own = [room(PARTITIONS, self._n_experts) for _ in group.listed]
+        starts = self._starts(group)
+        for columns in spans(self._n_experts, PSUM_COLUMNS):
+            self._place([slots[:, columns.slice] for slots in own], group, starts, columns)
+        for n, slots in enumerate(own):
+            for _ in find_largest(result[:, n, :], slots):
+                pass
         return result
 
     def _starts(self, group: Group) -> Any:
@@ -113,15 +117,23 @@ class ExpertSlots:
         nisa.tensor_tensor(dst=result, data1=up_to, data2=own, op=nl.subtract)
         return result
 
-    def _place(self, dst: Any, listed: Any, next_slot: Any) -> None:
-        """The slots of a tile of tokens."""
-        after, own = like(next_slot), room(PARTITIONS, self._n_experts)
-        add_sums(after, self._ones.earlier, listed, next_slot)
-        nisa.scalar_tensor_tensor(
-            dst=own[:, : self._n_experts], data=listed, op0=nl.greater, operand0=0.0, op1=nl.multiply, operand1=after
-        )
-        for _ in find_largest(dst, own):
-            pass
+    def _place(self, dst: list[Any], group: Group, starts: Any, columns: Span) -> None:
+        """One more than the slots of each tile's tokens, 0 at experts that they do not list.
+
+        PSUM holds where each expert's next tokens go: tokens of a tile before each, then the others are added.
+        """
+        slots = nl.ndarray((PARTITIONS, columns.size), dtype=nl.float32, buffer=nl.psum)
+        nisa.nc_matmul(
+            dst=slots, stationary=self._first_row, moving=starts[0:1, columns.slice], is_stationary_onezero=True,
+            accumulate=False,
+        )  # fmt: skip
+        for own, listed in zip(dst, group.listed, strict=True):
+            counted = listed[:, columns.slice]
+            nisa.nc_matmul(dst=slots, stationary=self._ones.earlier, moving=counted, accumulate=True)
+            nisa.scalar_tensor_tensor(
+                dst=own, data=counted, op0=nl.greater, operand0=0.0, op1=nl.multiply, operand1=slots
+            )
+            nisa.nc_matmul(dst=slots, stationary=self._ones.others, moving=counted, accumulate=True)
 
 
 class OneHots:
