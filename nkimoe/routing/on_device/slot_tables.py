@@ -8,12 +8,12 @@ data, so a plain transfer writes the table, where a scatter describes every pair
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.token_groups import TokenGroups
@@ -81,22 +81,42 @@ def places_of(slots: Any, geometry: Geometry) -> Places:
     return Places(rows, places)
 
 
+Placed = tuple[Places, tuple[Any, ...]]  # and fp32 [128, n, K] of each value, or [128, n, 1] if all choices have one
+
+
 class SlotTables:
-    """fp32 [groups * 128, copies * columns * values] in HBM: rows of slots with what stands in each."""
+    """fp32 [groups * 128, copies * columns * values] in HBM of each core: rows of slots with what stands in each."""
 
     def __init__(self, groups: TokenGroups, geometry: Geometry, values: int) -> None:
         self.geometry, self.values = geometry, values
         self.width = geometry.copies * geometry.columns * values
-        self._table = shared_tensor((len(groups.all) * PARTITIONS, self.width), nl.float32, "slots_of_groups")
+        self._groups = groups
+        shape = (len(groups.all) * PARTITIONS, self.width)
+        self._table = nl.ndarray(shape, dtype=nl.float32, buffer=nl.private_hbm)
         self._rows = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         self._columns = nl.ndarray((PARTITIONS, geometry.columns), dtype=nl.float16, buffer=nl.sbuf)
         nisa.iota(dst=self._rows, pattern=[[1, PARTITIONS]], offset=0, channel_multiplier=0)
         nisa.iota(dst=self._columns, pattern=[[1, geometry.columns]], offset=1, channel_multiplier=0)
 
-    def write(self, group: int, places: Places, values: tuple[Any, ...]) -> None:
-        """values: fp32 [128, n, K] for each column of the table, or [128, n, 1] where all choices have the same."""
-        _, tiles, top_k = places.rows.shape
+    def fill(self, placed: Iterator[Placed]) -> None:
+        """placed: this core's groups.
+
+        The slots of the next group are computed while other engines sum those of the last one.
+        """
+        ahead = next(placed, None)
+        for step in range(self._groups.steps):
+            own, ahead = ahead, next(placed, None)
+            self._store(step, self._sums(own))
+
+    def _sums(self, placed: Placed | None) -> Any:
+        """fp32 [128, columns * values]: the rows of a group, zeros if there is none."""
         columns = self.geometry.columns
+        result = nl.ndarray((PARTITIONS, columns, self.values), dtype=nl.float32, buffer=nl.sbuf)
+        if placed is None:
+            nisa.memset(dst=result, value=0)
+            return result.reshape((PARTITIONS, columns * self.values))
+        places, values = placed
+        _, tiles, top_k = places.rows.shape
         sums = [nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.psum) for _ in values]
         is_empty = True
         for n in range(tiles):
@@ -104,20 +124,30 @@ class SlotTables:
                 own = [value[:, n, some.slice if value.shape[2] > 1 else slice(0, 1)] for value in values]
                 self._add(sums, places.rows[:, n, some.slice], places.columns[:, n, some.slice], own, is_empty)
                 is_empty = False
-        result = nl.ndarray((PARTITIONS, columns, len(values)), dtype=nl.float32, buffer=nl.sbuf)
         for v, total in enumerate(sums):
             nisa.tensor_copy(dst=result[:, :, v], src=total, engine=nisa.engine.scalar)
-        rows = result.reshape((PARTITIONS, columns * len(values)))
-        for n, part in enumerate(spans(self.width, columns * len(values))):
+        return result.reshape((PARTITIONS, columns * self.values))
+
+    def _store(self, step: int, own: Any) -> None:
+        """Both cores' groups of a step."""
+        core, cores = nl.program_id(0), nl.num_programs(0)
+        rows = [own] * cores
+        if cores > 1:
+            other = 1 - core
+            rows[other] = like(own)
+            nisa.sendrecv(src=own, dst=rows[other], send_to_rank=other, recv_from_rank=other, pipe_id=0)
+        for group, of_group in enumerate(rows[: len(self._groups.all) - step * cores], step * cores):
             first = group * PARTITIONS
-            nisa.dma_copy(dst=self._table[first : first + PARTITIONS - n, part.slice], src=rows[n:])
+            for n, part in enumerate(spans(self.width, int(own.shape[1]))):
+                nisa.dma_copy(dst=self._table[first : first + PARTITIONS - n, part.slice], src=of_group[n:])
 
     def _add(self, sums: list[Any], rows: Any, columns: Any, values: list[Any], is_first: bool) -> None:
         """Some choices of 128 tokens."""
         count = rows.shape[1]
         ones = _where_equal(self._rows, rows, nl.float32, nisa.engine.gpsimd)
         is_there = _where_equal(self._columns, columns, nl.float16, nisa.engine.vector)
-        moving = [_times(is_there, value, _ENGINES[v]) for v, value in enumerate(values)]
+        by_gpsimd = (count // 2, *[0] * len(values)) if len(values) > 1 else (0,)
+        moving = [_times(is_there, value, some) for value, some in zip(values, by_gpsimd)]
         for k in range(count):
             for total, value in zip(sums, moving, strict=True):
                 nisa.nc_matmul(
@@ -127,11 +157,6 @@ class SlotTables:
                     is_stationary_onezero=True,
                     accumulate=not is_first or k > 0,
                 )
-
-    def wait(self) -> None:
-        """Until all cores have written theirs."""
-        if nl.num_programs(0) > 1:
-            nisa.core_barrier(data=self._table, cores=(0, 1))
 
     def read(self, dst: Any, group: int, rows: Any) -> None:
         """dst, fp32 [blocks, width], receives some rows of a group, int32 [blocks, 1]."""
@@ -144,9 +169,6 @@ class SlotTables:
         nisa.dma_copy(dst=dst, src=src)
 
 
-_ENGINES = (nisa.engine.scalar, nisa.engine.scalar)
-
-
 def _where_equal(numbers: Any, places: Any, dtype: Any, engine: Any) -> Any:
     """[128, K, numbers]: 1 where a number is the place of a choice."""
     count, n = places.shape[1], numbers.shape[1]
@@ -156,16 +178,18 @@ def _where_equal(numbers: Any, places: Any, dtype: Any, engine: Any) -> Any:
     return result
 
 
-def _times(is_there: Any, value: Any, engine: Any) -> Any:
-    """fp32 [128, K, columns]: values [128, K], or [128, 1], where they are."""
+def _times(is_there: Any, value: Any, by_gpsimd: int) -> Any:
+    """fp32 [128, K, columns]: values [128, K], or [128, 1], where they are; those of the first choices by GpSimd."""
     _, count, columns = is_there.shape
     result = nl.ndarray((PARTITIONS, count, columns), dtype=nl.float32, buffer=nl.sbuf)
-    if engine is nisa.engine.scalar:
-        for k in range(count):
-            nisa.activation(dst=result[:, k, :], op=nl.copy, data=is_there[:, k, :], scale=value[:, min(k, value.shape[1]-1) :][:, :1])
-        return result
-    each = _repeated(value if value.shape[1] == count else value.broadcast(1, count), columns)
-    nisa.tensor_tensor(dst=result, data1=is_there, data2=each, op=nl.multiply, engine=engine)
+    each = value if value.shape[1] == count else value.broadcast(1, count)
+    if by_gpsimd:
+        some = slice(0, by_gpsimd)
+        nisa.tensor_tensor(
+            dst=result[:, some, :], data1=is_there[:, some, :], data2=_repeated(each[:, some], columns), op=nl.multiply, engine=nisa.engine.gpsimd
+        )
+    for k in range(by_gpsimd, count):
+        nisa.activation(dst=result[:, k, :], op=nl.copy, data=is_there[:, k, :], scale=each[:, k : k + 1])
     return result
 
 
