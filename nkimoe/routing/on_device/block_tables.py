@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
 from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.listed import own_numbers
 from nkimoe.routing.on_device.slot_tables import SlotTables
 from nkimoe.routing.on_device.token_groups import TokenGroups
 
-EXPERT, IS_REAL, FIRST_BLOCK, BOUNDS = range(4)  # what is looked up of a block's expert; from BOUNDS on of each group
+EXPERT, IS_REAL, BOUNDS = range(3)  # what is looked up of a block's expert; from BOUNDS on of each group
 
 
 NOWHERE = float(1 << 22)  # a place behind all others
@@ -35,6 +35,7 @@ class _Blocks(NamedTuple):
     blocks: Span
     bounds: Any
     sources: Any
+    are_of: Any
     n_real: int
 
 
@@ -50,30 +51,29 @@ class BlockTables:
     def __init__(self, counts: Any, groups: TokenGroups, n_experts: int, block_size: int, first: int) -> None:
         self._experts, self._groups, self._present = spans(n_experts, PARTITIONS), counts.shape[2], len(groups.all)
         self._block_size, self._first = block_size, first
-        self._of_experts, self._last_block = self._describe_experts(counts)
+        self._of_experts = self._describe_experts(counts)
 
-    def _describe_experts(self, counts: Any) -> tuple[Any, Any]:
-        """fp32 [128, tiles, what is looked up], and the block behind those of each expert, [128, tiles]."""
+    def _describe_experts(self, counts: Any) -> Any:
+        """fp32 [128, tiles, what is looked up]."""
         tiles, G = len(self._experts), self._groups
-        shape = (PARTITIONS, tiles, BOUNDS + 2 * G + 1)
-        result = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        result = nl.ndarray((PARTITIONS, tiles, BOUNDS + 2 * G + 1), dtype=nl.float32, buffer=nl.sbuf)
         nisa.iota(dst=result[:, :, EXPERT], pattern=[[PARTITIONS, tiles]], offset=0, channel_multiplier=1)
-        nisa.memset(dst=result[:, :, IS_REAL : BOUNDS + 1], value=0)
         nisa.memset(dst=result[:, :, IS_REAL], value=1)
         bounds, sources = result[:, :, BOUNDS : BOUNDS + G + 1], result[:, :, BOUNDS + G + 1 :]
-        for g in range(G):
-            own = counts[:, :, g]
-            nisa.tensor_tensor(dst=bounds[:, :, g + 1], data1=bounds[:, :, g], data2=own, op=nl.add)
-        summed = nl.ndarray((PARTITIONS, tiles, G + 1), dtype=nl.float32, buffer=nl.sbuf)
+        summed, total = (nl.ndarray((PARTITIONS, tiles, n), dtype=nl.float32, buffer=nl.sbuf) for n in (G + 1, 1))
         nisa.tensor_copy(dst=summed[:, :, :G], src=counts)
-        blocks = summed[:, :, G]
-        self._count_blocks(blocks, bounds[:, :, G])
+        nisa.tensor_reduce(dst=total, op=nl.add, data=counts, axis=2)
+        self._count_blocks(summed[:, :, G:], total)
         before = self._sums_before(summed)
-        nisa.tensor_copy(dst=result[:, :, FIRST_BLOCK], src=before[:, :, G])
+        self._first_block, self._last_block = before[:, :, G], like(before[:, :, G])
+        nisa.tensor_tensor(dst=self._last_block, data1=before[:, :, G], data2=summed[:, :, G], op=nl.add)
+        nisa.tensor_scalar(
+            dst=bounds[:, :, 0], data=before[:, :, G], op0=nl.multiply, operand0=float(self._block_size)
+        )
+        for g in range(G):
+            nisa.tensor_tensor(dst=bounds[:, :, g + 1], data1=bounds[:, :, g], data2=counts[:, :, g], op=nl.add)
         nisa.tensor_tensor(dst=sources, data1=before[:, :, :G], data2=bounds[:, :, :G], op=nl.subtract)
-        last_block = nl.ndarray((PARTITIONS, tiles), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.tensor_tensor(dst=last_block, data1=before[:, :, G], data2=blocks, op=nl.add)
-        return result, last_block
+        return result
 
     def _count_blocks(self, dst: Any, total: Any) -> None:
         """total / B rounded up, which is total / B + 1/2 - 1/(2 B) rounded to the nearest."""
@@ -114,30 +114,37 @@ class BlockTables:
         first, tiles = each * nl.program_id(0), ceil_div(each, PARTITIONS)
         result = []
         for blocks in spans(min(each, N + 1 - first), ceil_div(each, tiles), first):
-            found = self._look_up(blocks)
+            are_of = self._are_of(blocks)
+            found = self._look_up(are_of)
             self._store(block_to_expert, conditions, found, blocks)
-            result.append(self._blocks(found, blocks, min(blocks.stop, N) - blocks.start))
+            result.append(self._blocks(found, are_of, blocks, min(blocks.stop, N) - blocks.start))
         return result
 
-    def _look_up(self, blocks: Span) -> Any:
-        """fp32 [blocks, what is looked up]: of each block's expert; 0 for surplus blocks."""
-        shape = (PARTITIONS, blocks.size)
-        number = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
-        nisa.iota(dst=number, pattern=[[1, blocks.size]], offset=blocks.start, channel_multiplier=0)
-        columns = self._of_experts.shape[2]
-        sums = nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.psum)
-        for e, experts in enumerate(self._experts):
-            begun, own = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
-            first = self._of_experts[:, e, FIRST_BLOCK : FIRST_BLOCK + 1]
-            nisa.tensor_scalar(dst=begun, data=number, op0=nl.greater_equal, operand0=first)
-            nisa.scalar_tensor_tensor(
-                dst=own, data=number, op0=nl.less, operand0=self._last_block[:, e : e + 1], op1=nl.multiply, operand1=begun
+    def _are_of(self, blocks: Span) -> Any:
+        """fp32 [128, tiles of experts, blocks]: 1 where an expert has a block."""
+        number = _row(blocks.size, 1, blocks.start)
+        result = nl.ndarray((PARTITIONS, len(self._experts), blocks.size), dtype=nl.float32, buffer=nl.sbuf)
+        for e in range(len(self._experts)):
+            begun, column = like(number), slice(e, e + 1)
+            nisa.tensor_scalar(
+                dst=begun, data=number, op0=nl.greater_equal, operand0=self._first_block[:, column]
             )
+            nisa.scalar_tensor_tensor(
+                dst=result[:, e, :], data=number, op0=nl.less, operand0=self._last_block[:, column],
+                op1=nl.multiply, operand1=begun,
+            )  # fmt: skip
+        return result
+
+    def _look_up(self, are_of: Any) -> Any:
+        """fp32 [blocks, what is looked up]: of each block's expert; 0 for surplus blocks."""
+        shape = (int(are_of.shape[2]), int(self._of_experts.shape[2]))
+        sums = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum)
+        for e, experts in enumerate(self._experts):
             nisa.nc_matmul(
-                dst=sums, stationary=own[: experts.size], moving=self._of_experts[: experts.size, e, :],
+                dst=sums, stationary=are_of[: experts.size, e, :], moving=self._of_experts[: experts.size, e, :],
                 is_stationary_onezero=True, accumulate=e > 0,
             )  # fmt: skip
-        result = nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.sbuf)
+        result = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
         nisa.tensor_copy(dst=result, src=sums)
         return result
 
@@ -154,23 +161,19 @@ class BlockTables:
             nisa.dma_copy(dst=block_to_expert.reshape((N, 1))[own.slice], src=answers[: own.size, 0:1])
         nisa.dma_copy(dst=conditions.reshape((N + 1, 1))[blocks.slice], src=answers[:, 1:2])
 
-    def _blocks(self, found: Any, blocks: Span, n_real: int) -> _Blocks:
-        """Counted from the first slot of each block among its expert's."""
-        G, B = self._groups, float(self._block_size)
-        base = nl.ndarray((blocks.size, 1), dtype=nl.float32, buffer=nl.sbuf)
-        first = found[:, FIRST_BLOCK : FIRST_BLOCK + 1]
-        nisa.tensor_tensor(dst=base, data1=own_numbers(blocks, nl.float32), data2=first, op=nl.subtract)
-        nisa.tensor_scalar(dst=base, data=base, op0=nl.multiply, operand0=B)
+    def _blocks(self, found: Any, are_of: Any, blocks: Span, n_real: int) -> _Blocks:
+        G, B = self._groups, self._block_size
         bounds, sources = (
             nl.ndarray((blocks.size, columns), dtype=nl.float32, buffer=nl.sbuf) for columns in (G + 1, G)
         )
+        first = nl.ndarray((blocks.size, 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.iota(dst=first, pattern=[[1, 1]], offset=blocks.start * B, channel_multiplier=B)
+        nisa.tensor_scalar(dst=bounds, data=found[:, BOUNDS : BOUNDS + G + 1], op0=nl.subtract, operand0=first)
         nisa.tensor_scalar(
-            dst=bounds, data=found[:, BOUNDS : BOUNDS + G + 1], op0=nl.subtract, operand0=base
-        )
-        nisa.tensor_scalar(
-            dst=sources, data=found[:, BOUNDS + G + 1 :], op0=nl.add, operand0=base, op1=nl.add, operand1=float(self._first)
-        )
-        return _Blocks(blocks, bounds, sources, n_real)
+            dst=sources, data=found[:, BOUNDS + G + 1 :], op0=nl.add, operand0=first, op1=nl.add,
+            operand1=float(self._first),
+        )  # fmt: skip
+        return _Blocks(blocks, bounds, sources, are_of, n_real)
 
     def pieces(self, found: list[_Blocks], tables: SlotTables) -> Iterator[tuple[Any, Span, Span]]:
         """(fp32 [blocks, slots, values], which blocks, which of their slots) of all of them; pads are 0."""
@@ -184,7 +187,7 @@ class BlockTables:
         values, piece = tables.values, tables.geometry.piece
         shape = (own.blocks.size, piece * values)
         total = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
-        for some in spans(self._present, max(1, READ_BYTES // (4 * tables.width))):
+        for some in spans(self._present, max(1, READ_BYTES // (4 * tables.geometry.copies * tables.row))):
             read, places = self._read(own, start, tables, some)
             part = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) if some.start else total
             nisa.nc_n_gather(dst=part, data=read, indices=places)
@@ -195,29 +198,53 @@ class BlockTables:
     def _read(self, own: _Blocks, start: int, tables: SlotTables, groups: Span) -> tuple[Any, Any]:
         """fp32 [blocks, columns]: rows of some groups, and a zero; and where in it each value of the piece is, uint32."""
         geometry, count = tables.geometry, own.blocks.size
-        shape = (count, groups.size)
-        slots, rows = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
-        whole = nl.ndarray(shape, dtype=nl.int32, buffer=nl.sbuf)
-        nisa.tensor_scalar(
-            dst=slots, data=own.sources[:, groups.slice], op0=nl.add, operand0=float(start), op1=nl.maximum, operand1=0.0
-        )
-        nisa.tensor_scalar(dst=slots, data=slots, op0=nl.minimum, operand0=float(geometry.slots - geometry.piece))
-        half = 0.5 - 0.5 / geometry.columns  # less it, the nearest is the one below
-        nisa.tensor_scalar(
-            dst=rows, data=slots, op0=nl.multiply, operand0=1 / geometry.columns, op1=nl.subtract, operand1=half
-        )
-        nisa.tensor_scalar(dst=whole, data=rows, op0=nl.minimum, operand0=float(geometry.last_row))
-        nisa.tensor_copy(dst=rows, src=whole)
-        result = nl.ndarray((count, groups.size * tables.width + 1), dtype=nl.float32, buffer=nl.sbuf)
-        zero = groups.size * tables.width
-        nisa.memset(dst=result[:, zero:], value=0)
-        for n in range(groups.size):
-            dst = result[:, n * tables.width : (n + 1) * tables.width]
-            tables.read(dst, groups.start + n, whole[:, n : n + 1])
+        slots = like(own.sources[:, groups.slice])
+        nisa.tensor_scalar(dst=slots, data=own.sources[:, groups.slice], op0=nl.add, operand0=float(start))
+        rows = geometry.rows_of(slots)
         nisa.scalar_tensor_tensor(
             dst=slots, data=rows, op0=nl.multiply, operand0=-float(geometry.columns), op1=nl.add, operand1=slots
         )
+        width = geometry.copies * tables.row
+        result = nl.ndarray((count, groups.size * width + 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=result[:, groups.size * width :], value=0, engine=nisa.engine.gpsimd)
+        for n in range(groups.size):
+            rows = geometry.rows_of(self._sources(own, groups.start + n, start))
+            dst = result[:, n * width : (n + 1) * width]
+            self._copy_rows(dst, tables.tables[groups.start + n], rows, tables)
         return result, self._places(own, slots, start, tables, groups)
+
+    def _sources(self, own: _Blocks, group: int, start: int) -> Any:
+        """fp32 [128, blocks], equal rows: the slot of a group that belongs where the piece begins."""
+        shape = (PARTITIONS, own.blocks.size)
+        sums, result = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum), nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
+        column = BOUNDS + self._groups + 1 + group
+        for e, experts in enumerate(self._experts):
+            nisa.nc_matmul(
+                dst=sums,
+                stationary=self._of_experts[: experts.size, e, column : column + 1].broadcast(1, PARTITIONS),
+                moving=own.are_of[: experts.size, e, :],
+                is_moving_onezero=True,
+                accumulate=e > 0,
+            )
+        B = self._block_size
+        first = _row(own.blocks.size, B, own.blocks.start * B + start + self._first)
+        nisa.tensor_tensor(dst=result, data1=sums, data2=first, op=nl.add)
+        return result
+
+    def _copy_rows(self, dst: Any, table: Any, rows: Any, tables: SlotTables) -> None:
+        """dst, fp32 [blocks, copies * row]: those rows of a table [128, row], and the ones behind."""
+        partition = own_numbers(Span(0, PARTITIONS), nl.float32)
+        for n in range(tables.geometry.copies):
+            chosen = like(rows)
+            nisa.tensor_scalar(dst=chosen, data=rows, op0=nl.add, operand0=float(n), op1=nl.equal, operand1=partition)
+            for columns in spans(tables.row, PSUM_COLUMNS):
+                sums = nl.ndarray((dst.shape[0], columns.size), dtype=nl.float32, buffer=nl.psum)
+                nisa.nc_matmul(
+                    dst=sums, stationary=chosen, moving=table[:, columns.slice], is_stationary_onezero=True,
+                    accumulate=False,
+                )  # fmt: skip
+                begin = n * tables.row + columns.start
+                nisa.tensor_copy(dst=dst[:, begin : begin + columns.size], src=sums, engine=nisa.engine.scalar)
 
     def _places(self, own: _Blocks, slots: Any, start: int, tables: SlotTables, groups: Span) -> Any:
         """uint32 [blocks, values of a piece]: a step up where a group's slots begin, to NOWHERE behind the last one.
@@ -227,7 +254,7 @@ class BlockTables:
         count, values, n = own.blocks.size, tables.values, groups.size
         begins = nl.ndarray((count, n), dtype=nl.float32, buffer=nl.sbuf)
         bounds, steps = (nl.ndarray((count, n + 1), dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
-        nisa.iota(dst=begins, pattern=[[tables.width, n]], offset=0, channel_multiplier=0)
+        nisa.iota(dst=begins, pattern=[[tables.geometry.copies * tables.row, n]], offset=0, channel_multiplier=0)
         nisa.scalar_tensor_tensor(
             dst=begins, data=slots, op0=nl.multiply, operand0=float(values), op1=nl.add, operand1=begins
         )
@@ -251,5 +278,12 @@ class BlockTables:
                 op1=nl.multiply, operand1=steps[:, g : g + 1],
             )  # fmt: skip
             nisa.tensor_tensor(dst=place, data1=place, data2=step, op=nl.add)
-        nisa.tensor_scalar(dst=result, data=place, op0=nl.minimum, operand0=float(n * tables.width))
+        nisa.tensor_scalar(dst=result, data=place, op0=nl.minimum, operand0=float(n * tables.geometry.copies * tables.row))
         return result
+
+
+def _row(count: int, step: int, first: int) -> Any:
+    """fp32 [128, count], equal rows: numbers from `first` on."""
+    result = nl.ndarray((PARTITIONS, count), dtype=nl.float32, buffer=nl.sbuf)
+    nisa.iota(dst=result, pattern=[[step, count]], offset=first, channel_multiplier=0)
+    return result

@@ -54,6 +54,18 @@ class Geometry(NamedTuple):
         """The last one that goes on so far."""
         return PARTITIONS - self.copies
 
+    def rows_of(self, slots: Any) -> Any:
+        """fp32: the rows in which pieces are read that begin at these slots, fp32, which are brought into the table."""
+        columns, rows, whole = self.columns, like(slots), nl.ndarray(tuple(slots.shape), dtype=nl.int32, buffer=nl.sbuf)
+        most = float(self.slots - self.piece)
+        nisa.tensor_scalar(dst=slots, data=slots, op0=nl.maximum, operand0=0.0, op1=nl.minimum, operand1=most)
+        half = 0.5 - 0.5 / columns  # less it, the nearest is the one below
+        nisa.tensor_scalar(
+            dst=whole, data=slots, op0=nl.multiply, operand0=1 / columns, op1=nl.subtract, operand1=half
+        )
+        nisa.tensor_scalar(dst=rows, data=whole, op0=nl.minimum, operand0=float(self.last_row))
+        return rows
+
 
 class Places(NamedTuple):
     """[128, n, K]: fp32 row of each choice's slot, -1 for those that have none; and one more than its column, fp16."""
@@ -85,14 +97,17 @@ Placed = tuple[Places, tuple[Any, ...]]  # and fp32 [128, n, K] of each value, o
 
 
 class SlotTables:
-    """fp32 [groups * 128, copies * columns * values] in HBM of each core: rows of slots with what stands in each."""
+    """What stands in the slots of all groups.
+
+    Attributes:
+        tables: fp32 [128, columns * values] of each group.
+    """
 
     def __init__(self, groups: TokenGroups, geometry: Geometry, values: int) -> None:
         self.geometry, self.values = geometry, values
-        self.width = geometry.copies * geometry.columns * values
+        self.row = geometry.columns * values
+        self.tables: list[Any] = []
         self._groups = groups
-        shape = (len(groups.all) * PARTITIONS, self.width)
-        self._table = nl.ndarray(shape, dtype=nl.float32, buffer=nl.private_hbm)
         self._rows = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         self._columns = nl.ndarray((PARTITIONS, geometry.columns), dtype=nl.float16, buffer=nl.sbuf)
         nisa.iota(dst=self._rows, pattern=[[1, PARTITIONS]], offset=0, channel_multiplier=0)
@@ -106,7 +121,7 @@ class SlotTables:
         ahead = next(placed, None)
         for step in range(self._groups.steps):
             own, ahead = ahead, next(placed, None)
-            self._store(step, self._sums(own))
+            self.tables += self._of_all_cores(self._sums(own), step)
 
     def _sums(self, placed: Placed | None) -> Any:
         """fp32 [128, columns * values]: the rows of a group, zeros if there is none."""
@@ -128,18 +143,15 @@ class SlotTables:
             nisa.tensor_copy(dst=result[:, :, v], src=total, engine=nisa.engine.scalar)
         return result.reshape((PARTITIONS, columns * self.values))
 
-    def _store(self, step: int, own: Any) -> None:
-        """Both cores' groups of a step."""
+    def _of_all_cores(self, own: Any, step: int) -> list[Any]:
+        """The tables of a step."""
         core, cores = nl.program_id(0), nl.num_programs(0)
-        rows = [own] * cores
+        tables = [own] * cores
         if cores > 1:
             other = 1 - core
-            rows[other] = like(own)
-            nisa.sendrecv(src=own, dst=rows[other], send_to_rank=other, recv_from_rank=other, pipe_id=0)
-        for group, of_group in enumerate(rows[: len(self._groups.all) - step * cores], step * cores):
-            first = group * PARTITIONS
-            for n, part in enumerate(spans(self.width, int(own.shape[1]))):
-                nisa.dma_copy(dst=self._table[first : first + PARTITIONS - n, part.slice], src=of_group[n:])
+            tables[other] = like(own)
+            nisa.sendrecv(src=own, dst=tables[other], send_to_rank=other, recv_from_rank=other, pipe_id=0)
+        return tables[: len(self._groups.all) - step * cores]
 
     def _add(self, sums: list[Any], rows: Any, columns: Any, values: list[Any], is_first: bool) -> None:
         """Some choices of 128 tokens."""
@@ -157,16 +169,6 @@ class SlotTables:
                     is_stationary_onezero=True,
                     accumulate=not is_first or k > 0,
                 )
-
-    def read(self, dst: Any, group: int, rows: Any) -> None:
-        """dst, fp32 [blocks, width], receives some rows of a group, int32 [blocks, 1]."""
-        src = self._table.ap(
-            pattern=[[self.width, rows.shape[0]], [1, self.width]],
-            offset=group * PARTITIONS * self.width,
-            vector_offset=rows,
-            indirect_dim=0,
-        )
-        nisa.dma_copy(dst=dst, src=src)
 
 
 def _where_equal(numbers: Any, places: Any, dtype: Any, engine: Any) -> Any:
