@@ -19,6 +19,7 @@ EXPERT, IS_REAL, BOUNDS = range(3)  # what is looked up of a block's expert; fro
 
 
 NOWHERE = float(1 << 22)  # a place behind all others
+READY_BYTES = 65536  # of a partition, for places that are computed before what they are places in
 READ_BYTES = 32768  # of a partition: rows of groups that are looked through at a time
 
 
@@ -37,6 +38,20 @@ class _Blocks(NamedTuple):
     sources: Any
     are_of: Any
     n_real: int
+
+
+class _Part(NamedTuple):
+    """Where some groups have what stands in some slots of blocks.
+
+    Attributes:
+        groups: which.
+        rows: fp32 [128, blocks], equal rows, of each group: the first of those that are read.
+        places: uint32 [blocks, slots * values]: where in what is read; behind all rows where no group has it.
+    """
+
+    groups: Span
+    rows: list[Any]
+    places: Any
 
 
 class BlockTables:
@@ -176,42 +191,58 @@ class BlockTables:
         return _Blocks(blocks, bounds, sources, are_of, n_real)
 
     def pieces(self, found: list[_Blocks], tables: SlotTables) -> Iterator[tuple[Any, Span, Span]]:
-        """(fp32 [blocks, slots, values], which blocks, which of their slots) of all of them; pads are 0."""
-        for own in found:
-            for slots in spans(self._block_size, tables.geometry.piece):
-                if own.n_real:
-                    yield self._piece(own, slots.start, tables), Span(own.blocks.start, own.n_real), slots
+        """(fp32 [blocks, slots, values], which blocks, which of their slots) of all of them; pads are 0.
 
-    def _piece(self, own: _Blocks, start: int, tables: SlotTables) -> Any:
-        """fp32 [blocks, piece, values] of a slot and those behind it."""
-        values, piece = tables.values, tables.geometry.piece
-        shape = (own.blocks.size, piece * values)
-        total = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf)
-        for some in spans(self._present, max(1, READ_BYTES // (4 * tables.geometry.copies * tables.row))):
-            read, places = self._read(own, start, tables, some)
-            part = nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) if some.start else total
-            nisa.nc_n_gather(dst=part, data=read, indices=places)
-            if some.start:
-                nisa.tensor_tensor(dst=total, data1=total, data2=part, op=nl.add)
-        return total.reshape((own.blocks.size, piece, values))
+        No group is added to `tables` any more. What does not depend on them is computed before the last group is
+        summed.
+        """
+        parts = (
+            (own, slots, [self._part(own, slots.start, tables, some) for some in self._at_once(tables)])
+            for own in found
+            for slots in spans(self._block_size, tables.geometry.piece)
+            if own.n_real
+        )
+        values_of_core = sum(own.blocks.size for own in found) * self._block_size * tables.values // PARTITIONS
+        ready = list(parts) if 4 * values_of_core <= READY_BYTES else parts
+        tables.finish()
+        for own, slots, of_groups in ready:
+            shape = (own.blocks.size, tables.geometry.piece, tables.values)
+            yield self._merged(of_groups, tables, shape), Span(own.blocks.start, own.n_real), slots
 
-    def _read(self, own: _Blocks, start: int, tables: SlotTables, groups: Span) -> tuple[Any, Any]:
-        """fp32 [blocks, columns]: rows of some groups, and a zero; and where in it each value of the piece is, uint32."""
-        geometry, count = tables.geometry, own.blocks.size
+    def _at_once(self, tables: SlotTables) -> list[Span]:
+        """Groups whose rows are looked through together."""
+        return spans(self._present, max(1, READ_BYTES // (4 * tables.geometry.copies * tables.row)))
+
+    def _merged(self, parts: list[_Part], tables: SlotTables, shape: tuple[int, ...]) -> Any:
+        flat = (shape[0], shape[1] * shape[2])
+        total = nl.ndarray(flat, dtype=nl.float32, buffer=nl.sbuf)
+        for n, part in enumerate(parts):
+            own = nl.ndarray(flat, dtype=nl.float32, buffer=nl.sbuf) if n else total
+            nisa.nc_n_gather(dst=own, data=self._read(part, tables, shape[0]), indices=part.places)
+            if n:
+                nisa.tensor_tensor(dst=total, data1=total, data2=own, op=nl.add)
+        return total.reshape(shape)
+
+    def _part(self, own: _Blocks, start: int, tables: SlotTables, groups: Span) -> _Part:
+        geometry = tables.geometry
         slots = like(own.sources[:, groups.slice])
         nisa.tensor_scalar(dst=slots, data=own.sources[:, groups.slice], op0=nl.add, operand0=float(start))
         rows = geometry.rows_of(slots)
         nisa.scalar_tensor_tensor(
             dst=slots, data=rows, op0=nl.multiply, operand0=-float(geometry.columns), op1=nl.add, operand1=slots
         )
-        width = geometry.copies * tables.row
-        result = nl.ndarray((count, groups.size * width + 1), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.memset(dst=result[:, groups.size * width :], value=0, engine=nisa.engine.gpsimd)
-        for n in range(groups.size):
-            rows = geometry.rows_of(self._sources(own, groups.start + n, start))
-            dst = result[:, n * width : (n + 1) * width]
-            self._copy_rows(dst, tables.tables[groups.start + n], rows, tables)
-        return result, self._places(own, slots, start, tables, groups)
+        rows = [geometry.rows_of(self._sources(own, n, start)) for n in range(groups.start, groups.stop)]
+        return _Part(groups, rows, self._places(own, slots, start, tables, groups))
+
+    def _read(self, part: _Part, tables: SlotTables, count: int) -> Any:
+        """fp32 [blocks, columns]: rows of some groups, and a zero."""
+        width = tables.geometry.copies * tables.row
+        zero = part.groups.size * width
+        result = nl.ndarray((count, zero + 1), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=result[:, zero:], value=0, engine=nisa.engine.gpsimd)
+        for n, rows in enumerate(part.rows):
+            self._copy_rows(result[:, n * width : (n + 1) * width], tables.tables[part.groups.start + n], rows, tables)
+        return result
 
     def _sources(self, own: _Blocks, group: int, start: int) -> Any:
         """fp32 [128, blocks], equal rows: the slot of a group that belongs where the piece begins."""

@@ -60,10 +60,9 @@ def build_block_mapping(
     expert_slots = ExpertSlots(expert_ids, n_experts, groups, limit=1, first=first)
     blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
     described = blocks.describe(block_to_expert, conditions)
-    tables.fill(
-        (places_of(expert_slots.of(group)[:, :, :top_k], tables.geometry), (_tokens(group.tokens, len(group.listed)),))
-        for group in expert_slots.groups()
-    )
+    for group in expert_slots.groups():
+        own = places_of(expert_slots.of(group)[:, :, :top_k], tables.geometry)
+        tables.add(own, (_tokens(group.tokens, len(group.listed)),))
     for values, rows, columns in blocks.pieces(described, tables):
         part = less_one(values[: rows.size, : columns.size, 0], -1 if skip_token else n_tokens)
         nisa.dma_copy(dst=slots.reshape((N, block_size))[rows.slice, columns.slice], src=part)

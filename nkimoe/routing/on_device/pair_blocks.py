@@ -17,7 +17,7 @@ from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.choices import at, by_expert, like, load_choices
 from nkimoe.routing.on_device.expert_slots import ExpertSlots, Group
 from nkimoe.routing.on_device.pair_order import check_countable
-from nkimoe.routing.on_device.slot_tables import Geometry, Placed, SlotTables, less_one, places_of
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotTables, less_one, places_of
 from nkimoe.routing.on_device.token_groups import TokenGroups
 
 
@@ -52,8 +52,10 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
     expert_slots = ExpertSlots(topk_ids, n_experts, groups, limit=top_k, first=first)
     blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
     described = blocks.describe(block_to_expert, conditions)
-    placed = (_placed(group, expert_slots.of(group), topk_weights, tables.geometry) for group in expert_slots.groups())
-    tables.fill(placed)
+    for group in expert_slots.groups():
+        own, choices = _slots(group, expert_slots.of(group))
+        own_weights = at(load_choices(topk_weights, group.tokens, 0), choices)
+        tables.add(places_of(own, tables.geometry), (_numbers(group.tokens, choices), own_weights))
     for values, rows, columns in blocks.pieces(described, tables):
         numbers = values[: rows.size, : columns.size, 0]
         for table, part in (
@@ -77,12 +79,6 @@ def _checked(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: int) 
     N = static_block_count(pairs, 1, n_experts, block_size)
     check_countable(topk_ids, n_experts, N, block_size)
     return pairs, N
-
-
-def _placed(group: Group, of_experts: Any, topk_weights: Any, geometry: Geometry) -> Placed:
-    slots, choices = _slots(group, of_experts)
-    weights = at(load_choices(topk_weights, group.tokens, 0), choices)
-    return places_of(slots, geometry), (_numbers(group.tokens, choices), weights)
 
 
 def _slots(group: Group, of_experts: Any) -> tuple[Any, Any]:

@@ -8,7 +8,6 @@ data, so a plain transfer writes the table, where a scatter describes every pair
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
@@ -93,9 +92,6 @@ def places_of(slots: Any, geometry: Geometry) -> Places:
     return Places(rows, places)
 
 
-Placed = tuple[Places, tuple[Any, ...]]  # and fp32 [128, n, K] of each value, or [128, n, 1] if all choices have one
-
-
 class SlotTables:
     """What stands in the slots of all groups.
 
@@ -107,30 +103,42 @@ class SlotTables:
         self.geometry, self.values = geometry, values
         self.row = geometry.columns * values
         self.tables: list[Any] = []
+        self._waiting: tuple[Places, tuple[Any, ...]] | None = None
         self._groups = groups
         self._rows = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
         self._columns = nl.ndarray((PARTITIONS, geometry.columns), dtype=nl.float16, buffer=nl.sbuf)
         nisa.iota(dst=self._rows, pattern=[[1, PARTITIONS]], offset=0, channel_multiplier=0)
         nisa.iota(dst=self._columns, pattern=[[1, geometry.columns]], offset=1, channel_multiplier=0)
 
-    def fill(self, placed: Iterator[Placed]) -> None:
-        """placed: this core's groups.
+    def add(self, places: Places, values: tuple[Any, ...]) -> None:
+        """This core's next group.
 
-        The slots of the next group are computed while other engines sum those of the last one.
+        It is summed when the one after it has been placed, so that engines do both at once.
+
+        Args:
+            values: fp32 [128, n, K] of each, or [128, n, 1] where all choices of a token have the same.
         """
-        ahead = next(placed, None)
-        for step in range(self._groups.steps):
-            own, ahead = ahead, next(placed, None)
-            self.tables += self._of_all_cores(self._sums(own), step)
+        if self._waiting:
+            self._sum()
+        self._waiting = places, values
 
-    def _sums(self, placed: Placed | None) -> Any:
-        """fp32 [128, columns * values]: the rows of a group, zeros if there is none."""
+    def finish(self) -> None:
+        """No more groups will be added."""
+        while len(self.tables) < len(self._groups.all):
+            self._sum()
+
+    def _sum(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        self.tables += self._of_all_cores(self._sums(*waiting) if waiting else self._nothing())
+
+    def _nothing(self) -> Any:
+        result = nl.ndarray((PARTITIONS, self.row), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=result, value=0)
+        return result
+
+    def _sums(self, places: Places, values: tuple[Any, ...]) -> Any:
+        """fp32 [128, columns * values]."""
         columns = self.geometry.columns
-        result = nl.ndarray((PARTITIONS, columns, self.values), dtype=nl.float32, buffer=nl.sbuf)
-        if placed is None:
-            nisa.memset(dst=result, value=0)
-            return result.reshape((PARTITIONS, columns * self.values))
-        places, values = placed
         _, tiles, top_k = places.rows.shape
         sums = [nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.psum) for _ in values]
         is_empty = True
@@ -139,11 +147,12 @@ class SlotTables:
                 own = [value[:, n, some.slice if value.shape[2] > 1 else slice(0, 1)] for value in values]
                 self._add(sums, places.rows[:, n, some.slice], places.columns[:, n, some.slice], own, is_empty)
                 is_empty = False
+        result = nl.ndarray((PARTITIONS, columns, self.values), dtype=nl.float32, buffer=nl.sbuf)
         for v, total in enumerate(sums):
             nisa.tensor_copy(dst=result[:, :, v], src=total, engine=nisa.engine.scalar)
         return result.reshape((PARTITIONS, columns * self.values))
 
-    def _of_all_cores(self, own: Any, step: int) -> list[Any]:
+    def _of_all_cores(self, own: Any) -> list[Any]:
         """The tables of a step."""
         core, cores = nl.program_id(0), nl.num_programs(0)
         tables = [own] * cores
@@ -151,7 +160,7 @@ class SlotTables:
             other = 1 - core
             tables[other] = like(own)
             nisa.sendrecv(src=own, dst=tables[other], send_to_rank=other, recv_from_rank=other, pipe_id=0)
-        return tables[: len(self._groups.all) - step * cores]
+        return tables[: len(self._groups.all) - len(self.tables)]
 
     def _add(self, sums: list[Any], rows: Any, columns: Any, values: list[Any], is_first: bool) -> None:
         """Some choices of 128 tokens."""
