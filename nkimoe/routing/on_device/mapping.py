@@ -17,6 +17,7 @@ from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
+from nkimoe.routing.on_device.block_pieces import BlockPieces
 from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.counts import LARGEST_SLOT
 from nkimoe.routing.on_device.expert_slots import ExpertSlots
@@ -59,12 +60,13 @@ def build_block_mapping(
     first = tables.geometry.piece
     expert_slots = ExpertSlots(expert_ids, n_experts, groups, limit=1, first=first)
     blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
-    described = blocks.describe(block_to_expert, conditions)
+    found = blocks.describe(block_to_expert, conditions)
     for group in expert_slots.groups():
         own = places_of(expert_slots.of(group)[:, :, :top_k], tables.geometry)
         tables.add(own, (_tokens(group.tokens, len(group.listed)),))
-    for values, rows, columns in blocks.pieces(described, tables):
-        part = less_one(values[: rows.size, : columns.size, 0], -1 if skip_token else n_tokens)
+    tables.finish()
+    for rows, columns, values in BlockPieces(tables).of(found, block_size):
+        part = less_one(values[:, :, 0], -1 if skip_token else n_tokens)
         nisa.dma_copy(dst=slots.reshape((N, block_size))[rows.slice, columns.slice], src=part)
     return slots, block_to_expert, conditions
 

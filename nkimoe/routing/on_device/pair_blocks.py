@@ -13,6 +13,7 @@ from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
+from nkimoe.routing.on_device.block_pieces import BlockPieces
 from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.choices import at, by_expert, like, load_choices
 from nkimoe.routing.on_device.expert_slots import ExpertSlots, Group
@@ -51,17 +52,18 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
     first = tables.geometry.piece
     expert_slots = ExpertSlots(topk_ids, n_experts, groups, limit=top_k, first=first)
     blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
-    described = blocks.describe(block_to_expert, conditions)
+    found = blocks.describe(block_to_expert, conditions)
     for group in expert_slots.groups():
         own, choices = _slots(group, expert_slots.of(group))
         own_weights = at(load_choices(topk_weights, group.tokens, 0), choices)
         tables.add(places_of(own, tables.geometry), (_numbers(group.tokens, choices), own_weights))
-    for values, rows, columns in blocks.pieces(described, tables):
-        numbers = values[: rows.size, : columns.size, 0]
+    tables.finish()
+    for rows, columns, values in BlockPieces(tables).of(found, block_size):
+        numbers = values[:, :, 0]
         for table, part in (
             (tokens, _tokens(numbers, top_k)),
             (positions, less_one(numbers, pairs)),
-            (weights, _contiguous(values[: rows.size, : columns.size, 1])),
+            (weights, _contiguous(values[:, :, 1])),
         ):
             nisa.dma_copy(dst=table.reshape((N, block_size))[rows.slice, columns.slice], src=part)
     return tokens, positions, weights, block_to_expert, conditions

@@ -21,6 +21,13 @@ COMPARED_COLUMNS = 1024  # of all choices that are compared with rows or columns
 LONGEST_PIECE = 512  # slots of a block that are read together
 
 
+class Pieces(NamedTuple):
+    """fp32: the row in which each is read, and in how many columns of it and of the rows behind it begins."""
+
+    rows: Any
+    columns: Any
+
+
 class Geometry(NamedTuple):
     """How the slots of a group lie.
 
@@ -48,22 +55,21 @@ class Geometry(NamedTuple):
         """A row in HBM goes on with so many rows, its own included, that a piece which begins in it ends in it."""
         return ceil_div(self.piece + self.columns - 1, self.columns)
 
-    @property
-    def last_row(self) -> int:
-        """The last one that goes on so far."""
-        return PARTITIONS - self.copies
-
-    def rows_of(self, slots: Any) -> Any:
-        """fp32: the rows in which pieces are read that begin at these slots, fp32, which are brought into the table."""
-        columns, rows, whole = self.columns, like(slots), nl.ndarray(tuple(slots.shape), dtype=nl.int32, buffer=nl.sbuf)
-        most = float(self.slots - self.piece)
-        nisa.tensor_scalar(dst=slots, data=slots, op0=nl.maximum, operand0=0.0, op1=nl.minimum, operand1=most)
-        half = 0.5 - 0.5 / columns  # less it, the nearest is the one below
+    def rows_of(self, slots: Any, later: int) -> Pieces:
+        """Where pieces begin: so much later than the slots, fp32, but inside the table."""
+        begin, rows, columns = like(slots), like(slots), like(slots)
+        whole = nl.ndarray(tuple(slots.shape), dtype=nl.int32, buffer=nl.sbuf)
+        nisa.tensor_scalar(dst=begin, data=slots, op0=nl.add, operand0=float(later), op1=nl.maximum, operand1=0.0)
+        nisa.tensor_scalar(dst=begin, data=begin, op0=nl.minimum, operand0=float(self.slots - self.piece))
+        half = 0.5 - 0.5 / self.columns  # less it, the nearest is the one below
         nisa.tensor_scalar(
-            dst=whole, data=slots, op0=nl.multiply, operand0=1 / columns, op1=nl.subtract, operand1=half
+            dst=whole, data=begin, op0=nl.multiply, operand0=1 / self.columns, op1=nl.subtract, operand1=half
         )
-        nisa.tensor_scalar(dst=rows, data=whole, op0=nl.minimum, operand0=float(self.last_row))
-        return rows
+        nisa.tensor_scalar(dst=rows, data=whole, op0=nl.minimum, operand0=float(PARTITIONS - self.copies))
+        nisa.scalar_tensor_tensor(
+            dst=columns, data=rows, op0=nl.multiply, operand0=-float(self.columns), op1=nl.add, operand1=begin
+        )
+        return Pieces(rows, columns)
 
 
 class Places(NamedTuple):
