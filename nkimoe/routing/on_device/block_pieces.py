@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Slots of blocks, put together from the tables of all groups.
 
-The slots that a group has for a block follow each other, from any of its slots on. So the row they begin in is copied to
-the block's partition, with the rows behind it, by a matmul with ones; of what all groups' rows then hold side by side,
-GpSimd takes for each slot the one that is its own.
+The slots that a group has for a block follow each other, from any of its slots on. So the row in which they begin, and
+those behind it, are copied to the block's partition by matmuls with ones. Then all groups' rows lie there side by side,
+and GpSimd takes for each slot what is its own.
 """
 
 from __future__ import annotations
@@ -124,9 +124,7 @@ class BlockPieces:
         nisa.memset(dst=begins, value=NOWHERE)
         rows = begins[:, 1 : n + 1]
         nisa.iota(dst=rows, pattern=[[self._width, n]], offset=0, channel_multiplier=0)
-        nisa.scalar_tensor_tensor(
-            dst=rows, data=columns, op0=nl.multiply, operand0=values, op1=nl.add, operand1=rows
-        )
+        nisa.scalar_tensor_tensor(dst=rows, data=columns, op0=nl.multiply, operand0=values, op1=nl.add, operand1=rows)
         nisa.tensor_tensor(dst=steps, data1=begins[:, 1:], data2=begins[:, : n + 1], op=nl.subtract)
         nisa.tensor_scalar(
             dst=bounds, data=own.bounds[:, groups.start : groups.stop + 1], op0=nl.add, operand0=-float(start),

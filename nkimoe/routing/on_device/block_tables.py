@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose each block is, and where groups of tokens have what stands in its slots.
 
-An expert is a partition first. Sums over the experts before it say where its blocks begin, and matmuls with ones look up
-for each block what is true of its expert.
+An expert is a partition first. Sums over the experts before it say where its blocks begin, and matmuls with ones look
+up for each block what is true of its expert.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, ceil_div, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
 from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.token_groups import TokenGroups
 
@@ -28,7 +28,7 @@ class Blocks(NamedTuple):
         numbers: which; the last one may be N, which is none.
         n_real: how many are below N.
         bounds: fp32 [blocks, groups + 1]: from which of the block's slots on each group's tokens are in it, and pads.
-        sources: fp32 [blocks, groups]: the slot of each group that belongs into the block's first one, if all were in it.
+        sources: fp32 [blocks, groups]: the slot of each group that belongs into the block's first one.
         everywhere: fp32 [128, groups, blocks], equal rows: the same.
     """
 
@@ -170,23 +170,17 @@ class BlockTables:
         """fp32 [128, groups, blocks], equal rows: `Blocks.sources`, each a sum over the partitions that repeat it."""
         B, G = self._block_size, self._n_groups
         first = nl.ndarray((PARTITIONS, blocks.size), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.iota(
-            dst=first, pattern=[[B, blocks.size]], offset=blocks.start * B + self._first, channel_multiplier=0
-        )
+        nisa.iota(dst=first, pattern=[[B, blocks.size]], offset=blocks.start * B + self._first, channel_multiplier=0)
         result = nl.ndarray((PARTITIONS, G, blocks.size), dtype=nl.float32, buffer=nl.sbuf)
-        for some in spans(G, PSUM_COLUMNS // blocks.size):
-            shape = (PARTITIONS, some.size, blocks.size)
-            sums = nl.ndarray(shape, dtype=nl.float32, buffer=nl.psum)
-            for n in range(some.size):
-                column = BOUNDS + G + 1 + some.start + n
-                for e, experts in enumerate(self._experts):
-                    value = self._of_experts[: experts.size, e, column : column + 1]
-                    nisa.nc_matmul(
-                        dst=sums[:, n, :], stationary=value.broadcast(1, PARTITIONS), accumulate=e > 0,
-                        moving=are_of[: experts.size, e, :], is_moving_onezero=True,
-                    )  # fmt: skip
-            each = first.expand_dim(1).broadcast(1, some.size)
-            nisa.tensor_tensor(dst=result[:, some.slice, :], data1=sums, data2=each, op=nl.add)
+        for g in range(G):
+            sums, column = nl.ndarray(tuple(first.shape), dtype=nl.float32, buffer=nl.psum), BOUNDS + G + 1 + g
+            for e, experts in enumerate(self._experts):
+                value = self._of_experts[: experts.size, e, column : column + 1]
+                nisa.nc_matmul(
+                    dst=sums, stationary=value.broadcast(1, PARTITIONS), moving=are_of[: experts.size, e, :],
+                    is_moving_onezero=True, accumulate=e > 0,
+                )  # fmt: skip
+            nisa.tensor_tensor(dst=result[:, g, :], data1=sums, data2=first, op=nl.add)
         return result
 
     def _store(self, block_to_expert: Any, conditions: Any, found: Any, real: Span) -> None:

@@ -50,7 +50,6 @@ class Ones:
         experts: fp32 [128, E], the id of each expert.
         all: bf16 [128, 128]: all.T @ x is the sum of all rows, in every row.
         earlier: bf16 [128, 128]: earlier.T @ x is, in each row, the sum of the rows before it.
-        others: bf16 [128, 128]: all less earlier.
     """
 
     def __init__(self, experts: Any) -> None:
@@ -62,8 +61,6 @@ class Ones:
         distance = nl.ndarray(square, dtype=nl.float32, buffer=nl.sbuf)
         nisa.iota(dst=distance, pattern=[[1, PARTITIONS]], offset=0, channel_multiplier=-1)
         nisa.tensor_scalar(dst=self.earlier, data=distance, op0=nl.greater, operand0=0.0)
-        self.others = nl.ndarray(square, dtype=nl.bfloat16, buffer=nl.sbuf)
-        nisa.tensor_scalar(dst=self.others, data=distance, op0=nl.less_equal, operand0=0.0)
 
 
 def add_sums(dst: Any, stationary: Any, chosen: Any, start: Any) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The slot of each token at each of its experts, in a table of its group's tokens alone; and how many each group has."""
+"""The slot of each token at each of its experts among its group's tokens alone, and how many tokens each group has."""
 
 from __future__ import annotations
 
@@ -24,13 +24,11 @@ class Group(NamedTuple):
     """A group of tokens.
 
     Attributes:
-        index: which one of all cores'.
         tokens: their numbers.
         ids: fp32 [128, n, K], -1 for what is no expert.
         listed: bf16 [128, E] of each tile, how often each token counts for an expert.
     """
 
-    index: int
     tokens: Span
     ids: Any
     listed: list[Any]
@@ -51,25 +49,28 @@ class ExpertSlots:
     def __init__(self, expert_ids: Any, n_experts: int, groups: TokenGroups, limit: int, first: int) -> None:
         self._ids, self._n_experts, self._groups = expert_ids, n_experts, groups
         self._limit, self._first = limit, first
-        self._first_row = nl.ndarray((1, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
-        nisa.memset(dst=self._first_row, value=1)
         self._ones, self._one_hots = Ones(numbers(n_experts)), OneHots(n_experts)
+        self._not_earlier = nl.ndarray((PARTITIONS, PARTITIONS), dtype=nl.bfloat16, buffer=nl.sbuf)
+        nisa.tensor_tensor(dst=self._not_earlier, data1=self._ones.all, data2=self._ones.earlier, op=nl.subtract)
+        self._one = nl.ndarray((1, PARTITIONS), dtype=nl.float32, buffer=nl.sbuf)
+        nisa.memset(dst=self._one, value=1, engine=nisa.engine.gpsimd)
         fits = groups.steps * groups.tiles * 2 * n_experts <= KEPT_BYTES
         self._kept = [self._load(index) for index in groups.own] if fits else []
         self.counts = self._count()
 
     def groups(self) -> Iterator[Group]:
         """This core's; loaded when they are asked for, unless all fit on chip."""
-        yield from self._kept or map(self._load, self._groups.own)
+        return iter(self._kept) if self._kept else map(self._load, self._groups.own)
 
     def _load(self, index: int) -> Group:
         tokens = self._groups.all[index]
         ids = only_experts(load_choices(self._ids, tokens, -1), self._n_experts)
         listed = [self._one_hots.sum(ids[:, n, :], self._limit) for n in range(ids.shape[1])]
-        return Group(index, tokens, ids, listed)
+        return Group(tokens, ids, listed)
 
     def _count(self) -> Any:
-        experts, cores, core = spans(self._n_experts, PARTITIONS), nl.num_programs(0), nl.program_id(0)
+        """`counts`."""
+        experts = spans(self._n_experts, PARTITIONS)
         own = nl.ndarray((PARTITIONS, len(experts), self._groups.steps), dtype=nl.float32, buffer=nl.sbuf)
         nisa.memset(dst=own, value=0, engine=nisa.engine.gpsimd)
         for step, group in enumerate(self.groups()):
@@ -80,14 +81,16 @@ class ExpertSlots:
                         dst=sums, stationary=listed[:, some.slice], moving=self._ones.all[:, 0:1], accumulate=n > 0
                     )
                 nisa.tensor_copy(dst=own[: some.size, e, step : step + 1], src=sums)
-        if cores == 1:
-            return own
-        theirs = like(own)
+        return own if nl.num_programs(0) == 1 else self._of_all_cores(own)
+
+    def _of_all_cores(self, own: Any) -> Any:
+        core, theirs = nl.program_id(0), like(own)
         nisa.sendrecv(src=own, dst=theirs, send_to_rank=1 - core, recv_from_rank=1 - core, pipe_id=0)
-        result = nl.ndarray((PARTITIONS, len(experts), self._groups.steps, 2), dtype=nl.float32, buffer=nl.sbuf)
+        _, tiles, steps = own.shape
+        result = nl.ndarray((PARTITIONS, tiles, steps, 2), dtype=nl.float32, buffer=nl.sbuf)
         for of_core, counts in ((core, own), (1 - core, theirs)):
             nisa.tensor_copy(dst=result[:, :, :, of_core], src=counts)
-        return result.reshape((PARTITIONS, len(experts), self._groups.steps * 2))
+        return result.reshape((PARTITIONS, tiles, steps * 2))
 
     def of(self, group: Group) -> Any:
         """fp32 [128, n, K or more]: one more than the slots of each token, descending; then 0 or less."""
@@ -124,7 +127,7 @@ class ExpertSlots:
         """
         slots = nl.ndarray((PARTITIONS, columns.size), dtype=nl.float32, buffer=nl.psum)
         nisa.nc_matmul(
-            dst=slots, stationary=self._first_row, moving=starts[0:1, columns.slice], is_stationary_onezero=True,
+            dst=slots, stationary=self._one, moving=starts[0:1, columns.slice], is_stationary_onezero=True,
             accumulate=False,
         )  # fmt: skip
         for own, listed in zip(dst, group.listed, strict=True):
@@ -133,7 +136,7 @@ class ExpertSlots:
             nisa.scalar_tensor_tensor(
                 dst=own, data=counted, op0=nl.greater, operand0=0.0, op1=nl.multiply, operand1=slots
             )
-            nisa.nc_matmul(dst=slots, stationary=self._ones.others, moving=counted, accumulate=True)
+            nisa.nc_matmul(dst=slots, stationary=self._not_earlier, moving=counted, accumulate=True)
 
 
 class OneHots:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`build_block_mapping` as a kernel: from ids [T, K] to the three tables of `moe_cte`, without the host.
 
-One pass over the tokens counts, which says where every expert's blocks begin; the other puts token numbers into their
-slots.
+Tokens are counted, which says where every expert's blocks begin; put in order, some thousand at a time; and from these
+tables the slots of each block are put together.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from nkimoe.routing.on_device.expert_slots import ExpertSlots
 from nkimoe.routing.on_device.slot_tables import Geometry, SlotTables, less_one, places_of
 from nkimoe.routing.on_device.token_groups import TokenGroups
 
+MOST_CHOICES = 256  # of a token: a row of its group's table is in one bank of PSUM
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 
 
@@ -36,7 +37,7 @@ def build_block_mapping(
     An expert that a token lists twice counts once, where NumPy refuses it. There are always enough blocks.
 
     Args:
-        expert_ids: [T, K] int32; ids outside 0..E-1 are ignored.
+        expert_ids: [T, K] int32, K up to 256; ids outside 0..E-1 are ignored.
         n_experts: E, up to 4096.
         block_size: B.
         skip_token: pad slots hold -1; False: T.
@@ -82,6 +83,8 @@ def _checked(expert_ids: Any, n_experts: int, block_size: int) -> tuple[int, int
     require(1 <= n_experts <= 4096, "n_experts", "is 1 to 4096", n_experts, "Map on the host with nkimoe.routing.")
     require(block_size >= 1, "block_size", "is positive", block_size, "Pass the block_size of moe_cte.")
     N = static_block_count(n_tokens, top_k, n_experts, block_size)
+    fix = "Map on the host with nkimoe.routing."
+    require(top_k <= MOST_CHOICES, "expert_ids", f"have up to {MOST_CHOICES} choices a token", shape, fix)
     fix = "Use smaller blocks or split the batch."
     require(N * block_size < LARGEST_SLOT, "block_size", "gives fewer than 2**24 slots", N * block_size, fix)
     return n_tokens, N

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables of a group's slots, written by counting: what stands in a slot is a sum over pairs, of which one has that slot.
+"""Tables of a group's slots, made by counting: what stands in a slot is a sum over pairs, of which one has that slot.
 
-A slot is a row and a column of a table that lies on chip, a row a partition. For 128 pairs, one matmul puts their values
-there: stationary are ones at their rows, moving are the values at their columns. Nothing has an address that depends on
-data, so a plain transfer writes the table, where a scatter describes every pair by itself.
+A slot is a row and a column of a table that lies on chip, a row a partition. For 128 pairs, one matmul puts their
+values there: stationary are ones at their rows, moving are the values at their columns. Nothing has an address that
+depends on data, where a scatter describes every pair by itself.
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from typing import Any, NamedTuple
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.planning.tiling import PARTITIONS, Span, ceil_div, spans
+from nkimoe.errors import require
+from nkimoe.planning.tiling import PARTITIONS, ceil_div, spans
 from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.token_groups import TokenGroups
 
+KEPT_TABLES = 98304  # bytes of a partition
 COMPARED_COLUMNS = 1024  # of all choices that are compared with rows or columns at once
 LONGEST_PIECE = 512  # slots of a block that are read together
 
@@ -52,7 +54,7 @@ class Geometry(NamedTuple):
 
     @property
     def copies(self) -> int:
-        """A row in HBM goes on with so many rows, its own included, that a piece which begins in it ends in it."""
+        """Rows that a piece lies in, wherever in the first one it begins."""
         return ceil_div(self.piece + self.columns - 1, self.columns)
 
     def rows_of(self, slots: Any, later: int) -> Pieces:
@@ -102,12 +104,19 @@ class SlotTables:
     """What stands in the slots of all groups.
 
     Attributes:
-        tables: fp32 [128, columns * values] of each group.
+        row: numbers in a row of a table.
+        tables: fp32 [128, row] of each group, when all are there.
+
+    Raises:
+        RequestError: there are too many pairs for all to be on chip.
     """
 
     def __init__(self, groups: TokenGroups, geometry: Geometry, values: int) -> None:
         self.geometry, self.values = geometry, values
         self.row = geometry.columns * values
+        needed = 4 * self.row * len(groups.all)
+        fix = "Split the batch, or make tables on the host with nkimoe.routing."
+        require(needed <= KEPT_TABLES, "ids", f"take up to {KEPT_TABLES} bytes of each partition", needed, fix)
         self.tables: list[Any] = []
         self._waiting: tuple[Places, tuple[Any, ...]] | None = None
         self._groups = groups
@@ -138,12 +147,13 @@ class SlotTables:
         self.tables += self._of_all_cores(self._sums(*waiting) if waiting else self._nothing())
 
     def _nothing(self) -> Any:
+        """The table of a group that is missing, for the other core waits for one."""
         result = nl.ndarray((PARTITIONS, self.row), dtype=nl.float32, buffer=nl.sbuf)
         nisa.memset(dst=result, value=0)
         return result
 
     def _sums(self, places: Places, values: tuple[Any, ...]) -> Any:
-        """fp32 [128, columns * values]."""
+        """fp32 [128, row]: each value summed over pairs, of which one at most has the slot."""
         columns = self.geometry.columns
         _, tiles, top_k = places.rows.shape
         sums = [nl.ndarray((PARTITIONS, columns), dtype=nl.float32, buffer=nl.psum) for _ in values]
@@ -156,10 +166,10 @@ class SlotTables:
         result = nl.ndarray((PARTITIONS, columns, self.values), dtype=nl.float32, buffer=nl.sbuf)
         for v, total in enumerate(sums):
             nisa.tensor_copy(dst=result[:, :, v], src=total, engine=nisa.engine.scalar)
-        return result.reshape((PARTITIONS, columns * self.values))
+        return result.reshape((PARTITIONS, self.row))
 
     def _of_all_cores(self, own: Any) -> list[Any]:
-        """The tables of a step."""
+        """This core's table and the other one's, in their order; not what lies behind the last group."""
         core, cores = nl.program_id(0), nl.num_programs(0)
         tables = [own] * cores
         if cores > 1:
@@ -173,8 +183,8 @@ class SlotTables:
         count = rows.shape[1]
         ones = _where_equal(self._rows, rows, nl.float32, nisa.engine.gpsimd)
         is_there = _where_equal(self._columns, columns, nl.float16, nisa.engine.vector)
-        by_gpsimd = (count // 2, *[0] * len(values)) if len(values) > 1 else (0,)
-        moving = [_times(is_there, value, some) for value, some in zip(values, by_gpsimd)]
+        last = len(values) - 1
+        moving = [_times(is_there, value, 0 if v == last else count // 2) for v, value in enumerate(values)]
         for k in range(count):
             for total, value in zip(sums, moving, strict=True):
                 nisa.nc_matmul(
@@ -196,15 +206,19 @@ def _where_equal(numbers: Any, places: Any, dtype: Any, engine: Any) -> Any:
 
 
 def _times(is_there: Any, value: Any, by_gpsimd: int) -> Any:
-    """fp32 [128, K, columns]: values [128, K], or [128, 1], where they are; those of the first choices by GpSimd."""
+    """fp32 [128, K, columns]: values [128, K], or [128, 1], where they are.
+
+    Those of the first choices by GpSimd, the others by the Scalar Engine: the Vector Engine has more to do than both.
+    """
     _, count, columns = is_there.shape
     result = nl.ndarray((PARTITIONS, count, columns), dtype=nl.float32, buffer=nl.sbuf)
     each = value if value.shape[1] == count else value.broadcast(1, count)
     if by_gpsimd:
         some = slice(0, by_gpsimd)
         nisa.tensor_tensor(
-            dst=result[:, some, :], data1=is_there[:, some, :], data2=_repeated(each[:, some], columns), op=nl.multiply, engine=nisa.engine.gpsimd
-        )
+            dst=result[:, some, :], data1=is_there[:, some, :], data2=_repeated(each[:, some], columns),
+            op=nl.multiply, engine=nisa.engine.gpsimd,
+        )  # fmt: skip
     for k in range(by_gpsimd, count):
         nisa.activation(dst=result[:, k, :], op=nl.copy, data=is_there[:, k, :], scale=each[:, k : k + 1])
     return result

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens in groups whose pairs a core puts in order by themselves: tiles of 128, as many as make a small table of slots.
+"""Tokens in groups whose pairs a core puts in order by themselves: tiles of 128, few enough for a small table.
 
-The work of a group is in proportion to its pairs times its slots, so small groups are fast; what is read of every group
-for every block grows with their number.
+The work of a group is in proportion to its pairs times its slots, so small groups are fast; but every block looks
+through the tables of all. Predicted with 64 columns, `pair_blocks` takes 129 us for 8,192 tokens of Qwen3-30B-A3B, with
+48 150, with 96 140.
 """
 
 from __future__ import annotations
