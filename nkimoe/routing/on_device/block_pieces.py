@@ -15,7 +15,7 @@ import nki.isa as nisa
 import nki.language as nl
 
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, Span, spans
-from nkimoe.routing.on_device.block_tables import Blocks
+from nkimoe.routing.on_device.block_tables import BlockSources
 from nkimoe.routing.on_device.choices import like
 from nkimoe.routing.on_device.listed import own_numbers
 from nkimoe.routing.on_device.slot_tables import SlotTables
@@ -45,7 +45,7 @@ class BlockPieces:
         self._width = tables.geometry.copies * tables.row  # of a group's rows
         self._partition = own_numbers(Span(0, PARTITIONS), nl.float32)
 
-    def of(self, found: Iterable[Blocks], block_size: int) -> Iterator[Piece]:
+    def of(self, found: Iterable[BlockSources], block_size: int) -> Iterator[Piece]:
         """One after the other."""
         groups = spans(len(self._tables.tables), max(1, READ_BYTES // (4 * self._width)))
         for own in found:
@@ -54,7 +54,7 @@ class BlockPieces:
                     total = self._look_through(own, slots.start, groups)[: own.n_real, : slots.size, :]
                     yield Piece(Span(own.numbers.start, own.n_real), slots, total)
 
-    def _look_through(self, own: Blocks, start: int, groups: list[Span]) -> Any:
+    def _look_through(self, own: BlockSources, start: int, groups: list[Span]) -> Any:
         """fp32 [blocks, piece, values], from slot `start` on."""
         count, piece, values = own.numbers.size, self._geometry.piece, self._tables.values
         total = nl.ndarray((count, piece * values), dtype=nl.float32, buffer=nl.sbuf)
@@ -66,7 +66,7 @@ class BlockPieces:
                 nisa.tensor_tensor(dst=total, data1=total, data2=part, op=nl.add)
         return total.reshape((count, piece, values))
 
-    def _rows(self, own: Blocks, start: int, groups: Span) -> Any:
+    def _rows(self, own: BlockSources, start: int, groups: Span) -> Any:
         """fp32 [blocks, columns]: the rows of groups side by side, and a zero."""
         zero, count = groups.size * self._width, own.numbers.size
         result = nl.ndarray((count, zero + 1), dtype=nl.float32, buffer=nl.sbuf)
@@ -93,7 +93,7 @@ class BlockPieces:
             )  # fmt: skip
             nisa.tensor_copy(dst=dst[:, columns.slice], src=sums, engine=nisa.engine.scalar)
 
-    def _places(self, own: Blocks, start: int, groups: Span) -> Any:
+    def _places(self, own: BlockSources, start: int, groups: Span) -> Any:
         """uint32 [blocks, piece * values]: where among the rows of groups each is; the zero, if they do not have it.
 
         Places go up by one, but for a step where a group's slots begin: from NOWHERE, and to it behind the last one.
@@ -115,7 +115,7 @@ class BlockPieces:
         nisa.tensor_scalar(dst=result, data=place, op0=nl.minimum, operand0=float(n * self._width))
         return result
 
-    def _steps(self, own: Blocks, start: int, groups: Span) -> tuple[Any, Any]:
+    def _steps(self, own: BlockSources, start: int, groups: Span) -> tuple[Any, Any]:
         """fp32 [blocks, groups + 1]: the steps, and behind how many values of the piece they are."""
         count, values, n = own.numbers.size, float(self._tables.values), groups.size
         columns = self._geometry.rows_of(own.sources[:, groups.slice], start).columns

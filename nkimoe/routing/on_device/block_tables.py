@@ -21,7 +21,7 @@ EXPERT, IS_REAL, BOUNDS = range(3)  # what is looked up; from BOUNDS on of each 
 READY_BYTES = 32768  # of a partition: what is looked up before the tables are summed
 
 
-class Blocks(NamedTuple):
+class BlockSources(NamedTuple):
     """Consecutive blocks.
 
     Attributes:
@@ -110,7 +110,7 @@ class BlockTables:
         nisa.tensor_tensor(dst=sources, data1=first_slots, data2=bounds[:, :, :G], op=nl.subtract)
         return result
 
-    def describe(self, block_to_expert: Any, conditions: Any) -> Iterable[Blocks]:
+    def describe(self, block_to_expert: Any, conditions: Any) -> Iterable[BlockSources]:
         """This core's blocks; and fill int32 [N] and [N + 1]. Surplus ones are the last expert's, and hold no tokens.
 
         Not before they are asked for, if they are too many to be kept.
@@ -122,7 +122,7 @@ class BlockTables:
         found = (self._describe(block_to_expert, conditions, blocks) for blocks in parts)
         return list(found) if 4 * self._n_groups * each <= READY_BYTES else found
 
-    def _describe(self, block_to_expert: Any, conditions: Any, blocks: Span) -> Blocks:
+    def _describe(self, block_to_expert: Any, conditions: Any, blocks: Span) -> BlockSources:
         G, B = self._n_groups, self._block_size
         are_of = self._are_of(blocks)
         found = self._look_up(are_of)
@@ -138,7 +138,7 @@ class BlockTables:
             dst=sources, data=found[:, BOUNDS + G + 1 :], op0=nl.add, operand0=first, op1=nl.add,
             operand1=float(self._first),
         )  # fmt: skip
-        return Blocks(blocks, n_real, bounds, sources, self._everywhere(blocks, are_of))
+        return BlockSources(blocks, n_real, bounds, sources, self._everywhere(blocks, are_of))
 
     def _are_of(self, blocks: Span) -> Any:
         """fp32 [128, tiles of experts, blocks]: 1 where an expert has a block."""
@@ -167,7 +167,7 @@ class BlockTables:
         return result
 
     def _everywhere(self, blocks: Span, are_of: Any) -> Any:
-        """fp32 [128, groups, blocks], equal rows: `Blocks.sources`, each a sum over the partitions that repeat it."""
+        """fp32 [128, groups, blocks], equal rows: the sources, each a sum over the partitions that repeat it."""
         B, G = self._block_size, self._n_groups
         first = nl.ndarray((PARTITIONS, blocks.size), dtype=nl.float32, buffer=nl.sbuf)
         nisa.iota(dst=first, pattern=[[B, blocks.size]], offset=blocks.start * B + self._first, channel_multiplier=0)

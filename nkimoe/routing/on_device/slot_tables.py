@@ -23,7 +23,7 @@ COMPARED_COLUMNS = 1024  # of all choices that are compared with rows or columns
 LONGEST_PIECE = 512  # slots of a block that are read together
 
 
-class Pieces(NamedTuple):
+class PieceStarts(NamedTuple):
     """fp32: the row in which each is read, and in how many columns of it and of the rows behind it begins."""
 
     rows: Any
@@ -57,7 +57,7 @@ class Geometry(NamedTuple):
         """Rows that a piece lies in, wherever in the first one it begins."""
         return ceil_div(self.piece + self.columns - 1, self.columns)
 
-    def rows_of(self, slots: Any, later: int) -> Pieces:
+    def rows_of(self, slots: Any, later: int) -> PieceStarts:
         """Where pieces begin: so much later than the slots, fp32, but inside the table."""
         begin, rows, columns = like(slots), like(slots), like(slots)
         whole = nl.ndarray(tuple(slots.shape), dtype=nl.int32, buffer=nl.sbuf)
@@ -71,7 +71,7 @@ class Geometry(NamedTuple):
         nisa.scalar_tensor_tensor(
             dst=columns, data=rows, op0=nl.multiply, operand0=-float(self.columns), op1=nl.add, operand1=begin
         )
-        return Pieces(rows, columns)
+        return PieceStarts(rows, columns)
 
 
 class Places(NamedTuple):
