@@ -44,8 +44,6 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "routing/on_device/slot_tables.py": (
         ("accumulate=not is_first or k > 0", "accumulate=k > 0", "only the last pairs are in the tables"),
         ("return tables[: len", "return tables[::-1][: len", "groups in the order of the other core"),
-        ("ceil_div(2 * piece, PARTITIONS)", "ceil_div(piece, PARTITIONS)", "no slots behind the last pair"),
-        ("operand0=float(PARTITIONS - self.copies)", "operand0=float(PARTITIONS)", "rows behind the last one are read"),
         ("operand1=float(pad + 1)", "operand1=float(pad)", "pads are the last pair"),
     ),
     "routing/on_device/pair_blocks.py": (
