@@ -39,15 +39,15 @@ from support.quantised_rows import check_quantised_rows
 from nkimoe import ActFnType, BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.kernels.stages import load_routing, loop_routing
 from nkimoe.planning import plan
-from nkimoe.routing.on_device import expert_slots, slot_tables
+from nkimoe.routing.on_device import block_pieces, slot_tables, token_groups
 from nkisim import SimulationError
 
 Mode = ExpertAffinityScaleMode
 plan.LONG_LOOPS = (8, 4), (3, 2)  # and loops that are not long, several blocks an iteration
 load_routing.ROUTING_COLUMNS = loop_routing.ROUTING_COLUMNS = 4  # small cases need several windows of tables, too
-slot_tables.MOVING_COLUMNS = slot_tables.PSUM_COLUMNS = 16  # with these, of 4,096 slots or 2,048 pairs
-slot_tables.BANKS = 2
-expert_slots.BATCH_TILES = 1
+token_groups.GROUP_COLUMNS = 10  # two groups of a core or more, whose rows are not all side by side
+block_pieces.READ_BYTES = 1024
+slot_tables.LONGEST_PIECE = 32  # a block of 48 slots is two pieces
 SHORT = 5
 PACKAGE = Path(plan.__file__).parents[1]
 CASES = (

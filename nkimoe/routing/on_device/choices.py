@@ -129,16 +129,13 @@ def _runs(ids: Any) -> tuple[Any, Any]:
 def at(values: Any, places: Any) -> Any:
     """fp32 [128, n, K]: of each token's values [128, n, K or more] those at its places [128, n, K]; exact."""
     _, tiles, width = values.shape
-    top_k = places.shape[2]
-    result, alone = like(places), like(places)
-    for k in range(top_k):
-        dst = alone if k else result
-        column = values.ap(pattern=[[tiles * width, PARTITIONS], [width, tiles], [0, top_k]], offset=k)
-        nisa.scalar_tensor_tensor(
-            dst=dst, data=places, op0=nl.equal, operand0=float(k), op1=nl.multiply, operand1=column
-        )
-        if k:
-            nisa.tensor_tensor(dst=result, data1=result, data2=alone, op=nl.add)
+    count = int(places.shape[2])
+    index, result = nl.ndarray(tuple(places.shape), dtype=nl.uint32, buffer=nl.sbuf), like(places)
+    first = like(places)
+    nisa.iota(dst=first, pattern=[[width, tiles], [0, count]], offset=0, channel_multiplier=0)
+    nisa.tensor_tensor(dst=index, data1=first, data2=places, op=nl.add)
+    flat = [t.reshape((PARTITIONS, tiles * int(t.shape[2]))) for t in (result, values, index)]
+    nisa.nc_n_gather(dst=flat[0], data=flat[1], indices=flat[2])
     return result
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`build_block_mapping` as a kernel: from ids [T, K] to the three tables of `moe_cte`, without the host.
 
-One pass over the tokens counts, which says where every expert's blocks begin; the other puts token numbers into their
-slots.
+Tokens are counted, which says where every expert's blocks begin; put in order, some thousand at a time; and from these
+tables the slots of each block are put together.
 """
 
 from __future__ import annotations
@@ -17,11 +17,14 @@ from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
-from nkimoe.routing.on_device.block_tables import describe_blocks
+from nkimoe.routing.on_device.block_pieces import BlockPieces
+from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.counts import LARGEST_SLOT
 from nkimoe.routing.on_device.expert_slots import ExpertSlots
-from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, less_one, places_of, store
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotTables, less_one, places_of
+from nkimoe.routing.on_device.token_groups import TokenGroups
 
+MOST_CHOICES = 256  # of a token: a row of its group's table is in one bank of PSUM
 LARGEST_T = 1 << 21  # up to here T / B in fp32 rounds to the right integer
 
 
@@ -34,7 +37,7 @@ def build_block_mapping(
     An expert that a token lists twice counts once, where NumPy refuses it. There are always enough blocks.
 
     Args:
-        expert_ids: [T, K] int32; ids outside 0..E-1 are ignored.
+        expert_ids: [T, K] int32, K up to 256; ids outside 0..E-1 are ignored.
         n_experts: E, up to 4096.
         block_size: B.
         skip_token: pad slots hold -1; False: T.
@@ -52,15 +55,20 @@ def build_block_mapping(
         block_to_expert = shared_tensor((N,), nl.int32, "block_to_expert")
         conditions = shared_tensor((N + 1,), nl.int32, "conditions")
 
-    geometry, top_k = Geometry.of(N * block_size, 1), int(expert_ids.shape[1])
-    expert_slots = ExpertSlots(expert_ids, n_experts, block_size, limit=1)
-    describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
-    for window in geometry.windows:
-        sums, places = SlotSums(geometry, window), expert_slots.from_the_first()
-        for batch in expert_slots.batches():
-            own = places_of(places(batch)[:, :, :top_k], geometry)
-            sums.add(own, (_tokens(batch.tokens, len(batch.listed)),))
-        store(slots, less_one(sums.total()[:, :, 0, :], -1 if skip_token else n_tokens), geometry, window)
+    top_k = int(expert_ids.shape[1])
+    groups = TokenGroups.of(n_tokens, top_k, n_experts)
+    tables = SlotTables(groups, Geometry.of(groups, top_k, block_size), 1)
+    first = tables.geometry.piece
+    expert_slots = ExpertSlots(expert_ids, n_experts, groups, limit=1, first=first)
+    blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
+    found = blocks.describe(block_to_expert, conditions)
+    for group in expert_slots.groups():
+        own = places_of(expert_slots.of(group)[:, :, :top_k], tables.geometry)
+        tables.add(own, (_tokens(group.tokens, len(group.listed)),))
+    tables.finish()
+    for rows, columns, values in BlockPieces(tables).of(found, block_size):
+        part = less_one(values[:, :, 0], -1 if skip_token else n_tokens)
+        nisa.dma_copy(dst=slots.reshape((N, block_size))[rows.slice, columns.slice], src=part)
     return slots, block_to_expert, conditions
 
 
@@ -75,6 +83,8 @@ def _checked(expert_ids: Any, n_experts: int, block_size: int) -> tuple[int, int
     require(1 <= n_experts <= 4096, "n_experts", "is 1 to 4096", n_experts, "Map on the host with nkimoe.routing.")
     require(block_size >= 1, "block_size", "is positive", block_size, "Pass the block_size of moe_cte.")
     N = static_block_count(n_tokens, top_k, n_experts, block_size)
+    fix = "Map on the host with nkimoe.routing."
+    require(top_k <= MOST_CHOICES, "expert_ids", f"have up to {MOST_CHOICES} choices a token", shape, fix)
     fix = "Use smaller blocks or split the batch."
     require(N * block_size < LARGEST_SLOT, "block_size", "gives fewer than 2**24 slots", N * block_size, fix)
     return n_tokens, N

@@ -13,11 +13,13 @@ from nkimoe.errors import require
 from nkimoe.kernels.shared_tensors import name_scope, shared_tensor
 from nkimoe.planning.tiling import PARTITIONS, Span
 from nkimoe.routing.mapping import static_block_count
-from nkimoe.routing.on_device.block_tables import describe_blocks
+from nkimoe.routing.on_device.block_pieces import BlockPieces
+from nkimoe.routing.on_device.block_tables import BlockTables
 from nkimoe.routing.on_device.choices import at, by_expert, like, load_choices
-from nkimoe.routing.on_device.expert_slots import Batch, ExpertSlots
+from nkimoe.routing.on_device.expert_slots import ExpertSlots, Group
 from nkimoe.routing.on_device.pair_order import check_countable
-from nkimoe.routing.on_device.slot_tables import Geometry, SlotSums, less_one, places_of, store
+from nkimoe.routing.on_device.slot_tables import Geometry, SlotTables, less_one, places_of
+from nkimoe.routing.on_device.token_groups import TokenGroups
 
 
 @nki.jit
@@ -44,20 +46,26 @@ def pair_blocks(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: in
         weights = shared_tensor((N * block_size,), nl.float32, "weights")
         block_to_expert = shared_tensor((N,), nl.int32, "block_to_expert")
         conditions = shared_tensor((N + 1,), nl.int32, "conditions")
-    top_k, geometry = int(topk_ids.shape[1]), Geometry.of(N * block_size, 2)
-    expert_slots = ExpertSlots(topk_ids, n_experts, block_size, limit=top_k)
-    describe_blocks(block_to_expert, conditions, expert_slots.bounds.last_block)
-    for window in geometry.windows:
-        sums, slots = SlotSums(geometry, window), expert_slots.from_the_first()
-        for batch in expert_slots.batches():
-            own, choices = _slots(batch, slots(batch))
-            own_weights = at(load_choices(topk_weights, batch.tokens, 0), choices)
-            sums.add(places_of(own, geometry), (_numbers(batch.tokens, choices), own_weights))
-        total = sums.total()
-        numbers = total[:, :, 0, :]
-        store(tokens, _tokens(numbers, top_k), geometry, window)
-        store(positions, less_one(numbers, pairs), geometry, window)
-        store(weights, total[:, :, 1, :], geometry, window)
+    n_tokens, top_k = (int(n) for n in topk_ids.shape)
+    groups = TokenGroups.of(n_tokens, top_k, n_experts)
+    tables = SlotTables(groups, Geometry.of(groups, top_k, block_size), 2)
+    first = tables.geometry.piece
+    expert_slots = ExpertSlots(topk_ids, n_experts, groups, limit=top_k, first=first)
+    blocks = BlockTables(expert_slots.counts, groups, n_experts, block_size, first)
+    found = blocks.describe(block_to_expert, conditions)
+    for group in expert_slots.groups():
+        own, choices = _slots(group, expert_slots.of(group))
+        own_weights = at(load_choices(topk_weights, group.tokens, 0), choices)
+        tables.add(places_of(own, tables.geometry), (_numbers(group.tokens, choices), own_weights))
+    tables.finish()
+    for rows, columns, values in BlockPieces(tables).of(found, block_size):
+        numbers = values[:, :, 0]
+        for table, part in (
+            (tokens, _tokens(numbers, top_k)),
+            (positions, less_one(numbers, pairs)),
+            (weights, _contiguous(values[:, :, 1])),
+        ):
+            nisa.dma_copy(dst=table.reshape((N, block_size))[rows.slice, columns.slice], src=part)
     return tokens, positions, weights, block_to_expert, conditions
 
 
@@ -75,10 +83,10 @@ def _checked(topk_ids: Any, topk_weights: Any, n_experts: int, block_size: int) 
     return pairs, N
 
 
-def _slots(batch: Batch, of_experts: Any) -> tuple[Any, Any]:
+def _slots(group: Group, of_experts: Any) -> tuple[Any, Any]:
     """fp32 [128, n, K]: one more than each choice's slot, 0 or less for none; and which choice that is."""
-    order = by_expert(batch.ids)
-    slots, is_expert = at(of_experts, order.experts), like(batch.ids)
+    order = by_expert(group.ids)
+    slots, is_expert = at(of_experts, order.experts), like(group.ids)
     nisa.tensor_tensor(dst=slots, data1=slots, data2=order.repeats, op=nl.add)
     nisa.tensor_scalar(dst=is_expert, data=order.ids, op0=nl.greater_equal, operand0=0.0)
     nisa.tensor_tensor(dst=slots, data1=slots, data2=is_expert, op=nl.multiply)
@@ -94,6 +102,13 @@ def _numbers(tokens: Span, choices: Any) -> Any:
         channel_multiplier=top_k,
     )  # fmt: skip
     nisa.tensor_tensor(dst=result, data1=result, data2=choices, op=nl.add)
+    return result
+
+
+def _contiguous(values: Any) -> Any:
+    """A copy, for a transfer of long runs."""
+    result = like(values)
+    nisa.tensor_copy(dst=result, src=values, engine=nisa.engine.scalar)
     return result
 
 

@@ -20,6 +20,7 @@ from nkimoe.routing import (
     scatter_affinities,
     static_block_count,
 )
+from nkimoe.routing.on_device import block_pieces, block_tables, slot_tables, token_groups
 from nkimoe.spec import Pairs
 from nkisim import Simulator
 
@@ -119,9 +120,40 @@ def test_pairs_of_one_expert_fill_its_blocks():
 
 
 @pytest.mark.parametrize("kernel", ["tokens", "pairs"])
-def test_tables_larger_than_psum_are_made_in_windows(kernel):
+def test_wide_blocks_are_put_together_in_pieces(kernel):
     ids = drawn(200, 2, 900)
     (check if kernel == "tokens" else check_pairs)(ids, 900, 2000, cores=2)
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("kernel", ["tokens", "pairs"])
+def test_many_groups_of_tokens_are_looked_through_some_at_a_time(kernel, cores, monkeypatch):
+    monkeypatch.setattr(token_groups, "GROUP_COLUMNS", 4)
+    monkeypatch.setattr(block_pieces, "READ_BYTES", 1024)
+    monkeypatch.setattr(block_tables, "READY_BYTES", 0)  # and blocks are described when they are needed
+    ids = drawn(128 * 6 + 1, 4, 9)
+    ids[ids == 2] = -1
+    (check if kernel == "tokens" else check_pairs)(ids, 9, 40, cores=cores)
+
+
+@pytest.mark.parametrize("kernel", ["build_block_mapping", "pair_blocks"])
+def test_tables_take_as_long_whatever_tokens_choose(kernel):
+    us = set()
+    for ids in (drawn(300, 2, 8), np.full((300, 2), 3), np.full((300, 2), -1)):
+        given = (
+            (ids.astype(np.int32),)
+            if kernel == "build_block_mapping"
+            else (ids.astype(np.int32), np.ones(ids.shape, np.float32))
+        )
+        us.add(Simulator("trn2", 2).run(getattr(on_device, kernel), *given, 8, 32).profile.latency_us)
+    assert len(us) == 1
+
+
+def test_more_pairs_than_fit_on_chip_are_refused(monkeypatch):
+    monkeypatch.setattr(slot_tables, "KEPT_TABLES", 16)
+    ids = drawn(300, 2, 8).astype(np.int32)
+    with pytest.raises(RequestError, match="16 bytes of each partition"):
+        on_device.build_block_mapping(ids, 8, 32)
 
 
 def test_batches_that_do_not_fit_on_chip_are_loaded_again():
@@ -171,6 +203,7 @@ def test_the_affinity_column_equals_that_of_numpy(routing, cores, skip_token):
         (np.zeros((4, 1), np.int16), 2, 4, "is int32"),
         (np.zeros((0, 1), np.int32), 2, 4, "tokens with an expert or more"),
         (np.zeros((4, 0), np.int32), 2, 4, "tokens with an expert or more"),
+        (np.zeros((4, 257), np.int32), 300, 4, "up to 256 choices"),
         (np.zeros((4, 1), np.int32), 0, 4, "1 to 4096"),
         (np.zeros((4, 1), np.int32), 2, 0, "is positive"),
         (np.zeros((4, 1), np.int32), 2, 1 << 23, "fewer than 2.*24 slots"),
