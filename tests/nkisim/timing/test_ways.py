@@ -113,3 +113,22 @@ def test_numba_is_not_imported_for_small_programs():
         "forecast(Program(), load_machine('trn2')); sys.exit('numba' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def _double(numbers):
+    numbers[0] *= 2
+    return numbers[0]
+
+
+@needs_numba
+def test_a_full_disk_costs_compiled_code_its_place_and_nothing_else(tmp_path, monkeypatch):
+    from numba.core.caching import FunctionCache
+
+    def no_space(self, signature, data):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(FunctionCache, "save_overload", no_space)
+    way = ways.Compiled(tmp_path)
+    numbers = way.ints([3])
+    assert way.function(_double)(numbers) == 6
+    assert way.function(_double)(numbers) == 12

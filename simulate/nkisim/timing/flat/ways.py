@@ -130,8 +130,7 @@ class Compiled:
         found = self._functions.get(function)
         if found is None:
             with _kept_in(self._cache):
-                found = _twin(function, {}, cache=True)
-            self._functions[function] = found
+                found = self._functions[function] = _despite_full_disk(_twin(function, {}, cache=True))
         return cast(F, found)
 
 
@@ -148,8 +147,8 @@ def _structure(kind: type) -> np.dtype[Any]:
 def _no_collection() -> Iterator[None]:
     """Python does not look for garbage meanwhile."""
     was_on = gc.isenabled()
-    gc.disable()
     try:
+        gc.disable()
         yield
     finally:
         if was_on:
@@ -167,6 +166,18 @@ def _kept_in(cache: Path) -> Iterator[None]:
         yield
     finally:
         config.CACHE_DIR = before
+
+
+def _despite_full_disk(compiled: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, also where it is compiled in its first call and then cannot be kept."""
+
+    def call(*args: Any) -> Any:
+        try:
+            return compiled(*args)
+        except OSError:  # numba keeps what it has compiled before it calls that: nothing was done
+            return compiled(*args)
+
+    return call
 
 
 def _twin(function: Callable[..., Any], made: dict[Callable[..., Any], Any], cache: bool = False) -> Any:
