@@ -43,14 +43,16 @@ def total(estimates: Iterable[Estimate]) -> Estimate:
 
 
 def extended(sizes: list[int], estimates: list[Estimate], size: int) -> Estimate:
-    """The estimate at a larger size: the polynomial through the sizes that are known, bound by bound.
+    """The estimate at a larger size: the polynomial through the sizes that are known, bound by bound; no less than at
+    the largest of them, since a curve through small sizes, which other things decide, may bend down.
 
     Args:
         sizes: ascending, as many as the polynomial has coefficients.
     """
-    values = [
-        _lagrange(sizes, [getattr(each, bound) for each in estimates], size) for bound in ("low_us", "us", "high_us")
-    ]
+    values = []
+    for bound in ("low_us", "us", "high_us"):
+        known = [getattr(each, bound) for each in estimates]
+        values.append(max(known[-1], _lagrange(sizes, known, size)))
     low, middle, high = sorted(values)
     return Estimate(middle, low, high)
 

@@ -109,6 +109,11 @@ def test_estimates_extend_along_the_polynomial_through_them(degree: int) -> None
     )
 
 
+def test_more_rows_never_take_less_than_the_most_that_were_simulated() -> None:
+    bent = [Estimate(us, us, us) for us in (10.0, 14.0, 15.0)]
+    assert extended([16, 32, 64], bent, 256) == bent[-1]
+
+
 def test_arithmetic_is_never_faster_than_the_roofline_and_says_so_by_its_least() -> None:
     for step in Prefill(QWEN, ONE, 640).steps():
         if isinstance(step.of, Compute) and step.of.kind != EXPERTS:
