@@ -232,9 +232,10 @@ def run_experiment(setup: Setup, progress: Progress, time_alone: bool = False) -
     progress.start("simulate tiles", _tiles_of_results(plan, setup, data))
     started = time.perf_counter()
     observers = [ResultCounter(progress.step)]
-    simulator = Simulator(setup.target, setup.lnc, observers=observers, numerics=setup.numerics)
     if time_alone:
-        simulator = Predictor(setup.target, setup.lnc, observers=observers)
+        simulator: Simulator = Predictor(setup.target, setup.lnc, observers=observers)
+    else:
+        simulator = Simulator(setup.target, setup.lnc, observers=observers, numerics=setup.numerics)
     run = simulator.run(moe_cte, **arguments_of(setup, data))
     found, unquantised = _compare(run, setup, data, progress) if setup.numerics else (None, None)
     theirs = distance(_output(run), data.theirs) if setup.numerics and data.theirs is not None else None

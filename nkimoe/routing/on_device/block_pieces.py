@@ -101,7 +101,7 @@ class BlockPieces:
         count, values, n = own.numbers.size, self._tables.values, groups.size
         steps, bounds = self._steps(own, start, groups)
         shape = (count, self._geometry.piece * values)
-        number, place, step = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(3))
+        number, place = (nl.ndarray(shape, dtype=nl.float32, buffer=nl.sbuf) for _ in range(2))
         nisa.iota(dst=number, pattern=[[1, shape[1]]], offset=0, channel_multiplier=0)
         nisa.tensor_scalar(dst=place, data=number, op0=nl.add, operand0=float(NOWHERE))
         for g in range(n + 1):
