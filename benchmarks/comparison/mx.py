@@ -102,7 +102,9 @@ def _ours(name: str) -> Callable[[LayerShape], Arguments]:
 
 def _ours_on_block(shape: LayerShape) -> Arguments:
     """Consecutive blocks on a core: an expert's blocks stay together."""
-    config = ShardOnBlockConfig(block_sharding_strategy=BlockShardStrategy.HI_LO)
+    config = ShardOnBlockConfig(
+        block_sharding_strategy=BlockShardStrategy.HI_LO, top_k=shape.K, ep_degree=shape.E // shape.experts
+    )
     return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block_mx, shard_on_block=config)}
 
 

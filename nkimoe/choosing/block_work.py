@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.work import EngineWork
-from nkimoe.planning.plan import BY_CHOICE, Plan
+from nkimoe.planning.plan import BY_CHOICE, HALVES, Plan
 from nkimoe.planning.row_scales import SPREAD_PARTS, is_spread
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
@@ -85,7 +85,9 @@ def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -
     written = plan.share_of(core).written.size
     alu = m.number("dve_time.overhead_elementwise")
     cycles = part.tiles * (written + ceil_div(written, PSUM_COLUMNS) * alu)
-    passes = _passes_over_results(plan.output == BY_CHOICE, layer)
+    passes = _passes_over_results(plan.output in (BY_CHOICE, HALVES), layer)
+    if plan.output == HALVES:  # results of either core, to old rows
+        passes = passes._replace(vector=passes.vector + 1)
     return EngineWork(
         vector=passes.vector * cycles / m.number("clock.dve"),
         scalar=passes.scalar * cycles / m.number("clock.act"),
@@ -93,12 +95,12 @@ def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -
     )
 
 
-def _passes_over_results(is_by_choice: bool, layer: Layer) -> _ResultPasses:
+def _passes_over_results(into_fresh_rows: bool, layer: Layer) -> _ResultPasses:
     if not layer.has_row_scales:
-        return _ResultPasses(0.5, 0.5, 0.0) if is_by_choice else _ResultPasses(1.0, 0.0, 0.0)
+        return _ResultPasses(0.5, 0.5, 0.0) if into_fresh_rows else _ResultPasses(1.0, 0.0, 0.0)
     if layer.has_biases:
-        return _ResultPasses(1.5, 0.5, 0.5) if is_by_choice else _ResultPasses(2.0, 1.0, 1.0)
-    return _ResultPasses(1.0 if is_by_choice else 2.0, 0.0, 0.0)
+        return _ResultPasses(1.5, 0.5, 0.5) if into_fresh_rows else _ResultPasses(2.0, 1.0, 1.0)
+    return _ResultPasses(1.0 if into_fresh_rows else 2.0, 0.0, 0.0)
 
 
 def _gathered(plan: Plan, core: int) -> int:

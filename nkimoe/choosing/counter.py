@@ -12,7 +12,7 @@ from nkimoe.choosing.block_work import block_work
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
 from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork
-from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, HALVES, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
 from nkimoe.planning.row_scales import rows_read
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
@@ -21,6 +21,8 @@ from nkisim.timing.costs.dma_issue import indexed_issue
 
 ITEM = 2  # bytes of token rows
 PARTIAL, SCALE = 4, 4  # bytes of a partial sum on its way to the other core; of a scale
+READ_AGAIN = (ACCUMULATED, SHARED, HALVES, SLABS, SLABS_RETURNED)
+"""Outputs whose rows are cleared first, read, added to and written."""
 BIAS_RUNS = 0.75  # descriptors of biases, for each column of I
 
 
@@ -118,7 +120,7 @@ class Counter:
         """
         share, m, p, output = self._plan.share_of(core), self._machine, self._plan.problem, self._plan.output
         widths = [share.gathered.size * ITEM * self._widens, share.written.size * OUTPUT_BYTES]
-        if output in (ACCUMULATED, SHARED, SLABS, SLABS_RETURNED):
+        if output in READ_AGAIN:
             widths.append(widths[-1])
         runs = [ceil_div(width, m["dma.indexed_bytes"]) for width in widths] + [1] * (output != BY_CHOICE)
         tiles = blocks * p.tiles_per_block
@@ -133,17 +135,18 @@ class Counter:
         return indexed_issue(self._machine, runs, 1, 0).ns
 
     def _exchanged(self, core: int) -> float:
-        """A block's partial sums and transposed tokens."""
+        """A block's partial sums and transposed tokens, or half of its results."""
         p, share, m = self._plan.problem, self._plan.share_of(core), self._machine
         nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
+        nbytes += p.B * p.H // p.cores * OUTPUT_BYTES * (self._plan.output == HALVES)
         return nbytes / m.number("dma.rate") / m["dma.engines"]
 
     def _edges(self, core: int) -> EngineWork:
         """Rows of the output are cleared; rows of choices, or slabs, are added."""
         p, m, output = self._plan.problem, self._machine, self._plan.output
         written = self._plan.share_of(core).written.size
-        cleared = p.rows * written * (output in (ACCUMULATED, SHARED, SLABS, SLABS_RETURNED, OVERWRITTEN))
-        if output in (SHARED, OVERWRITTEN) and not self._plan.halves_intermediate:
+        cleared = p.rows * written * (output in (*READ_AGAIN, OVERWRITTEN))
+        if output in (SHARED, HALVES, OVERWRITTEN) and not self._plan.halves_intermediate:
             cleared //= p.cores
         terms = {BY_CHOICE: self._layer.load.top_k, SLABS: 2, SLABS_RETURNED: 2}.get(output, 0)
         added = p.rows * p.H / p.cores * (terms + (terms > 0))

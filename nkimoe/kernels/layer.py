@@ -16,16 +16,16 @@ from nkimoe.kernels.stages.gated_activation import GatedActivation
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.hidden_scales import HiddenScales
 from nkimoe.kernels.stages.load_routing import BlockRouting, Part, Routing
+from nkimoe.kernels.stages.make_output import make_output
 from nkimoe.kernels.stages.output_rows import Output, Update
 from nkimoe.kernels.stages.products import DownProducts
 from nkimoe.kernels.stages.scale_by_affinity import Scaling, make_scaling
-from nkimoe.kernels.stages.update_output import make_output
 from nkimoe.kernels.tensor import Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.shares import Share
-from nkimoe.planning.tiling import PARTITIONS, Tiling, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, Tiling, spans
 
 
 @dataclass(frozen=True)
@@ -116,6 +116,13 @@ class ForwardLayer:
             Part(block, tiles, min(tiles.size * PARTITIONS, B - tiles.start * PARTITIONS), tiles.start == 0)
             for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
         ]
+
+    def keep_pace(self) -> None:
+        """Where the first core unrolls a block more than this one, and results are exchanged, this core takes part."""
+        missing = self.plan.unrolled_of(0).count - self.plan.unrolled_of(nl.program_id(0)).count
+        for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles) * missing:
+            slots = Span(0, self.problem.B).shared(Span(tiles.start * PARTITIONS, tiles.size * PARTITIONS))
+            self.output.keep_pace([tile.size for tile in spans(slots.size, PARTITIONS)])
 
     def start(self, part: Part | None) -> None:
         """Make the output ready for results, and load what the first part needs, if this core has one."""

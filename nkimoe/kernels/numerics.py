@@ -16,8 +16,8 @@ from nkimoe.kernels.stages.gate_up_products import gate_up_products
 from nkimoe.kernels.stages.gated_activation import IntermediateRoom, MatmulOperand_co
 from nkimoe.kernels.stages.gather_tokens import TokenRows
 from nkimoe.kernels.stages.load_routing import Part
+from nkimoe.kernels.stages.make_output import MakeSlabs, slabs_in_rows, slabs_one_after_another
 from nkimoe.kernels.stages.products import DownProducts, GateUpProducts
-from nkimoe.kernels.stages.update_output import MakeSlabs, slabs_in_rows, slabs_one_after_another
 from nkimoe.kernels.tensor import Buffer, OutOfBounds, Tensor
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.request import Request

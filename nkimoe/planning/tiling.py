@@ -17,6 +17,7 @@ PSUM_BANKS, PSUM_BANK_BYTES = 8, 2048
 PSUM_COLUMNS = PSUM_BANK_BYTES // 4  # fp32 columns of a PSUM bank
 OUTPUT_BYTES = 2  # bf16 or fp16
 GOOD_ROW_BYTES = 2048  # DMA runs of this length reach 81 % of the plateau (DMA overview, 128 partitions); 1 KiB, 42 %
+ROW_DESCRIPTOR = 2048  # bytes of a row that GpSimd describes at a time where rows are gathered or scattered
 STREAM_ROW_BYTES = 16  # beyond this step an engine reads SBUF at half rate (architecture guide of Trainium 2)
 
 # What was chosen. "Predicted" means by nkisim, on the layers of benchmarks/shapes.py, in program order: no device has
@@ -56,6 +57,11 @@ class Span(NamedTuple):
     @property
     def slice(self) -> slice:
         return slice(self.start, self.stop)
+
+    def shared(self, other: Span) -> Span:
+        """The indices that are in both."""
+        start = max(self.start, other.start)
+        return Span(start, max(0, min(self.stop, other.stop) - start))
 
 
 def ceil_div(a: int, b: int) -> int:

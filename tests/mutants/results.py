@@ -40,8 +40,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ),
         ("if columns.stop == own.stop:", "if columns.start == own.start:", "rows written before they are full"),
         (
-            "src=self._rows, oob_mode=nisa.oob_mode.skip",
-            "src=self._rows, oob_mode=nisa.oob_mode.error",
+            "src=rows, oob_mode=nisa.oob_mode.skip",
+            "src=rows, oob_mode=nisa.oob_mode.error",
             "pad slots are an error when written",
         ),
         ("offset + columns.start", "offset", "both cores write the first columns"),
@@ -79,6 +79,24 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "spans(self.slab.rows, PARTITIONS))\n\n    def fresh",
             "spans(self.slab.rows, PARTITIONS)[:-1])\n\n    def fresh",
             "the last rows are not cleared",
+        ),
+    ),
+    "kernels/stages/column_halves.py": (
+        ("Span(size - slab.columns.start, size)", "slab.columns", "the wrong half handed over"),
+        (
+            "tile : tile + 1] for tile",
+            "0:1] for tile",
+            "all tiles of the other core added to rows of its first",
+        ),
+        ("swapped(ids)", "ids", "the other core's results added to own rows"),
+        ("dst=old, data1=old, data2=results", "dst=old, data1=results, data2=results", "old rows lost"),
+        ("            if not self._incomplete:\n", "            if False:\n", "the other core's results never added"),
+        (
+            "            finish()\n            self._incomplete -= 1\n            if not self._incomplete:\n"
+            "                self._meet()\n",
+            "            self._incomplete -= 1\n            if not self._incomplete:\n"
+            "                self._meet()\n            finish()\n",
+            "own results added to rows that were loaded before the other core's",
         ),
     ),
     "kernels/stages/checkpoints.py": (

@@ -118,8 +118,8 @@ MISTAKES: dict[str, tuple[tuple[str, str, str], ...]] = {
             "partial sums subtracted",
         ),
         (
-            "_swap(outgoing, incoming)\n    return incoming",
-            "_swap(outgoing, incoming)\n    return outgoing",
+            "_swap(tile, incoming)\n    return incoming",
+            "_swap(tile, incoming)\n    return tile",
             "what was sent taken for what came",
         ),
     ),

@@ -36,6 +36,7 @@ def run_static_then_dynamic(layer: ForwardLayer) -> Tensor | tuple[Tensor, ...]:
         run_blocks(layer.blocks(unrolled), entry, layer)
     else:
         layer.start(entry)
+        layer.keep_pace()
     layer.token_rows.gather(second)
 
     def body(iteration: Register) -> None:

@@ -33,3 +33,4 @@ def run_blocks(blocks: Iterator[BlockRouting], afterwards: Part | None, layer: F
         following, after = (*window, afterwards, None)[:2]
         begun = program(now, following, after, begun, layer)
     complete(begun, layer)
+    layer.keep_pace()

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the two cores tell each other when they share a block: transposed tokens, partial sums, largest values."""
+"""What the two cores tell each other: transposed tokens, partial sums and largest values of a block they share; and
+results of their own blocks.
+"""
 
 from __future__ import annotations
 
@@ -45,8 +47,7 @@ def add_across_cores(partials: DownProducts, written: Span, dtype: DType) -> Dow
 
 def largest_across_cores(values: Tensor) -> Tensor:
     """The larger of what both cores have, value by value."""
-    incoming: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)
-    _swap(values, incoming)
+    incoming = swapped(values)
     largest: Tensor = nl.ndarray(tuple(values.shape), dtype=values.dtype, buffer=nl.sbuf)
     nisa.tensor_tensor(dst=largest, data1=values, data2=incoming, op=nl.maximum)
     return largest
@@ -54,10 +55,15 @@ def largest_across_cores(values: Tensor) -> Tensor:
 
 def _send(partial: Tensor, dtype: DType) -> Tensor:
     """What the other core has for this core's columns, in exchange for `partial` of its columns."""
-    outgoing = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
-    incoming = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
+    outgoing: Tensor = nl.ndarray(tuple(partial.shape), dtype=dtype, buffer=nl.sbuf)
     nisa.tensor_copy(dst=outgoing, src=partial, engine=nisa.engine.scalar)
-    _swap(outgoing, incoming)
+    return swapped(outgoing)
+
+
+def swapped(tile: Tensor) -> Tensor:
+    """What the other core gives for a tile, of its shape and type."""
+    incoming: Tensor = nl.ndarray(tuple(tile.shape), dtype=tile.dtype, buffer=nl.sbuf)
+    _swap(tile, incoming)
     return incoming
 
 

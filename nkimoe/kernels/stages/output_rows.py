@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from math import prod
 
 import nki.isa as nisa
@@ -68,27 +70,45 @@ class Slab:
         )
 
 
-class Update:
-    """New values for the rows of one tile of 128 slots, written once every column has been added."""
+@dataclass(frozen=True)
+class Destination:
+    """Where some columns of the results of a tile of slots go.
 
-    def __init__(self, output: Output, ids: IndexTile, scale: ElementOperand, room: Room) -> None:
-        self._output, self._ids, self._affinity = output, ids, scale
-        self._rows, self._combine = room(ids)
+    Attributes:
+        columns: of H.
+        rows: [slots, columns] on chip.
+        combine: how results go into them.
+        finish: what becomes of the rows when every column has been added.
+    """
+
+    columns: Span
+    rows: Tensor
+    combine: Combine
+    finish: Callable[[], None]
+
+    def add(self, product: DownProduct, scale: ElementOperand) -> None:
+        """Those columns of a product that go here; columns come in order, and the last ones finish."""
+        own, columns = self.columns, product.columns.shared(self.columns)
+        if columns.size:
+            rows = self.rows[:, columns.start - own.start : columns.stop - own.start]
+            self.combine(rows, product.within(columns), scale)
+            if columns.stop == own.stop:
+                self.finish()
+
+
+class Update:
+    """New values for the rows of one tile of at most 128 slots: new = product * scale (+ old), rounded once."""
+
+    def __init__(self, affinity: ElementOperand, destinations: list[Destination]) -> None:
+        self._affinity, self._destinations = affinity, destinations
         self._scale: ElementOperand | None = None
 
     def add(self, product: DownProduct) -> None:
-        """new = product * scale (+ old), rounded once. Columns come in order; the last ones write."""
-        own, columns = self._output.slab.columns, product.columns
+        """Columns come in order."""
         if self._scale is None:
             self._scale = both(product.scale, self._affinity)
-        self._combine(self._rows[:, columns.start - own.start : columns.stop - own.start], product, self._scale)
-        if columns.stop == own.stop:
-            self._write()
-
-    def _write(self) -> None:
-        """Scatter the rows; pad slots are out of bounds and write nothing."""
-        rows = self._output.slab.at(self._ids, self._output.tokens)
-        nisa.dma_copy(dst=rows, src=self._rows, oob_mode=nisa.oob_mode.skip)
+        for destination in self._destinations:
+            destination.add(product, self._scale)
 
 
 def drain(products: DownProducts, updates: list[Update]) -> None:
@@ -131,8 +151,22 @@ class Output:
 
     def updates(self, part: Part, scales: Sequence[ElementOperand]) -> list[Update]:
         """One update for each tile of slots, its results multiplied by a scale; rows it adds to start loading."""
+        return [Update(scale, [own]) for own, scale in zip(self.destinations(part), scales, strict=True)]
+
+    def destinations(self, part: Part) -> list[Destination]:
+        """The rows of the slab, for each tile of slots."""
         room: Room = self.fresh_rows if part.block.is_first else self.rows
-        return [Update(self, ids, scale, room) for ids, scale in zip(self.ids_of(part), scales, strict=True)]
+        return [self._destination(ids, *room(ids)) for ids in self.ids_of(part)]
+
+    def _destination(self, ids: IndexTile, rows: Tensor, combine: Combine) -> Destination:
+        return Destination(self.slab.columns, rows, combine, partial(self.write, ids, rows))
+
+    def write(self, ids: IndexTile, rows: Tensor) -> None:
+        """Scatter rows [slots, columns]; pad slots are out of bounds and write nothing."""
+        nisa.dma_copy(dst=self.slab.at(ids, self.tokens), src=rows, oob_mode=nisa.oob_mode.skip)
+
+    def keep_pace(self, slots: list[int]) -> None:
+        """The other core processes a part more, with tiles of so many slots."""
 
     def finish(self) -> Tensor:
         """The finished output."""

@@ -65,6 +65,15 @@ class DownProduct(NamedTuple):
     factor: Tensor | None = None
     bias: Tensor | None = None
 
+    def within(self, columns: Span) -> DownProduct:
+        """Some of its columns."""
+        if columns == self.columns:
+            return self
+        own = slice(columns.start - self.columns.start, columns.stop - self.columns.start)
+        data, factor, bias = (None if tile is None else tile[:, own] for tile in (self.data, self.factor, self.bias))
+        assert data is not None, "products have data"
+        return DownProduct(self.tile, columns, data, self.scale, factor, bias)
+
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]
 """Those that arrive together, of one tile of I; a gate never after the up it belongs to."""

@@ -2,29 +2,23 @@
 """Where results go.
 
 `Overwrite` writes each row once, straight to the output. `Accumulate` adds a token's blocks up in HBM: read the old
-rows, add, write. With two cores each accumulates its own slab; one pass at the end adds the slabs. `SumOfChoices` keeps
-a row for each choice of a token, and adds them at the end.
+rows, add, write. With two cores each accumulates its own slab, and one pass at the end adds the slabs; or each half of
+the columns (`ColumnHalves`). `SumOfChoices` keeps a row for each choice of a token, and adds them at the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import nki.isa as nisa
 import nki.language as nl
 
-from nkimoe.kernels.shared_tensors import shared_tensor
 from nkimoe.kernels.stages.combine import Combine, add, add_to, replace
 from nkimoe.kernels.stages.gather_tokens import TileRing, clear
 from nkimoe.kernels.stages.load_routing import Part, put
 from nkimoe.kernels.stages.output_rows import Output, Slab, my_share, zero_rows
 from nkimoe.kernels.stages.products import DownProduct
-from nkimoe.kernels.stages.sum_of_choices import SumOfChoices
 from nkimoe.kernels.tensor import DType, ElementOperand, IndexTile, Tensor
-from nkimoe.planning.plan import ACCUMULATED, ADDED, BY_CHOICE, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
-from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
-from nkimoe.planning.tiling import OLD_ROW_SETS, PARTITIONS, Span, spans
+from nkimoe.planning.tiling import PARTITIONS, Span, spans
 
 # Tiles of both slabs that are loaded ahead of their sum. Chosen, not measured: one pair arrives while another is waited
 # for; each more is two tiles of SBUF.
@@ -110,22 +104,13 @@ class AccumulateDisjoint(Accumulate):
 class AccumulateSlabs(Accumulate):
     """Each core accumulates its own slab; at the end slab 0 receives the sum.
 
-    Attributes:
+    Args:
         slabs: of both cores.
-        leftover: what becomes of rows of slab 1 once they are added.
     """
 
-    def __init__(
-        self,
-        tensor: Tensor,
-        slabs: list[Slab],
-        tokens: int,
-        dtype: DType,
-        buffers: int,
-        leftover: Callable[[Slab, Span], None],
-    ) -> None:
+    def __init__(self, tensor: Tensor, slabs: list[Slab], tokens: int, dtype: DType, buffers: int) -> None:
         super().__init__(tensor, slabs[nl.program_id(0)], tokens, dtype, buffers)
-        self.slabs, self._leftover = slabs, leftover
+        self.slabs = slabs
 
     def ids_of(self, part: Part) -> list[IndexTile]:
         """Those of pads become -1 where the id of the pad row would be in bounds."""
@@ -139,16 +124,16 @@ class AccumulateSlabs(Accumulate):
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
         shares = my_share(self.slabs[0].rows)
-        loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
+        loaded = [self.both(span) for span in shares[:SUMS_AHEAD]]
         for i, span in enumerate(shares):
-            loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
+            loaded += [self.both(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
             total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
             nisa.dma_copy(dst=self.slabs[0].part(span), src=total)
-            self._leftover(self.slabs[1], span)
+            self.leave(span)
         return self.tensor
 
-    def _load(self, span: Span) -> list[Tensor]:
+    def both(self, span: Span) -> list[Tensor]:
         """Some rows of both slabs."""
         tiles = []
         for slab in self.slabs:
@@ -156,6 +141,16 @@ class AccumulateSlabs(Accumulate):
             nisa.dma_copy(dst=tile, src=slab.part(span))
             tiles.append(tile)
         return tiles
+
+    def leave(self, span: Span) -> None:
+        """Rows of slab 1 have been added; scratch is not read again."""
+
+
+class ReturnedSlabs(AccumulateSlabs):
+    """Slab 1 is returned, too, as zeros."""
+
+    def leave(self, span: Span) -> None:
+        zero_rows(self.slabs[1], [span])
 
 
 def _without_pads(ids: IndexTile, tokens: int) -> IndexTile:
@@ -167,54 +162,3 @@ def _without_pads(ids: IndexTile, tokens: int) -> IndexTile:
     nisa.tensor_scalar(dst=is_pad, data=ids, op0=nl.greater_equal, operand0=float(tokens))
     put(real, -1, is_pad)
     return real
-
-
-def _leave(slab: Slab, span: Span) -> None:
-    """Scratch is not read again."""
-
-
-def _clear_again(slab: Slab, span: Span) -> None:
-    zero_rows(slab, [span])
-
-
-def slabs_in_rows(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
-    """[T', cores, H]."""
-    tensor = shared_tensor((p.rows, p.cores, p.H), dtype, "output")
-    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.cores * p.H, c * p.H) for c in range(p.cores)]
-
-
-def slabs_one_after_another(p: Problem, dtype: DType) -> tuple[Tensor, list[Slab]]:
-    """[cores, T', H]."""
-    tensor = shared_tensor((p.cores, p.rows, p.H), dtype, "output")
-    return tensor, [Slab(tensor, p.rows, Span(0, p.H), p.H, c * p.rows * p.H) for c in range(p.cores)]
-
-
-MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
-"""The tensor with a slab for each core; which layout nkilib gives it depends on the numerics."""
-
-
-def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
-    """Allocate the output the request asks for and choose how it is updated."""
-    p, dtype, buffers = plan.problem, request.output_dtype, OLD_ROW_SETS * plan.tiling.token_tiles
-    everything = Span(0, p.H)
-    if plan.output == SLABS_RETURNED:
-        tensor, slabs = make_slabs(p, dtype)
-        if p.cores == 1:
-            return Accumulate(tensor, slabs[0], p.T, dtype, buffers)
-        return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _clear_again)
-    tensor = shared_tensor((p.rows, p.H), dtype, "output")
-    slab = Slab(tensor, p.rows, plan.share_of(nl.program_id(0)).written, p.H)
-    if plan.output == OVERWRITTEN:
-        kind = OverwriteColumns if plan.halves_intermediate else Overwrite
-        return kind(tensor, slab, p.T, dtype)
-    if plan.output == ADDED:
-        return AddedToRows(tensor, slab, p.T, dtype, request)
-    if plan.output == BY_CHOICE:
-        return SumOfChoices(tensor, request, p, slab.columns)
-    if plan.output == ACCUMULATED:
-        return Accumulate(tensor, slab, p.T, dtype, buffers)
-    if plan.output == SHARED:
-        return AccumulateDisjoint(tensor, slab, p.T, dtype, buffers)
-    scratch = shared_tensor((p.rows, p.H), dtype, "output_of_core_1")
-    slabs = [slab, Slab(scratch, p.rows, everything, p.H)]
-    return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers, _leave)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from nkisim.errors import ArgumentError, ShapeError, kernel_location
 from nkisim.execution.neuron_core import current_core
-from nkisim.memory import NkiTensor, first_unwritten, read, resolve
+from nkisim.memory import NkiTensor, first_unwritten, is_computed, read, resolve
 from nkisim.observe import CostClass, Meeting
 from nkisim.operations import checks
 from nkisim.operations.enums import dma_engine as DmaEngine
@@ -60,9 +60,9 @@ def sendrecv(
         )
     sent = resolve(src)
     first_unwritten(sent)  # defines bytes nobody wrote; the finding comes with the event
-    offer = (src.shape, str(src.dtype), read(sent).copy())
+    offer = (src.shape, str(src.dtype), read(sent).copy(), is_computed(sent))
     offers = core.meet(f"sendrecv on pipe {pipe_id}", kernel_location(), offer)
-    shape, dtype, values = offers[other]
+    shape, dtype, values, is_known = offers[other]
     if (shape, dtype) != (dst.shape, str(dst.dtype)):
         raise ShapeError(
             "both cores exchange equal tiles",
@@ -70,4 +70,7 @@ def sendrecv(
             "Match them.",
         )
     details = {"pipe": pipe_id, "path": dma_engine.name}
-    return Operation(Engine.dma, (src,), (dst,), lambda _: values, details=details, name=name, hidden_input=True)
+    return Operation(
+        Engine.dma, (src,), (dst,), lambda _: values, details=details, name=name, hidden_input=not is_known,
+        state_decides=True,
+    )  # fmt: skip
