@@ -112,7 +112,7 @@ def compare(
 ) -> dict[str, Any]:
     """One row: both predictions, the roofline, and both errors."""
     layers = list(case.layers(shape, tokens))
-    calls = map(case.our_fastest_call, case.our_layers(shape, tokens))
+    calls = (call for inputs in case.our_layers(shape, tokens) for call in case.our_calls(inputs))
     ours = fastest([announced("nkimoe", *call, case.target) for call in calls], case.target)
     their_calls = (call for inputs in layers for call in case.their_calls(inputs, library))
     theirs = fastest([announced("nkilib", *call, case.target) for call in their_calls], case.target)

@@ -15,6 +15,7 @@ from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference import moe_cte_reference
 from nkimoe.reference.roofline import layer_work, roofline
 
+FEW_CHOICES = 2  # of a token: rows of all choices are about as much as old rows that are read
 Arguments = dict[str, Any]
 Call = tuple[Any, Arguments]
 
@@ -73,6 +74,12 @@ class VariantCase:
         slots, pairs = arguments["token_position_to_id"].size, inputs.choices
         pairs = replace(pairs, positions=pairs.positions[:slots], weights=pairs.weights[:slots])
         return kernel, {**arguments, "expert_affinities_masked": None, "pairs": pairs}
+
+    def our_calls(self, inputs: LayerInputs) -> Iterator[Call]:
+        """Those that may be the fastest: with pairs; where tokens have few choices, also with tokens."""
+        yield self.our_fastest_call(inputs)
+        if inputs.choices is not None and 1 < inputs.shape.K <= FEW_CHOICES:
+            yield self.our_call(inputs)
 
     def our_layers(self, shape: LayerShape, tokens: int | None) -> Iterator[LayerInputs]:
         """The layer in each of the block sizes, and in the one that suits its pairs."""

@@ -41,6 +41,10 @@ from nkimoe.spec import BlockShardStrategy, ExpertAffinityScaleMode
 # to 4 % faster than 4, and 16 at 640 tokens 9 % slower; 4 for 16 to 63 blocks -2 to 4 % slower than 2, by layer.
 LONG_LOOPS = (64, 8), (16, 2)
 MOST_UNROLLED = 256  # blocks that pairs fill, unrolled: a loop of the others is not much slower, and compiles sooner
+# Columns of I from which the PE takes about twice as long for a pair as GpSimd for its three rows. Predicted on Trn2 at
+# 4,096 tokens, a slab a core against halves: I of 192 (Qwen3-30B TP 4) 2,672 and 3,080 us, 512 (OLMoE TP 2) 2,453 and
+# 2,867, 896 (Mixtral TP 16) 1,770 and 1,607, 1440 (gpt-oss-120b EP 4 TP 2) 1,914 and 1,862.
+LONG_PAIRS = 640
 FP32 = 4  # bytes
 # Tokens whose scales slots look up on chip. The table is loaded behind the quantisation of all: predicted 4 us, which
 # fewer tokens do not save. Indices are of 16 bits; of a partition the most are 64 KiB.
@@ -193,7 +197,7 @@ def make_plan(request: Request, cores: int, target: Target) -> Plan:
         static_blocks=static_blocks, loop_blocks=_loop_blocks(looped),
         keeps_gate_up=keeps,
         keeps_down=keeps and not request.affinity_multiplies_on_i,
-        output=_output(request, problem),
+        output=_output(request, problem, variant),
     )  # fmt: skip
 
 
@@ -314,7 +318,7 @@ def _least_pairs(request: Request, problem: Problem) -> int:
     return problem.T * request.block_options.top_k // request.block_options.ep_degree
 
 
-def _output(request: Request, problem: Problem) -> str:
+def _output(request: Request, problem: Problem, variant: Variant) -> str:
     if request.added is not None:
         return ADDED
     if not request.is_tensor_update_accumulating:
@@ -330,14 +334,21 @@ def _output(request: Request, problem: Problem) -> str:
         return ACCUMULATED
     if config.non_overlapping_shards:
         return SHARED
-    return HALVES if _has_halves(problem.H * OUTPUT_BYTES, problem.cores) else SLABS
+    return HALVES if _swaps_halves(request, problem, variant) else SLABS
 
 
-def _has_halves(row_bytes: int, cores: int) -> bool:
-    """Whether a core's part of each row takes as much less of GpSimd. Where it does not, a slab a core is faster:
-    gpt-oss-120b EP 4 TP 2, rows of 6 KiB, 612 against 709 us predicted on Trn3 at 4,096 tokens.
+def _swaps_halves(request: Request, problem: Problem, variant: Variant) -> bool:
+    """Whether a core had better add up half of the columns of all blocks than keep a slab of its own blocks.
+
+    Halves spare five passes over all tokens, and make old rows of either core wait for each other on GpSimd: for layers
+    that have fewer pairs than tokens, or whose pairs keep the PE busy. With MX weights the PE is so quick that halves
+    must not take more descriptors, either.
     """
-    return row_bytes % (cores * ROW_DESCRIPTOR) == 0
+    config = request.block_options
+    has_few_pairs = config.top_k < config.ep_degree
+    if variant.is_mx:
+        return has_few_pairs and problem.H * OUTPUT_BYTES % (problem.cores * ROW_DESCRIPTOR) == 0
+    return has_few_pairs or problem.I >= LONG_PAIRS
 
 
 def _weights(request: Request, problem: Problem, tiling: Tiling) -> str:

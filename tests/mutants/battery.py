@@ -65,7 +65,7 @@ CASES = (
     Case(T=60, gate_upper=0.0, biases="gate_up", I=320, dtype="float16", routing="some_tokens_nowhere"),
     Case(T=1100, H=128, I=128, E=2, K=2, B=1024, biases="none"),
     Case(T=200, H=8192, I=512, E=2, K=1, B=256, biases="down"),
-    Case(T=300, H=2048, I=64, E=2, K=2, B=256, strategy=BlockShardStrategy.HI_LO, padding_blocks=0),
+    Case(T=300, H=1024, I=640, E=2, K=2, B=256, strategy=BlockShardStrategy.HI_LO, padding_blocks=0),
     Case(variant="shard_on_i", T=150, H=384, I=337, gate_lower=-0.3, up_upper=0.4, up_offset=1.0),
     Case(variant="shard_on_i", T=300, H=4096, I=3200, E=2, K=1, B=256, skip_token=False),
     Case(variant="shard_on_i", T=600, H=1280, I=208, B=512, E=2, K=1, checkpoints=True, scaling=Mode.PRE_SCALE),

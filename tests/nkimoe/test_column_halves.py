@@ -9,7 +9,9 @@ from support.launch import assert_same_bits, check, plan_of, run
 
 from nkimoe import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.planning import plan as planning
-from nkimoe.planning.plan import ACCUMULATED, HALVES, SLABS
+from nkimoe.planning.plan import ACCUMULATED, HALVES, SLABS, make_plan
+from nkimoe.planning.request import Request
+from nkimoe.planning.targets import TARGETS
 
 HI_LO, PING_PONG = BlockShardStrategy.HI_LO, BlockShardStrategy.PING_PONG
 SMALL = Case(T=60, H=128, I=48)
@@ -17,24 +19,41 @@ SMALL = Case(T=60, H=128, I=48)
 
 @pytest.fixture
 def halves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also for rows as narrow as those of tests."""
-    monkeypatch.setattr(planning, "ROW_DESCRIPTOR", 1)
+    """Also for layers as small as those of tests."""
+    monkeypatch.setattr(planning, "_swaps_halves", lambda request, problem, variant: True)
 
 
 def output_of(case: Case) -> str:
     return plan_of(case, build_inputs(case)).output
 
 
-@pytest.mark.parametrize(
-    ("H", "cores", "output"),
-    [(2048, 2, HALVES), (6144, 2, HALVES), (3072, 2, SLABS), (1024, 2, SLABS), (2048, 1, ACCUMULATED)],
-)
-def test_rows_are_halved_where_halves_are_as_quick_to_describe(H: int, cores: int, output: str) -> None:
-    assert output_of(replace(SMALL, H=H, cores=cores)) == output
+def few_pairs(case: Case, top_k: int = 2, ep_degree: int = 4) -> str:
+    """The output where so many ranks share the experts."""
+    spec = case.options()["spec"]
+    shared = replace(spec, shard_on_block=replace(spec.shard_on_block, top_k=top_k, ep_degree=ep_degree))
+    request = Request.from_arguments({**build_inputs(case), **case.options(), "spec": shared})
+    return make_plan(request, case.cores, TARGETS[case.target]).output
 
 
-def test_wide_rows_are_halved_and_right() -> None:
-    check(Case(T=150, H=2048, E=3, K=2, strategy=HI_LO))
+MX = Case(variant="shard_on_block_mx", target="trn3", H=512, I=512, weights="mxfp8", T=60)
+
+
+def test_pairs_that_keep_the_pe_busy_are_halved() -> None:
+    outputs = [output_of(replace(SMALL, I=I, cores=cores)) for I, cores in ((640, 2), (624, 2), (640, 1))]
+    assert outputs == [HALVES, SLABS, ACCUMULATED]
+
+
+def test_few_pairs_are_halved() -> None:
+    assert [few_pairs(SMALL), few_pairs(SMALL, 4, 4), few_pairs(SMALL, 8, 1)] == [HALVES, SLABS, SLABS]
+
+
+def test_few_pairs_with_mx_weights_are_halved_where_halves_of_rows_are_as_quick_to_describe() -> None:
+    assert [few_pairs(replace(MX, H=H)) for H in (2048, 3072)] == [HALVES, SLABS]
+    assert output_of(replace(MX, H=2048, I=1024)) == SLABS
+
+
+def test_a_layer_is_halved_by_itself_and_right() -> None:
+    check(Case(T=150, H=256, I=640, E=3, K=2, strategy=HI_LO))
 
 
 @pytest.mark.usefixtures("halves")
@@ -97,14 +116,14 @@ def test_halves_and_slabs_differ_by_roundings_of_sums_alone(monkeypatch: pytest.
     """With a choice a token nothing is added, and every bit is the same."""
     case = Case(T=300, E=6, K=1)
     slabs = run(case)
-    monkeypatch.setattr(planning, "ROW_DESCRIPTOR", 1)
+    monkeypatch.setattr(planning, "_swaps_halves", lambda *_: True)
     assert_same_bits(run(case).output, slabs.output)
 
 
 def test_halves_move_less_than_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
     case = Case(T=600, E=2, K=1, biases="none")
     slabs = run(case).run.profile
-    monkeypatch.setattr(planning, "ROW_DESCRIPTOR", 1)
+    monkeypatch.setattr(planning, "_swaps_halves", lambda *_: True)
     halves = run(case).run.profile
     output = case.T * case.H * 2
     # No second slab is cleared; neither is read at the end, and the sum is not written.
