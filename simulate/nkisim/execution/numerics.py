@@ -67,8 +67,8 @@ class Numerics:
 class ShapesOnly(Numerics):
     """Computes only what follows from integer arguments and constants: loop bounds, indices, registers.
 
-    Arguments of other types need no memory behind them. Products of the PE, and what an engine's registers or the other
-    core have a part in, are never computed.
+    Arguments of other types need no memory behind them. Products of the PE, and what an engine's registers have a part
+    in, are never computed; what the other core sends is known where it is there.
     """
 
     def needs(self, dtype: DType) -> bool:

@@ -47,7 +47,8 @@ class Operation:
         accumulates: the values are added, in fp32, to the only operand written, which is also the last of `reads`;
             `compute` is not given it. An array says to which of its elements; the others are overwritten, and it is
             not in `reads`.
-        hidden_input: the values written depend on more than `reads`: registers of an engine, the other core.
+        hidden_input: the values written depend on more than `reads`: registers of an engine, or what the
+            other core sends and does not know.
         state_decides: not only forms of operands and other arguments decided what it does, also what memory holds.
         constants: the numbers among the arguments, which a trace fixes; filled in by `instruction`, in loops.
     """
