@@ -49,7 +49,9 @@ def _matmuls(part: _SlotPart, plan: Plan, core: int, has_biases: bool, m: Machin
     streams = ceil_div(part.slots, PSUM_COLUMNS)
     tokens = max(streams * least, part.slots) + streams * overhead
     cycles = 2 * ceil_div(H, deep) * ceil_div(share.inner.size, PARTITIONS) * tokens
-    cycles += part.tiles * (ceil_div(share.inner.size, deep) + has_biases) * (H + ceil_div(H, PSUM_COLUMNS) * overhead)
+    rows, own = ceil_div(share.inner.size, deep), share.written.size * has_biases  # whose bias this core adds
+    banks = rows * ceil_div(H, PSUM_COLUMNS) + ceil_div(own, PSUM_COLUMNS)
+    cycles += part.tiles * (rows * H + own + banks * overhead)
     cycles += part.tiles * _gathered(plan, core) * (PARTITIONS + overhead)
     return EngineWork(tensor=cycles / m.number("clock.pe"))
 
@@ -83,14 +85,15 @@ def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -
     more (`kernels/stages/combine.py`).
     """
     written = plan.share_of(core).written.size
-    alu = m.number("dve_time.overhead_elementwise")
+    alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
     cycles = part.tiles * (written + ceil_div(written, PSUM_COLUMNS) * alu)
+    handed = part.tiles * (plan.problem.H - written + ceil_div(plan.problem.H - written, PSUM_COLUMNS) * function)
     passes = _passes_over_results(plan.output in (BY_CHOICE, HALVES), layer)
-    if plan.output == HALVES:  # results of either core, to old rows
+    if plan.output == HALVES or plan.halves_intermediate:  # results of either core are added; or partial sums
         passes = passes._replace(vector=passes.vector + 1)
     return EngineWork(
         vector=passes.vector * cycles / m.number("clock.dve"),
-        scalar=passes.scalar * cycles / m.number("clock.act"),
+        scalar=(passes.scalar * cycles + handed) / m.number("clock.act"),
         gpsimd=passes.gpsimd * cycles / m.number("clock.pool"),
     )
 

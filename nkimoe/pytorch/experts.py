@@ -44,7 +44,7 @@ def moe_experts(
     is_complete: a promise that each token lists K different experts of these, as a router does where all experts are
     here. Then, without gradients, each choice has a row of its own, which takes less time and rounds less.
     ep_degree: of how many ranks the experts are that a token chose, where ids list all tokens of all ranks: an estimate
-    of how many pairs are here, for time alone. 1: each token has an expert here.
+    of how many pairs are here, for time and roundings alone. 1: each token has an expert here.
 
     Raises:
         RequestError, InputError: as `nkimoe.moe_cte`.

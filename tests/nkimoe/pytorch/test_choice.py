@@ -90,7 +90,9 @@ def test_a_rank_that_sees_all_tokens_unrolls_the_blocks_that_its_share_of_the_pa
     experts, shares = weights().prepare(torch.bfloat16, "plain", "trn2"), torch.full((T, K), 0.5)
     with torch.no_grad(), options(variant=variant, block_size=16):
         alone, shared = (moe_experts(x, ids, shares, experts, ep_degree=degree) for degree in (1, 4))
-    torch.testing.assert_close(alone, shared, atol=0, rtol=0)
+    # With few pairs cores swap halves of their results, which are rounded before they are added.
+    rounding = 2e-2 if variant == "shard_on_block" else 0
+    torch.testing.assert_close(alone, shared, atol=rounding, rtol=rounding)
     if variant == "shard_on_block":
         assert {(spec.shard_on_block.top_k, spec.shard_on_block.ep_degree) for spec in specs} == {(1, 1), (K, 4)}
     else:
