@@ -9,10 +9,10 @@ from typing import Any
 from comparison import dense, mx
 from comparison.layer_inputs import LayerInputs, in_fp8_rows
 from comparison.measure import CORES, announced
-from comparison.variants import Arguments, VariantCase
+from comparison.variants import Arguments, VariantCase, split_by_block
 from shapes import LayerShape
 
-from nkimoe import MoECTESpec, ShardOnBlockConfig
+from nkimoe import MoECTESpec
 from nkimoe.choosing import ExpectedLoad, Layer, LayerChoice
 from nkimoe.planning.plan import Plan, make_plan
 from nkimoe.planning.request import Request
@@ -76,9 +76,7 @@ class Point:
     def _spec(self) -> MoECTESpec:
         if self.choice.strategy is None:
             return MoECTESpec(self.choice.implementation)
-        s = self.shape
-        config = ShardOnBlockConfig(block_sharding_strategy=self.choice.strategy, top_k=s.K, ep_degree=s.E // s.experts)
-        return MoECTESpec(self.choice.implementation, shard_on_block=config)
+        return split_by_block(self.choice.implementation, self.shape, self.choice.strategy)
 
 
 def layer_of(target: str, shape: LayerShape, tokens: int, fp8_rows: bool = False) -> Layer:

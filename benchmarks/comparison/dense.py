@@ -8,8 +8,8 @@ from shapes import LayerShape
 
 from comparison.layer_inputs import capacity_of, draw_capacity
 from comparison.nkilib import NkiLibrary
-from comparison.variants import Arguments, VariantCase
-from nkimoe import BlockShardStrategy, MoECTEImplementation, MoECTESpec, ShardOnBlockConfig, SkipMode
+from comparison.variants import Arguments, VariantCase, split_by_block
+from nkimoe import MoECTEImplementation, MoECTESpec, SkipMode
 
 LARGEST_I_KEPT = 1024  # nki-library keeps an expert's weights (skip_weight) only where I is at most this
 BLOCK_SIZES = (256, 128)
@@ -20,11 +20,7 @@ def _ours(name: str) -> Callable[[LayerShape], Arguments]:
 
 
 def _halves(shape: LayerShape) -> Arguments:
-    """Consecutive blocks on a core: an expert's blocks stay together."""
-    config = ShardOnBlockConfig(
-        block_sharding_strategy=BlockShardStrategy.HI_LO, top_k=shape.K, ep_degree=shape.E // shape.experts
-    )
-    return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block, shard_on_block=config)}
+    return {"spec": split_by_block(MoECTEImplementation.shard_on_block, shape)}
 
 
 def _keep_weights(shape: LayerShape, library: NkiLibrary) -> Arguments:

@@ -11,13 +11,11 @@ from shapes import MX_SHAPES, LayerShape
 
 from comparison.layer_inputs import BF16, Array, LayerInputs, blocks_with_tokens
 from comparison.nkilib import MOE_CTE, NkiLibrary
-from comparison.variants import Arguments, Call, VariantCase
+from comparison.variants import Arguments, Call, VariantCase, split_by_block
 from nkimoe import (
-    BlockShardStrategy,
     ExpertAffinityScaleMode,
     MoECTEImplementation,
     MoECTESpec,
-    ShardOnBlockConfig,
     moe_cte,
 )
 from nkimoe.cli.packed_data import kind, weight_shapes
@@ -101,11 +99,7 @@ def _ours(name: str) -> Callable[[LayerShape], Arguments]:
 
 
 def _ours_on_block(shape: LayerShape) -> Arguments:
-    """Consecutive blocks on a core: an expert's blocks stay together."""
-    config = ShardOnBlockConfig(
-        block_sharding_strategy=BlockShardStrategy.HI_LO, top_k=shape.K, ep_degree=shape.E // shape.experts
-    )
-    return {"spec": MoECTESpec(MoECTEImplementation.shard_on_block_mx, shard_on_block=config)}
+    return {"spec": split_by_block(MoECTEImplementation.shard_on_block_mx, shape)}
 
 
 def _limits(shape: LayerShape, library: NkiLibrary) -> Arguments:

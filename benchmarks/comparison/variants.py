@@ -10,7 +10,7 @@ from shapes import SHAPES, LayerShape
 
 from comparison.layer_inputs import Array, LayerInputs, draw, reduced
 from comparison.nkilib import NkiLibrary
-from nkimoe import SkipMode, moe_cte
+from nkimoe import BlockShardStrategy, MoECTEImplementation, MoECTESpec, ShardOnBlockConfig, SkipMode, moe_cte
 from nkimoe.planning.block_size import block_size_for
 from nkimoe.reference import moe_cte_reference
 from nkimoe.reference.roofline import layer_work, roofline
@@ -114,6 +114,14 @@ class VariantCase:
     def _common(self, inputs: LayerInputs) -> Arguments:
         conditions = {"conditions": inputs.conditions} if self.with_conditions else {}
         return {**inputs.tensors, **conditions, **model_options(inputs.shape), "skip_dma": SkipMode(True, False)}
+
+
+def split_by_block(
+    implementation: MoECTEImplementation, shape: LayerShape, strategy: BlockShardStrategy = BlockShardStrategy.HI_LO
+) -> MoECTESpec:
+    """Cores take blocks, unless told otherwise consecutive ones, so that an expert's stay together."""
+    config = ShardOnBlockConfig(block_sharding_strategy=strategy, top_k=shape.K, ep_degree=shape.E // shape.experts)
+    return MoECTESpec(implementation, shard_on_block=config)
 
 
 def model_options(shape: LayerShape) -> Arguments:

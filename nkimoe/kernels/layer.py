@@ -111,18 +111,19 @@ class ForwardLayer:
 
     def parts_of(self, block: BlockRouting) -> list[Part]:
         """A block in groups of token tiles that go through the MLP together."""
-        B = self.problem.B
-        return [
-            Part(block, tiles, min(tiles.size * PARTITIONS, B - tiles.start * PARTITIONS), tiles.start == 0)
-            for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles)
-        ]
+        return [Part(block, tiles, slots, tiles.start == 0) for tiles, slots in self._cuts()]
 
     def keep_pace(self) -> None:
         """Where the first core unrolls a block more than this one, and results are exchanged, this core takes part."""
         missing = self.plan.unrolled_of(0).count - self.plan.unrolled_of(nl.program_id(0)).count
-        for tiles in spans(self.problem.tiles_per_block, self.tiling.token_tiles) * missing:
-            slots = Span(0, self.problem.B).shared(Span(tiles.start * PARTITIONS, tiles.size * PARTITIONS))
-            self.output.keep_pace([tile.size for tile in spans(slots.size, PARTITIONS)])
+        for _, slots in self._cuts() * missing:
+            self.output.keep_pace([tile.size for tile in spans(slots, PARTITIONS)])
+
+    def _cuts(self) -> list[tuple[Span, int]]:
+        """Tiles of 128 slots of each part of a block, and how many slots those have."""
+        B = self.problem.B
+        tiles = spans(self.problem.tiles_per_block, self.tiling.token_tiles)
+        return [(each, min(each.size * PARTITIONS, B - each.start * PARTITIONS)) for each in tiles]
 
     def start(self, part: Part | None) -> None:
         """Make the output ready for results, and load what the first part needs, if this core has one."""

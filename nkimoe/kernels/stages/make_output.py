@@ -46,7 +46,6 @@ MakeSlabs = Callable[[Problem, DType], tuple[Tensor, list[Slab]]]
 def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
     """Allocate the output the request asks for and choose how it is updated."""
     p, dtype, buffers = plan.problem, request.output_dtype, OLD_ROW_SETS * plan.tiling.token_tiles
-    everything = Span(0, p.H)
     if plan.output == SLABS_RETURNED:
         tensor, slabs = make_slabs(p, dtype)
         if p.cores == 1:
@@ -70,5 +69,5 @@ def make_output(request: Request, plan: Plan, make_slabs: MakeSlabs) -> Output:
         own = Slab(tensor, p.rows, Span(nl.program_id(0) * half, half), p.H)
         return ColumnHalves(tensor, own, p.T, dtype, buffers)
     scratch = shared_tensor((p.rows, p.H), dtype, "output_of_core_1")
-    slabs = [slab, Slab(scratch, p.rows, everything, p.H)]
+    slabs = [slab, Slab(scratch, p.rows, Span(0, p.H), p.H)]
     return AccumulateSlabs(tensor, slabs, p.T, dtype, buffers)

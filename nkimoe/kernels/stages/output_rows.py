@@ -151,12 +151,11 @@ class Output:
 
     def updates(self, part: Part, scales: Sequence[ElementOperand]) -> list[Update]:
         """One update for each tile of slots, its results multiplied by a scale; rows it adds to start loading."""
-        return [Update(scale, [own]) for own, scale in zip(self.destinations(part), scales, strict=True)]
-
-    def destinations(self, part: Part) -> list[Destination]:
-        """The rows of the slab, for each tile of slots."""
         room: Room = self.fresh_rows if part.block.is_first else self.rows
-        return [self._destination(ids, *room(ids)) for ids in self.ids_of(part)]
+        return [
+            Update(scale, [self._destination(ids, *room(ids))])
+            for ids, scale in zip(self.ids_of(part), scales, strict=True)
+        ]
 
     def _destination(self, ids: IndexTile, rows: Tensor, combine: Combine) -> Destination:
         return Destination(self.slab.columns, rows, combine, partial(self.write, ids, rows))

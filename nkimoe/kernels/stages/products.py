@@ -70,9 +70,8 @@ class DownProduct(NamedTuple):
         if columns == self.columns:
             return self
         own = slice(columns.start - self.columns.start, columns.stop - self.columns.start)
-        data, factor, bias = (None if tile is None else tile[:, own] for tile in (self.data, self.factor, self.bias))
-        assert data is not None, "products have data"
-        return DownProduct(self.tile, columns, data, self.scale, factor, bias)
+        factor, bias = (None if tile is None else tile[:, own] for tile in (self.factor, self.bias))
+        return self._replace(columns=columns, data=self.data[:, own], factor=factor, bias=bias)
 
 
 GateUpProducts = Stream[tuple[GateUpProduct, ...]]

@@ -124,16 +124,16 @@ class AccumulateSlabs(Accumulate):
         for tensor in tensors[:1] if tensors[0] is tensors[1] else tensors:
             nisa.core_barrier(data=tensor, cores=(0, 1))
         shares = my_share(self.slabs[0].rows)
-        loaded = [self.both(span) for span in shares[:SUMS_AHEAD]]
+        loaded = [self._load(span) for span in shares[:SUMS_AHEAD]]
         for i, span in enumerate(shares):
-            loaded += [self.both(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
+            loaded += [self._load(later) for later in shares[i + SUMS_AHEAD : i + SUMS_AHEAD + 1]]
             total, other = loaded.pop(0)
             nisa.tensor_tensor(dst=total, data1=total, data2=other, op=nl.add)
             nisa.dma_copy(dst=self.slabs[0].part(span), src=total)
             self.leave(span)
         return self.tensor
 
-    def both(self, span: Span) -> list[Tensor]:
+    def _load(self, span: Span) -> list[Tensor]:
         """Some rows of both slabs."""
         tiles = []
         for slab in self.slabs:
