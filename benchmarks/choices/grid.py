@@ -1,8 +1,8 @@
 """Layers that the coefficients are fitted on: none of those that are judged.
 
 Sizes are drawn from a seed, so that experts are small and large, their weights stay or stream, few or many pairs share
-an expert, and a prediction takes seconds. Some published layers, in other layouts than the judged ones, come with all
-their choices.
+an expert, and a prediction takes seconds; some layers are as large as the judged ones, and come with two block sizes.
+Some published layers, in other layouts than the judged ones, come with all their choices.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ H = (1024, 1536, 2048, 2560, 3072, 4096, 5120, 6144)
 I = (128, 192, 256, 384, 512, 640, 768, 1024, 1536, 2048)
 LARGEST = 6144 * 1280  # H x I
 MOST_WORK = 220  # of a layer: parts of 128 slots times 2^20 weights
+LARGE_SEED, LARGE = 11, 9
+LARGE_WORK, LARGE_WEIGHTS = (120, 1100), 260  # likewise; 2^20 weights of a rank
+FEW_PAIRS = 24  # an expert: fewer are what small layers have
+LARGE_SIZES = (128, 256)
 PUBLISHED = (
     PublishedLayer("qwen3-30b-a3b", T=TOKENS, tp=2).shape(),
     PublishedLayer("qwen3-235b-a22b", T=TOKENS, tp=8).shape(),
@@ -40,6 +44,7 @@ def points() -> Iterator[Point]:
         for choice in choices(Fixed(), False, pairs, shape.experts):
             yield Point("trn2", shape, shape.T, choice)
     yield from _drawn()
+    yield from _large()
 
 
 def _drawn() -> Iterator[Point]:
@@ -56,6 +61,39 @@ def _drawn() -> Iterator[Point]:
                 yield Point("trn2", shape, shape.T, choice)
                 if found % 2 == 0:
                     yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
+
+
+def _large() -> Iterator[Point]:
+    rng = random.Random(LARGE_SEED)
+    found = 0
+    while found < LARGE:
+        shape = _draw_large(rng)
+        if shape is None:
+            continue
+        found += 1
+        pairs = shape.T * shape.K * shape.experts // shape.E
+        for size in dict.fromkeys((shape.B, rng.choice(LARGE_SIZES))):
+            for choice in choices(Fixed(block_size=size), False, pairs, shape.experts):
+                if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
+                    yield Point("trn2", shape, shape.T, choice)
+                    if found % 2 == 0:
+                        yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
+
+
+def _draw_large(rng: random.Random) -> LayerShape | None:
+    """With some thousand tokens, on ranks that mostly share the experts, in blocks that suit them; None: too small, or
+    a prediction takes long.
+    """
+    hidden, inner = rng.choice((*H[2:], 7168)), rng.choice(I[1:])
+    E, K, ep = rng.choice((8, 16, 32, 64)), rng.choice((1, 2, 4, 8)), rng.choice((1, 2, 4, 8, 16))
+    T, has_biases = rng.choice((1024, 2048, 4096, 4096, 8192)), rng.random() < 0.3
+    pairs, weights = T * K // ep, E * hidden * inner / 2**20
+    work = (pairs / 128 + E / 2) * hidden * inner / 2**20
+    if pairs < FEW_PAIRS * E or not LARGE_WORK[0] < work < LARGE_WORK[1] or weights > LARGE_WEIGHTS:
+        return None
+    name = f"H{hidden}I{inner}E{E}K{K}ep{ep}T{T}b{int(has_biases)}"
+    limit = LIMIT if has_biases else None
+    return LayerShape(name, hidden, inner, E * ep, E, K, T, block_size_for(pairs, E), biases=has_biases, limit=limit)
 
 
 def _draw(rng: random.Random) -> tuple[LayerShape, int] | None:

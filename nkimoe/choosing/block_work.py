@@ -28,7 +28,7 @@ def block_work(plan: Plan, core: int, layer: Layer, machine: Machine) -> EngineW
     found = EngineWork()
     for part in _parts(plan):
         found = found.plus(_matmuls(part, plan, core, layer.has_biases, machine))
-        found = found.plus(_passes(part, plan, core, layer.has_row_scales, machine))
+        found = found.plus(_passes(part, plan, core, layer, machine))
         found = found.plus(_results(part, plan, core, layer, machine))
     if layer.has_row_scales and is_spread(layer.has_biases, plan.problem.B, plan.is_int8):
         cycles = plan.share_of(core).written.size + SPREAD_PARTS * machine.number("dve_time.overhead")
@@ -56,18 +56,19 @@ def _matmuls(part: _SlotPart, plan: Plan, core: int, has_biases: bool, m: Machin
     return EngineWork(tensor=cycles / m.number("clock.pe"))
 
 
-def _passes(part: _SlotPart, plan: Plan, core: int, has_row_scales: bool, m: Machine) -> EngineWork:
+def _passes(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -> EngineWork:
     """Transposes leave PSUM, by two engines in turns, or where the Vector Engine multiplies with rows by the other one;
-    gates are activated, multiplied with up.
+    gates are activated, multiplied with up, both with a bias if there are any.
     """
     share, t = plan.share_of(core), plan.tiling
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
     streams = ceil_div(part.slots, PSUM_COLUMNS)
     gathered, columns = _gathered(plan, core), ceil_div(share.inner.size, PARTITIONS)
     turned = gathered * part.slots / 2 + ceil_div(gathered, t.transposes_per_bank) * part.tiles * alu
-    on_vector = 0.0 if has_row_scales else turned / 2
+    on_vector = 0.0 if layer.has_row_scales else turned / 2
+    passes = 3 if layer.has_biases else 1  # the product; gate and up get a bias each, and are limited
     return EngineWork(
-        vector=(on_vector + columns * (part.slots + streams * alu)) / m.number("clock.dve"),
+        vector=(on_vector + passes * columns * (part.slots + streams * alu)) / m.number("clock.dve"),
         scalar=(turned - on_vector + columns * (part.slots + streams * function)) / m.number("clock.act"),
     )
 

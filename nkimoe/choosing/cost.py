@@ -15,7 +15,7 @@ from nkimoe.choosing.work import CoreWork, EngineWork
 from nkimoe.planning.plan import Plan
 from nkisim.machine import Machine
 
-ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm", "issue")
+ENGINES = ("tensor", "vector", "scalar", "gpsimd", "dma", "hbm", "issue", "chain")
 FILE = "coefficients.json"
 
 
@@ -25,13 +25,15 @@ class Coefficients:
 
     Attributes:
         sharpness: p of the norm that engines are joined by: 1, one after another; large, the longest hides all others.
-        tensor ... issue, exchanged, edges: times as long as counted.
+        drained: likewise in the device loop, whose turns end with all engines at rest.
+        tensor ... issue, exchanged, chain, edges: times as long as counted.
         alone: share of the Tensor Engine's work that nothing hides.
         part, turn, start: ns of a part of a block, a turn of the device loop, a call.
         first: share of the first weights that is waited for.
     """
 
     sharpness: float
+    drained: float
     tensor: float
     vector: float
     scalar: float
@@ -40,6 +42,7 @@ class Coefficients:
     hbm: float
     issue: float
     exchanged: float
+    chain: float
     edges: float
     alone: float
     part: float
@@ -89,7 +92,8 @@ def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> CostEstima
     *blocks, edges, _ = (_joined(work, hbm, c) for work, hbm in zip(_phases(core), shared, strict=True))
     work = [work for some in (core.unrolled, core.looped) for work in some]
     ns = (
-        sum(_norm(each.values(), c.sharpness) for each in blocks) + c.edges * _norm(edges.values(), c.sharpness)
+        sum(_norm(each.values(), p) for each, p in zip(blocks, (c.sharpness,) * 2 + (c.drained,) * 2, strict=True))
+        + c.edges * _norm(edges.values(), c.sharpness)
         + c.first * max(core.first_load.dma, shared[-1]) + c.start + c.turn * core.turns
         + sum(c.part * each.parts + c.alone * each.tensor for each in work)
     )  # fmt: skip
@@ -101,7 +105,7 @@ def _joined(work: EngineWork, shared_hbm: float, c: Coefficients) -> dict[str, f
     return {
         "tensor": c.tensor * work.tensor, "vector": c.vector * work.vector, "scalar": c.scalar * work.scalar,
         "gpsimd": c.gpsimd * work.gpsimd, "dma": c.dma * work.dma + c.exchanged * work.exchanged,
-        "hbm": c.hbm * shared_hbm, "issue": c.issue * work.issue,
+        "hbm": c.hbm * shared_hbm, "issue": c.issue * work.issue, "chain": c.chain * work.chain,
     }  # fmt: skip
 
 

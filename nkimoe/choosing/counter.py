@@ -11,18 +11,16 @@ from nkimoe.arrays import Array
 from nkimoe.choosing.block_work import block_work
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
-from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork
-from nkimoe.planning.plan import ACCUMULATED, BY_CHOICE, HALVES, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.choosing.row_work import ITEM, READ_AGAIN, row_work
+from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork, moved
+from nkimoe.planning.plan import BY_CHOICE, HALVES, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
 from nkimoe.planning.row_scales import rows_read
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
 from nkisim.timing.costs.dma_issue import indexed_issue
 
-ITEM = 2  # bytes of token rows
 PARTIAL, SCALE = 4, 4  # bytes of a partial sum on its way to the other core; of a scale
-READ_AGAIN = (ACCUMULATED, SHARED, HALVES, SLABS, SLABS_RETURNED)
-"""Outputs whose rows are cleared first, read, added to and written."""
 BIAS_RUNS = 0.75  # descriptors of biases, for each column of I
 
 
@@ -70,11 +68,11 @@ class Counter:
         parts, loading = len(numbers) * parts_of_block, len(loaded) * parts_of_block
         fresh = 1 + int(np.count_nonzero(loaded[1:] != loaded[:-1]))
         gate_up, down = self._pieces(core)
-        m = self._machine
-        issue = (gate_up + down) * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
-        every = block_work(plan, core, self._layer, m).times(len(numbers))
-        every = every.plus(self._rows(core, float(filled.sum()), len(numbers)))
-        every = every._replace(parts=parts, issue=parts * issue, exchanged=len(numbers) * self._exchanged(core))
+        every = block_work(plan, core, self._layer, self._machine).times(len(numbers))
+        every = every.plus(row_work(plan, core, self._machine, float(filled.sum()), len(numbers)))
+        every = every._replace(
+            parts=parts, issue=parts * self._issue(core), exchanged=len(numbers) * self._exchanged(core)
+        )
         later = max(0, loading - fresh)
         again = (later * (t.gate_up_tiles < gate_up), later * (t.down_tiles < down))
         first = every.times(fresh / parts).plus(self._weights(core, fresh, fresh))
@@ -90,6 +88,16 @@ class Counter:
         gate_up = ceil_div(share.inner.size, t.gate_up_columns) * ceil_div(p.H, t.gate_up_rows)
         return gate_up, p.H // share.written.size * ceil_div(share.written.size, t.down_columns)
 
+    def _issue(self, core: int) -> float:
+        """Of the queue that starts loads: of gate and up, which come at once where pieces have whole rows, and of down,
+        whose rows beyond whole tiles of I come apart.
+        """
+        gate_up, down = self._pieces(core)
+        inner, rows, m = self._plan.share_of(core).inner.size, self._plan.tiling.inner_rows, self._machine
+        projections = 1 if self._plan.tiling.gate_up_columns >= self._plan.problem.I else 2
+        transfers = projections * gate_up + down * (2 if inner > rows and inner % rows else 1)
+        return transfers * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
+
     def _weights(self, core: int, gate_up_loads: float, down_loads: float) -> EngineWork:
         """Loads of a core's share of an expert."""
         p, t, item = self._plan.problem, self._plan.tiling, self._layer.weight_bytes
@@ -97,8 +105,7 @@ class Counter:
         down = p.H * inner * item
         run = min(t.gate_up_columns, inner) * item * (2 * t.row_group if t.gate_up_columns >= p.I else 1)
         starts = 2 * down / run * gate_up_loads + down / (min(t.down_columns, p.H) * item) * down_loads
-        moved = down * (2 * gate_up_loads + down_loads)
-        return self._moved(moved, starts)
+        return moved(self._machine, down * (2 * gate_up_loads + down_loads), starts)
 
     def _row_scales(self, core: int) -> EngineWork:
         """Those of an expert, a descriptor for each column of I, and for each partition."""
@@ -106,28 +113,7 @@ class Counter:
             return EngineWork()
         share, slots = self._plan.share_of(core), self._plan.problem.B
         inner, rows = 2 * share.inner.size, rows_read(self._layer.has_biases, slots, self._plan.is_int8)
-        return self._moved(SCALE * (inner + rows * share.written.size), inner + PARTITIONS)
-
-    def _moved(self, nbytes: float, runs: float) -> EngineWork:
-        """So many bytes of HBM, in so many descriptors."""
-        m = self._machine
-        ns = nbytes / m.number("dma.rate") + runs * m.number("dma.descriptor")
-        return EngineWork(dma=ns / m["dma.engines"], hbm=nbytes / m.number("hbm.stack_rate"))
-
-    def _rows(self, core: int, filled: float, blocks: int) -> EngineWork:
-        """Token rows that are gathered, results that are scattered, old results that these are added to; affinities,
-        where pairs do not bring them.
-        """
-        share, m, p, output = self._plan.share_of(core), self._machine, self._plan.problem, self._plan.output
-        widths = [share.gathered.size * ITEM * self._widens, share.written.size * OUTPUT_BYTES]
-        if output in READ_AGAIN:
-            widths.append(widths[-1])
-        runs = [ceil_div(width, m["dma.indexed_bytes"]) for width in widths] + [1] * (output != BY_CHOICE)
-        tiles = blocks * p.tiles_per_block
-        skipped = tiles * min(PARTITIONS, p.B) - filled
-        gpsimd = sum(indexed_issue(m, filled, run, skipped).ns for run in runs)
-        gpsimd += tiles * len(runs) * m.number("dma.issue_swdge")
-        return self._moved(filled * sum(widths), filled * len(widths))._replace(gpsimd=gpsimd)
+        return moved(self._machine, SCALE * (inner + rows * share.written.size), inner + PARTITIONS)
 
     def _biases(self, core: int) -> float:
         """Of GpSimd, for those of an expert."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from operator import add
 from typing import NamedTuple
 
+from nkisim.machine import Machine
+
 
 class EngineWork(NamedTuple):
     """Of one core. Nanoseconds that an engine, or HBM, takes if nothing holds it up.
@@ -14,6 +16,7 @@ class EngineWork(NamedTuple):
     Attributes:
         issue: of the queues that start loads of weights.
         exchanged: of the DMA engines, between the cores.
+        chain: of rows of the output that are read, added to and written, a tile of slots after the other.
         parts: of blocks that go through the MLP.
     """
 
@@ -25,6 +28,7 @@ class EngineWork(NamedTuple):
     hbm: float = 0.0
     issue: float = 0.0
     exchanged: float = 0.0
+    chain: float = 0.0
     parts: float = 0.0
 
     def plus(self, other: EngineWork) -> EngineWork:
@@ -64,3 +68,9 @@ class CoreWork:
     turns: int
     edges: EngineWork
     first_load: EngineWork
+
+
+def moved(machine: Machine, nbytes: float, runs: float) -> EngineWork:
+    """So many bytes of HBM, in so many descriptors."""
+    ns = nbytes / machine.number("dma.rate") + runs * machine.number("dma.descriptor")
+    return EngineWork(dma=ns / machine["dma.engines"], hbm=nbytes / machine.number("hbm.stack_rate"))

@@ -48,6 +48,8 @@ class Event:
         indexed_rows: rows that runtime indices name, those out of bounds included; 0 where one index moves the whole
             access, None where all addresses are static.
         alike: the same object for instructions that differ in nothing but the bytes they touch; None: nobody looked.
+        skipped_reads, skipped_writes: on chip, whole operands of which runtime indices out of bounds dropped something.
+            What was laid out before the run knew nothing of that.
         rewrites: those of `writes` to shared HBM that left every byte as it was.
     """
 
@@ -68,6 +70,8 @@ class Event:
     indexed_rows: int | None = None
     rewrites: tuple[Access, ...] = ()
     alike: object = None
+    skipped_reads: tuple[Access, ...] = ()
+    skipped_writes: tuple[Access, ...] = ()
 
     @property
     def location(self) -> Location:

@@ -106,6 +106,7 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     reads = [t.region or resolve(t, skip) for t in operation.reads]
     writes = [t.region or resolve(t, skip) for t in operation.writes]
     indices, loads, dropped, indexed_rows = [], [], False, None
+    skipped: tuple[tuple[Access, ...], tuple[Access, ...]] = (), ()
     hows = operation.indirections()
     if hows:
         indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
@@ -113,7 +114,9 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         dropped = any(region.skipped for region in (*reads, *writes))
         indexed_rows = max((how.index.size for how in hows if how.per_partition), default=0)
         writes = [w.last_first() for w in writes] if operation.rows_last else writes
+        asked = reads, writes
         reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
+        skipped = (_on_chip(asked[0]), _on_chip(asked[1])) if reads is not asked[0] else skipped
     sources = [*reads, *indices] if indices else reads
     event = Event(
         core.position,
@@ -131,6 +134,8 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         [load for load in loads if load is not None],
         core.in_order > 0,
         indexed_rows,
+        skipped_reads=skipped[0],
+        skipped_writes=skipped[1],
     )
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.position)
@@ -151,6 +156,10 @@ def emit(core: NeuronCore, event: Event, operands: Iterable[NkiTensor], constant
         since = core.iterations[-1].since
         traced = (*[_traced(t, core.age(t.storage), since) for t in operands], *constants)
     core.emit(event, traced)
+
+
+def _on_chip(regions: list[Region]) -> tuple[Access, ...]:
+    return tuple([r.access for r in regions if r.access.storage.buffer.is_on_chip])
 
 
 def constants_of(arguments: Iterable[Any]) -> tuple[str, ...]:

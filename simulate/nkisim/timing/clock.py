@@ -22,7 +22,7 @@ from nkisim.timing.schedule import latency_ns, schedule
 from nkisim.timing.task import Stream
 from nkisim.timing.timeline import Timeline
 
-CLOCK = "2.3"
+CLOCK = "2.4"
 """Version of the rules of the time model; machine files have their own history."""
 
 CORNERS = {

@@ -85,6 +85,8 @@ class Timer(Observer):
                 history.claims.append(number)
             if lifetime is not None:
                 lifetime.last = index
+        if event.skipped_reads or event.skipped_writes:
+            self._add_skipped(event, number, after)
         task = Task(
             number, core, index, event.opcode, event.engine, event.position, event.name,
             event.engine if event.engine != "dma" else _queue(event),
@@ -101,6 +103,19 @@ class Timer(Observer):
         self._by_index[core].append(number)
         tasks.append(task)
         return []
+
+    def _add_skipped(self, event: Event, number: int, after: set[int]) -> None:
+        """Whoever laid instructions out did not know what runtime indices would skip: all wait as if nothing were."""
+        for access in event.skipped_reads:
+            use = self._use(event, access)
+            for part in use.parts:
+                part.read(use.place, number, after)
+        for access in event.skipped_writes:
+            use = self._use(event, access)
+            if all([part.write(use.place, number, after) for part in use.parts]):
+                use.history.claims.append(number)
+            if use.lifetime is not None:
+                use.lifetime.last = event.index
 
     def _meet(self, task: Task, event: Event, after: set[int]) -> None:
         """Count the meeting; a barrier orders all accesses to its tensor."""

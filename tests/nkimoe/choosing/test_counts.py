@@ -7,8 +7,10 @@ import pytest
 from nkimoe.choosing.counter import Counter
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedLoad
+from nkimoe.choosing.row_work import row_work
 from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.models import Model
+from nkimoe.planning.plan import BY_CHOICE, HALVES
 from nkimoe.routing.made_up import UNIFORM
 from nkimoe.routing.rule import RoutingRule
 from nkisim.machine import load_machine
@@ -64,6 +66,49 @@ def test_rows_of_scales_are_work_of_the_vector_engine_and_behind_a_bias_of_gpsim
     assert rows.tensor == plain.tensor
     assert rows.vector > plain.vector
     assert (rows.gpsimd > plain.gpsimd) == biases
+
+
+HALVED = replace(ASKED, sizes=Model(512, 768, 4, RoutingRule(2), "none"), slots="tokens")
+"""Cores swap halves of their results."""
+
+
+@pytest.mark.parametrize("asked", [ASKED, replace(ASKED, slots="tokens"), HALVED], ids=["choices", "slabs", "halves"])
+def test_rows_that_gpsimd_describes_are_those_of_the_run(asked):
+    result = run_experiment(asked, SILENT)
+    load, machine = ExpectedLoad(512, 2, 4, 4), load_machine("trn2")
+    blocks = load.blocks(128, result.plan.problem.N)
+    core, _ = Counter(result.plan, blocks, Layer(load, 2.0), machine).cores()
+    ns = sum(work.gpsimd for work in (*core.unrolled, *core.looped))
+    profile = result.run.profile
+    busy = profile.engines["gpsimd"].utilization * profile.latency_us * 1e3
+    assert ns == pytest.approx(busy, rel=0.2)
+
+
+def test_a_chain_of_old_rows_has_the_rows_that_are_described_and_their_way():
+    by_output = {}
+    for asked in (ASKED, HALVED):
+        plan = run_experiment(asked, SILENT).plan
+        by_output[plan.output] = row_work(plan, 0, load_machine("trn2"), 128.0, 1)
+    assert by_output[BY_CHOICE].chain == 0
+    halves, choices = by_output[HALVES], by_output[BY_CHOICE]
+    assert halves.gpsimd > choices.gpsimd
+    assert halves.chain > halves.gpsimd - choices.gpsimd
+
+
+@pytest.mark.parametrize(
+    ("variant", "intermediate", "transfers"),
+    [("shard_on_block", 256, 2), ("shard_on_block", 320, 3), ("shard_on_i", 512, 4), ("shard_on_i", 640, 6)],
+    ids=["whole rows", "rows beyond tiles", "halves of rows", "halves of rows beyond tiles"],
+)
+def test_each_transfer_of_weights_that_is_started_counts(variant, intermediate, transfers):
+    asked = replace(ASKED, variant=variant, sizes=Model(512, intermediate, 4, RoutingRule(2), "none"))
+    plan = run_experiment(asked, SILENT).plan
+    load, machine = ExpectedLoad(512, 2, 4, 4), load_machine("trn2")
+    core, _ = Counter(plan, load.blocks(128, plan.problem.N), Layer(load, 2.0), machine).cores()
+    parts = sum(work.parts for work in (*core.unrolled, *core.looped))
+    issue = sum(work.issue for work in (*core.unrolled, *core.looped))
+    each = machine.number("dma.issue_hwdge") + machine.number("dma.dynamic_address")
+    assert issue / parts / each == pytest.approx(transfers)
 
 
 def test_an_engine_is_not_counted_to_work_longer_than_it_does():
