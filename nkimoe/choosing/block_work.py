@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.work import EngineWork
-from nkimoe.planning.plan import BY_CHOICE, HALVES, Plan
+from nkimoe.planning.plan import Plan
 from nkimoe.planning.row_scales import SPREAD_PARTS, is_spread
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import PARTITIONS, PSUM_COLUMNS, ceil_div
@@ -89,8 +89,8 @@ def _results(part: _SlotPart, plan: Plan, core: int, layer: Layer, m: Machine) -
     alu, function = m.number("dve_time.overhead_elementwise"), m.number("act_time.overhead_function")
     cycles = part.tiles * (written + ceil_div(written, PSUM_COLUMNS) * alu)
     handed = part.tiles * (plan.problem.H - written + ceil_div(plan.problem.H - written, PSUM_COLUMNS) * function)
-    passes = _passes_over_results(plan.output in (BY_CHOICE, HALVES), layer)
-    if plan.output == HALVES or plan.halves_intermediate:  # results of either core are added; or partial sums
+    passes = _passes_over_results(plan.output.in_turns, layer)
+    if plan.output.swaps_halves or plan.halves_intermediate:  # results of either core are added; or partial sums
         passes = passes._replace(vector=passes.vector + 1)
     return EngineWork(
         vector=passes.vector * cycles / m.number("clock.dve"),

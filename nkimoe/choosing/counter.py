@@ -11,9 +11,10 @@ from nkimoe.arrays import Array
 from nkimoe.choosing.block_work import block_work
 from nkimoe.choosing.layer import Layer
 from nkimoe.choosing.load import ExpectedBlocks
-from nkimoe.choosing.row_work import ITEM, READ_AGAIN, row_work
+from nkimoe.choosing.row_work import ITEM, row_work
 from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork, moved
-from nkimoe.planning.plan import BY_CHOICE, HALVES, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED, Plan
+from nkimoe.planning.output_forms import Clearing
+from nkimoe.planning.plan import Plan
 from nkimoe.planning.row_scales import rows_read
 from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
@@ -124,17 +125,17 @@ class Counter:
         """A block's partial sums and transposed tokens, or half of its results."""
         p, share, m = self._plan.problem, self._plan.share_of(core), self._machine
         nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
-        nbytes += p.B * p.H // p.cores * OUTPUT_BYTES * (self._plan.output == HALVES)
+        nbytes += p.B * p.H // p.cores * OUTPUT_BYTES * self._plan.output.swaps_halves
         return nbytes / m.number("dma.rate") / m["dma.engines"]
 
     def _edges(self, core: int) -> EngineWork:
         """Rows of the output are cleared; rows of choices, or slabs, are added."""
         p, m, output = self._plan.problem, self._machine, self._plan.output
         written = self._plan.share_of(core).written.size
-        cleared = p.rows * written * (output in (*READ_AGAIN, OVERWRITTEN))
-        if output in (SHARED, HALVES, OVERWRITTEN) and not self._plan.halves_intermediate:
+        cleared = p.rows * written * (output.clearing is not Clearing.nobody)
+        if output.clearing is Clearing.together and not self._plan.halves_intermediate:
             cleared //= p.cores
-        terms = {BY_CHOICE: self._layer.load.top_k, SLABS: 2, SLABS_RETURNED: 2}.get(output, 0)
+        terms = self._layer.load.top_k if output.sums_choices else output.slabs
         added = p.rows * p.H / p.cores * (terms + (terms > 0))
         nbytes = (cleared + added) * OUTPUT_BYTES
         return EngineWork(

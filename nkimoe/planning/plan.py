@@ -9,6 +9,17 @@ from nkimoe.errors import RequestError
 from nkimoe.planning.mx.quantization import mx_down_of, mx_gate_up_of
 from nkimoe.planning.mx.tiling import QUARTERS, MxDemand, choose_mx_tiling, inner_tiles
 from nkimoe.planning.option_types import check_option_types
+from nkimoe.planning.output_forms import (
+    ACCUMULATED,
+    ADDED,
+    BY_CHOICE,
+    HALVES,
+    OVERWRITTEN,
+    SHARED,
+    SLABS,
+    SLABS_RETURNED,
+    OutputForm,
+)
 from nkimoe.planning.problem import WEIGHT_LAYOUTS, Problem
 from nkimoe.planning.quantization import ROW, down_of, gate_up_of
 from nkimoe.planning.request import COMPUTE_DTYPES, Request
@@ -51,11 +62,6 @@ FP32 = 4  # bytes
 LOOKED_UP = range(1024, 16384 + 1)
 ROW_SCALE_BYTES = FP32 + 1  # of a column: on all partitions, and in parts
 RESIDENT, STREAMED = "resident", "streamed"
-OVERWRITTEN, ADDED, BY_CHOICE, ACCUMULATED, SHARED, HALVES, SLABS, SLABS_RETURNED = (
-    "overwritten", "added to given rows", "a row a choice, added at the end", "accumulated",
-    "accumulated by both cores", "accumulated, half of the columns a core",
-    "a slab a core, added at the end", "a slab a core, added at the end, all returned",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,8 +76,7 @@ class Plan:
         static_blocks: blocks, from the first, that run whatever `conditions` says.
         loop_blocks: blocks of a core in an iteration of the device loop behind them.
         keeps_gate_up, keeps_down: which activations are saved for the backward pass.
-        output: how rows are updated: overwritten (one writer each), accumulated by one core, by both in one slab, half
-            of the columns by each, or in a slab a core.
+        output: how rows are updated.
     """
 
     variant: Variant
@@ -85,7 +90,7 @@ class Plan:
     loop_blocks: int
     keeps_gate_up: bool
     keeps_down: bool
-    output: str
+    output: OutputForm
 
     @property
     def is_int8(self) -> bool:
@@ -318,7 +323,7 @@ def _least_pairs(request: Request, problem: Problem) -> int:
     return problem.T * request.block_options.top_k // request.block_options.ep_degree
 
 
-def _output(request: Request, problem: Problem, variant: Variant) -> str:
+def _output(request: Request, problem: Problem, variant: Variant) -> OutputForm:
     if request.added is not None:
         return ADDED
     if not request.is_tensor_update_accumulating:

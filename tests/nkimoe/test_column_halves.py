@@ -9,7 +9,8 @@ from support.launch import assert_same_bits, check, plan_of, run
 
 from nkimoe import BlockShardStrategy, ExpertAffinityScaleMode
 from nkimoe.planning import plan as planning
-from nkimoe.planning.plan import ACCUMULATED, HALVES, SLABS, make_plan
+from nkimoe.planning.output_forms import ACCUMULATED, HALVES, SLABS
+from nkimoe.planning.plan import make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS
 

@@ -22,7 +22,7 @@ from nkimoe import (
     SkipMode,
     moe_cte,
 )
-from nkimoe.planning.plan import BY_CHOICE
+from nkimoe.planning.output_forms import BY_CHOICE
 from nkimoe.reference import moe_cte_reference
 from nkimoe.routing import pair_blocks, static_block_count
 from nkisim import Simulator

@@ -21,7 +21,16 @@ from nkimoe.kernels.stages.update_output import (
     ReturnedSlabs,
 )
 from nkimoe.kernels.tensor import DType, Tensor
-from nkimoe.planning.plan import ACCUMULATED, ADDED, BY_CHOICE, HALVES, OVERWRITTEN, SHARED, SLABS_RETURNED, Plan
+from nkimoe.planning.output_forms import (
+    ACCUMULATED,
+    ADDED,
+    BY_CHOICE,
+    HALVES,
+    OVERWRITTEN,
+    SHARED,
+    SLABS_RETURNED,
+)
+from nkimoe.planning.plan import Plan
 from nkimoe.planning.problem import Problem
 from nkimoe.planning.request import Request
 from nkimoe.planning.tiling import OLD_ROW_SETS, Span

@@ -10,7 +10,7 @@ from nkimoe.choosing.load import ExpectedLoad
 from nkimoe.choosing.row_work import row_work
 from nkimoe.cli.experiment import Progress, Setup, run_experiment
 from nkimoe.models import Model
-from nkimoe.planning.plan import BY_CHOICE, HALVES
+from nkimoe.planning.output_forms import BY_CHOICE, HALVES
 from nkimoe.routing.made_up import UNIFORM
 from nkimoe.routing.rule import RoutingRule
 from nkisim.machine import load_machine

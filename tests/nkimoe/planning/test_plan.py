@@ -18,17 +18,8 @@ from nkimoe import (
     ShardOnBlockConfig,
     SkipMode,
 )
-from nkimoe.planning.plan import (
-    ACCUMULATED,
-    OVERWRITTEN,
-    RESIDENT,
-    SHARED,
-    SLABS,
-    SLABS_RETURNED,
-    STREAMED,
-    Plan,
-    make_plan,
-)
+from nkimoe.planning.output_forms import ACCUMULATED, OVERWRITTEN, SHARED, SLABS, SLABS_RETURNED
+from nkimoe.planning.plan import RESIDENT, STREAMED, Plan, make_plan
 from nkimoe.planning.request import Request
 from nkimoe.planning.targets import TARGETS, by_generation
 
@@ -131,7 +122,7 @@ def test_a_plan_explains_itself() -> None:
         f"{tiling.sbuf_bytes} of 212984 bytes",
         RESIDENT,
         "PING_PONG (core 0: 3, core 1: 2)",
-        SLABS,
+        SLABS.name,
     ):
         assert fact in text
     assert [line.split()[0] for line in text.splitlines() if line[0] != " "] == ["request", "problem", "tiling", "plan"]
