@@ -106,7 +106,8 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
     reads = [t.region or resolve(t, skip) for t in operation.reads]
     writes = [t.region or resolve(t, skip) for t in operation.writes]
     indices, loads, dropped, indexed_rows = [], [], False, None
-    skipped: tuple[tuple[Access, ...], tuple[Access, ...]] = (), ()
+    skipped_reads: tuple[Access, ...] = ()
+    skipped_writes: tuple[Access, ...] = ()
     hows = operation.indirections()
     if hows:
         indices = [resolve(how.index) for how in hows if not isinstance(how.index, RegisterValue)]
@@ -114,9 +115,10 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         dropped = any(region.skipped for region in (*reads, *writes))
         indexed_rows = max((how.index.size for how in hows if how.per_partition), default=0)
         writes = [w.last_first() for w in writes] if operation.rows_last else writes
-        asked = reads, writes
-        reads, writes = ([], []) if dropped else _drop_rows(reads, writes)
-        skipped = (_on_chip(asked[0]), _on_chip(asked[1])) if reads is not asked[0] else skipped
+        kept = ([], []) if dropped else _drop_rows(reads, writes)
+        if kept[0] is not reads:
+            skipped_reads, skipped_writes = _on_chip(reads), _on_chip(writes)
+            reads, writes = kept
     sources = [*reads, *indices] if indices else reads
     event = Event(
         core.position,
@@ -134,8 +136,8 @@ def execute(core: NeuronCore, opcode: str, traits: Traits, operation: Operation)
         [load for load in loads if load is not None],
         core.in_order > 0,
         indexed_rows,
-        skipped_reads=skipped[0],
-        skipped_writes=skipped[1],
+        skipped_reads=skipped_reads,
+        skipped_writes=skipped_writes,
     )
     if core.watch.taps is not None:
         core.watch.taps.before(core.identity, operation.reads, operation.writes, event.position)

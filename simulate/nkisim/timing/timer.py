@@ -61,32 +61,23 @@ class Timer(Observer):
 
     def on_instruction(self, event: Event) -> list[Finding]:
         tasks, core, index = self._program.tasks, event.core, event.index
-        number, known = len(tasks), self._uses[core]
+        number = len(tasks)
         after: set[int] = set()
         read: list[int] = []
         written: list[int] = []
         names: list[str] = []
         for access in event.reads:
-            parts, _, place, form, name, lifetime = known.get(access) or self._use(event, access)
-            read.append(form)
-            names.append(name)
-            for part in parts:
-                part.read(place, number, after)
-            if lifetime is not None:
-                lifetime.last = index
+            use = self._read(event, access, number, after)
+            read.append(use.form)
+            names.append(use.name)
         for access in event.writes:
-            parts, history, place, form, name, lifetime = known.get(access) or self._use(event, access)
-            written.append(form)
-            names.append(name)
-            fresh = True
-            for part in parts:
-                fresh &= part.write(place, number, after)
-            if fresh:
-                history.claims.append(number)
-            if lifetime is not None:
-                lifetime.last = index
-        if event.skipped_reads or event.skipped_writes:
-            self._add_skipped(event, number, after)
+            use = self._write(event, access, number, after)
+            written.append(use.form)
+            names.append(use.name)
+        for access in event.skipped_reads:  # whoever laid instructions out did not know: all wait as if nothing were
+            self._read(event, access, number, after)
+        for access in event.skipped_writes:
+            self._write(event, access, number, after)
         task = Task(
             number, core, index, event.opcode, event.engine, event.position, event.name,
             event.engine if event.engine != "dma" else _queue(event),
@@ -104,18 +95,23 @@ class Timer(Observer):
         tasks.append(task)
         return []
 
-    def _add_skipped(self, event: Event, number: int, after: set[int]) -> None:
-        """Whoever laid instructions out did not know what runtime indices would skip: all wait as if nothing were."""
-        for access in event.skipped_reads:
-            use = self._use(event, access)
-            for part in use.parts:
-                part.read(use.place, number, after)
-        for access in event.skipped_writes:
-            use = self._use(event, access)
-            if all([part.write(use.place, number, after) for part in use.parts]):
-                use.history.claims.append(number)
-            if use.lifetime is not None:
-                use.lifetime.last = event.index
+    def _read(self, event: Event, access: Access, number: int, after: set[int]) -> _Use:
+        """The task reads it: `after` receives what it must follow."""
+        use = self._uses[event.core].get(access) or self._use(event, access)
+        for part in use.parts:
+            part.read(use.place, number, after)
+        if use.lifetime is not None:
+            use.lifetime.last = event.index
+        return use
+
+    def _write(self, event: Event, access: Access, number: int, after: set[int]) -> _Use:
+        """Likewise, it writes it."""
+        use = self._uses[event.core].get(access) or self._use(event, access)
+        if all([part.write(use.place, number, after) for part in use.parts]):
+            use.history.claims.append(number)
+        if use.lifetime is not None:
+            use.lifetime.last = event.index
+        return use
 
     def _meet(self, task: Task, event: Event, after: set[int]) -> None:
         """Count the meeting; a barrier orders all accesses to its tensor."""
