@@ -40,8 +40,7 @@ PUBLISHED = (
 def points() -> Iterator[Point]:
     """All of the grid on Trn2: in bf16, and every second layer that is drawn with fp8 rows, too."""
     for shape in PUBLISHED:
-        pairs = shape.T * shape.K * shape.experts // shape.E
-        for choice in choices(Fixed(), False, pairs, shape.experts):
+        for choice in choices(Fixed(), False, _pairs(shape), shape.experts):
             yield Point("trn2", shape, shape.T, choice)
     yield from _drawn()
     yield from _large()
@@ -55,12 +54,7 @@ def _drawn() -> Iterator[Point]:
         if layer is None:
             continue
         found += 1
-        shape, size = layer
-        for choice in choices(Fixed(block_size=size), False, shape.T * shape.K, shape.experts):
-            if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
-                yield Point("trn2", shape, shape.T, choice)
-                if found % 2 == 0:
-                    yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
+        yield from _forms(*layer, rng, has_fp8_rows=found % 2 == 0)
 
 
 def _large() -> Iterator[Point]:
@@ -71,13 +65,22 @@ def _large() -> Iterator[Point]:
         if shape is None:
             continue
         found += 1
-        pairs = shape.T * shape.K * shape.experts // shape.E
         for size in dict.fromkeys((shape.B, rng.choice(LARGE_SIZES))):
-            for choice in choices(Fixed(block_size=size), False, pairs, shape.experts):
-                if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
-                    yield Point("trn2", shape, shape.T, choice)
-                    if found % 2 == 0:
-                        yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
+            yield from _forms(shape, size, rng, has_fp8_rows=found % 2 == 0)
+
+
+def _forms(shape: LayerShape, block_size: int, rng: random.Random, has_fp8_rows: bool) -> Iterator[Point]:
+    """A layer with one block size: all variants, blocks in turns three times in ten."""
+    for choice in choices(Fixed(block_size=block_size), False, _pairs(shape), shape.experts):
+        if choice.strategy is not BlockShardStrategy.PING_PONG or rng.random() >= 0.7:
+            yield Point("trn2", shape, shape.T, choice)
+            if has_fp8_rows:
+                yield Point("trn2", shape, shape.T, choice, fp8_rows=True)
+
+
+def _pairs(shape: LayerShape) -> int:
+    """Of a rank, with an even routing."""
+    return shape.T * shape.K * shape.experts // shape.E
 
 
 def _draw_large(rng: random.Random) -> LayerShape | None:

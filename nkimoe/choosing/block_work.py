@@ -109,4 +109,4 @@ def _passes_over_results(into_fresh_rows: bool, layer: Layer) -> _ResultPasses:
 
 def _gathered(plan: Plan, core: int) -> int:
     """Tiles of 128 columns of H that the core transposes."""
-    return ceil_div(plan.share_of(core).gathered.size * (QUARTERS if plan.variant.is_mx else 1), PARTITIONS)
+    return ceil_div(plan.gathered_columns(core), PARTITIONS)

@@ -91,8 +91,9 @@ def _phases(core: CoreWork) -> tuple[EngineWork, ...]:
 def _of_core(core: CoreWork, shared: list[float], c: Coefficients) -> CostEstimate:
     *blocks, edges, _ = (_joined(work, hbm, c) for work, hbm in zip(_phases(core), shared, strict=True))
     work = [work for some in (core.unrolled, core.looped) for work in some]
+    norms = c.sharpness, c.sharpness, c.drained, c.drained  # fresh and steady, unrolled and looped
     ns = (
-        sum(_norm(each.values(), p) for each, p in zip(blocks, (c.sharpness,) * 2 + (c.drained,) * 2, strict=True))
+        sum(_norm(each.values(), p) for each, p in zip(blocks, norms, strict=True))
         + c.edges * _norm(edges.values(), c.sharpness)
         + c.first * max(core.first_load.dma, shared[-1]) + c.start + c.turn * core.turns
         + sum(c.part * each.parts + c.alone * each.tensor for each in work)

@@ -16,7 +16,6 @@ from nkimoe.choosing.work import BlocksWork, CoreWork, EngineWork, moved
 from nkimoe.planning.output_forms import Clearing
 from nkimoe.planning.plan import Plan
 from nkimoe.planning.row_scales import rows_read
-from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
 from nkisim.timing.costs.dma_issue import indexed_issue
@@ -35,7 +34,6 @@ class Counter:
 
     def __init__(self, plan: Plan, blocks: ExpectedBlocks, layer: Layer, machine: Machine) -> None:
         self._plan, self._blocks, self._layer, self._machine = plan, blocks, layer, machine
-        self._widens = QUARTERS if plan.variant.is_mx else 1  # columns that a share counts as one
 
     def cores(self) -> Iterator[CoreWork]:
         """What each core does."""
@@ -89,13 +87,18 @@ class Counter:
         gate_up = ceil_div(share.inner.size, t.gate_up_columns) * ceil_div(p.H, t.gate_up_rows)
         return gate_up, p.H // share.written.size * ceil_div(share.written.size, t.down_columns)
 
+    @property
+    def _has_whole_rows(self) -> bool:
+        """Pieces of gate and up have all columns of I, so that both lie side by side."""
+        return self._plan.tiling.gate_up_columns >= self._plan.problem.I
+
     def _issue(self, core: int) -> float:
         """Of the queue that starts loads: of gate and up, which come at once where pieces have whole rows, and of down,
         whose rows beyond whole tiles of I come apart.
         """
         gate_up, down = self._pieces(core)
         inner, rows, m = self._plan.share_of(core).inner.size, self._plan.tiling.inner_rows, self._machine
-        projections = 1 if self._plan.tiling.gate_up_columns >= self._plan.problem.I else 2
+        projections = 1 if self._has_whole_rows else 2
         transfers = projections * gate_up + down * (2 if inner > rows and inner % rows else 1)
         return transfers * (m.number("dma.issue_hwdge") + m.number("dma.dynamic_address"))
 
@@ -104,7 +107,7 @@ class Counter:
         p, t, item = self._plan.problem, self._plan.tiling, self._layer.weight_bytes
         inner = self._plan.share_of(core).inner.size
         down = p.H * inner * item
-        run = min(t.gate_up_columns, inner) * item * (2 * t.row_group if t.gate_up_columns >= p.I else 1)
+        run = min(t.gate_up_columns, inner) * item * (2 * t.row_group if self._has_whole_rows else 1)
         starts = 2 * down / run * gate_up_loads + down / (min(t.down_columns, p.H) * item) * down_loads
         return moved(self._machine, down * (2 * gate_up_loads + down_loads), starts)
 
@@ -123,23 +126,20 @@ class Counter:
 
     def _exchanged(self, core: int) -> float:
         """A block's partial sums and transposed tokens, or half of its results."""
-        p, share, m = self._plan.problem, self._plan.share_of(core), self._machine
-        nbytes = p.B * ((p.H - share.written.size) * PARTIAL + (p.H - share.gathered.size * self._widens) * ITEM)
-        nbytes += p.B * p.H // p.cores * OUTPUT_BYTES * self._plan.output.swaps_halves
-        return nbytes / m.number("dma.rate") / m["dma.engines"]
+        p, plan = self._plan.problem, self._plan
+        partial, turned = p.H - plan.share_of(core).written.size, p.H - plan.gathered_columns(core)
+        nbytes = p.B * (partial * PARTIAL + turned * ITEM)
+        nbytes += p.B * p.H // p.cores * OUTPUT_BYTES * plan.output.swaps_halves
+        return moved(self._machine, nbytes, 0).dma
 
     def _edges(self, core: int) -> EngineWork:
         """Rows of the output are cleared; rows of choices, or slabs, are added."""
-        p, m, output = self._plan.problem, self._machine, self._plan.output
+        p, output = self._plan.problem, self._plan.output
         written = self._plan.share_of(core).written.size
         cleared = p.rows * written * (output.clearing is not Clearing.nobody)
         if output.clearing is Clearing.together and not self._plan.halves_intermediate:
             cleared //= p.cores
         terms = self._layer.load.top_k if output.sums_choices else output.slabs
         added = p.rows * p.H / p.cores * (terms + (terms > 0))
-        nbytes = (cleared + added) * OUTPUT_BYTES
-        return EngineWork(
-            vector=added / PARTITIONS / m.number("clock.dve"),
-            dma=nbytes / m.number("dma.rate") / m["dma.engines"],
-            hbm=nbytes / m.number("hbm.stack_rate"),
-        )
+        vector = added / PARTITIONS / self._machine.number("clock.dve")
+        return moved(self._machine, (cleared + added) * OUTPUT_BYTES, 0)._replace(vector=vector)

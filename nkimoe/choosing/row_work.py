@@ -6,7 +6,6 @@ from __future__ import annotations
 from nkimoe.choosing.work import EngineWork, moved
 from nkimoe.planning.output_forms import OutputForm
 from nkimoe.planning.plan import Plan
-from nkimoe.planning.shares import QUARTERS
 from nkimoe.planning.tiling import OUTPUT_BYTES, PARTITIONS, ceil_div
 from nkisim.machine import Machine
 from nkisim.timing.costs.dma_issue import indexed_issue
@@ -16,7 +15,7 @@ ITEM = 2  # bytes of token rows
 
 def row_work(plan: Plan, core: int, machine: Machine, filled: float, blocks: int) -> EngineWork:
     """Of blocks that hold `filled` tokens; affinities, too, where pairs do not bring them."""
-    share, problem, output = plan.share_of(core), plan.problem, plan.output
+    problem, output = plan.problem, plan.output
     tiles = blocks * problem.tiles_per_block
     skipped = tiles * min(PARTITIONS, problem.B) - filled
 
@@ -25,8 +24,8 @@ def row_work(plan: Plan, core: int, machine: Machine, filled: float, blocks: int
         runs = ceil_div(width, machine["dma.indexed_bytes"])
         return indexed_issue(machine, filled, runs, skipped).ns + tiles * machine.number("dma.issue_swdge")
 
-    tokens = share.gathered.size * ITEM * (QUARTERS if plan.variant.is_mx else 1)
-    widths = _result_rows(share.written.size * OUTPUT_BYTES, output)
+    tokens = plan.gathered_columns(core) * ITEM
+    widths = _result_rows(plan.share_of(core).written.size * OUTPUT_BYTES, output)
     work = moved(machine, filled * (tokens + sum(widths)), filled * (1 + len(widths)))
     results = sum(map(described, widths))
     affinities = 0.0 if output.sums_choices else described(1)  # pairs bring them

@@ -133,6 +133,10 @@ class Plan:
         iterations = ceil_div(max(real - self.static_blocks, 0), apart * self.loop_blocks)
         return self.static_blocks + iterations * apart * self.loop_blocks
 
+    def gathered_columns(self, core: int) -> int:
+        """Columns of H that `core` gathers; of MX a share counts those of a quarter."""
+        return self.share_of(core).gathered.size * (QUARTERS if self.variant.is_mx else 1)
+
     def blocks_of(self, core: int) -> BlockRange:
         """The blocks `core` processes, in order."""
         return self.share_of(core).blocks
